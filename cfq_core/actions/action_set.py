@@ -1,0 +1,117 @@
+"""The changes a person can make: A(x).
+
+Immutable features fixed, monotone ones one way, numbers inside bounds and on their grid, each
+category exactly one level. Bounds never exclude the person's own value.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from cfq_core.actions.cost import price, scale
+from cfq_core.actions.regimes import under
+from cfq_core.base.errors import BadTable
+from cfq_core.tables.schema import Feature, Schema
+
+Values = Int[np.ndarray, "n f"]
+
+#: Percentiles of the training rows that bound a number whose card gives no limit.
+OUTER = (1.0, 99.0)
+
+
+@dataclass(frozen=True)
+class ActionSet:
+    """A(x) for every person of one data set, training split and regime; costs included."""
+
+    schema: Schema                   # moves already as the regime allows
+    low: tuple[int, ...]             # per feature, grid counts; 0 for categories
+    high: tuple[int, ...]
+    scales: tuple[float, ...]        # per feature, in modelled units; 1 for categories
+
+    @staticmethod
+    def fit(schema: Schema, training: Values, regime: str = "default") -> ActionSet:
+        """Bounds and cost scales from the training rows; raises `BadTable` where nothing can move."""
+        moved = under(regime, schema)
+        if all(f.move == "fixed" for f in moved.features):
+            raise BadTable(f'data set "{schema.name}": no feature is actionable in the regime "{regime}"')
+        bounds = [_bounds(f, training[:, i]) for i, f in enumerate(moved.features)]
+        scales = [1.0 if f.is_category else scale(f, training[:, i]) for i, f in enumerate(moved.features)]
+        return ActionSet(moved, tuple(b[0] for b in bounds), tuple(b[1] for b in bounds), tuple(scales))
+
+    @cached_property
+    def numbers(self) -> tuple[int, ...]:
+        """Features a person can move along a grid (numbers, integers, ordinals)."""
+        return tuple(i for i, f in enumerate(self.schema.features) if f.move != "fixed" and not f.is_category)
+
+    @cached_property
+    def switches(self) -> tuple[int, ...]:
+        """Categories a person can switch."""
+        return tuple(i for i, f in enumerate(self.schema.features) if f.move != "fixed" and f.is_category)
+
+    def box(self, i: int, own: Int[np.ndarray, "n"]) -> tuple[Int[np.ndarray, "n"], Int[np.ndarray, "n"]]:
+        """Lowest and highest grid count each person can reach on number ``i``."""
+        move = self.schema.features[i].move
+        low = own if move in ("up", "fixed") else np.minimum(own, self.low[i])
+        high = own if move in ("down", "fixed") else np.maximum(own, self.high[i])
+        return low, high
+
+    def reachable(self, i: int, own: Int[np.ndarray, "n"]) -> Bool[np.ndarray, "n levels"]:
+        """Levels each person can be in on category ``i``; their own always.
+
+        ``up`` and ``down`` go along the order of the levels; whoever starts at a level of ``never``
+        stands outside that order and may move anywhere in it.
+        """
+        f = self.schema.features[i]
+        rank, own_rank = np.arange(len(f.levels))[None, :], own[:, None]
+        outside = np.array([level in f.never for level in f.levels])
+        open_ = np.broadcast_to(~outside, (len(own), len(f.levels))).copy()
+        if f.move == "up":
+            open_ &= (rank > own_rank) | outside[own][:, None]
+        elif f.move == "down":
+            open_ &= (rank < own_rank) | outside[own][:, None]
+        elif f.move == "fixed":
+            open_[:] = False
+        open_[np.arange(len(own)), own] = True
+        return open_
+
+    def legal(self, before: Values, after: Values) -> Bool[np.ndarray, "n"]:
+        """Whether each person can get from ``before`` to ``after``."""
+        ok = np.ones(len(before), bool)
+        for i, f in enumerate(self.schema.features):
+            if f.is_category:
+                known = (after[:, i] >= 0) & (after[:, i] < len(f.levels))
+                reach = self.reachable(i, before[:, i])
+                ok &= known & reach[np.arange(len(after)), after[:, i].clip(0, len(f.levels) - 1)]
+            else:
+                low, high = self.box(i, before[:, i])
+                ok &= (after[:, i] >= low) & (after[:, i] <= high)
+        return ok
+
+    def cost(self, before: Values, after: Values) -> Float[np.ndarray, "n"]:
+        """Weighted L1 cost of each move, in scale units."""
+        return price(self.schema.features, self.scales, before, after)
+
+    def advice(self, before: Int[np.ndarray, "f"], after: Int[np.ndarray, "f"]) -> list[str]:
+        """One person's action in the card's words and units, one line a changed feature."""
+        changed = [i for i in range(len(before)) if before[i] != after[i]]
+        return [self._line(self.schema.features[i], int(before[i]), int(after[i])) for i in changed]
+
+    @staticmethod
+    def _line(f: Feature, old: int, new: int) -> str:
+        return f"{f.words}: {f.spoken(old)} -> {f.spoken(new)}"
+
+
+def _bounds(f: Feature, column: Int[np.ndarray, "n"]) -> tuple[int, int]:
+    if f.is_category:
+        return 0, 0
+    if f.levels:
+        allowed = [k for k, level in enumerate(f.levels) if level not in f.never]
+        return allowed[0], allowed[-1]
+    low, high = np.percentile(column, OUTER)
+    low = np.floor(low) if f.low is None else np.ceil(f.low / f.step - 1e-9)
+    high = np.ceil(high) if f.high is None else np.floor(f.high / f.step + 1e-9)
+    return int(low), int(high)

@@ -1,0 +1,44 @@
+"""Action-constraint regimes: who may change what (PAPER figures 18 to 20).
+
+A regime is a function of the schema. Protected features are fixed in every one of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from cfq_core.base.errors import BadPlan, unknown
+from cfq_core.tables.schema import Feature, Schema
+
+
+def _any(f: Feature) -> Feature:
+    return replace(f, move="any")
+
+
+def _immutable(f: Feature) -> Feature:
+    return replace(f, move="fixed" if f.immutable else "any")
+
+
+def _default(f: Feature) -> Feature:
+    return replace(f, move="fixed") if f.immutable else f
+
+
+def _strict(f: Feature) -> Feature:
+    return _default(f) if f.easy else replace(f, move="fixed")
+
+
+REGIMES: dict[str, Callable[[Feature], Feature]] = {
+    "any": _any,              # everything but protected features, in both directions
+    "immutable": _immutable,  # facts about the person stay, the rest moves in both directions
+    "default": _default,      # what the card says
+    "strict": _strict,        # only the card's easiest features, as the card says
+}
+
+
+def under(regime: str, schema: Schema) -> Schema:
+    """The schema with every feature's move as the regime allows; raises `BadPlan` for an unknown one."""
+    if regime not in REGIMES:
+        raise BadPlan(unknown("action regime", regime, REGIMES))
+    rule = REGIMES[regime]
+    return replace(schema, features=tuple(replace(f, move="fixed") if f.protected else rule(f) for f in schema.features))

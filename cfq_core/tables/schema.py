@@ -1,0 +1,148 @@
+"""What a column means, what a person may do about it, and a table of people in exact integer form.
+
+Every cell is stored as an integer: a number as its count of grid steps, an ordered or unordered
+category as the index of its level. Raw words and units come back exactly, and no step of the
+pipeline can lose a digit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float, Int
+
+from cfq_core.base.errors import BadTable, unknown
+from cfq_core.base.identity import identity
+
+Kind = Literal["number", "integer", "ordinal", "category"]
+Move = Literal["any", "up", "down", "fixed"]
+KINDS: tuple[Kind, ...] = ("number", "integer", "ordinal", "category")
+MOVES: tuple[Move, ...] = ("any", "up", "down", "fixed")
+
+#: Spare significant digits when a grid count is turned back into a raw number.
+DECIMALS = 9
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One column: its kind, what a person may do about it, and the words to say it in."""
+
+    name: str
+    kind: Kind
+    label: str = ""                  # words for a reader; empty: the name
+    unit: str = ""                   # of a number, e.g. "months"
+    move: Move = "any"               # in the default regime; on a category: along `levels`
+    immutable: bool = False          # a fact about the person, movable in no regime but `any`
+    protected: bool = False          # movable in no regime; a group column of every fairness table
+    easy: bool = False               # kept in the regime `strict`
+    low: float | None = None         # hard limits in raw units; else 1st and 99th percentile
+    high: float | None = None
+    step: float = 1.0                # grid of a number in raw units; 1 for integers
+    log: bool = False                # modelled and priced as log(1 + value)
+    levels: tuple[str, ...] = ()     # of an ordinal or category, in order
+    never: tuple[str, ...] = ()      # levels nobody is told to move to (unknown, unpaid, ...)
+    weight: float = 1.0              # price of one scale unit, or of one switch of category
+    bands: tuple[float, ...] = ()    # inner edges that cut a protected number into groups
+
+    @property
+    def is_category(self) -> bool:
+        """Unordered levels, encoded one-hot."""
+        return self.kind == "category"
+
+    @property
+    def words(self) -> str:
+        """The label, or the name where there is none."""
+        return self.label or self.name
+
+    def raw(self, counts: Int[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
+        """Raw units of grid counts; exact decimals (321 steps of 0.1 give the double 32.1)."""
+        if self.kind in ("ordinal", "category", "integer"):
+            return counts.astype(np.float64)
+        per_unit = 1.0 / self.step
+        if per_unit >= 1 and abs(per_unit - round(per_unit)) < 1e-9:
+            return counts / round(per_unit)  # correctly rounded, so it equals the decimal literal
+        return np.round(counts * self.step, DECIMALS)
+
+    def counts(self, raw: Float[np.ndarray, "n"]) -> Int[np.ndarray, "n"]:
+        """Grid counts of raw units, to the nearest step."""
+        return np.rint(np.asarray(raw, np.float64) / self.step).astype(np.int64)
+
+    def spoken(self, count: int) -> str:
+        """One cell in words: its level, or its number with its unit."""
+        if self.levels:
+            return self.levels[count]
+        number = float(self.raw(np.array([count]))[0])
+        text = f"{number:,.10g}" if abs(number) < 1e12 else f"{number:g}"
+        return f"{text} {self.unit}".strip()
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The columns of a data set, in order, and what its decision is about."""
+
+    name: str
+    title: str
+    features: tuple[Feature, ...]
+    favourable: str                  # the favourable decision in words
+    unfavourable: str
+    note: str = ""                   # limits a reader must know, in plain words
+    source: str = ""
+    licence: str = ""
+
+    def __getitem__(self, name: str) -> Feature:
+        for feature in self.features:
+            if feature.name == name:
+                return feature
+        raise BadTable(unknown("feature", name, [f.name for f in self.features]))
+
+    @property
+    def protected(self) -> tuple[Feature, ...]:
+        """The group columns of every fairness table."""
+        return tuple(f for f in self.features if f.protected)
+
+    def with_features(self, *changed: Feature) -> Schema:
+        """The same schema with some features replaced by name."""
+        by_name = {f.name: f for f in changed}
+        return replace(self, features=tuple(by_name.get(f.name, f) for f in self.features))
+
+
+@dataclass(frozen=True)
+class Table:
+    """People: one row each, in exact integer form, with the outcome that was observed."""
+
+    schema: Schema
+    values: Int[np.ndarray, "n f"]           # grid counts and level indices
+    outcome: Bool[np.ndarray, "n"]           # True: favourable
+    published_test: Bool[np.ndarray, "n"] | None = field(default=None)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def fingerprint(self) -> str:
+        """Identity of schema and rows: part of every run's spec."""
+        rows = hashlib.sha256(self.values.tobytes() + self.outcome.tobytes()).hexdigest()
+        return identity([self.schema, rows])
+
+    def frame(self) -> pd.DataFrame:
+        """The table in raw units and words, one column a feature."""
+        columns = {}
+        for i, f in enumerate(self.schema.features):
+            cells = self.values[:, i]
+            columns[f.name] = np.array(f.levels, dtype=object)[cells] if f.levels else f.raw(cells)
+        return pd.DataFrame(columns)
+
+    def groups(self) -> dict[str, list[str]]:
+        """For each protected feature, every person's group in words."""
+        return {f.name: _group_words(f, self.values[:, self.schema.features.index(f)]) for f in self.schema.protected}
+
+
+def _group_words(f: Feature, counts: Int[np.ndarray, "n"]) -> list[str]:
+    if f.levels:
+        return [f.levels[c] for c in counts]
+    edges = [*f.bands] or [float(np.median(f.raw(counts)))]
+    names = [f"under {edges[0]:g}", *(f"{a:g} to {b:g}" for a, b in zip(edges, edges[1:], strict=False)), f"{edges[-1]:g} and over"]
+    return [names[i] for i in np.searchsorted(edges, f.raw(counts), side="right")]
