@@ -18,6 +18,7 @@ ROOT = Path(__file__).parent.parent
 #: Plug-in folder -> what one of its parts is called in a message.
 FOLDERS = {
     "datasets": "data set",
+    "recourse": "recourse solver",
     "allocators": "allocator",
     "methods": "method",
     "metrics": "metric",

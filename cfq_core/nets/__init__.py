@@ -1,0 +1,1 @@
+"""Networks: many multilayer perceptrons of one shape as one batched program."""

@@ -1,0 +1,1 @@
+"""Recourse: the least-cost action that a model approves, for all people and models at once."""

@@ -1,0 +1,112 @@
+"""The public call: any solver's points, re-judged in float64 on the decoded person.
+
+What a solver returns is decoded to exact integer form, checked against the action set and scored by
+the model in float64; only what stands is an answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from cfq_core.nets.stack import Scorer, score
+from cfq_core.recourse.outcome import Recourse, Why
+from cfq_core.recourse.problem import Ask, Points, Problem, by_run, decoded, pose
+from cfq_core.tables.encode import Encoding, Values
+
+#: Logits beyond kappa that a solver aims at in float32; the second is for the few points the first
+#: leaves a rounding error short.
+SLACK = (1e-5, 1e-3)
+
+#: A favourable logit is strictly positive, so a promise with kappa = 0 still asks for this much.
+POSITIVE = 1e-9
+
+
+class Solver(Protocol):
+    """A way to look for recourse."""
+
+    def best(self, problem: Problem, feasible: Bool[Tensor, "i"]) -> Points:
+        """The cheapest point found of every instance; its own place where none was."""
+        ...
+
+
+def find(
+    model: Scorer, asks: Sequence[Ask], solver: Solver, kappa: float = 0.2, approves: Sequence[bool] | None = None
+) -> Recourse:
+    """Least-cost actions of everybody in ``asks`` (``asks[r]`` ask run r) with logit >= kappa.
+
+    ``approves[r]``: whether run r approves anybody in the reference rows; it only names the reason where
+    nothing is found. ``kappa`` in logits.
+    """
+    target = max(kappa, POSITIVE)
+    run = np.repeat(np.arange(len(asks)), [len(a.values) for a in asks])
+    before = np.concatenate([a.values for a in asks])
+    after, feasible = _attempt(model, asks, solver, target + SLACK[0])
+    margin = _judge(model, asks, run, after)
+    short = (margin < target) & (after != before).any(1)
+    if short.any():
+        few = [Ask(before[short & (run == r)], a.encoding, a.actions) for r, a in enumerate(asks)]
+        after[short], _ = _attempt(model, few, solver, target + SLACK[1])
+        margin = _judge(model, asks, run, after)
+    found = (margin >= target) & _per_run(asks, run, lambda a, mine: a.actions.legal(before[mine], after[mine]))
+    after[~found] = before[~found]
+    cost = _per_run(asks, run, lambda a, mine: a.actions.cost(before[mine], after[mine]))
+    never = ~np.asarray(approves, bool)[run] if approves is not None else np.zeros(len(run), bool)
+    why = np.where(found, Why.FOUND, np.where(~feasible, Why.NO_ACTION, np.where(never, Why.NEVER_APPROVES, Why.BUDGET)))
+    return Recourse(run, before, after, np.where(found, cost, np.inf), np.where(found, margin, np.nan), why)
+
+
+def judged(model: Scorer, run: int, encoding: Encoding, values: Values) -> Float[np.ndarray, "n"]:
+    """Logits of one run for people in exact integer form, in float64: what every decision rests on."""
+    inputs = torch.tensor(encoding.encode(values), dtype=torch.float64)
+    return score(model.take([run]).to(torch.float64), inputs[None])[0].numpy()
+
+
+def _attempt(model: Scorer, asks: Sequence[Ask], solver: Solver, target: float) -> tuple[Values, Bool[np.ndarray, "i"]]:
+    problem = pose(model, asks, target)
+    feasible = _feasible(problem)
+    return decoded(problem, asks, solver.best(problem, feasible)), feasible.numpy()
+
+
+def _judge(model: Scorer, asks: Sequence[Ask], run: Int[np.ndarray, "i"], after: Values) -> Float[np.ndarray, "i"]:
+    parts = [judged(model, r, a.encoding, after[run == r]) for r, a in enumerate(asks)]
+    return np.concatenate(parts)
+
+
+def _per_run(asks: Sequence[Ask], run: Int[np.ndarray, "i"], of: Callable[[Ask, np.ndarray], np.ndarray]) -> np.ndarray:
+    return np.concatenate([of(a, run == r) for r, a in enumerate(asks)])
+
+
+def _feasible(problem: Problem) -> Bool[Tensor, "i"]:
+    """False where interval bounds prove that no action reaches the target."""
+    if not len(problem):
+        return torch.zeros(0, dtype=torch.bool)
+    low, high = first_box(problem)
+    index, real = by_run(problem)
+    reachable = problem.model.highest(low[index], high[index]) >= problem.target
+    return reachable[real]
+
+
+def first_box(problem: Problem) -> tuple[Float[Tensor, "i h"], Float[Tensor, "i h"]]:
+    """The first pre-activations an instance can reach: numbers in their box, one allowed level a category."""
+    low, high = problem.base.clone(), problem.base.clone()
+    run = problem.run
+    for j in range(problem.numbers):
+        ends = []
+        for bound in (problem.low, problem.high):
+            encoded = problem.modelled(bound) * problem.slope[run] + problem.offset[run]
+            ends.append(problem.model.see(encoded.float(), run)[:, j, None] * problem.number_weight[run, j])
+        low += torch.minimum(*ends)
+        high += torch.maximum(*ends)
+    for g in range(problem.groups):
+        columns = problem.group == g
+        weight = problem.switch_weight[:, columns][run]
+        open_ = problem.allowed[:, columns][..., None]
+        low += torch.where(open_, weight, torch.inf).amin(1)
+        high += torch.where(open_, weight, -torch.inf).amax(1)
+    return low, high

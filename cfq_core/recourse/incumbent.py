@@ -1,0 +1,225 @@
+"""The cheapest valid point known of every instance, and the moves that look for a cheaper one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from cfq_core.recourse.problem import EVALUATIONS, ROUNDING, Points, Problem
+
+LEAST_GAIN = 1e-9  # in cost: what counts as cheaper, above float64 rounding
+
+
+class Incumbent:
+    """Best cost and point so far, per instance; infinite cost where none is known."""
+
+    def __init__(self, problem: Problem) -> None:
+        everybody = torch.arange(len(problem))
+        start = problem.logits(problem.own, everybody) >= problem.target
+        self.problem = problem
+        self.cost = torch.where(start, 0.0, torch.full((len(problem),), math.inf, dtype=torch.float64))
+        self.numbers = problem.own.numbers.clone()
+        self.levels = problem.own.levels.clone()
+
+    @property
+    def points(self) -> Points:
+        """Where every instance would go."""
+        return Points(self.numbers, self.levels)
+
+    def offer(self, rows: Int[Tensor, "b"], cost: Float[Tensor, "b"], points: Callable[[Tensor], Points]) -> None:
+        """Take the cheapest offer of each instance where it is cheaper; ``points(k)`` builds the chosen ones."""
+        least = torch.full_like(self.cost, math.inf).scatter_reduce_(0, rows, cost, "amin")
+        winner = (cost == least[rows]) & (least[rows] < self.cost[rows] - LEAST_GAIN)
+        lane = torch.full((len(self.cost),), len(rows)).scatter_reduce_(0, rows[winner], winner.nonzero()[:, 0], "amin")
+        taken = (lane < len(rows)).nonzero()[:, 0]
+        chosen = points(lane[taken])
+        self.cost[taken] = least[taken]
+        self.numbers[taken], self.levels[taken] = chosen.numbers, chosen.levels
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Points of listed instances (rows increasing) with their first pre-activation and cost."""
+
+    rows: Int[Tensor, "b"]
+    points: Points
+    first: Float[Tensor, "b h"]
+    cost: Float[Tensor, "b"]
+
+    @staticmethod
+    def at(problem: Problem, rows: Int[Tensor, "b"], points: Points) -> Candidates:
+        """Candidates at any points, sorted by instance."""
+        order = torch.argsort(rows, stable=True)
+        rows, points = rows[order], points.take(order)
+        return Candidates(rows, points, problem.first(points, rows), problem.cost(points, rows))
+
+    def take(self, keep: Tensor) -> Candidates:
+        """The chosen candidates, order kept."""
+        return Candidates(self.rows[keep], self.points.take(keep), self.first[keep], self.cost[keep])
+
+    @staticmethod
+    def join(problem: Problem, parts: list[Candidates]) -> Candidates:
+        """All candidates of several lists, sorted by instance."""
+        order = torch.argsort(torch.cat([p.rows for p in parts]), stable=True)
+        return Candidates(
+            torch.cat([p.rows for p in parts])[order],
+            Points.join([p.points for p in parts]).take(order),
+            torch.cat([p.first for p in parts])[order],
+            torch.cat([p.cost for p in parts])[order],
+        )
+
+
+def number_cost(problem: Problem, c: Candidates) -> Float[Tensor, "b p"]:
+    """What each moved number contributes to a candidate's cost."""
+    moved = problem.modelled(c.points.numbers) - problem.modelled(problem.own.numbers[c.rows])
+    return moved.abs() * problem.number_price[problem.run[c.rows]]
+
+
+def worth_trying(problem: Problem, best: Incumbent, c: Candidates) -> Candidates:
+    """Candidates that could beat the incumbent once one of their numbers is made as small as possible."""
+    floor = c.cost.clone()
+    if problem.numbers:
+        floor -= number_cost(problem, c).max(1).values
+    return c.take(floor < best.cost[c.rows] - LEAST_GAIN)
+
+
+def switched(problem: Problem, c: Candidates, dearest: Float[Tensor, "b"]) -> Candidates:
+    """Every candidate with one category moved to another allowed level, while that costs under ``dearest``."""
+    rows, run = c.rows, problem.run[c.rows]
+    current = c.points.levels[:, problem.group]                       # [b, Q]: the column each one replaces
+    own = problem.own.levels[rows][:, problem.group]
+    columns = torch.arange(len(problem.group))
+    price = problem.switch_price
+    cost = c.cost[:, None] - torch.where(current != own, price[current], 0.0) + torch.where(columns != own, price, 0.0)
+    keep = problem.allowed[rows] & (columns != current) & (cost < dearest[:, None])
+    base, column = keep.nonzero(as_tuple=True)
+    levels = c.points.levels[base]
+    old = levels.gather(1, problem.group[column][:, None])[:, 0]
+    levels.scatter_(1, problem.group[column][:, None], column[:, None])
+    first = c.first[base] - problem.switch_weight[run[base], old] + problem.switch_weight[run[base], column]
+    return Candidates(rows[base], Points(c.points.numbers[base], levels), first, cost[base, column])
+
+
+def try_points(problem: Problem, best: Incumbent, c: Candidates) -> None:
+    """Offer every candidate that is valid and cheaper."""
+    cheaper = c.take(c.cost < best.cost[c.rows] - LEAST_GAIN)
+    if len(cheaper.rows):
+        valid = problem.rest(cheaper.first, problem.run[cheaper.rows]) >= problem.target
+        valid_ones = cheaper.take(valid)
+        best.offer(valid_ones.rows, valid_ones.cost, valid_ones.points.take)
+
+
+def try_lines(problem: Problem, best: Incumbent, c: Candidates, grid: int) -> None:
+    """From every candidate, make one number as small a change as keeps the point valid (or makes it so).
+
+    A line starts at the person's own value and ends where the incumbent's cost would be reached.
+    Its first valid grid point is bracketed by ``grid`` samples, then refined until the bracket is one
+    step; a line is dropped as soon as its bracket cannot beat the incumbent. Exact along each line
+    wherever the valid part of the line is an interval at least one sample wide.
+    """
+    if not problem.numbers or not len(c.rows):
+        return
+    block = max(1, EVALUATIONS // (2 * problem.numbers))
+    for start in range(0, len(c.rows), block):
+        lines = _lines(problem, best, c.take(torch.arange(start, min(start + block, len(c.rows)))))
+        while len(lines.rows):
+            lines = _narrow(problem, best, c, lines, grid)
+
+
+@dataclass(frozen=True)
+class _Lines:
+    rows: Int[Tensor, "n"]               # instance
+    number: Int[Tensor, "n"]
+    sign: Float[Tensor, "n"]
+    anchor: Float[Tensor, "n h"]         # first pre-activation without this number
+    points: Points
+    rest_cost: Float[Tensor, "n"]        # cost of everything else
+    low: Float[Tensor, "n"]              # steps from the person's own value: bracket of the first valid one
+    high: Float[Tensor, "n"]
+
+    def take(self, keep: Tensor) -> _Lines:
+        return _Lines(
+            self.rows[keep], self.number[keep], self.sign[keep], self.anchor[keep], self.points.take(keep),
+            self.rest_cost[keep], self.low[keep], self.high[keep],
+        )  # fmt: skip
+
+
+def _lines(problem: Problem, best: Incumbent, c: Candidates) -> _Lines:
+    rest_cost = (c.cost[:, None] - number_cost(problem, c)).clamp_min(0.0)
+    own = problem.own.numbers[c.rows]
+    room = torch.stack([problem.high[c.rows] - own, own - problem.low[c.rows]], dim=2)          # [b, p, 2]
+    steps = torch.minimum(room, _affordable(problem, c.rows, own, best.cost[c.rows][:, None] - rest_cost))
+    candidate, number, side = (steps >= 1).nonzero(as_tuple=True)
+    rows, run = c.rows[candidate], problem.run[c.rows[candidate]]
+    encoded = problem.modelled(c.points.numbers) * problem.slope[problem.run[c.rows]] + problem.offset[problem.run[c.rows]]
+    seen = problem.model.see(encoded.float(), problem.run[c.rows])
+    anchor = c.first[candidate] - seen[candidate, number][:, None] * problem.number_weight[run, number]
+    return _Lines(
+        rows, number, 1.0 - 2.0 * side, anchor, c.points.take(candidate), rest_cost[candidate, number],
+        torch.ones(len(rows), dtype=torch.float64), steps[candidate, number, side],
+    )  # fmt: skip
+
+
+def _affordable(problem: Problem, rows: Tensor, own: Tensor, budget: Float[Tensor, "b p"]) -> Float[Tensor, "b p 2"]:
+    """Grid steps up and down that the budget pays for."""
+    reach = budget.clamp_min(0.0) / problem.number_price[problem.run[rows]]
+    here = problem.modelled(own)
+    up, down = here + reach, here - reach
+    up = torch.where(problem.log, torch.expm1(up), up) / problem.step - own
+    down = own - torch.where(problem.log, torch.expm1(down), down) / problem.step
+    return torch.stack([up, down], dim=2).nan_to_num(posinf=math.inf).add(ROUNDING).floor()
+
+
+def _narrow(problem: Problem, best: Incumbent, c: Candidates, lines: _Lines, grid: int) -> _Lines:
+    samples = (lines.low[:, None] + (lines.high - lines.low)[:, None] * torch.linspace(0, 1, grid, dtype=torch.float64)).round()
+    run, rows = problem.run[lines.rows], lines.rows
+    own = problem.own.numbers[rows, lines.number]
+    counts = own[:, None] + lines.sign[:, None] * samples
+    encoded = _modelled_one(problem, counts, lines.number) * problem.slope[run, lines.number][:, None]
+    encoded += problem.offset[run, lines.number][:, None]
+    seen = problem.model.see(encoded.float(), run)
+    first = lines.anchor[:, None] + seen[..., None] * problem.number_weight[run, lines.number][:, None]
+    logits = problem.rest(first.flatten(0, 1), run.repeat_interleave(grid)).view(len(rows), grid)
+    valid = logits >= problem.target
+    hit = valid.any(1)
+    at = valid.float().argmax(1)                                      # the first valid sample
+    high = samples.gather(1, at[:, None])[:, 0]
+    before = samples.gather(1, (at - 1).clamp_min(0)[:, None])[:, 0]
+    low = torch.where(at > 0, torch.minimum(before + 1, high), high)
+    _offer_lines(problem, best, lines, hit, own + lines.sign * high)
+    floor = lines.rest_cost + _step_cost(problem, lines, own + lines.sign * low)
+    keep = hit & (low < high) & (floor < best.cost[rows] - LEAST_GAIN)
+    narrowed = lines.take(keep)
+    return _Lines(
+        narrowed.rows, narrowed.number, narrowed.sign, narrowed.anchor, narrowed.points, narrowed.rest_cost,
+        low[keep], high[keep] - 1,
+    )  # fmt: skip
+
+
+def _offer_lines(problem: Problem, best: Incumbent, lines: _Lines, hit: Tensor, counts: Float[Tensor, "n"]) -> None:
+    index = hit.nonzero()[:, 0]
+    cost = lines.rest_cost[index] + _step_cost(problem, lines, counts)[index]
+
+    def points(lane: Tensor) -> Points:
+        chosen = index[lane]
+        numbers = lines.points.numbers[chosen].clone()
+        numbers.scatter_(1, lines.number[chosen][:, None], counts[chosen][:, None])
+        return Points(numbers, lines.points.levels[chosen])
+
+    best.offer(lines.rows[index], cost, points)
+
+
+def _step_cost(problem: Problem, lines: _Lines, counts: Float[Tensor, "n"]) -> Float[Tensor, "n"]:
+    own = problem.own.numbers[lines.rows, lines.number]
+    moved = _modelled_one(problem, counts[:, None], lines.number) - _modelled_one(problem, own[:, None], lines.number)
+    return moved[:, 0].abs() * problem.number_price[problem.run[lines.rows], lines.number]
+
+
+def _modelled_one(problem: Problem, counts: Float[Tensor, "n k"], number: Int[Tensor, "n"]) -> Float[Tensor, "n k"]:
+    raw = counts * problem.step[number][:, None]
+    return torch.where(problem.log[number][:, None], torch.log1p(raw), raw)

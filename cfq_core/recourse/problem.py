@@ -1,0 +1,237 @@
+"""The search problem reduced to what a person can change.
+
+Only actionable coordinates remain: each instance, a (model, person) pair, has one constant first
+pre-activation, to which every moved number adds one column of the first layer and every switched
+category one other. Instances of all models stand in one list, sorted by model, so a batch of
+candidates is evaluated as a few batched products whatever mix of people and models it holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from cfq_core.actions.action_set import ActionSet
+from cfq_core.nets.stack import Scorer
+from cfq_core.tables.encode import Encoding, Values
+
+EVALUATIONS = 16_384  # candidates evaluated at a time: their activations stay in the second-level cache
+ROUNDING = 1e-9       # guards a floor of a ratio that is a whole number up to float64 rounding
+
+
+@dataclass(frozen=True)
+class Ask:
+    """The people who ask one model for recourse, and what they may do."""
+
+    values: Values
+    encoding: Encoding
+    actions: ActionSet
+
+
+@dataclass(frozen=True)
+class Points:
+    """Candidate people: grid counts of the movable numbers, level columns of the switchable categories."""
+
+    numbers: Float[Tensor, "b p"]
+    levels: Int[Tensor, "b g"]           # column of `Problem.switch_weight`, not level index
+
+    def take(self, rows: Tensor) -> Points:
+        """The chosen rows."""
+        return Points(self.numbers[rows], self.levels[rows])
+
+    @staticmethod
+    def join(parts: Sequence[Points]) -> Points:
+        """All rows of several lists."""
+        return Points(torch.cat([p.numbers for p in parts]), torch.cat([p.levels for p in parts]))
+
+
+@dataclass(frozen=True)
+class Problem:
+    """I instances over R models; p movable numbers, g switchable categories with Q level columns in all."""
+
+    model: Scorer                        # float32
+    run: Int[Tensor, "i"]                # sorted
+    base: Float[Tensor, "i h"]           # first pre-activation from everything that stays
+    own: Points                          # where each person is
+    low: Float[Tensor, "i p"]            # reachable grid counts
+    high: Float[Tensor, "i p"]
+    allowed: Bool[Tensor, "i q"]
+    number_weight: Float[Tensor, "r p h"]
+    switch_weight: Float[Tensor, "r q h"]
+    group: Int[Tensor, "q"]              # category of each level column
+    slope: Float[Tensor, "r p"]          # encoded value = slope * modelled + offset
+    offset: Float[Tensor, "r p"]
+    step: Float[Tensor, "p"]             # raw units per grid count
+    log: Bool[Tensor, "p"]
+    number_price: Float[Tensor, "r p"]   # cost per modelled unit
+    switch_price: Float[Tensor, "q"]
+    target: float                        # logit to reach
+
+    def __len__(self) -> int:
+        return len(self.run)
+
+    @property
+    def numbers(self) -> int:
+        """Movable numbers p."""
+        return self.low.shape[1]
+
+    @property
+    def groups(self) -> int:
+        """Switchable categories g."""
+        return self.own.levels.shape[1]
+
+    def take(self, rows: Int[Tensor, "n"]) -> Problem:
+        """The problem of some instances, given in increasing order."""
+        return replace(
+            self, run=self.run[rows], base=self.base[rows], own=self.own.take(rows), low=self.low[rows],
+            high=self.high[rows], allowed=self.allowed[rows],
+        )  # fmt: skip
+
+    # ------------------------------------------------------------------ candidates of listed instances
+    def modelled(self, counts: Tensor, numbers: Tensor | slice = slice(None)) -> Tensor:
+        """Modelled units of grid counts, log(1 + x) where the card says so; last axis: numbers."""
+        raw = counts * self.step[numbers]
+        return torch.where(self.log[numbers], torch.log1p(raw), raw)
+
+    def cost(self, points: Points, rows: Int[Tensor, "b"]) -> Float[Tensor, "b"]:
+        """Cost of moving the listed instances to these points, float64."""
+        moved = (self.modelled(points.numbers) - self.modelled(self.own.numbers[rows])).abs()
+        total = (moved * self.number_price[self.run[rows]]).sum(1)
+        switched = points.levels != self.own.levels[rows]
+        return total + (self.switch_price[points.levels] * switched).sum(1)
+
+    def first(self, points: Points, rows: Int[Tensor, "b"]) -> Float[Tensor, "b h"]:
+        """First pre-activation of the listed instances at these points."""
+        run = self.run[rows]
+        encoded = (self.modelled(points.numbers) * self.slope[run] + self.offset[run]).float()
+        seen = self.model.see(encoded, run)
+        out = self.base[rows] + torch.bmm(seen[:, None], self.number_weight[run])[:, 0]
+        for g in range(self.groups):
+            out += self.switch_weight[run, points.levels[:, g]]
+        return out
+
+    def rest(self, first: Float[Tensor, "b h"], run: Int[Tensor, "b"]) -> Float[Tensor, "b"]:
+        """Logits from first pre-activations of candidates sorted by model."""
+        out = torch.empty(len(first))
+        for start in range(0, len(first), EVALUATIONS):
+            piece = slice(start, start + EVALUATIONS)
+            out[piece] = _rest(self.model, first[piece], run[piece])
+        return out
+
+    def logits(self, points: Points, rows: Int[Tensor, "b"]) -> Float[Tensor, "b"]:
+        """Logits of the listed instances, in increasing order, at these points."""
+        return self.rest(self.first(points, rows), self.run[rows])
+
+
+def _rest(model: Scorer, first: Float[Tensor, "b h"], run: Int[Tensor, "b"]) -> Float[Tensor, "b"]:
+    lowest, highest = int(run[0]), int(run[-1])
+    models = model.take(range(lowest, highest + 1)) if (lowest, highest) != (0, model.runs - 1) else model
+    if lowest == highest:
+        return models.rest(first[None])[0]
+    counts = torch.bincount(run - lowest, minlength=highest - lowest + 1)
+    starts = counts.cumsum(0) - counts
+    place = torch.arange(len(run)) - starts[run - lowest]
+    padded = first.new_zeros(len(counts), int(counts.max()), first.shape[1])
+    padded[run - lowest, place] = first
+    return models.rest(padded)[run - lowest, place]
+
+
+def pose(model: Scorer, asks: Sequence[Ask], target: float) -> Problem:
+    """The reduced problem of everybody who asks; ``asks[r]`` are the people of run r."""
+    model = model.to(torch.float32)
+    numbers, switches = list(asks[0].actions.numbers), list(asks[0].actions.switches)
+    features = asks[0].actions.schema.features
+    widths = [len(features[i].levels) for i in switches]
+    starts = np.concatenate([[0], np.cumsum(widths)]).astype(np.int64)
+    run = torch.repeat_interleave(torch.arange(len(asks)), torch.tensor([len(a.values) for a in asks]))
+    columns = _columns(asks[0].encoding, numbers, switches)
+    boxes = [[a.actions.box(i, a.values[:, i]) for i in numbers] for a in asks]
+    own = Points(
+        _rows(asks, lambda a: a.values[:, numbers]),
+        _rows(asks, lambda a: a.values[:, switches] + starts[:-1]).long(),
+    )
+    number_weight = model.first_weight[:, :, columns.numbers].mT.contiguous()
+    ones = torch.ones(model.runs, 1, len(columns.levels))
+    switch_weight = (model.first_weight[:, :, columns.levels] * model.see(ones)).mT.contiguous()  # a level is a 1 in its column
+    return Problem(
+        model=model,
+        run=run,
+        base=_base(model, asks, columns),
+        own=own,
+        low=_bound(asks, boxes, 0),
+        high=_bound(asks, boxes, 1),
+        allowed=_rows(asks, lambda a: _allowed(a, switches)).bool(),
+        number_weight=number_weight,
+        switch_weight=switch_weight,
+        group=torch.repeat_interleave(torch.arange(len(switches)), torch.tensor(widths, dtype=torch.int64)),
+        slope=torch.tensor([[1 / a.encoding.std[i] for i in numbers] for a in asks], dtype=torch.float64),
+        offset=torch.tensor([[-a.encoding.mean[i] / a.encoding.std[i] for i in numbers] for a in asks], dtype=torch.float64),
+        step=torch.tensor([1.0 if features[i].levels else features[i].step for i in numbers], dtype=torch.float64),
+        log=torch.tensor([features[i].log for i in numbers], dtype=torch.bool),
+        number_price=torch.tensor([[features[i].weight / a.actions.scales[i] for i in numbers] for a in asks], dtype=torch.float64),
+        switch_price=torch.tensor([features[i].weight for i in switches for _ in features[i].levels], dtype=torch.float64),
+        target=target,
+    )
+
+
+@dataclass(frozen=True)
+class _Movable:
+    numbers: list[int]                   # encoded columns
+    levels: list[int]
+
+
+def _columns(encoding: Encoding, numbers: Sequence[int], switches: Sequence[int]) -> _Movable:
+    levels = [encoding.starts[i] + k for i in switches for k in range(len(encoding.schema.features[i].levels))]
+    return _Movable([encoding.starts[i] for i in numbers], levels)
+
+
+def _base(model: Scorer, asks: Sequence[Ask], columns: _Movable) -> Float[Tensor, "i h"]:
+    parts = []
+    for r, ask in enumerate(asks):
+        inputs = torch.tensor(ask.encoding.encode(ask.values), dtype=torch.float32)
+        inputs[:, columns.numbers + columns.levels] = 0.0
+        one = model.take([r])
+        parts.append(torch.baddbmm(one.first_bias[:, None], one.see(inputs[None]), one.first_weight.mT)[0])
+    return torch.cat(parts)
+
+
+def _allowed(ask: Ask, switches: Sequence[int]) -> Bool[np.ndarray, "n q"]:
+    reach = [ask.actions.reachable(i, ask.values[:, i]) for i in switches]
+    return np.concatenate(reach, axis=1) if reach else np.zeros((len(ask.values), 0), bool)
+
+
+def _rows(asks: Sequence[Ask], of: Callable[[Ask], np.ndarray]) -> Float[Tensor, "i k"]:
+    return torch.cat([torch.tensor(of(a), dtype=torch.float64) for a in asks])
+
+
+def _bound(asks: Sequence[Ask], boxes: list[list[tuple[np.ndarray, np.ndarray]]], side: int) -> Float[Tensor, "i p"]:
+    parts = []
+    for ask, box in zip(asks, boxes, strict=True):
+        columns = [bound[side] for bound in box]
+        parts.append(np.stack(columns, axis=1) if columns else np.zeros((len(ask.values), 0)))
+    return torch.cat([torch.tensor(p, dtype=torch.float64) for p in parts])
+
+
+def by_run(problem: Problem) -> tuple[Int[Tensor, "r n"], Bool[Tensor, "r n"]]:
+    """Instances of each model side by side, padded; and which entries are real."""
+    counts = torch.bincount(problem.run, minlength=problem.model.runs)
+    place = torch.arange(int(counts.max()))
+    index = (counts.cumsum(0) - counts)[:, None] + place
+    real = place < counts[:, None]
+    return torch.where(real, index, 0), real
+
+
+def decoded(problem: Problem, asks: Sequence[Ask], points: Points) -> Values:
+    """The people at these points, one row an instance, in exact integer form."""
+    after = np.concatenate([a.values for a in asks])
+    actions = asks[0].actions
+    after[:, actions.numbers] = points.numbers.numpy().astype(np.int64)
+    widths = [len(actions.schema.features[i].levels) for i in actions.switches]
+    starts = np.concatenate([[0], np.cumsum(widths)])[:-1].astype(np.int64)
+    after[:, actions.switches] = points.levels.numpy() - starts
+    return after

@@ -1,0 +1,90 @@
+"""The default search: enumeration with line search, a relaxation, rescue restarts, then polish.
+
+1. every single switch of category, and from each the smallest valid change of every one number;
+2. gradient search on numbers and one-hot simplexes, hardened to realisable points;
+3. for people still without an answer: coordinate ascent on the logit from several starts;
+4. polish: drop a change in part or whole, add or swap one switch, re-optimise one number; repeat.
+
+All people and all models advance together. Against exact answers see benchmarks/README.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from cfq_core.recourse.incumbent import Candidates, Incumbent, number_cost, switched, try_lines, try_points, worth_trying
+from cfq_core.recourse.problem import Points, Problem
+from cfq_core.recourse.relaxed import Relaxed
+from cfq_core.recourse.rescue import rescue
+
+
+@dataclass(frozen=True)
+class Search:
+    """Settings of the default search."""
+
+    relaxed: Relaxed = field(default_factory=Relaxed)
+    restarts: int = 8                                     # rescue starts a person
+    rounds: int = 8                                       # polish rounds at most
+    grid: int = 9                                         # samples of a line before it is refined
+    kept: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 0.9)  # shares of a number's change tried by the polish
+
+    def best(self, problem: Problem, feasible: Tensor) -> Points:
+        """Cheapest valid points found; ``feasible``: instances not proved to have none."""
+        incumbent = Incumbent(problem)
+        everybody = torch.arange(len(problem))
+        self._enumerate(problem, incumbent, everybody[feasible])
+        self.relaxed.improve(problem, incumbent)
+        without = (incumbent.cost.isinf() & feasible).nonzero()[:, 0]
+        if len(without):
+            rescue(problem, incumbent, without, self.restarts)
+        self._polish(problem, incumbent)
+        return incumbent.points
+
+    def _enumerate(self, problem: Problem, best: Incumbent, rows: Int[Tensor, "n"]) -> None:
+        rows = rows[best.cost[rows] > 0]
+        own = Candidates.at(problem, rows, problem.own.take(rows))
+        try_lines(problem, best, own, self.grid)
+        switches = switched(problem, own, best.cost[rows])
+        try_points(problem, best, switches)
+        try_lines(problem, best, worth_trying(problem, best, switches), self.grid)
+
+    def _polish(self, problem: Problem, best: Incumbent) -> None:
+        active = (best.cost.isfinite() & (best.cost > 0)).nonzero()[:, 0]
+        for _ in range(self.rounds):
+            if not len(active):
+                break
+            before = best.cost[active].clone()
+            bases = self._bases(problem, best, active)
+            dearest = best.cost[bases.rows]
+            if problem.numbers:
+                dearest = dearest + number_cost(problem, bases).max(1).values
+            tried = Candidates.join(problem, [bases, switched(problem, bases, dearest)])
+            try_points(problem, best, tried)
+            try_lines(problem, best, worth_trying(problem, best, tried), self.grid)
+            active = active[best.cost[active] < before]
+
+    def _bases(self, problem: Problem, best: Incumbent, rows: Int[Tensor, "n"]) -> Candidates:
+        """The incumbents, and each with one changed number scaled back or one switch undone."""
+        now, own = best.points.take(rows), problem.own.take(rows)
+        listed, parts = [rows], [now]
+        for j in range(problem.numbers):
+            moved = (now.numbers[:, j] != own.numbers[:, j]).nonzero()[:, 0]
+            for share in self.kept:
+                part = now.take(moved)
+                part.numbers[:, j] = own.numbers[moved, j] + ((part.numbers[:, j] - own.numbers[moved, j]) * share).trunc()
+                listed.append(rows[moved])
+                parts.append(part)
+        for g in range(problem.groups):
+            moved = (now.levels[:, g] != own.levels[:, g]).nonzero()[:, 0]
+            part = now.take(moved)
+            part.levels[:, g] = own.levels[moved, g]
+            listed.append(rows[moved])
+            parts.append(part)
+        return Candidates.at(problem, torch.cat(listed), Points.join(parts))
+
+
+PLUGIN = Search()

@@ -1,0 +1,1 @@
+"""Training: one loop for a whole stack of runs; the losses are on the page."""

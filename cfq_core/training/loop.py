@@ -1,0 +1,104 @@
+"""One loop that trains a whole stack of runs.
+
+Each run sees its own rows in its own order; Adam is element-wise, so no run influences another. The
+weights of a run's best validation epoch are kept, and a run that has not improved for ``patience``
+epochs is finished, whatever its neighbours do.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from cfq_core.base.seeds import torch_stream
+from cfq_core.nets.stack import Stack, score
+
+
+@dataclass(frozen=True)
+class Teaching:
+    """How teachers are trained: Adam with decoupled weight decay on the cross-entropy."""
+
+    epochs: int = 40
+    rows_per_step: int = 128
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.1
+    patience: int = 10               # epochs without a better validation loss
+    schedule: Literal["one-cycle", "cosine"] = "one-cycle"
+
+    def __post_init__(self) -> None:
+        if min(self.epochs, self.rows_per_step, self.patience) < 1:
+            raise ValueError("epochs, rows_per_step and patience are at least 1")
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Rows of one part, one stack deep."""
+
+    inputs: Float[Tensor, "r n d"]
+    outcome: Float[Tensor, "r n"]
+
+
+def teach(start: Stack, train: Fold, valid: Fold, seeds: Sequence[int], how: Teaching) -> Stack:
+    """Full-precision teachers, one a seed, from their own training rows; ``start`` is not changed."""
+    stack = start.trainable()
+    rows = train.inputs.shape[1]
+    steps = math.ceil(rows / how.rows_per_step)
+    optimizer = torch.optim.AdamW(stack.parameters, lr=how.learning_rate, weight_decay=how.weight_decay)
+    schedule = _schedule(optimizer, how, how.epochs * steps)
+    shuffles = [torch_stream(s, "training/order") for s in seeds]
+    kept = _Kept(start, how.patience)
+    for _ in range(how.epochs):
+        order = torch.stack([torch.randperm(rows, generator=g) for g in shuffles])
+        for batch in order.split(how.rows_per_step, dim=1):
+            logits = score(stack, _rows(train.inputs, batch))
+            loss = task_loss(logits, torch.gather(train.outcome, 1, batch))
+            optimizer.zero_grad()
+            loss.sum().backward()
+            optimizer.step()
+            schedule.step()
+        with torch.no_grad():
+            finished = kept.see(stack, task_loss(score(stack, valid.inputs), valid.outcome))
+        if finished:
+            break
+    return kept.best
+
+
+def task_loss(logits: Float[Tensor, "r n"], outcome: Float[Tensor, "r n"]) -> Float[Tensor, "r"]:
+    """Mean cross-entropy of every run."""
+    return binary_cross_entropy_with_logits(logits, outcome, reduction="none").mean(1)
+
+
+def _rows(inputs: Float[Tensor, "r n d"], batch: Tensor) -> Float[Tensor, "r b d"]:
+    return torch.gather(inputs, 1, batch[..., None].expand(-1, -1, inputs.shape[2]))
+
+
+def _schedule(optimizer: torch.optim.Optimizer, how: Teaching, steps: int) -> torch.optim.lr_scheduler.LRScheduler:
+    if how.schedule == "cosine":
+        return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
+    return torch.optim.lr_scheduler.OneCycleLR(optimizer, how.learning_rate, total_steps=steps + 1)
+
+
+class _Kept:
+    """The best weights of every run so far; a run past its patience keeps them for good."""
+
+    def __init__(self, start: Stack, patience: int) -> None:
+        self.best = start.frozen()
+        self.loss = torch.full((start.runs,), math.inf)
+        self.stale = torch.zeros(start.runs, dtype=torch.int64)
+        self.patience = patience
+
+    def see(self, stack: Stack, loss: Float[Tensor, "r"]) -> bool:
+        """Take the runs that improved; True when every run is past its patience."""
+        better = (loss < self.loss) & (self.stale < self.patience)
+        self.loss = torch.where(better, loss, self.loss)
+        self.stale = torch.where(better, torch.zeros_like(self.stale), self.stale + 1)
+        for kept, now in zip(self.best.parameters, stack.parameters, strict=True):
+            kept[better] = now.detach()[better]
+        return bool((self.stale >= self.patience).all())
