@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int
 from cfq_core.actions.cost import price, scale
 from cfq_core.actions.regimes import under
 from cfq_core.base.errors import BadTable
+from cfq_core.tables.encode import modelled
 from cfq_core.tables.schema import Feature, Schema
 
 Values = Int[np.ndarray, "n f"]
@@ -94,6 +95,19 @@ class ActionSet:
     def cost(self, before: Values, after: Values) -> Float[np.ndarray, "n"]:
         """Weighted L1 cost of each move, in scale units."""
         return price(self.schema.features, self.scales, before, after)
+
+    def displacement(self, before: Values, after: Values) -> Float[np.ndarray, "n width"]:
+        """Each move as a vector whose L1 norm is its cost: signed numbers, and one axis for every level switched to."""
+        axes = []
+        for i, f in enumerate(self.schema.features):
+            if f.is_category:
+                to = np.zeros((len(after), len(f.levels)))
+                to[np.arange(len(after)), after[:, i]] = f.weight * (before[:, i] != after[:, i])
+                axes.append(to)
+            else:
+                moved = modelled(f, after[:, i]) - modelled(f, before[:, i])
+                axes.append((f.weight * moved / self.scales[i])[:, None])
+        return np.concatenate(axes, axis=1)
 
     def advice(self, before: Int[np.ndarray, "f"], after: Int[np.ndarray, "f"]) -> list[str]:
         """One person's action in the card's words and units, one line a changed feature."""

@@ -1,0 +1,25 @@
+"""Every layer gets the same bits: the most that the budget pays for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cfq_core.base.errors import BadPlan
+from cfq_core.quant.bits import BitPlan
+from cfq_core.quant.grid import WEIGHT_BITS
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """The same bits everywhere."""
+
+    def plan(self, sizes: Sequence[int], budget: float) -> BitPlan:
+        """Bits per layer for weights per layer ``sizes`` under ``budget`` average bits; `BadPlan` under 2."""
+        affordable = [b for b in WEIGHT_BITS if b <= budget]
+        if not affordable:
+            raise BadPlan(f"a budget of {budget:g} bits per weight; at least {min(WEIGHT_BITS)}")
+        return (max(affordable),) * len(sizes)
+
+
+PLUGIN = Uniform()

@@ -1,0 +1,1 @@
+"""Certificates: statements that are true of every person they are made about."""

@@ -1,0 +1,308 @@
+"""A user's own table: a CSV and the TOML card that says what its columns mean.
+
+``data/cards/template.toml`` explains every field. Whatever is wrong with the card or the CSV is one
+`BadCard` line that names the file, the feature, the value and what is allowed; nothing is guessed,
+converted or dropped in silence.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import MISSING, dataclass, fields, replace
+from itertools import pairwise
+from math import ceil, floor
+from pathlib import Path
+from typing import Any, Literal, NewType, TypeVar, get_args, get_origin, get_type_hints
+
+import numpy as np
+
+from cfq_core.base.errors import did_you_mean, unknown
+from cfq_core.datasets.card_rows import (
+    FROM_ROWS,
+    MAX_COUNT,
+    MAX_CSV,
+    MAX_LEVELS,
+    MAX_TEXT,
+    UNSAFE,
+    Place,
+    as_counts,
+    as_outcome,
+    check_present,
+    decoded,
+    level_mistake,
+    one_of,
+    read_columns,
+    shown,
+)
+from cfq_core.tables.schema import Feature, Schema, Table
+
+MAX_CARD = 1_000_000           # bytes; a card is written by hand
+STEP_RANGE = (1e-9, 1e9)       # `Feature.raw` keeps nine decimals
+ROUNDING = 1e-9                # of low and high to grid steps, as in `ActionSet`
+MAX_NUMBER = MAX_COUNT * STEP_RANGE[1]
+
+NUMERIC = ("number", "integer")
+#: Keys that mean something for some kinds only; elsewhere they would be silently without effect.
+ONLY_FOR = {
+    "unit": NUMERIC, "low": NUMERIC, "high": NUMERIC, "step": NUMERIC, "log": NUMERIC, "bands": NUMERIC,
+    "levels": ("ordinal", "category"), "never": ("category",),
+}  # fmt: skip
+
+#: A text of several lines, read as one paragraph.
+Prose = NewType("Prose", str)
+
+
+@dataclass(frozen=True)
+class Card:
+    """The keys of a card, above its ``[[feature]]`` tables; those without a default are required."""
+
+    name: str
+    title: str
+    csv: str                             # file beside the card
+    target: str                          # column with the outcome
+    favourable: str                      # its cell that is the favourable outcome, compared as text
+    favourable_words: str = ""           # empty: the cell
+    unfavourable_words: str = ""         # empty: the other cell, or "not <favourable>"
+    note: Prose = Prose("")
+    source: Prose = Prose("")
+    licence: Prose = Prose("")
+    missing: tuple[str, ...] = ()        # cells that mean missing, besides the empty one
+    feature: tuple[Feature, ...] = ()
+
+
+Described = TypeVar("Described", Card, Feature)
+CARD_FIELDS = tuple(f.name for f in fields(Card))
+FEATURE_FIELDS = tuple(f.name for f in fields(Feature))
+
+
+def read_card(path: Path) -> Table:
+    """The table of a card file and the CSV in its folder; raises `BadCard`."""
+    place = Place(path.name)
+    card = _card(decoded(_content(path, place, MAX_CARD), place, MAX_CARD), path.name)
+    csv_place = place.at("csv", card.csv)
+    csv_path = _inside(path.parent, card.csv, csv_place)
+    return _table(card, _content(csv_path, csv_place, MAX_CSV), path.name, card.csv)
+
+
+def parse_card(card_text: str, csv: bytes | str, card_name: str, csv_name: str) -> Table:
+    """The table of an uploaded card and CSV; no file is opened and `Card.csv` is not looked up."""
+    card = _card(decoded(card_text, Place(card_name), MAX_CARD), card_name)
+    return _table(card, csv, card_name, csv_name)
+
+
+def _inside(folder: Path, name: str, place: Place) -> Path:
+    try:
+        path = (folder / name).resolve()
+        inside = path.is_relative_to(folder.resolve())
+    except (OSError, RuntimeError, ValueError) as error:  # links in a circle, a name the system refuses
+        raise place.bad(f"not a usable path ({error})") from None
+    if not inside or Path(name).is_absolute() or ".." in Path(name).parts:
+        raise place.bad("leaves the card's folder; name a file beside the card")
+    return path
+
+
+def _content(path: Path, place: Place, limit: int) -> bytes:
+    try:
+        if not path.is_file():
+            near = did_you_mean(path.name, [p.name for p in path.parent.iterdir() if p.suffix == path.suffix])
+            raise place.bad(f"no such file in {path.parent}{near}")
+        if (size := path.stat().st_size) > limit:
+            raise place.bad(f"has {size / 1e6:.1f} MB; at most {limit / 1e6:g} MB")
+        return path.read_bytes()
+    except OSError as error:
+        raise place.bad(f"cannot be read ({error.strerror})") from None
+
+
+def _card(text: str, file: str) -> Card:
+    place = Place(file)
+    try:
+        raw = tomllib.loads(text)
+    except RecursionError:
+        raise place.bad("not valid TOML: lists or tables nested too deeply") from None
+    except tomllib.TOMLDecodeError as error:
+        raise place.bad(f"not valid TOML: {error}") from None
+    except ValueError:
+        raise place.bad("not valid TOML: an integer of thousands of digits") from None
+    tables = raw.pop("feature", [])
+    card = _record(place, raw, Card)
+    if not re.fullmatch(r"\w[\w-]*", card.name):
+        raise place.bad(f"name = {shown(card.name)}; one word of letters, digits, _ and -")
+    if not tables or not isinstance(tables, list) or not all(isinstance(t, dict) for t in tables):
+        raise place.bad("no features; describe each column under its own [[feature]], with two brackets")
+    card = replace(card, feature=tuple(_feature(place, i, t) for i, t in enumerate(tables, 1)))
+    _check_together(card, place)
+    return card
+
+
+def _record(place: Place, raw: dict[str, Any], record: type[Described]) -> Described:
+    """A dataclass from TOML keys; its fields, types and defaults say what is allowed."""
+    hints = get_type_hints(record)
+    required = [f.name for f in fields(record) if f.default is MISSING]
+    for key in raw:
+        if key not in hints:
+            raise place.bad(unknown("unknown key", key[:MAX_TEXT], hints))
+    for key in required:
+        if key not in raw:
+            raise place.bad(f'no key "{key}"; required: {", ".join(required)}')
+    typed = {key: _typed(place, key, value, hints[key]) for key, value in raw.items()}
+    for key in required:
+        if not typed[key]:
+            raise place.bad(f"{key} is empty; required: {', '.join(required)}")
+    return record(**typed)
+
+
+def _typed(place: Place, key: str, value: Any, hint: Any) -> Any:
+    said = f"{key} = {shown(value)}"
+    if get_origin(hint) is tuple:
+        if not isinstance(value, list):
+            raise place.bad(f"{said}; must be a list in [ ]")
+        return tuple(_typed(place, f"entry {i} of {key}", v, get_args(hint)[0]) for i, v in enumerate(value, 1))
+    if get_origin(hint) is Literal:
+        if value not in get_args(hint):
+            near = did_you_mean(shown(value).strip('"'), get_args(hint))
+            raise place.bad(f"{said}; one of {', '.join(get_args(hint))}{near}")
+        return value
+    if hint is bool:
+        if not isinstance(value, bool):
+            raise place.bad(f"{said}; must be true or false, without quotes")
+        return value
+    if hint in (str, Prose):
+        return _text(place, said, value, hint)
+    return _finite(place, said, value)
+
+
+def _text(place: Place, said: str, value: Any, hint: Any) -> str:
+    if not isinstance(value, str):
+        raise place.bad(f"{said}; must be text in quotes")
+    text = " ".join(value.split()) if hint is Prose else value.strip()
+    if UNSAFE.search(text):
+        raise place.bad(f"{said}; has a control character, must be plain text")
+    if hint is str and len(text) > MAX_TEXT:
+        raise place.bad(f"{said}; has {len(text)} characters, at most {MAX_TEXT}")
+    return text
+
+
+def _finite(place: Place, said: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise place.bad(f"{said}; must be a number, without quotes")
+    if not abs(value) <= MAX_NUMBER:  # also refuses nan, and integers too long for a float
+        raise place.bad(f"{said}; must be a finite number")
+    return float(value)
+
+
+def _feature(place: Place, number: int, raw: dict[str, Any]) -> Feature:
+    name = raw.get("name")
+    place = place.at("feature", name if isinstance(name, str) else f"#{number}")
+    for key in raw:
+        if key in CARD_FIELDS and key not in FEATURE_FIELDS:
+            raise place.bad(f'key "{key}" belongs to the card; write it above the first [[feature]]')
+    feature = _record(place, raw, Feature)
+    if "move" not in raw and (feature.protected or feature.immutable):
+        feature = replace(feature, move="fixed")
+    for mistake in _mistakes(feature, raw):
+        raise place.bad(mistake)
+    return replace(feature, step=FROM_ROWS) if feature.kind == "number" and "step" not in raw else feature
+
+
+def _mistakes(f: Feature, raw: dict[str, Any]) -> Iterator[str]:
+    """What is wrong with a feature by itself, most basic first."""
+    for key in raw:
+        if f.kind not in ONLY_FOR.get(key, (f.kind,)):
+            yield f'{key} = {shown(raw[key])}; only for kind = {" or ".join(ONLY_FOR[key])}, not "{f.kind}"'
+    if f.move != "fixed" and (f.protected or f.immutable):
+        why = "protected" if f.protected else "immutable"
+        yield f'move = "{f.move}"; must be fixed (or left out), because {why} = true is never actionable'
+    if f.weight <= 0:
+        yield f"weight = {f.weight:g}; must be over 0"
+    yield from _mistakes_of_levels(f)
+    yield from _mistakes_of_numbers(f)
+
+
+def _mistakes_of_levels(f: Feature) -> Iterator[str]:
+    if f.kind == "ordinal" and not f.levels:
+        yield "no levels; an ordinal needs levels = [...], lowest first"
+    if f.kind == "category" and f.move in ("up", "down") and not f.levels:
+        yield f'move = "{f.move}"; needs levels = [...] in order, because a category has no order of its own'
+    if f.kind == "category" and len(f.levels) > MAX_LEVELS:
+        yield f"levels has {len(f.levels)} entries; at most {MAX_LEVELS}"
+    for level, count in Counter(f.levels).items():
+        if count > 1:
+            yield f"levels has {shown(level)} {count} times; each level once"
+        if mistake := level_mistake(level):
+            yield f"levels has {shown(level)}, which {mistake}"
+
+
+def _mistakes_of_numbers(f: Feature) -> Iterator[str]:
+    if f.kind == "integer" and f.step != 1:
+        yield f'step = {f.step:g}; must be 1 for an integer (kind = "number" takes other steps)'
+    if not STEP_RANGE[0] <= f.step <= STEP_RANGE[1]:
+        yield f"step = {f.step:g}; must be over 0, from {STEP_RANGE[0]:g} to {STEP_RANGE[1]:g}"
+    if f.low is not None and f.high is not None and f.low > f.high:
+        yield f"low = {f.low:g} is above high = {f.high:g}; low must be at most high"
+    for key, limit in (("low", f.low), ("high", f.high)):
+        if f.log and limit is not None and limit < 0:
+            yield f"{key} = {limit:g}; must be 0 or more, because log = true"
+    if any(a >= b for a, b in pairwise(f.bands)):
+        yield f"bands = {shown(f.bands)}; must increase"
+    if f.bands and not f.protected:
+        yield f"bands = {shown(f.bands)}; only for protected = true, whose groups they cut"
+
+
+def _check_together(card: Card, place: Place) -> None:
+    for name, count in Counter(f.name for f in card.feature).items():
+        if count > 1:
+            raise place.at("feature", name).bad(f"described {count} times; each feature once")
+    if card.target in [f.name for f in card.feature]:
+        raise place.at("feature", card.target).bad("is also the target; an outcome is no input")
+    if all(f.move == "fixed" for f in card.feature):
+        reason = "every one is fixed, immutable or protected"
+        raise place.bad(f"no feature is actionable: {reason}; one needs move = any, up or down")
+
+
+def _table(card: Card, data: bytes | str, card_name: str, csv_name: str) -> Table:
+    place = Place(card_name)
+    target = place.at("target", card.target)
+    places = {f.name: place.at("feature", f.name) for f in card.feature}
+    columns = read_columns(data, csv_name, {card.target: target, **places})
+    for column in columns.values():
+        check_present(column, card.missing)
+    outcome = as_outcome(card.favourable, columns[card.target], target)
+    filled = [as_counts(f, columns[f.name]) for f in card.feature]
+    features = tuple(feature for feature, _ in filled)
+    for f in features:
+        _check_filled(f, places[f.name])
+    schema = _schema(card, features, columns[card.target].words)
+    return Table(schema, np.stack([counts for _, counts in filled], axis=1), outcome)
+
+
+def _check_filled(f: Feature, place: Place) -> None:
+    """Mistakes that show once levels and step are known."""
+    for level in f.never:
+        if level not in f.levels:
+            raise place.bad(f"never = {shown(level)}; {one_of(f.levels, level)}")
+    if f.levels and set(f.levels) <= set(f.never):
+        raise place.bad(f"never = {shown(f.never)}; must leave a level to move to")
+    for key, limit in (("low", f.low), ("high", f.high)):
+        if limit is not None and abs(limit) > MAX_COUNT * f.step:
+            raise place.bad(f"{key} = {limit:g}; at most {MAX_COUNT:g} steps of {f.step:g}")
+    if f.low is None or f.high is None:
+        return
+    if ceil(f.low / f.step - ROUNDING) > floor(f.high / f.step + ROUNDING):
+        raise place.bad(f"low = {f.low:g}, high = {f.high:g}; no multiple of step = {f.step:g} lies between")
+
+
+def _schema(card: Card, features: tuple[Feature, ...], outcomes: tuple[str, ...]) -> Schema:
+    rest = [word for word in outcomes if word != card.favourable]
+    return Schema(
+        name=card.name,
+        title=card.title,
+        features=features,
+        favourable=card.favourable_words or card.favourable,
+        unfavourable=card.unfavourable_words or (rest[0] if len(rest) == 1 else f"not {card.favourable}"),
+        note=card.note,
+        source=card.source,
+        licence=card.licence,
+    )

@@ -1,0 +1,285 @@
+"""A user's CSV as exact integer cells; every mistake is one line with the file, the row and the value.
+
+A column is kept as its distinct cells and one index a row, so a cell is judged once however often it
+occurs, and a large file costs eight bytes a cell. Row 1 is the header, as a spreadsheet counts.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from array import array
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from cfq_core.base.errors import BadCard, did_you_mean
+from cfq_core.tables.schema import Feature
+
+FIRST_ROW = 2                  # the header is row 1
+MAX_CSV = 200_000_000          # bytes; a larger table does not belong in one text file
+MIN_ROWS = 50                  # below, a 30 % test split says nothing about anyone
+MIN_OUTCOMES = 5               # rows of either outcome; fewer cannot be split into three parts
+MAX_LEVELS = 200               # a category with more is an identifier or free text
+MAX_TEXT = 200                 # characters of a name or level; longer ones break every picture
+MAX_COUNT = 10**12             # grid steps from 0; float64 standardisation decodes exactly up to here
+LISTED = 8                     # names shown of a list that comes from the user's data
+SHOWN = 60                     # characters shown of a value
+PLAIN = "save it as plain text in UTF-8"
+
+#: Steps tried, coarsest first, for a number whose card gives none.
+STEPS = (1.0, 0.1, 0.01, 0.001, 1e-4, 1e-5, 1e-6)
+#: Stands in `Feature.step` for "find it in the rows"; a card may not say 0.
+FROM_ROWS = 0.0
+#: Cells may carry float noise such as 0.30000000000000004, a few units in the last place.
+NOISE = 1e-14
+
+#: Each part can match in one way only: an ambiguous pattern takes quadratic time on a long cell.
+NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+#: Control characters, line separators, direction overrides, surrogates: they garble or split a line.
+UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+#: Spreadsheets run such a cell as a formula when an exported table is opened.
+FORMULA = re.compile(r"[=@]|\+[A-Za-z]")
+DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars", " ": "spaces"}
+
+Rows = Int[np.ndarray, "n"]
+PerWord = Int[np.ndarray, "words"]         # one value a distinct cell
+Numbers = Float[np.ndarray, "words"]
+Wrong = Bool[np.ndarray, "words"]
+Outcome = Bool[np.ndarray, "n"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a mistake is: a file, and perhaps a part of it such as a feature."""
+
+    file: str
+    part: str = ""
+
+    def at(self, what: str, name: str) -> Place:
+        """The part ``what "name"`` of the same file."""
+        return Place(self.file, f"{what} {shown(name)}")
+
+    def bad(self, text: str) -> BadCard:
+        """The error to raise: one line, whatever the user's values contain."""
+        line = ": ".join(t for t in (self.file, self.part, text) if t)
+        return BadCard(UNSAFE.sub(lambda m: f"\\u{ord(m[0]):04x}", line))
+
+
+def shown(value: object) -> str:
+    """A value as a card writes it, cut to a readable length."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, default=str)
+    except (ValueError, RecursionError):  # an integer of thousands of digits, lists without end
+        return "a value too long to show"
+    end = '..."' if isinstance(value, str) else "..."
+    return text if len(text) <= SHOWN else text[:SHOWN] + end
+
+
+def one_of(allowed: Iterable[str], word: str) -> str:
+    """``'one of a, b, c and 12 more (did you mean "b"?)'`` for names that come from the data."""
+    names = list(allowed)
+    rest = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return f"one of {', '.join(n[:SHOWN] for n in names[:LISTED])}{rest}{did_you_mean(word[:SHOWN], names)}"
+
+
+def decoded(data: bytes | str, place: Place, limit: int) -> str:
+    """The text of a file; raises `BadCard` where it is too large, binary or not UTF-8."""
+    if len(data) > limit:
+        raise place.bad(f"has {len(data) / 1e6:.1f} MB; at most {limit / 1e6:g} MB")
+    try:
+        text = data.decode("utf-8-sig") if isinstance(data, bytes) else data.removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        byte = error.object[error.start]
+        raise place.bad(f"line {line}: not UTF-8 text (byte 0x{byte:02x}); {PLAIN}") from None
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise place.bad(f"line {line}: has a NUL byte, so it is not a text file; {PLAIN}")
+    return text
+
+
+def level_mistake(level: str) -> str:
+    """What is wrong with the words of a level; empty where nothing is."""
+    if not level:
+        return "is empty; a level needs a word"
+    if len(level) > MAX_TEXT:
+        return f"has {len(level)} characters; a level has at most {MAX_TEXT}"
+    if UNSAFE.search(level):
+        return "has a control character; a level is plain text"
+    if FORMULA.match(level):
+        return "starts like a spreadsheet formula; a level may not start with =, @ or + and a letter"
+    return ""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its distinct cells in order of appearance, and which of them each row has."""
+
+    place: Place
+    words: tuple[str, ...]
+    cells: Rows
+
+    def bad(self, word: int, text: str) -> BadCard:
+        """The error for one distinct cell, with the first row that has it."""
+        row = int(np.argmax(self.cells == word)) + FIRST_ROW
+        return self.place.bad(f"row {row}: {shown(self.words[word])} {text}")
+
+
+def read_columns(data: bytes | str, file: str, wanted: dict[str, Place]) -> dict[str, Column]:
+    """Columns of a comma-separated file with a header row; ``wanted``: name -> where the card asks for it."""
+    place = Place(file)
+    text = decoded(data, place, MAX_CSV).rstrip()  # empty lines at the end are no rows
+    if not text:
+        raise place.bad("is empty; the first row must name the columns")
+    _check_delimiter(text, place)
+    rows = _rows(text, place)
+    header = [cell.strip() for cell in next(rows)]
+    for name, count in Counter(header).items():
+        if count > 1:
+            raise place.bad(f"column {shown(name)} is there {count} times; each column needs its own name")
+    for name, asked in wanted.items():
+        if name not in header:
+            raise asked.bad(f"not a column of {file}; {one_of(header, name)}")
+    return _columns(rows, header, [Place(file, asked.part) for asked in wanted.values()], list(wanted))
+
+
+def _check_delimiter(text: str, place: Place) -> None:
+    first = re.split(r"[\r\n]", text, maxsplit=1)[0].strip()
+    if "," in first or not first:  # an empty first row is told as such
+        return
+    mark = max(DELIMITERS, key=first.count)
+    seen = f"separated by {DELIMITERS[mark]}, it seems" if mark in first else "no delimiter is seen"
+    raise place.bad(f"all in one column: {seen}; save it with commas")
+
+
+def _rows(text: str, place: Place) -> Iterator[list[str]]:
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True)
+    number = 0
+    while True:
+        number += 1
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            cure = "a cell with a comma or a quote stands in closed double quotes"
+            raise place.bad(f"row {number}: {error}; {cure}") from None
+        if row is None:
+            return
+        if not row:
+            raise place.bad(f"row {number} is empty; remove it")
+        yield row
+
+
+def _columns(
+    rows: Iterator[list[str]], header: list[str], places: list[Place], names: list[str]
+) -> dict[str, Column]:
+    file = Place(places[0].file)
+    picked = [header.index(name) for name in names]
+    words: list[dict[str, int]] = [{} for _ in names]
+    cells = [array("q") for _ in names]
+    for number, row in enumerate(rows, FIRST_ROW):
+        if len(row) != len(header):
+            raise file.bad(f"row {number} has {len(row)} cells; the header has {len(header)}")
+        for i, known, column in zip(picked, words, cells, strict=True):
+            column.append(known.setdefault(row[i].strip(), len(known)))
+    if len(cells[0]) < MIN_ROWS:
+        raise file.bad(f"has {len(cells[0])} rows below the header; at least {MIN_ROWS}")
+    parts = zip(names, places, words, cells, strict=True)
+    return {name: Column(at, tuple(known), np.array(column, np.int64)) for name, at, known, column in parts}
+
+
+def check_present(column: Column, missing: Collection[str]) -> None:
+    """Refuse empty cells and the card's own words for missing; every person needs every value."""
+    gaps = [k for k, word in enumerate(column.words) if not word or word in missing]
+    if gaps:
+        count = int(np.isin(column.cells, gaps).sum())
+        cure = 'fill them in or drop those rows (words may also have a level such as "unknown")'
+        raise column.bad(gaps[0], f"is a missing value, {count} in this column; {cure}")
+
+
+def as_outcome(favourable: str, column: Column, card: Place) -> Outcome:
+    """True where the target is the favourable cell; ``card`` is where the card names the target."""
+    for k, word in enumerate(column.words):
+        if mistake := level_mistake(word):
+            raise column.bad(k, mistake)
+    if favourable not in column.words:
+        raise card.bad(f"favourable = {shown(favourable)}; {one_of(sorted(column.words), favourable)}")
+    outcome = column.cells == column.words.index(favourable)
+    if outcome.all():
+        raise column.place.bad(f"every row is {shown(favourable)}; a model needs both outcomes")
+    for what, count in (("are", outcome.sum()), ("are not", (~outcome).sum())):
+        if count < MIN_OUTCOMES:
+            need = f"at least {MIN_OUTCOMES} of each outcome"
+            raise column.place.bad(f"{count} rows {what} {shown(favourable)}; {need}")
+    return outcome
+
+
+def as_counts(feature: Feature, column: Column) -> tuple[Feature, Rows]:
+    """The feature with levels or step filled in from the rows, and every row as an integer."""
+    judge = _levels if feature.kind in ("ordinal", "category") else _numbers
+    feature, counts = judge(feature, column)
+    if counts.min() == counts.max():
+        cure = "a constant column tells nothing, leave it out of the card"
+        raise column.place.bad(f"every row is {shown(column.words[0])}; {cure}")
+    return feature, counts[column.cells]
+
+
+def _levels(feature: Feature, column: Column) -> tuple[Feature, PerWord]:
+    levels = feature.levels or _levels_seen(column)
+    index = {level: i for i, level in enumerate(levels)}
+    for k, word in enumerate(column.words):
+        if word not in index:
+            raise column.bad(k, f"is not a level; {one_of(levels, word)}")
+    return replace(feature, levels=levels), np.array([index[word] for word in column.words], np.int64)
+
+
+def _levels_seen(column: Column) -> tuple[str, ...]:
+    if len(column.words) > MAX_LEVELS:
+        doubt = "is it an identifier, or a number?"
+        raise column.place.bad(f"has {len(column.words)} levels; at most {MAX_LEVELS} ({doubt})")
+    for k, word in enumerate(column.words):
+        if mistake := level_mistake(word):
+            raise column.bad(k, mistake)
+    return tuple(sorted(column.words))
+
+
+def _numbers(feature: Feature, column: Column) -> tuple[Feature, PerWord]:
+    raw = _floats(column)
+    _refuse(column, (raw < 0) & feature.log, "is below 0; log = true needs values of 0 or more")
+    feature = _with_step(feature, raw)
+    step = f"{feature.step:g}"
+    _refuse(column, np.abs(raw) > MAX_COUNT * feature.step, f"is too large; at most {MAX_COUNT:g} steps of {step}")
+    grid = f"is not a multiple of step = {step}; round the column, or give the card a finer step"
+    whole = 'is not a whole number; kind = "integer" needs whole numbers, kind = "number" takes any'
+    _refuse(column, ~_on_grid(feature, raw), whole if feature.kind == "integer" else grid)
+    return feature, feature.counts(raw)
+
+
+def _refuse(column: Column, wrong: Wrong, text: str) -> None:
+    if wrong.any():
+        raise column.bad(int(np.argmax(wrong)), text)
+
+
+def _floats(column: Column) -> Numbers:
+    for k, word in enumerate(column.words):
+        if not NUMBER.fullmatch(word) or not np.isfinite(float(word)):
+            raise column.bad(k, "is not a finite number; write plain numbers such as 1200 or 12.5")
+    return np.array([float(word) for word in column.words])
+
+
+def _with_step(feature: Feature, raw: Numbers) -> Feature:
+    if feature.step != FROM_ROWS:
+        return feature
+    candidates = [replace(feature, step=step) for step in STEPS]
+    return next((f for f in candidates if _on_grid(f, raw).all()), candidates[-1])
+
+
+def _on_grid(feature: Feature, raw: Numbers) -> Wrong:
+    fits = np.abs(raw) <= MAX_COUNT * feature.step
+    nearest = feature.raw(feature.counts(np.where(fits, raw, 0.0)))
+    return fits & (np.abs(nearest - raw) <= NOISE * np.abs(raw))

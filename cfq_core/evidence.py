@@ -1,0 +1,217 @@
+"""What was observed of one student beside its teacher, and how values per person become measures.
+
+A metric scores people; averaging, groups, crossings and intervals are done here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import combinations
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy.stats import norm
+
+from cfq_core.base.seeds import numpy_stream
+
+SMALLEST_GROUP = 30      # people; fewer are shown as too few, not as a number
+CONFIDENCE = 0.95
+RESAMPLES = 400          # of the bootstrap; its own error is then about a twentieth of the interval
+
+Summary = Literal["share", "mean", "median", "sd", "worst"]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One student on its teacher's test rows (n) and on the denied people who asked for recourse (k).
+
+    Logits are judged in float64; a decision is favourable where the logit is positive. In matched
+    evidence the student's logits have its moved threshold subtracted.
+    """
+
+    outcome: Bool[np.ndarray, "n"]           # observed, favourable
+    teacher: Float[np.ndarray, "n"]          # logits
+    student: Float[np.ndarray, "n"]
+    groups: dict[str, list[str]]             # of the test rows
+    person: Int[np.ndarray, "k"]             # test row of each person denied by the teacher
+    found: Bool[np.ndarray, "k"]             # FP32 recourse found
+    cost: Float[np.ndarray, "k"]
+    teacher_at: Float[np.ndarray, "k"]       # logits at x + delta*_f; NaN where not found
+    student_at: Float[np.ndarray, "k"]
+    asked_again: Bool[np.ndarray, "k"]       # searched on the student too
+    again_found: Bool[np.ndarray, "k"]
+    again_cost: Float[np.ndarray, "k"]       # 0 where the student needs no action
+    cosine: Float[np.ndarray, "k"]           # of the two actions; NaN where one is missing or empty
+
+
+@dataclass(frozen=True)
+class PerRow:
+    """One value for each row that counts, and which test row it is; ``weight`` makes a mean a ratio of sums."""
+
+    values: Float[np.ndarray, "m"]
+    rows: Int[np.ndarray, "m"]
+    weight: Float[np.ndarray, "m"] | None = None
+
+    def within(self, members: Bool[np.ndarray, "n"]) -> PerRow:
+        """Only the rows of one group."""
+        keep = members[self.rows]
+        return PerRow(self.values[keep], self.rows[keep], None if self.weight is None else self.weight[keep])
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A value with its 95 % interval and its denominator; None where it is not defined or too few count."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    count: int
+
+    @staticmethod
+    def missing(count: int = 0) -> Measure:
+        """Not defined, or too few."""
+        return Measure(None, None, None, count)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A quantity: what it scores, how it is summarised, and in which tables it stands."""
+
+    title: str
+    unit: str                                # "share", "logits", "cost", "relative", "cosine"
+    better: Literal["lower", "higher", "near 0", "neither"]
+    score: Callable[[Evidence], PerRow]
+    summary: Summary = "share"
+    decision: bool = True                    # depends on the student's decision: also computed at matched approval
+    by_group: bool = False
+
+
+@dataclass(frozen=True)
+class Measures:
+    """Everything measured of one run: overall, and for every group and crossing of two."""
+
+    overall: dict[str, Measure]
+    groups: dict[str, dict[str, dict[str, Measure]]]   # column -> level -> metric -> measure
+
+
+def measure(metrics: dict[str, Metric], raw: Evidence, matched: Evidence) -> Measures:
+    """All metrics, raw and at matched approval, overall and by group."""
+    cells = list(_cells(raw.groups))
+    overall: dict[str, Measure] = {}
+    groups: dict[str, dict[str, dict[str, Measure]]] = {}
+    for name, metric, evidence in _views(metrics, raw, matched):
+        scored = metric.score(evidence)
+        if metric.summary == "worst":
+            overall[name] = _worst(scored, [c for c in cells if c.single])
+            continue
+        overall[name] = summarise(scored, metric.summary)
+        if metric.by_group:
+            for cell in cells:
+                found = _small_aware(scored.within(cell.members), metric.summary)
+                groups.setdefault(cell.column, {}).setdefault(cell.level, {})[name] = found
+    return Measures(overall, groups)
+
+
+def _views(metrics: dict[str, Metric], raw: Evidence, matched: Evidence) -> Iterator[tuple[str, Metric, Evidence]]:
+    for name, metric in metrics.items():
+        yield name, metric, raw
+        if metric.decision:
+            yield f"{name}_matched", metric, matched
+
+
+@dataclass(frozen=True)
+class _Cell:
+    column: str
+    level: str
+    members: Bool[np.ndarray, "n"]
+    single: bool
+
+
+def _cells(groups: dict[str, list[str]]) -> Iterator[_Cell]:
+    """Every level of every group column, then every non-empty crossing of two columns."""
+    columns = {name: np.array(levels) for name, levels in groups.items()}
+    for name, levels in columns.items():
+        for level in np.unique(levels):
+            yield _Cell(name, str(level), levels == level, single=True)
+    for (a, left), (b, right) in combinations(columns.items(), 2):
+        for one in np.unique(left):
+            for two in np.unique(right[left == one]):
+                yield _Cell(f"{a} x {b}", f"{one}, {two}", (left == one) & (right == two), single=False)
+
+
+def _small_aware(scored: PerRow, summary: Summary) -> Measure:
+    if len(scored.values) < SMALLEST_GROUP:
+        return Measure.missing(len(scored.values))
+    return summarise(scored, summary)
+
+
+def _worst(scored: PerRow, cells: list[_Cell]) -> Measure:
+    """The largest share among groups that are large enough."""
+    candidates = [_small_aware(scored.within(c.members), "share") for c in cells]
+    shown = [m for m in candidates if m.value is not None]
+    return max(shown, key=lambda m: m.value or 0.0) if shown else Measure.missing()
+
+
+# ---------------------------------------------------------------------- intervals
+def summarise(scored: PerRow, summary: Summary) -> Measure:
+    """Value and interval: Wilson for shares, Poisson bootstrap over people for the rest."""
+    n = len(scored.values)
+    if n == 0 or (scored.weight is not None and scored.weight.sum() <= 0):
+        return Measure.missing(n)
+    if summary == "share":
+        low, high = wilson(int(scored.values.sum()), n)
+        return Measure(float(scored.values.mean()), low, high, n)
+    resampled = _RESAMPLED[summary](scored, _bootstrap_weights(n))
+    value = float(_RESAMPLED[summary](scored, np.ones((1, n), np.float32))[0])
+    low, high = np.nanquantile(resampled, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return Measure(value, float(low), float(high), n)
+
+
+def wilson(successes: int, n: int) -> tuple[float, float]:
+    """Wilson's score interval for a share (Wilson 1927)."""
+    z = float(norm.ppf((1 + CONFIDENCE) / 2))
+    share, spread = successes / n, z * z / n
+    centre = (share + spread / 2) / (1 + spread)
+    half = z * np.sqrt(share * (1 - share) / n + spread / (4 * n)) / (1 + spread)
+    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
+
+
+@lru_cache(maxsize=16)  # one entry a power of two
+def _poisson(size: int) -> Float[np.ndarray, "b size"]:
+    draws = numpy_stream(0, "evidence/bootstrap").poisson(1.0, (size, RESAMPLES))
+    return np.ascontiguousarray(draws.T, dtype=np.float32)
+
+
+def _bootstrap_weights(n: int) -> Float[np.ndarray, "b n"]:
+    """How often each of n people is drawn in each resample (Poisson bootstrap, Chamandy et al. 2012)."""
+    size = 1 << max(10, (n - 1).bit_length())
+    return _poisson(size)[:, :n]
+
+
+def _mean(scored: PerRow, weights: Float[np.ndarray, "b n"]) -> Float[np.ndarray, "b"]:
+    base = np.ones_like(scored.values) if scored.weight is None else scored.weight
+    sums = weights.astype(np.float64, copy=False) if len(weights) == 1 else weights
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (sums @ scored.values.astype(sums.dtype)) / (sums @ base.astype(sums.dtype))
+
+
+def _sd(scored: PerRow, weights: Float[np.ndarray, "b n"]) -> Float[np.ndarray, "b"]:
+    centred = scored.values - scored.values.mean()
+    first = _mean(PerRow(centred, scored.rows), weights)
+    second = _mean(PerRow(centred**2, scored.rows), weights)
+    return np.sqrt(np.maximum(second - first**2, 0.0))
+
+
+def _median(scored: PerRow, weights: Float[np.ndarray, "b n"]) -> Float[np.ndarray, "b"]:
+    if len(weights) == 1:
+        return np.array([np.median(scored.values)])
+    order = np.argsort(scored.values, kind="stable")
+    reached = np.cumsum(weights[:, order], axis=1)
+    middle = (reached >= reached[:, -1:] / 2).argmax(axis=1)
+    return scored.values[order][middle]
+
+
+_RESAMPLED: dict[str, Callable[[PerRow, np.ndarray], np.ndarray]] = {"mean": _mean, "sd": _sd, "median": _median}

@@ -1,0 +1,1 @@
+"""Methods: how a teacher becomes a student of few bits."""

@@ -1,0 +1,1 @@
+"""Metrics: evidence in, one value a person out."""

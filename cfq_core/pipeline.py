@@ -1,0 +1,231 @@
+"""The whole data flow of one cell. Read this first.
+
+    table --prepare(seed)--> Design: encoding, action set, split
+    designs --teach--> teachers, one a seed, trained as one stack, frozen
+    teachers, denied test people --promise--> FP32 recourse              (once, reused by every method)
+    method x budgets x teachers --audit--> students, evidence, measures
+
+A method is given training rows only; test rows are not among its arguments.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+
+from cfq_core.actions.action_set import ActionSet
+from cfq_core.base.plugins import load_all
+from cfq_core.base.seeds import numpy_stream, repeatable
+from cfq_core.evidence import Evidence, Measure, Measures, Metric, measure
+from cfq_core.methods.method import Material, PostTraining
+from cfq_core.nets.stack import Stack
+from cfq_core.quant.bits import BitPlan, average_bits, size_bytes
+from cfq_core.quant.quantized import QuantStack, Shifted
+from cfq_core.recourse.find import Solver, find, judged
+from cfq_core.recourse.outcome import Recourse
+from cfq_core.recourse.problem import Ask
+from cfq_core.recourse.search import Search
+from cfq_core.tables.encode import Encoding
+from cfq_core.tables.schema import Table
+from cfq_core.tables.split import Split, split
+from cfq_core.training.loop import Fold, Teaching, teach
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Everything one cell fixes besides its table, methods, budgets and seeds."""
+
+    hidden: tuple[int, ...] = (64, 64, 32)
+    kappa: float = 0.2                       # logits; the promise's margin
+    regime: str = "default"                  # of actions
+    people: int | None = 2000                # denied test people a seed, a seeded sample; None: all of them
+    again: int = 1000                        # of those, searched a second time on each student (CRG)
+    teaching: Teaching = field(default_factory=Teaching)
+    solver: Solver = field(default_factory=Search)
+
+
+@dataclass(frozen=True)
+class Design:
+    """One seed's view of a table."""
+
+    table: Table
+    seed: int
+    split: Split
+    encoding: Encoding
+    actions: ActionSet
+
+    def inputs(self, rows: Int[np.ndarray, "n"]) -> Float[np.ndarray, "n d"]:
+        """Model inputs of some rows, float64."""
+        return self.encoding.encode(self.table.values[rows])
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What one teacher told the people it denied."""
+
+    design: Design
+    teacher: Stack                           # R = 1, float32, frozen
+    logits: Float[np.ndarray, "n"]           # of the test rows
+    person: Int[np.ndarray, "k"]             # position among the test rows
+    recourse: Recourse                       # of those people
+    seconds: float
+
+    @property
+    def ask(self) -> Ask:
+        """The same people, asking again."""
+        return Ask(self.recourse.before, self.design.encoding, self.design.actions)
+
+
+@dataclass(frozen=True)
+class Audited:
+    """One student: what it is, what was seen of it, what that measures."""
+
+    seed: int
+    budget: float
+    plan: BitPlan
+    average_bits: float
+    student: QuantStack                      # R = 1
+    threshold: float                         # logit at which its approval rate equals the teacher's
+    raw: Evidence
+    matched: Evidence
+    measures: Measures
+
+
+def prepare(table: Table, seed: int, regime: str = "default") -> Design:
+    """Split, encoding and action set of one seed, fitted on its training rows."""
+    parts = split(table, seed)
+    training = table.values[parts.train]
+    return Design(table, seed, parts, Encoding.fit(table.schema, training), ActionSet.fit(table.schema, training, regime))
+
+
+def teachers(designs: Sequence[Design], setting: Setting) -> Stack:
+    """One full-precision teacher a seed, trained together."""
+    seeds = [d.seed for d in designs]
+    start = Stack.initial(designs[0].encoding.width, setting.hidden, seeds)
+    train, valid = (_fold(designs, part) for part in ("train", "valid"))
+    return teach(start, train, valid, seeds, setting.teaching)
+
+
+def promise(designs: Sequence[Design], setting: Setting) -> list[Promise]:
+    """Teachers, and recourse for the test people they deny; repeatable bit for bit."""
+    with repeatable():
+        started = time.perf_counter()
+        stack = teachers(designs, setting)
+        logits = [judged(stack, r, d.encoding, d.table.values[d.split.test]) for r, d in enumerate(designs)]
+        people = [_sample(z <= 0, setting.people, d.seed) for z, d in zip(logits, designs, strict=True)]
+        asks = [Ask(d.table.values[d.split.test[p]], d.encoding, d.actions) for d, p in zip(designs, people, strict=True)]
+        approves = [bool((z > 0).any()) for z in logits]
+        recourse = find(stack, asks, setting.solver, setting.kappa, approves)
+        seconds = (time.perf_counter() - started) / len(designs)
+    return [
+        Promise(d, stack.take([r]), logits[r], people[r], recourse.of(r), seconds) for r, d in enumerate(designs)
+    ]
+
+
+def audit(promises: Sequence[Promise], method: PostTraining, budgets: Sequence[float], setting: Setting) -> list[Audited]:
+    """One method's students at every budget for every teacher, and whether the promises survive on them."""
+    with repeatable():
+        started = time.perf_counter()
+        students = method.students(_material(promises), budgets)
+        made = (time.perf_counter() - started) / students.models.runs
+        each = [(p, b) for p in promises for b in budgets]
+        thresholds = [_threshold(p, students.models, r) for r, (p, _) in enumerate(each)]
+        raw = _gather([p for p, _ in each], students.models, setting)
+        moved = Shifted(students.models, torch.tensor(thresholds, dtype=torch.float64))
+        matched = _gather([p for p, _ in each], moved, setting)
+    metrics: dict[str, Metric] = load_all("metrics")
+    out = []
+    for r, (p, budget) in enumerate(each):
+        measures = measure(metrics, raw[r], matched[r])
+        plan, student = students.plans[r], students.models.take([r])
+        measures.overall["size_bytes"] = _plain(size_bytes(plan, p.teacher.sizes, [w.shape[1] for w in p.teacher.weights]))
+        measures.overall["seconds"] = _plain(made)
+        bits = average_bits(plan, p.teacher.sizes)
+        out.append(Audited(p.design.seed, budget, plan, bits, student, thresholds[r], raw[r], matched[r], measures))
+    return out
+
+
+def _plain(value: float) -> Measure:
+    return Measure(float(value), None, None, 1)
+
+
+def _fold(designs: Sequence[Design], part: str) -> Fold:
+    rows = [getattr(d.split, part) for d in designs]
+    inputs = np.stack([d.inputs(r) for d, r in zip(designs, rows, strict=True)])
+    outcome = np.stack([d.table.outcome[r] for d, r in zip(designs, rows, strict=True)])
+    return Fold(torch.tensor(inputs, dtype=torch.float32), torch.tensor(outcome, dtype=torch.float32))
+
+
+def _material(promises: Sequence[Promise]) -> Material:
+    train = _fold([p.design for p in promises], "train")
+    return Material(Stack.join([p.teacher for p in promises]), train.inputs, train.outcome)
+
+
+def _sample(denied: Bool[np.ndarray, "n"], people: int | None, seed: int) -> Int[np.ndarray, "k"]:
+    """A seeded random sample of the denied, in row order; in random order it would also be a sample of the sample."""
+    rows = np.flatnonzero(denied)
+    if people is None or len(rows) <= people:
+        return rows
+    return np.sort(numpy_stream(seed, "pipeline/people").permutation(rows)[:people])
+
+
+def _threshold(p: Promise, models: QuantStack, run: int) -> float:
+    """Logit above which the student approves as many training rows as the teacher does."""
+    training = p.design.table.values[p.design.split.train]
+    wanted = int((judged(p.teacher, 0, p.design.encoding, training) > 0).sum())
+    ranked = np.sort(judged(models, run, p.design.encoding, training))[::-1]
+    between = [(a + b) / 2 for a, b in zip(ranked[max(0, wanted - 1) : wanted + 1], ranked[wanted : wanted + 2], strict=False)]
+    candidates = [*between, ranked[min(wanted, len(ranked) - 1)], ranked[max(0, wanted - 1)] - 1e-9, ranked[-1] - 1.0]
+    return float(min(candidates, key=lambda t: abs(int((ranked > t).sum()) - wanted)))
+
+
+def _gather(promises: Sequence[Promise], models: QuantStack | Shifted, setting: Setting) -> list[Evidence]:
+    """Evidence of every student: logits, and a second search for a sample of the people."""
+    asked = [_sample(np.ones(len(p.person), bool), setting.again, p.design.seed) for p in promises]
+    asks = [Ask(p.recourse.before[a], p.design.encoding, p.design.actions) for p, a in zip(promises, asked, strict=True)]
+    logits = [judged(models, r, p.design.encoding, p.design.table.values[p.design.split.test]) for r, p in enumerate(promises)]
+    again = find(models, asks, setting.solver, setting.kappa, [bool((z > 0).any()) for z in logits])
+    return [
+        _evidence(p, logits[r], judged(models, r, p.design.encoding, p.recourse.after), asked[r], again.of(r))
+        for r, p in enumerate(promises)
+    ]
+
+
+def _evidence(
+    p: Promise, student: Float[np.ndarray, "n"], at: Float[np.ndarray, "k"], asked: Int[np.ndarray, "a"], again: Recourse
+) -> Evidence:
+    k, test = len(p.person), p.design.split.test
+    found = p.recourse.found
+    cosine = np.full(k, np.nan)
+    cosine[asked] = _cosine(p, asked, again)
+    again_found, again_cost = np.zeros(k, bool), np.full(k, np.inf)
+    again_found[asked], again_cost[asked] = again.found, again.cost
+    return Evidence(
+        outcome=p.design.table.outcome[test],
+        teacher=p.logits,
+        student=student,
+        groups={name: [levels[i] for i in test] for name, levels in p.design.table.groups().items()},
+        person=p.person,
+        found=found,
+        cost=p.recourse.cost,
+        teacher_at=p.recourse.margin,
+        student_at=np.where(found, at, np.nan),
+        asked_again=np.isin(np.arange(k), asked),
+        again_found=again_found,
+        again_cost=again_cost,
+        cosine=cosine,
+    )
+
+
+def _cosine(p: Promise, asked: Int[np.ndarray, "a"], again: Recourse) -> Float[np.ndarray, "a"]:
+    """Cosine of promised and student's action in cost-scaled space; NaN where one is missing or empty."""
+    mine = p.design.actions.displacement(p.recourse.before[asked], p.recourse.after[asked])
+    theirs = p.design.actions.displacement(again.before, again.after)
+    length = np.linalg.norm(mine, axis=1) * np.linalg.norm(theirs, axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(length > 0, (mine * theirs).sum(1) / length, np.nan)

@@ -1,0 +1,1 @@
+"""Quantization: grids, calibration, bit plans, and the model as a runtime computes it."""

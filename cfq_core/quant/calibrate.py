@@ -1,0 +1,68 @@
+"""Where the grids lie: steps of weights (per output channel) and activations (per layer).
+
+``min-max`` never clips; ``mse`` takes the step of least squared error among multiples of it. At 2
+bits the convention matters by a factor of two, so it is stated: the min-max step is ``max|w| /
+(2^(b-1) - 1)`` and codes run over the whole signed range.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from cfq_core.nets.stack import Stack
+from cfq_core.quant.grid import LEAST_STEP, activation_range, codes, signed_range
+from cfq_core.quant.quantized import QuantStack
+
+Rule = Literal["min-max", "mse"]
+
+#: Multiples of the min-max step that the MSE rule tries (QUANT: 60 to 100 of them, from 0.05 to 1.05).
+MULTIPLES = torch.linspace(0.05, 1.05, 81, dtype=torch.float64)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Which rule sets the steps, and on how many training rows activations are watched."""
+
+    weights: Rule = "mse"
+    activations: Rule = "mse"
+    rows: int = 2048
+
+    def quantize(self, stack: Stack, bits: Int[Tensor, "r l"], inputs: Float[Tensor, "r n d"]) -> QuantStack:
+        """Post-training quantization of every run at its own plan; ``inputs`` are the watched rows."""
+        weight_steps = [weight_step(w, bits[:, layer], self.weights) for layer, w in enumerate(stack.weights)]
+        seen = stack.layer_inputs(inputs[:, : self.rows].to(stack.weights[0].dtype))
+        input_steps = [activation_step(x, layer == 0, self.activations) for layer, x in enumerate(seen)]
+        return QuantStack.of(stack, bits, weight_steps, input_steps)
+
+
+def weight_step(weight: Float[Tensor, "r out in"], bits: Int[Tensor, "r"], rule: Rule) -> Float[Tensor, "r out"]:
+    """Step of every output channel."""
+    weight = weight.double()
+    low, high = (b[:, None, None] for b in signed_range(bits))
+    widest = (weight.abs().amax(2, keepdim=True) / high).clamp_min(LEAST_STEP)
+    step = widest if rule == "min-max" else _least_error(weight, widest, low, high)
+    return step[..., 0]
+
+
+def activation_step(given: Float[Tensor, "r n in"], signed: bool, rule: Rule) -> Float[Tensor, "r"]:
+    """Step of one layer's input."""
+    low, high = activation_range(signed)
+    flat = given.double().flatten(1)
+    widest = (flat.abs().amax(1, keepdim=True) / high).clamp_min(LEAST_STEP)
+    step = widest if rule == "min-max" else _least_error(flat, widest, low, high)
+    return step[:, 0]
+
+
+def _least_error(x: Tensor, widest: Tensor, low: Tensor | int, high: Tensor | int) -> Tensor:
+    """The multiple of ``widest`` of least squared rounding error along the last axis."""
+    best, least = widest, torch.full_like(widest, torch.inf)
+    for multiple in MULTIPLES:
+        step = widest * multiple
+        error = (codes(x, step, low, high) * step - x).square().sum(-1, keepdim=True)
+        best, least = torch.where(error < least, step, best), torch.minimum(error, least)
+    return best

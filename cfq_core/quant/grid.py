@@ -1,0 +1,42 @@
+"""The integer grids: symmetric, round half to even, ``x / step`` (as ONNX QuantizeLinear computes it).
+
+Weights are signed ``[-2^(b-1), 2^(b-1) - 1]``; activations have 8 bits, signed at the input and
+unsigned after a ReLU; a bias is int32 at scale ``input step * weight step``.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+WEIGHT_BITS = (2, 3, 4, 5, 6, 8)
+ACTIVATION_BITS = 8
+BIAS_LIMIT = 2**31 - 1
+
+#: Bits a runtime stores a weight of b bits in: there is no 3-, 5- or 6-bit container.
+CONTAINER = {2: 2, 3: 4, 4: 4, 5: 8, 6: 8, 8: 8}
+
+#: Smallest step: keeps the division finite for a channel whose weights are all zero.
+LEAST_STEP = 1e-9
+
+
+def signed_range(bits: Int[Tensor, "*r"]) -> tuple[Float[Tensor, "*r"], Float[Tensor, "*r"]]:
+    """Least and largest code of signed weights of these bits."""
+    half = 2.0 ** (bits.double() - 1)
+    return -half, half - 1
+
+
+def activation_range(signed: bool) -> tuple[int, int]:
+    """Least and largest code of an 8-bit activation."""
+    return (-(2 ** (ACTIVATION_BITS - 1)), 2 ** (ACTIVATION_BITS - 1) - 1) if signed else (0, 2**ACTIVATION_BITS - 1)
+
+
+def round_through(x: Tensor) -> Tensor:
+    """Round half to even; the gradient passes straight through (Bengio et al. 2013)."""
+    return x + (x.round() - x).detach() if x.requires_grad else x.round()
+
+
+def codes(x: Tensor, step: Tensor, low: Tensor | int, high: Tensor | int) -> Tensor:
+    """Integer codes of ``x`` on a grid, as floats; the gradient is that of the clipped line."""
+    return round_through(torch.clamp(x / step, low, high))
