@@ -5,6 +5,7 @@ A metric scores people; averaging, groups, crossings and intervals are done here
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,6 +20,8 @@ from cfq_core.base.seeds import numpy_stream
 
 SMALLEST_GROUP = 30      # people; fewer are shown as too few, not as a number
 CONFIDENCE = 0.95
+NORMAL_QUANTILE = float(norm.ppf((1 + CONFIDENCE) / 2))
+LARGE = 1000             # rows from which a mean's normal interval equals its bootstrap to the bootstrap's own error
 RESAMPLES = 400          # of the bootstrap; its own error is then about a twentieth of the interval
 
 Summary = Literal["share", "mean", "median", "sd", "worst"]
@@ -157,26 +160,30 @@ def _worst(scored: PerRow, cells: list[_Cell]) -> Measure:
 
 # ---------------------------------------------------------------------- intervals
 def summarise(scored: PerRow, summary: Summary) -> Measure:
-    """Value and interval: Wilson for shares, Poisson bootstrap over people for the rest."""
+    """Value and interval: Wilson for shares, normal for means of many, Poisson bootstrap for the rest."""
     n = len(scored.values)
     if n == 0 or (scored.weight is not None and scored.weight.sum() <= 0):
         return Measure.missing(n)
     if summary == "share":
         low, high = wilson(int(scored.values.sum()), n)
         return Measure(float(scored.values.mean()), low, high, n)
+    if summary == "mean" and scored.weight is None and n > LARGE:
+        value, half = float(scored.values.mean()), NORMAL_QUANTILE * float(scored.values.std()) / math.sqrt(n)
+        return Measure(value, value - half, value + half, n)
     resampled = _RESAMPLED[summary](scored, _bootstrap_weights(n))
     value = float(_RESAMPLED[summary](scored, np.ones((1, n), np.float32))[0])
-    low, high = np.nanquantile(resampled, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    ranked = np.sort(resampled[np.isfinite(resampled)])
+    low, high = (ranked[round((len(ranked) - 1) * q)] for q in ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2))
     return Measure(value, float(low), float(high), n)
 
 
 def wilson(successes: int, n: int) -> tuple[float, float]:
     """Wilson's score interval for a share (Wilson 1927)."""
-    z = float(norm.ppf((1 + CONFIDENCE) / 2))
+    z = NORMAL_QUANTILE
     share, spread = successes / n, z * z / n
     centre = (share + spread / 2) / (1 + spread)
-    half = z * np.sqrt(share * (1 - share) / n + spread / (4 * n)) / (1 + spread)
-    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
+    half = z * math.sqrt(share * (1 - share) / n + spread / (4 * n)) / (1 + spread)
+    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 @lru_cache(maxsize=16)  # one entry a power of two

@@ -1,0 +1,332 @@
+"""The command line: `cfq run | study | ls | show | data | parts | doctor`. Parses, calls, prints.
+
+Exit code 0; or one line on stderr and 2 for bad input, 1 for a failure.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import sqlite3
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from tqdm import tqdm
+
+from cfq_core import __version__
+from cfq_core.base import plugins
+from cfq_core.base.errors import BadInput, BadPlan, CfqError, UnknownName, unknown
+
+DEFAULT_STORE = ".cfq"
+
+store_option = click.option("--store", "folder", type=click.Path(path_type=Path), help="Folder of results [CFQ_STORE, else ./.cfq].")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+workers_option = click.option(
+    "--workers", type=click.IntRange(0, 256), help="Processes; 0 works in this one [one a core for large tables, else 0]."
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="cfq")
+def cli() -> None:
+    """Does the recourse we promised survive at b bits?"""
+
+
+@cli.command()
+@click.option("--dataset", required=True, help="A data set's name, or the path of a card (.toml).")
+@click.option("--methods", default="ptq", show_default=True, help="Names, comma-separated, or all.")
+@click.option("--bits", default="2,3,4,8", show_default=True, help="Budgets: average bits per weight.")
+@click.option("--seeds", default="5", show_default=True, help="How many seeds.")
+@click.option("--hidden", default="64,64,32", show_default=True, help="Widths of the hidden layers.")
+@click.option("--kappa", default=0.2, show_default=True, help="The promise's margin, in logits.")
+@click.option("--people", default="2000", show_default=True, help="Denied test people a seed, or all.")
+@click.option("--regime", default="default", show_default=True, help="Action regime: any, immutable, default, strict.")
+@click.option("--recourse", default="search", show_default=True, help="Recourse solver.")
+@click.option("--name", default="", help="A name for the study.")
+@workers_option
+@store_option
+@json_option
+def run(workers: int | None, folder: Path | None, as_json: bool, **options: Any) -> None:
+    """Train teachers, promise recourse, quantize, and see what survives."""
+    from cfq_core.study.plan import read_plan
+
+    given = {
+        "datasets": [options["dataset"]],
+        "methods": options["methods"].split(","),
+        "bits": _numbers("--bits", options["bits"], float),
+        "seeds": _one("--seeds", options["seeds"], int),
+        "hidden": _numbers("--hidden", options["hidden"], int),
+        "kappa": options["kappa"],
+        "people": "all" if options["people"] == "all" else _one("--people", options["people"], int),
+        "regime": options["regime"],
+        "recourse": options["recourse"],
+        "name": options["name"],
+    }
+    _run(read_plan(given, "command line"), workers, folder, as_json)
+
+
+@cli.command()
+@click.argument("plan", type=click.Path(path_type=Path))
+@workers_option
+@store_option
+@json_option
+def study(plan: Path, workers: int | None, folder: Path | None, as_json: bool) -> None:
+    """Run a plan (TOML); what is stored is not run again."""
+    from cfq_core.study.plan import read_plan_file
+
+    _run(read_plan_file(plan), workers, folder, as_json)
+
+
+@cli.command("ls")
+@store_option
+@json_option
+def ls(folder: Path | None, as_json: bool) -> None:
+    """List the stored studies, newest first."""
+    store = _store(folder, must_exist=True)
+    studies = store.studies()
+    if as_json:
+        columns = ("id", "name", "created", "runs", "finished")
+        _print_json({"store": str(store.folder), "studies": [{c: s[c] for c in columns} for s in studies]})
+    elif not studies:
+        click.echo(f"no study in {store.folder}; make one with: cfq run --dataset diabetes")
+    else:
+        _table(["study", "runs", "created (UTC)", "name"], [
+            [s["id"], f"{s['finished']} of {s['runs']}", s["created"][:16].replace("T", " "), s["name"]] for s in studies
+        ])  # fmt: skip
+
+
+@cli.command()
+@click.argument("study", default="latest")
+@store_option
+@json_option
+def show(study: str, folder: Path | None, as_json: bool) -> None:
+    """Show a study's answer: by id, by the start of one, or the latest."""
+    store = _store(folder, must_exist=True)
+    _show(store, store.study(study)["id"], as_json)
+
+
+@cli.group()
+def data() -> None:
+    """Data sets: list, fetch, check."""
+
+
+@data.command("list")
+@json_option
+def data_list(as_json: bool) -> None:
+    """Which data sets there are, and where their files lie."""
+    found = [{"name": n, "about": plugins.summary("datasets", n), "where": _where(n)} for n in plugins.names("datasets")]
+    if as_json:
+        _print_json({"datasets": found})
+    else:
+        _table(["data set", "where", "about"], [[d["name"], d["where"], d["about"]] for d in found])
+
+
+@data.command("fetch")
+@click.argument("name")
+def data_fetch(name: str) -> None:
+    """Download a data set's files and check their sha256."""
+    from cfq_core.datasets.fetch import FILES, fetch
+
+    _known_dataset(name)
+    for file in FILES.get(name, ()):
+        click.echo(f"{fetch(file)}: sha256 as published")
+    if name not in FILES:
+        click.echo(f"{name}: embedded, nothing to fetch")
+
+
+@data.command("check")
+@click.argument("name", required=False)
+def data_check(name: str | None) -> None:
+    """Check the files that are on disk against their published sha256."""
+    from cfq_core.datasets.fetch import FILES, checked, on_disk
+
+    if name:
+        _known_dataset(name)
+    for dataset, files in FILES.items():
+        for file in files if name in (None, dataset) else ():
+            path = on_disk(file)
+            click.echo(f"{dataset}: {file.name}: " + (f"{checked(path, file)}: sha256 as published" if path else "not on disk"))
+
+
+@cli.command()
+@json_option
+def parts(as_json: bool) -> None:
+    """List every part there is: data sets, solvers, allocators, methods, metrics, certificates."""
+    found = {folder: {n: plugins.summary(folder, n) for n in plugins.names(folder)} for folder in plugins.FOLDERS}
+    if as_json:
+        _print_json(found)
+        return
+    for folder, members in found.items():
+        click.echo(f"\n{folder}")
+        _table([], [["", name, about] for name, about in members.items()])
+
+
+@cli.command()
+@store_option
+@json_option
+def doctor(folder: Path | None, as_json: bool) -> None:
+    """Check that this machine can run a study; exit 1 where something is wrong."""
+    checks = [_check(name, test) for name, test in _CHECKS(folder).items()]
+    if as_json:
+        _print_json({"checks": [{"name": n, "ok": ok, "found": found} for n, ok, found in checks]})
+    else:
+        _table([], [["ok" if ok else "FAIL", name, found] for name, ok, found in checks])
+    if not all(ok for _, ok, _ in checks):
+        sys.exit(1)
+
+
+# ---------------------------------------------------------------------- running and showing
+def _run(plan: Any, workers: int | None, folder: Path | None, as_json: bool) -> None:
+    from cfq_core.study.runner import run_plan
+
+    store = _store(folder)
+    with tqdm(total=1, file=sys.stderr, bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}]", dynamic_ncols=True) as bar:
+
+        def progress(done: int, total: int, what: str) -> None:
+            bar.total, bar.n = max(total, 1), done if total else 1
+            bar.set_description(what)
+
+        found = run_plan(plan, store, workers, progress)
+    _show(store, found, as_json)
+
+
+def _show(store: Any, study: str, as_json: bool) -> None:
+    from cfq_core.study import summary
+
+    if as_json:
+        _print_json(summary.as_json(store, study))
+        return
+    row, teachers, lines = store.study(study), store.teachers(study), summary.lines(store, study)
+    setting = row["plan"]["setting"]
+    click.echo(f"\n{row['name']}  (study {study}, {row['finished']} of {row['runs']} runs, store {store.folder})")
+    for dataset in dict.fromkeys(t["dataset"] for t in teachers):
+        click.echo(_about_teachers(dataset, [t["measures"] for t in teachers if t["dataset"] == dataset], setting))
+    click.echo("")
+    columns = {
+        "accuracy": ("accuracy", 1, 3), "approval shift (points)": ("approval_shift", 100, 1), "VD": ("vd", 1, 3),
+        "VD matched": ("vd_matched", 1, 3), "worst group VD": ("worst_group_vd", 1, 3), "CRG median": ("crg_median", 1, 3),
+        "CRG abs": ("crg_abs", 1, 3), "direction": ("direction", 1, 2), "margin cond.": ("margin_condition", 1, 3),
+    }  # fmt: skip
+    _table(["data set", "method", "bits", *columns], [
+        [x.dataset, x.method, f"{x.budget:g}", *(summary.shown(x.measures[m], scale, digits) for m, scale, digits in columns.values())]
+        for x in lines
+    ])  # fmt: skip
+    click.echo("\nmean ± sd over seeds. VD: promised actions that fail; matched: at the teacher's approval rate; CRG: change of cost.\n")
+    for line in lines:
+        click.echo(summary.verdict(line, setting["kappa"]))
+
+
+def _about_teachers(dataset: str, measured: list[dict[str, Any]], setting: dict[str, Any]) -> str:
+    def average(name: str) -> float:
+        known = [m[name] for m in measured if m[name] is not None]
+        return sum(known) / len(known) if known else float("nan")
+
+    return (
+        f"{dataset}: {len(measured)} FP32 teachers {'-'.join(map(str, setting['hidden']))}, test accuracy {average('accuracy'):.3f}, "
+        f"approval {100 * average('approval_rate'):.1f} %; recourse found for {100 * average('frr'):.1f} % of "
+        f"{sum(m['people'] for m in measured)} denied people, mean cost {average('recourse_cost'):.2f} "
+        f"(margin {setting['kappa']:g} logits, actions: {setting['regime']})"
+    )
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    cells = [[str(c) for c in row] for row in ([list(head)] if head else []) + [list(r) for r in rows]]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))] if cells else []
+    for row in cells:
+        click.echo("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip())
+
+
+def _print_json(value: Any) -> None:
+    click.echo(json.dumps(value, allow_nan=False))
+
+
+def _store(folder: Path | None, must_exist: bool = False) -> Any:
+    from cfq_core.study.store import FILE, Store
+
+    place = folder or Path(os.environ.get("CFQ_STORE", DEFAULT_STORE))
+    if must_exist and not (place / FILE).is_file():
+        raise BadInput(f"{place}: no store here; name one with --store or CFQ_STORE, or make one with: cfq run --dataset diabetes")
+    return Store(place)
+
+
+# ---------------------------------------------------------------------- reading options
+def _numbers(option: str, text: str, of: Callable[[str], Any]) -> list[Any]:
+    return [_one(option, part, of) for part in text.split(",")]
+
+
+def _one(option: str, text: str, of: Callable[[str], Any]) -> Any:
+    try:
+        return of(text.strip())
+    except ValueError:
+        kind = "whole numbers" if of is int else "numbers"
+        raise BadPlan(f'{option} "{text}": {kind}, separated by commas where several are allowed') from None
+
+
+def _known_dataset(name: str) -> None:
+    if name not in plugins.names("datasets"):
+        raise UnknownName(unknown("data set", name, plugins.names("datasets")))
+
+
+def _where(name: str) -> str:
+    from cfq_core.datasets.fetch import FILES, on_disk
+
+    if name not in FILES:
+        return "embedded"
+    found = [on_disk(f) for f in FILES[name]]
+    return str(found[0].parent) if found and all(found) and found[0] else f"not on disk (cfq data fetch {name})"
+
+
+# ---------------------------------------------------------------------- doctor
+def _CHECKS(folder: Path | None) -> dict[str, Callable[[], str]]:  # noqa: N802  (a table of checks, not a helper)
+    return {
+        "python": lambda: sys.version.split()[0],
+        "torch": _torch,
+        "sqlite": lambda: sqlite3.sqlite_version,
+        "cores": lambda: str(os.cpu_count()),
+        "store": lambda: f"{_store(folder).folder.resolve()} can be written",
+        "data sets": lambda: "; ".join(f"{n}: {_where(n)}" for n in plugins.names("datasets")),
+        "parts": lambda: "; ".join(f"{len(plugins.load_all(f))} {f}" for f in plugins.FOLDERS),
+    }
+
+
+def _torch() -> str:
+    if importlib.util.find_spec("torch") is None:
+        raise BadInput("torch is not installed: pip install torch==2.13.0")
+    import torch
+
+    return f"{torch.__version__}, one thread a process"
+
+
+def _check(name: str, test: Callable[[], str]) -> tuple[str, bool, str]:
+    try:
+        return name, True, test()
+    except (CfqError, OSError, ImportError) as problem:
+        return name, False, str(problem)
+
+
+def main() -> None:
+    """Entry point: one line on stderr instead of a traceback for whatever a user can cause."""
+    try:
+        cli(standalone_mode=False)
+    except CfqError as problem:
+        click.echo(problem.line(), err=True)
+        sys.exit(problem.exit_code)
+    except click.UsageError as problem:
+        click.echo(f"BadInput: {problem.format_message()}", err=True)
+        sys.exit(2)
+    except click.exceptions.Exit as leaving:
+        sys.exit(leaving.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("stopped; finished runs are stored, run the same command to go on", err=True)
+        sys.exit(1)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

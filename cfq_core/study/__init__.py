@@ -1,0 +1,1 @@
+"""Studies: what to run, running it resumably, keeping it, and summing it up."""

@@ -1,0 +1,263 @@
+"""From a TOML plan or command-line options to run specs. Here, and only here, a name becomes an object.
+
+    name = "first look"
+    datasets = ["german", "my/card.toml"]
+    methods = ["ptq"]            # or "all"
+    bits = [2, 3, 4, 8]          # budgets, average bits per weight
+    seeds = 5                    # a count, or a list
+    hidden = [64, 64, 32]
+    kappa = 0.2                  # logits
+    people = 2000                # denied test people a seed, or "all"
+    regime = "default"
+    recourse = "search"
+"""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from cfq_core.actions.regimes import REGIMES
+from cfq_core.base import plugins
+from cfq_core.base.errors import BadPlan, CfqError, UnknownName, did_you_mean, unknown
+from cfq_core.base.identity import identity
+from cfq_core.datasets.card import read_card
+from cfq_core.methods.method import PostTraining
+from cfq_core.pipeline import Setting
+from cfq_core.quant.grid import WEIGHT_BITS
+from cfq_core.tables.schema import Table
+
+#: Raised when the same spec would give other numbers: runs of an older engine are then run anew.
+REVISION = 1
+
+MOST_SEEDS = 1000
+MOST_LAYERS = 16
+WIDEST = 4096
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every data set x method x budget x seed of a study, under one setting."""
+
+    datasets: tuple[str, ...]
+    methods: tuple[str, ...] = ("ptq",)
+    bits: tuple[float, ...] = (2.0, 3.0, 4.0, 8.0)
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    setting: Setting = Setting()
+    name: str = ""
+
+    @property
+    def title(self) -> str:
+        """The plan's name, or what it is about."""
+        return self.name or f"{', '.join(self.datasets)}: {', '.join(self.methods)}"
+
+
+@dataclass(frozen=True)
+class TeacherSpec:
+    """Everything that determines a teacher and its promises."""
+
+    revision: int
+    data: str                    # fingerprint of table and schema
+    seed: int
+    setting: Setting
+
+    @property
+    def id(self) -> str:
+        """Identity of this spec."""
+        return identity(self)
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """Everything that determines one student and what is measured of it."""
+
+    teacher: TeacherSpec
+    method: PostTraining
+    budget: float
+
+    @property
+    def id(self) -> str:
+        """Identity of this spec."""
+        return identity(self)
+
+
+def table_of(dataset: str) -> Table:
+    """A data set by name, or a user's own by the path of its card; raises `UnknownName`."""
+    if dataset.endswith(".toml"):
+        return read_card(Path(dataset))
+    if dataset not in plugins.names("datasets"):
+        known = plugins.names("datasets")
+        raise UnknownName(f"{unknown('data set', dataset, known)}, or the path of a card that ends in .toml")
+    return plugins.load("datasets", dataset).load()
+
+
+def method_of(name: str) -> PostTraining:
+    """A method by name; raises `UnknownName`."""
+    return plugins.load("methods", name)
+
+
+def read_plan_file(path: Path) -> Plan:
+    """A plan from a TOML file; cards are found relative to it. Raises `BadPlan` in one line."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as problem:
+        raise BadPlan(f"{path}: cannot be read as UTF-8 text ({type(problem).__name__})") from problem
+    try:
+        given = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as problem:
+        raise BadPlan(f"{path}: not TOML: {problem}") from problem
+    plan = read_plan(given, str(path))
+    cards = [str(path.parent / d) if d.endswith(".toml") and not Path(d).is_absolute() else d for d in plan.datasets]
+    return replace(plan, datasets=tuple(cards))
+
+
+def read_plan(given: Mapping[str, Any], where: str) -> Plan:
+    """A plan from plain values; ``where`` names their source in messages. Raises `BadPlan` or `UnknownName`."""
+    for key in given:
+        if key not in READERS:
+            raise BadPlan(f'{where}: unknown key "{key}"; one of {", ".join(READERS)}{did_you_mean(key, READERS)}')
+    if "datasets" not in given:
+        raise BadPlan(f'{where}: "datasets" is missing; one of {", ".join(plugins.names("datasets"))}, or a card\'s path')
+    try:
+        read = {key: READERS[key](value) for key, value in given.items()}
+    except _Refused as problem:
+        raise BadPlan(f"{where}: {problem}") from None
+    except CfqError as problem:
+        raise type(problem)(f"{where}: {problem}") from None
+    settings = {_FIELD.get(k, k): v for k, v in read.items() if k in SETTING_KEYS}
+    rest = {k: v for k, v in read.items() if k not in SETTING_KEYS}
+    return Plan(setting=replace(Setting(), **settings), **rest)
+
+
+# ---------------------------------------------------------------------- one reader a key
+class _Refused(ValueError):
+    """A value that its key does not take."""
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or len(value) > 200:
+        raise _Refused(f'"name" = {value!r}; a text of at most 200 characters')
+    return value
+
+
+def _names(key: str, folder: str) -> Callable[[Any], tuple[str, ...]]:
+    def read(value: Any) -> tuple[str, ...]:
+        value = [value] if isinstance(value, str) else value
+        if not isinstance(value, list | tuple) or not value or not all(isinstance(v, str) for v in value):
+            raise _Refused(f'"{key}" = {value!r}; a list of names')
+        if list(value) == ["all"] and folder == "methods":
+            return plugins.names(folder)
+        for name in value:
+            is_card = folder == "datasets" and name.endswith(".toml")
+            if not is_card and name not in plugins.names(folder):
+                raise UnknownName(unknown(plugins.FOLDERS[folder], name, plugins.names(folder)))
+        return tuple(dict.fromkeys(value))
+
+    return read
+
+
+def _bits(value: Any) -> tuple[float, ...]:
+    value = list(value) if isinstance(value, list | tuple) else [value]
+    low, high = min(WEIGHT_BITS), max(WEIGHT_BITS)
+    for v in value:
+        if isinstance(v, bool) or not isinstance(v, int | float) or not low <= v <= high:
+            raise _Refused(f'"bits" holds {v!r}; average bits per weight from {low} to {high}')
+    if not value:
+        raise _Refused('"bits" is empty; at least one budget')
+    return tuple(sorted({float(v) for v in value}))
+
+
+def _seeds(value: Any) -> tuple[int, ...]:
+    listed = list(range(value)) if _is_int(value, 1, MOST_SEEDS) else value
+    if not isinstance(listed, list) or not listed or not all(_is_int(v, 0, 2**31 - 1) for v in listed):
+        raise _Refused(f'"seeds" = {value!r}; a count from 1 to {MOST_SEEDS}, or a list of whole numbers from 0')
+    return tuple(sorted(set(listed)))
+
+
+def _hidden(value: Any) -> tuple[int, ...]:
+    if not isinstance(value, list | tuple) or not 1 <= len(value) <= MOST_LAYERS or not all(_is_int(v, 1, WIDEST) for v in value):
+        raise _Refused(f'"hidden" = {value!r}; 1 to {MOST_LAYERS} layer widths from 1 to {WIDEST}, e.g. [64, 64, 32]')
+    return tuple(value)
+
+
+def _kappa(value: Any) -> float:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or not 0 <= value <= 100:
+        raise _Refused(f'"kappa" = {value!r}; logits from 0 to 100')
+    return float(value)
+
+
+def _people(value: Any) -> int | None:
+    if value == "all":
+        return None
+    if not _is_int(value, 1, 10**9):
+        raise _Refused(f'"people" = {value!r}; a number from 1, or "all"')
+    return value
+
+
+def _regime(value: Any) -> str:
+    if value not in REGIMES:
+        raise _Refused(unknown("action regime", value, REGIMES))
+    return value
+
+
+def _solver(value: Any) -> Any:
+    return plugins.load("recourse", value)
+
+
+def _is_int(value: Any, low: int, high: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
+#: Keys of a plan that belong to its setting; the rest are the plan's own.
+SETTING_KEYS = ("hidden", "kappa", "people", "regime", "recourse")
+_FIELD = {"recourse": "solver"}
+
+READERS: dict[str, Callable[[Any], Any]] = {
+    "name": _text,
+    "datasets": _names("datasets", "datasets"),
+    "methods": _names("methods", "methods"),
+    "bits": _bits,
+    "seeds": _seeds,
+    "hidden": _hidden,
+    "kappa": _kappa,
+    "people": _people,
+    "regime": _regime,
+    "recourse": _solver,
+}
+
+
+# ---------------------------------------------------------------------- chunks
+#: Rows a chunk of seeds may hold: small tables train all their seeds in one stack, large ones a seed a process.
+CHUNK_ROWS = 40_000
+#: Rows from which each budget is audited in a task of its own.
+SPLIT_ROWS = 5_000
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Seeds of one data set that are trained together. Chunks follow from the plan alone, never from what is stored."""
+
+    dataset: str
+    table: Table
+    data: str
+    seeds: tuple[int, ...]
+
+
+def chunks(plan: Plan) -> Iterator[Chunk]:
+    """All chunks of a plan; loads each table once."""
+    for dataset in plan.datasets:
+        table = table_of(dataset)
+        data = table.fingerprint()
+        size = max(1, CHUNK_ROWS // len(table))
+        for start in range(0, len(plan.seeds), size):
+            yield Chunk(table.schema.name, table, data, plan.seeds[start : start + size])
+
+
+def budget_groups(plan: Plan, table: Table) -> list[tuple[float, ...]]:
+    """Budgets that are audited in one task."""
+    return [(b,) for b in plan.bits] if len(table) > SPLIT_ROWS else [plan.bits]

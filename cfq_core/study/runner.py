@@ -1,0 +1,232 @@
+"""Runs a plan: what is stored is not run again, what finishes is stored at once.
+
+Teachers of a chunk of seeds are one task; their audits follow as tasks of their own. Tasks go to any
+`concurrent.futures` executor; only this process writes to the store.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import platform
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import torch
+
+from cfq_core.base.errors import CfqError
+from cfq_core.base.identity import canonical, identity
+from cfq_core.nets.stack import Stack
+from cfq_core.pipeline import Audited, Promise, Setting, audit, prepare, promise
+from cfq_core.recourse.outcome import Recourse
+from cfq_core.study.plan import REVISION, SPLIT_ROWS, Chunk, Plan, RunSpec, TeacherSpec, budget_groups, chunks, method_of
+from cfq_core.study.store import Store
+from cfq_core.tables.schema import Table
+
+Progress = Callable[[int, int, str], None]  # done, total, what
+
+
+@dataclass(frozen=True)
+class _Audit:
+    """One audit task: a method's students at some budgets for a chunk's teachers."""
+
+    chunk: Chunk
+    method: str
+    budgets: tuple[float, ...]
+
+
+def run_plan(plan: Plan, store: Store, workers: int | None = None, progress: Progress | None = None) -> str:
+    """Run what is missing of a plan and give the study's id.
+
+    ``workers``: processes; None takes one a core, and none at all for small tables (starting one costs more).
+    """
+    work = list(chunks(plan))
+    study = _record(plan, work, store)
+    if workers is None:
+        workers = (os.cpu_count() or 1) if any(len(c.table) > SPLIT_ROWS for c in work) else 0
+    runner = _Runner(plan, store, work, progress or (lambda *_: None))
+    if workers == 0:
+        runner.go(Inline())
+        return study
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # read by the children when they import torch
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        runner.go(pool)
+    return study
+
+
+class Inline(Executor):
+    """An executor that works in this process, at once."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """The finished future of a call."""
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as problem:
+            future.set_exception(problem)
+        return future
+
+
+class _Runner:
+    """The state of one go through a plan."""
+
+    def __init__(self, plan: Plan, store: Store, work: Sequence[Chunk], progress: Progress) -> None:
+        self.plan, self.store, self.progress = plan, store, progress
+        self.audits = [a for c in work for a in _audits(plan, c) if not all(store.has_run(s.id) for s in _specs(plan, a))]
+        self.untaught = [c for c in work if any(a.chunk is c for a in self.audits) and not self._taught(c)]
+        self.done, self.total = 0, len(self.audits) + len(self.untaught)
+
+    def go(self, executor: Executor) -> None:
+        """Submit everything, store results as they come."""
+        pending: dict[Future[Any], Chunk | _Audit] = {}
+        self._tick("starting")
+        try:
+            for chunk in self.untaught:
+                pending[executor.submit(teach_chunk, chunk.table, chunk.seeds, self.plan.setting)] = chunk
+            for a in self.audits:
+                if not any(c is a.chunk for c in self.untaught):
+                    pending[self._submit(executor, a, self._stored(a.chunk))] = a
+            while pending:
+                for future in wait(pending, return_when=FIRST_COMPLETED).done:
+                    self._finish(executor, pending, pending.pop(future), future.result())
+        except BrokenProcessPool as problem:
+            raise CfqError("a worker process died; finished runs are stored, run the same command to go on") from problem
+        finally:
+            for future in pending:
+                future.cancel()
+
+    def _finish(self, executor: Executor, pending: dict[Future[Any], Any], task: Chunk | _Audit, result: Any) -> None:
+        self.done += 1
+        if isinstance(task, Chunk):
+            for p in result:
+                self._put_teacher(task, p)
+            self._tick(f"{task.dataset}: teachers, seeds {_listed(task.seeds)}")
+            for a in (a for a in self.audits if a.chunk is task):
+                pending[self._submit(executor, a, result)] = a
+        else:
+            for audited in result:
+                self._put_run(task, audited)
+            self._tick(f"{task.chunk.dataset}: {task.method} at {_listed(task.budgets)} bits")
+
+    def _submit(self, executor: Executor, a: _Audit, promises: list[Promise]) -> Future[Any]:
+        return executor.submit(audit, promises, method_of(a.method), a.budgets, self.plan.setting)
+
+    def _tick(self, what: str) -> None:
+        self.progress(self.done, self.total, what)
+
+    # ------------------------------------------------------------------ to and from the store
+    def _taught(self, chunk: Chunk) -> bool:
+        return all(self.store.has_teacher(_teacher(self.plan, chunk, s).id) for s in chunk.seeds)
+
+    def _stored(self, chunk: Chunk) -> list[Promise]:
+        ids = [_teacher(self.plan, chunk, s).id for s in chunk.seeds]
+        return [_promise(chunk.table, s, self.plan.setting, self.store, i) for s, i in zip(chunk.seeds, ids, strict=True)]
+
+    def _put_teacher(self, chunk: Chunk, p: Promise) -> None:
+        spec = _teacher(self.plan, chunk, p.design.seed)
+        r, table = p.recourse, p.design.table
+        found = r.found
+        measures = {
+            "accuracy": float(((p.logits > 0) == table.outcome[p.design.split.test]).mean()),
+            "approval_rate": float((p.logits > 0).mean()),
+            "denied": int((p.logits <= 0).sum()),
+            "people": len(p.person),
+            "frr": float(found.mean()) if len(found) else None,
+            "recourse_cost": float(r.cost[found].mean()) if found.any() else None,
+            "seconds": p.seconds,
+        }
+        weights = {f"{kind}.{i}": t.numpy() for kind in ("weights", "biases") for i, t in enumerate(getattr(p.teacher, kind))}
+        people = dict(logits=p.logits, person=p.person, before=r.before, after=r.after, cost=r.cost, margin=r.margin, why=r.why)
+        self.store.put_teacher(spec.id, chunk.dataset, p.design.seed, canonical(spec), measures, weights, people)
+
+    def _put_run(self, task: _Audit, a: Audited) -> None:
+        spec = RunSpec(_teacher(self.plan, task.chunk, a.seed), method_of(task.method), a.budget)
+        columns = dict(
+            id=spec.id, teacher_id=spec.teacher.id, dataset=task.chunk.dataset, method=task.method, budget=a.budget,
+            seed=a.seed, bits=list(a.plan), avg_bits=a.average_bits, threshold=a.threshold, spec=canonical(spec),
+            groups=_groups(a),
+        )  # fmt: skip
+        self.store.put_run(columns, a.measures.overall, _codes(a), _per_person(a))
+
+
+def teach_chunk(table: Table, seeds: Sequence[int], setting: Setting) -> list[Promise]:
+    """Teachers of some seeds and their promises; what a worker runs."""
+    return promise([prepare(table, s, setting.regime) for s in seeds], setting)
+
+
+def _audits(plan: Plan, chunk: Chunk) -> list[_Audit]:
+    return [_Audit(chunk, m, b) for m in plan.methods for b in budget_groups(plan, chunk.table)]
+
+
+def _teacher(plan: Plan, chunk: Chunk, seed: int) -> TeacherSpec:
+    return TeacherSpec(REVISION, chunk.data, seed, plan.setting)
+
+
+def _specs(plan: Plan, a: _Audit) -> list[RunSpec]:
+    method = method_of(a.method)
+    return [RunSpec(_teacher(plan, a.chunk, s), method, b) for s in a.chunk.seeds for b in a.budgets]
+
+
+def _record(plan: Plan, work: Sequence[Chunk], store: Store) -> str:
+    """Write down what the study consists of; its id follows from its runs and its name."""
+    specs = [s for c in work for a in _audits(plan, c) for s in _specs(plan, a)]
+    runs = [(s.id, s.teacher.id) for s in specs]
+    study = identity([plan.name, [r for r, _ in runs]])
+    store.put_study(study, plan.title, canonical(plan), versions(), runs)
+    return study
+
+
+def versions() -> dict[str, str]:
+    """What produced a study's numbers."""
+    packages = ("cfq", "torch", "numpy", "scikit-learn", "scipy")
+    return {"python": platform.python_version(), "machine": platform.machine(), **{p: version(p) for p in packages}}
+
+
+def _promise(table: Table, seed: int, setting: Setting, store: Store, id: str) -> Promise:
+    """A stored teacher's promises, as they were."""
+    weights, people = store.arrays(id, "weights"), store.arrays(id, "people")
+    layers = len(weights) // 2
+    stack = Stack(*(tuple(torch.tensor(weights[f"{k}.{i}"]) for i in range(layers)) for k in ("weights", "biases")))
+    recourse = Recourse(
+        np.zeros(len(people["person"]), np.int64), people["before"], people["after"], people["cost"], people["margin"], people["why"]
+    )
+    return Promise(prepare(table, seed, setting.regime), stack, people["logits"], people["person"], recourse, 0.0)
+
+
+def _groups(a: Audited) -> dict[str, Any]:
+    def plain(m: Any) -> dict[str, Any]:
+        return {"value": m.value, "low": m.low, "high": m.high, "count": m.count}
+
+    return {
+        column: {level: {name: plain(m) for name, m in found.items()} for level, found in levels.items()}
+        for column, levels in a.measures.groups.items()
+    }
+
+
+def _codes(a: Audited) -> dict[str, np.ndarray]:
+    student, out = a.student, {}
+    for i in range(len(student.weights)):
+        out[f"codes.{i}"] = student.weights[i][0].numpy().astype(np.int8)
+        out[f"bias_codes.{i}"] = student.biases[i][0].numpy().astype(np.int32)
+        out[f"weight_steps.{i}"] = student.weight_steps[i][0].numpy().astype(np.float32)
+        out[f"input_step.{i}"] = student.input_steps[i].numpy().astype(np.float32)
+    return out
+
+
+def _per_person(a: Audited) -> dict[str, np.ndarray]:
+    e, m = a.raw, a.matched
+    return dict(
+        student=e.student, student_at=e.student_at, asked_again=e.asked_again, again_found=e.again_found,
+        again_cost=e.again_cost, cosine=e.cosine, matched_again_found=m.again_found, matched_again_cost=m.again_cost,
+        matched_cosine=m.cosine,
+    )  # fmt: skip
+
+
+def _listed(items: Sequence[float]) -> str:
+    return ", ".join(f"{i:g}" for i in items)

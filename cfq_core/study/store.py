@@ -1,0 +1,244 @@
+"""Results on disk: one SQLite file in WAL mode beside safetensors and npz artifacts with their sha256.
+
+A run is written in one transaction after its artifacts are in place, so a process killed at any
+moment leaves either the whole run or nothing of it. What is stored only grows: migrations are
+appended, never edited.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from cfq_core.base.errors import BadStore, UnknownName, did_you_mean
+from cfq_core.base.identity import file_sha256
+
+FILE = "studies.sqlite"
+BUSY_TIMEOUT = 30_000  # milliseconds another process may hold the write lock
+
+#: Applied in order, each in a transaction; `user_version` counts them. Append only.
+MIGRATIONS = (
+    """
+    CREATE TABLE study (
+        id TEXT PRIMARY KEY, name TEXT NOT NULL, plan TEXT NOT NULL, versions TEXT NOT NULL, created TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE study_run (
+        study_id TEXT NOT NULL REFERENCES study(id), position INTEGER NOT NULL, run_id TEXT NOT NULL, teacher_id TEXT NOT NULL,
+        PRIMARY KEY (study_id, position)
+    ) STRICT;
+    CREATE TABLE teacher (
+        id TEXT PRIMARY KEY, dataset TEXT NOT NULL, seed INTEGER NOT NULL, spec TEXT NOT NULL, measures TEXT NOT NULL,
+        created TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE run (
+        id TEXT PRIMARY KEY, teacher_id TEXT NOT NULL REFERENCES teacher(id), dataset TEXT NOT NULL, method TEXT NOT NULL,
+        budget REAL NOT NULL, seed INTEGER NOT NULL, bits TEXT NOT NULL, avg_bits REAL NOT NULL, threshold REAL NOT NULL,
+        spec TEXT NOT NULL, groups TEXT NOT NULL, created TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE measure (
+        run_id TEXT NOT NULL REFERENCES run(id), name TEXT NOT NULL, value REAL, low REAL, high REAL, count INTEGER NOT NULL,
+        PRIMARY KEY (run_id, name)
+    ) STRICT;
+    CREATE TABLE artifact (
+        owner_id TEXT NOT NULL, name TEXT NOT NULL, path TEXT NOT NULL, sha256 TEXT NOT NULL, bytes INTEGER NOT NULL,
+        PRIMARY KEY (owner_id, name)
+    ) STRICT;
+    """,
+)
+
+Arrays = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A stored teacher or run: its columns, JSON already read."""
+
+    columns: dict[str, Any]
+
+    def __getitem__(self, name: str) -> Any:
+        return self.columns[name]
+
+
+class Store:
+    """A folder of results; opens or makes it. Safe for several processes at once."""
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.db = sqlite3.connect(self.folder / FILE, timeout=BUSY_TIMEOUT / 1000, isolation_level=None)
+            self.db.row_factory = sqlite3.Row
+            self.db.execute("PRAGMA journal_mode = WAL")
+            self.db.execute("PRAGMA foreign_keys = ON")
+            self._migrate()
+        except (OSError, sqlite3.Error) as problem:
+            raise BadStore(f"{self.folder}: cannot be opened as a store ({problem})") from problem
+
+    def close(self) -> None:
+        """Close the database."""
+        self.db.close()
+
+    def _migrate(self) -> None:
+        done = self.db.execute("PRAGMA user_version").fetchone()[0]
+        if done > len(MIGRATIONS):
+            raise BadStore(f"{self.folder}: written by a newer version (schema {done}, this one knows {len(MIGRATIONS)})")
+        for number in range(done, len(MIGRATIONS)):
+            with self._write():
+                if self.db.execute("PRAGMA user_version").fetchone()[0] > number:
+                    continue  # another process was first
+                for statement in MIGRATIONS[number].split(";"):
+                    self.db.execute(statement)
+                self.db.execute(f"PRAGMA user_version = {number + 1}")
+
+    @contextmanager
+    def _write(self) -> Iterator[None]:
+        self.db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self.db.execute("ROLLBACK")
+            raise
+        self.db.execute("COMMIT")
+
+    # ------------------------------------------------------------------ writing
+    def put_study(self, study: str, name: str, plan: Any, versions: Any, runs: Iterable[tuple[str, str]]) -> None:
+        """Record what a study consists of: (run id, teacher id) in order. Known studies stay as they are."""
+        with self._write():
+            if self.db.execute("SELECT 1 FROM study WHERE id = ?", [study]).fetchone():
+                return
+            self.db.execute("INSERT INTO study VALUES (?, ?, ?, ?, ?)", [study, name, _json(plan), _json(versions), _now()])
+            rows = [(study, i, run, teacher) for i, (run, teacher) in enumerate(runs)]
+            self.db.executemany("INSERT INTO study_run VALUES (?, ?, ?, ?)", rows)
+
+    def put_teacher(
+        self, id: str, dataset: str, seed: int, spec: Any, measures: Mapping[str, float], weights: Arrays, people: Arrays
+    ) -> None:
+        """A teacher with its weights and what it promised to whom."""
+        files = [self._artifact(id, "weights", save_tensors(dict(weights))), self._artifact(id, "people", _npz(people))]
+        with self._write():
+            row = [id, dataset, seed, _json(spec), _json(measures), _now()]
+            self.db.execute("INSERT OR IGNORE INTO teacher VALUES (?, ?, ?, ?, ?, ?)", row)
+            self.db.executemany("INSERT OR REPLACE INTO artifact VALUES (?, ?, ?, ?, ?)", files)
+
+    def put_run(self, columns: Mapping[str, Any], measures: Mapping[str, Any], weights: Arrays, people: Arrays) -> None:
+        """A run with its measures, its codes and steps, and its values per person."""
+        id = columns["id"]
+        files = [self._artifact(id, "weights", save_tensors(dict(weights))), self._artifact(id, "people", _npz(people))]
+        order = "id teacher_id dataset method budget seed bits avg_bits threshold spec groups".split()
+        row = [_json(columns[c]) if c in ("bits", "spec", "groups") else columns[c] for c in order]
+        values = [(id, name, m.value, m.low, m.high, m.count) for name, m in measures.items()]
+        with self._write():
+            if self.db.execute("SELECT 1 FROM run WHERE id = ?", [id]).fetchone():
+                return
+            self.db.execute(f"INSERT INTO run VALUES ({', '.join('?' * 12)})", [*row, _now()])
+            self.db.executemany("INSERT INTO measure VALUES (?, ?, ?, ?, ?, ?)", values)
+            self.db.executemany("INSERT OR REPLACE INTO artifact VALUES (?, ?, ?, ?, ?)", files)
+
+    def _artifact(self, owner: str, name: str, content: bytes) -> tuple[str, str, str, str, int]:
+        """Write a file under its owner's name, whole or not at all."""
+        suffix = "safetensors" if name == "weights" else "npz"
+        path = self.folder / "artifacts" / owner[:2] / f"{owner}-{name}.{suffix}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+        return owner, name, str(path.relative_to(self.folder)), file_sha256(path), len(content)
+
+    # ------------------------------------------------------------------ reading
+    def has_teacher(self, id: str) -> bool:
+        """Whether a teacher is stored."""
+        return self.db.execute("SELECT 1 FROM teacher WHERE id = ?", [id]).fetchone() is not None
+
+    def has_run(self, id: str) -> bool:
+        """Whether a run is stored."""
+        return self.db.execute("SELECT 1 FROM run WHERE id = ?", [id]).fetchone() is not None
+
+    def studies(self) -> list[Row]:
+        """All studies, newest first, with how many of their runs are stored."""
+        query = """
+            SELECT s.*, count(sr.run_id) AS runs, count(r.id) AS finished FROM study s
+            JOIN study_run sr ON sr.study_id = s.id LEFT JOIN run r ON r.id = sr.run_id
+            GROUP BY s.id ORDER BY s.created DESC, s.id
+        """
+        return [_row(r) for r in self.db.execute(query)]
+
+    def study(self, id: str) -> Row:
+        """A study by id or by the start of one; "latest" is the newest. Raises `UnknownName`."""
+        known = self.studies()
+        if id == "latest" and known:
+            return known[0]
+        matching = [s for s in known if s["id"].startswith(id)]
+        if len(matching) != 1:
+            ids = [s["id"] for s in known]
+            reason = "is the start of several" if matching else "is not stored"
+            shown = ", ".join(ids[:8]) or "none"
+            raise UnknownName(f'study "{id}" {reason} in {self.folder}; stored: {shown}{did_you_mean(id, ids)}')
+        return matching[0]
+
+    def runs(self, study: str) -> list[Row]:
+        """The stored runs of a study, in its order."""
+        query = """
+            SELECT r.* FROM study_run sr JOIN run r ON r.id = sr.run_id WHERE sr.study_id = ? ORDER BY sr.position
+        """
+        return [_row(r) for r in self.db.execute(query, [study])]
+
+    def teachers(self, study: str) -> list[Row]:
+        """The stored teachers of a study."""
+        query = """
+            SELECT DISTINCT t.* FROM study_run sr JOIN teacher t ON t.id = sr.teacher_id WHERE sr.study_id = ?
+            ORDER BY t.dataset, t.seed
+        """
+        return [_row(r) for r in self.db.execute(query, [study])]
+
+    def measures(self, run: str) -> dict[str, dict[str, float | int | None]]:
+        """Value, interval and denominator of everything measured of a run."""
+        rows = self.db.execute("SELECT name, value, low, high, count FROM measure WHERE run_id = ? ORDER BY name", [run])
+        return {r["name"]: {k: r[k] for k in ("value", "low", "high", "count")} for r in rows}
+
+    def arrays(self, owner: str, name: str) -> dict[str, np.ndarray]:
+        """An artifact's arrays, checked against its sha256; raises `BadStore`."""
+        row = self.db.execute("SELECT path, sha256 FROM artifact WHERE owner_id = ? AND name = ?", [owner, name]).fetchone()
+        if row is None:
+            raise BadStore(f"{self.folder}: no {name} of {owner}")
+        path = self.folder / row["path"]
+        if not path.is_file() or file_sha256(path) != row["sha256"]:
+            raise BadStore(f"{path}: missing or changed; its sha256 is not the stored one")
+        if name == "weights":
+            return load_tensors(path.read_bytes())
+        with np.load(path, allow_pickle=False) as file:
+            return {k: file[k] for k in file.files}
+
+
+def _row(row: sqlite3.Row) -> Row:
+    read = ("spec", "measures", "groups", "bits", "plan", "versions")
+    return Row({k: json.loads(row[k]) if k in read else row[k] for k in row.keys()})  # noqa: SIM118  (a Row iterates values)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), allow_nan=False)
+
+
+def _npz(arrays: Arrays) -> bytes:
+    with tempfile.SpooledTemporaryFile(max_size=1 << 28) as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+        file.seek(0)
+        return file.read()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,118 @@
+"""A stored study in numbers a reader can use: mean and spread over seeds, intervals over people, verdicts."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from dataclasses import dataclass
+from statistics import mean, stdev
+from typing import Any
+
+from cfq_core.evidence import wilson
+from cfq_core.study.store import Store
+
+#: Approval shift, in share of people, beyond which a student's validity is leniency rather than faithfulness.
+LENIENT = 0.02
+
+
+@dataclass(frozen=True)
+class OverSeeds:
+    """One measure over the seeds of a (data set, method, budget)."""
+
+    mean: float | None
+    sd: float | None             # over seeds; None for a single one
+    seeds: int                   # that have a value
+    low: float | None            # shares: Wilson over all seeds' people together
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Line:
+    """All seeds of one (data set, method, budget)."""
+
+    dataset: str
+    method: str
+    budget: float
+    avg_bits: float
+    seeds: int
+    measures: dict[str, OverSeeds]
+
+    @property
+    def lenient(self) -> bool:
+        """Approves so many more people than its teachers that its validity says nothing."""
+        shift = self.measures["approval_shift"].mean
+        return shift is not None and shift > LENIENT
+
+    def value(self, name: str) -> float | None:
+        """Mean over seeds."""
+        return self.measures[name].mean
+
+
+def as_json(store: Store, study: str) -> dict[str, Any]:
+    """The object that ``--json`` prints."""
+    runs = []
+    for row in store.runs(study):
+        measured = store.measures(row["id"])
+        runs.append({
+            **{k: row[k] for k in ("id", "dataset", "method", "budget", "seed", "bits", "avg_bits")},
+            "measures": {name: m["value"] for name, m in measured.items()},
+            "intervals": {name: {k: m[k] for k in ("low", "high", "count")} for name, m in measured.items()},
+            "groups": row["groups"],
+        })  # fmt: skip
+    teachers = [{**{k: t[k] for k in ("id", "dataset", "seed")}, "measures": t["measures"]} for t in store.teachers(study)]
+    return {"study": study, "store": str(store.folder), "runs": runs, "teachers": teachers}
+
+
+def lines(store: Store, study: str) -> list[Line]:
+    """One line a (data set, method, budget), in the study's order."""
+    gathered: dict[tuple[str, str, float], list[Any]] = defaultdict(list)
+    for row in store.runs(study):
+        gathered[row["dataset"], row["method"], row["budget"]].append((row["avg_bits"], store.measures(row["id"])))
+    out = []
+    for (dataset, method, budget), runs in gathered.items():
+        names = runs[0][1]
+        measures = {name: _over_seeds(name, [m[name] for _, m in runs]) for name in names}
+        out.append(Line(dataset, method, budget, mean(b for b, _ in runs), len(runs), measures))
+    return out
+
+
+SHARES = {"vd", "vd_matched", "frr", "flip_rate", "windfall", "recourse_lost", "margin_condition", "certified", "accuracy"}
+
+
+def _over_seeds(name: str, measured: list[dict[str, Any]]) -> OverSeeds:
+    known = [m for m in measured if m["value"] is not None]
+    values = [m["value"] for m in known]
+    if not values:
+        return OverSeeds(None, None, 0, None, None)
+    low = high = None
+    if name in SHARES:
+        n = sum(m["count"] for m in known)
+        low, high = wilson(round(sum(m["value"] * m["count"] for m in known)), n)
+    return OverSeeds(mean(values), stdev(values) if len(values) > 1 else None, len(values), low, high)
+
+
+def verdict(line: Line, kappa: float) -> str:
+    """The answer for one method and budget, in one sentence."""
+    vd, drop, shift = line.measures["vd"], line.value("accuracy_drop"), line.value("approval_shift")
+    if vd.mean is None or drop is None or shift is None or vd.low is None or vd.high is None:
+        return f"{line.dataset}, {line.method} at {line.budget:g} bits: nobody with recourse to judge by."
+    seeds = f"{line.seeds} seed{'s' if line.seeds != 1 else ''}"
+    caution = " It approves more people than its teacher: part of this validity is leniency." if line.lenient else ""
+    return (
+        f"{line.dataset}, {line.method} at {line.budget:g} bits: accuracy {_falls(drop)}; {100 * vd.mean:.1f} in 100 promised "
+        f"actions fail (95 % {100 * vd.low:.1f} to {100 * vd.high:.1f}, {seeds}, promise margin {kappa:g} logits); "
+        f"approvals shift by {100 * shift:+.1f} points.{caution}"
+    )
+
+
+def _falls(drop: float) -> str:
+    points = 100 * drop
+    return "does not move" if abs(points) < 0.05 else f"{'falls' if points > 0 else 'rises'} {abs(points):.1f} points"
+
+
+def shown(measure: OverSeeds, scale: float = 1.0, digits: int = 3) -> str:
+    """``0.120 ± 0.031``; a dash where nothing is defined."""
+    if measure.mean is None or math.isnan(measure.mean):
+        return "-"
+    spread = f" ± {scale * measure.sd:.{digits}f}" if measure.sd is not None else ""
+    return f"{scale * measure.mean:.{digits}f}{spread}"
