@@ -23,10 +23,14 @@ from cfq_core.base.errors import BadInput, BadPlan, CfqError, UnknownName, unkno
 
 DEFAULT_STORE = ".cfq"
 
-store_option = click.option("--store", "folder", type=click.Path(path_type=Path), help="Folder of results [CFQ_STORE, else ./.cfq].")
+store_option = click.option(
+    "--store", "folder", type=click.Path(path_type=Path), help="Folder of results [CFQ_STORE, else ./.cfq]."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 workers_option = click.option(
-    "--workers", type=click.IntRange(0, 256), help="Processes; 0 works in this one [one a core for large tables, else 0]."
+    "--workers",
+    type=click.IntRange(0, 256),
+    help="Processes; 0 works in this one [one a core for large tables, else 0].",
 )
 
 
@@ -94,9 +98,11 @@ def ls(folder: Path | None, as_json: bool) -> None:
     elif not studies:
         click.echo(f"no study in {store.folder}; make one with: cfq run --dataset diabetes")
     else:
-        _table(["study", "runs", "created (UTC)", "name"], [
-            [s["id"], f"{s['finished']} of {s['runs']}", s["created"][:16].replace("T", " "), s["name"]] for s in studies
-        ])  # fmt: skip
+        rows = [
+            [s["id"], f"{s['finished']} of {s['runs']}", s["created"][:16].replace("T", " "), s["name"]]
+            for s in studies
+        ]
+        _table(["study", "runs", "created (UTC)", "name"], rows)
 
 
 @cli.command()
@@ -118,7 +124,9 @@ def data() -> None:
 @json_option
 def data_list(as_json: bool) -> None:
     """Which data sets there are, and where their files lie."""
-    found = [{"name": n, "about": plugins.summary("datasets", n), "where": _where(n)} for n in plugins.names("datasets")]
+    found = [
+        {"name": n, "about": plugins.summary("datasets", n), "where": _where(n)} for n in plugins.names("datasets")
+    ]
     if as_json:
         _print_json({"datasets": found})
     else:
@@ -149,7 +157,9 @@ def data_check(name: str | None) -> None:
     for dataset, files in FILES.items():
         for file in files if name in (None, dataset) else ():
             path = on_disk(file)
-            click.echo(f"{dataset}: {file.name}: " + (f"{checked(path, file)}: sha256 as published" if path else "not on disk"))
+            click.echo(
+                f"{dataset}: {file.name}: " + (f"{checked(path, file)}: sha256 as published" if path else "not on disk")
+            )
 
 
 @cli.command()
@@ -180,11 +190,31 @@ def doctor(folder: Path | None, as_json: bool) -> None:
 
 
 # ---------------------------------------------------------------------- running and showing
+#: Title, measure, factor and digits of each column of the answer.
+COLUMNS = (
+    ("accuracy", "accuracy", 1, 3),
+    ("approval shift (points)", "approval_shift", 100, 1),
+    ("VD", "vd", 1, 3),
+    ("VD matched", "vd_matched", 1, 3),
+    ("worst group VD", "worst_group_vd", 1, 3),
+    ("CRG median", "crg_median", 1, 3),
+    ("CRG abs", "crg_abs", 1, 3),
+    ("direction", "direction", 1, 2),
+    ("margin cond.", "margin_condition", 1, 3),
+)
+LEGEND = (
+    "mean ± sd over seeds. VD: share of promised actions that fail; matched: at the teacher's approval rate; "
+    "CRG: relative change of cost."
+)
+
+
 def _run(plan: Any, workers: int | None, folder: Path | None, as_json: bool) -> None:
     from cfq_core.study.runner import run_plan
 
     store = _store(folder)
-    with tqdm(total=1, file=sys.stderr, bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}]", dynamic_ncols=True) as bar:
+    with tqdm(
+        total=1, file=sys.stderr, bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}]", dynamic_ncols=True
+    ) as bar:
 
         def progress(done: int, total: int, what: str) -> None:
             bar.total, bar.n = max(total, 1), done if total else 1
@@ -206,16 +236,13 @@ def _show(store: Any, study: str, as_json: bool) -> None:
     for dataset in dict.fromkeys(t["dataset"] for t in teachers):
         click.echo(_about_teachers(dataset, [t["measures"] for t in teachers if t["dataset"] == dataset], setting))
     click.echo("")
-    columns = {
-        "accuracy": ("accuracy", 1, 3), "approval shift (points)": ("approval_shift", 100, 1), "VD": ("vd", 1, 3),
-        "VD matched": ("vd_matched", 1, 3), "worst group VD": ("worst_group_vd", 1, 3), "CRG median": ("crg_median", 1, 3),
-        "CRG abs": ("crg_abs", 1, 3), "direction": ("direction", 1, 2), "margin cond.": ("margin_condition", 1, 3),
-    }  # fmt: skip
-    _table(["data set", "method", "bits", *columns], [
-        [x.dataset, x.method, f"{x.budget:g}", *(summary.shown(x.measures[m], scale, digits) for m, scale, digits in columns.values())]
-        for x in lines
-    ])  # fmt: skip
-    click.echo("\nmean ± sd over seeds. VD: promised actions that fail; matched: at the teacher's approval rate; CRG: change of cost.\n")
+    head = ["data set", "method", "bits", *(title for title, *_ in COLUMNS)]
+    rows = []
+    for x in lines:
+        cells = [summary.shown(x.measures[name], scale, digits) for _, name, scale, digits in COLUMNS]
+        rows.append([x.dataset, x.method, f"{x.budget:g}", *cells])
+    _table(head, rows)
+    click.echo(f"\n{LEGEND}\n")
     for line in lines:
         click.echo(summary.verdict(line, setting["kappa"]))
 
@@ -225,8 +252,9 @@ def _about_teachers(dataset: str, measured: list[dict[str, Any]], setting: dict[
         known = [m[name] for m in measured if m[name] is not None]
         return sum(known) / len(known) if known else float("nan")
 
+    hidden = "-".join(map(str, setting["hidden"]))
     return (
-        f"{dataset}: {len(measured)} FP32 teachers {'-'.join(map(str, setting['hidden']))}, test accuracy {average('accuracy'):.3f}, "
+        f"{dataset}: {len(measured)} FP32 teachers {hidden}, test accuracy {average('accuracy'):.3f}, "
         f"approval {100 * average('approval_rate'):.1f} %; recourse found for {100 * average('frr'):.1f} % of "
         f"{sum(m['people'] for m in measured)} denied people, mean cost {average('recourse_cost'):.2f} "
         f"(margin {setting['kappa']:g} logits, actions: {setting['regime']})"
@@ -249,7 +277,9 @@ def _store(folder: Path | None, must_exist: bool = False) -> Any:
 
     place = folder or Path(os.environ.get("CFQ_STORE", DEFAULT_STORE))
     if must_exist and not (place / FILE).is_file():
-        raise BadInput(f"{place}: no store here; name one with --store or CFQ_STORE, or make one with: cfq run --dataset diabetes")
+        raise BadInput(
+            f"{place}: no store here; name one with --store or CFQ_STORE, or make one with: cfq run --dataset diabetes"
+        )
     return Store(place)
 
 

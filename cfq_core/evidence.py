@@ -18,11 +18,11 @@ from scipy.stats import norm
 
 from cfq_core.base.seeds import numpy_stream
 
-SMALLEST_GROUP = 30      # people; fewer are shown as too few, not as a number
+SMALLEST_GROUP = 30  # people; fewer are shown as too few, not as a number
 CONFIDENCE = 0.95
 NORMAL_QUANTILE = float(norm.ppf((1 + CONFIDENCE) / 2))
-LARGE = 1000             # rows from which a mean's normal interval equals its bootstrap to the bootstrap's own error
-RESAMPLES = 400          # of the bootstrap; its own error is then about a twentieth of the interval
+LARGE = 1000  # rows from which a mean's normal interval equals its bootstrap to the bootstrap's own error
+RESAMPLES = 400  # of the bootstrap; its own error is then about a twentieth of the interval
 
 Summary = Literal["share", "mean", "median", "sd", "worst"]
 
@@ -35,19 +35,19 @@ class Evidence:
     evidence the student's logits have its moved threshold subtracted.
     """
 
-    outcome: Bool[np.ndarray, "n"]           # observed, favourable
-    teacher: Float[np.ndarray, "n"]          # logits
+    outcome: Bool[np.ndarray, "n"]  # observed, favourable
+    teacher: Float[np.ndarray, "n"]  # logits
     student: Float[np.ndarray, "n"]
-    groups: dict[str, list[str]]             # of the test rows
-    person: Int[np.ndarray, "k"]             # test row of each person denied by the teacher
-    found: Bool[np.ndarray, "k"]             # FP32 recourse found
+    groups: dict[str, list[str]]  # of the test rows
+    person: Int[np.ndarray, "k"]  # test row of each person denied by the teacher
+    found: Bool[np.ndarray, "k"]  # FP32 recourse found
     cost: Float[np.ndarray, "k"]
-    teacher_at: Float[np.ndarray, "k"]       # logits at x + delta*_f; NaN where not found
+    teacher_at: Float[np.ndarray, "k"]  # logits at x + delta*_f; NaN where not found
     student_at: Float[np.ndarray, "k"]
-    asked_again: Bool[np.ndarray, "k"]       # searched on the student too
+    asked_again: Bool[np.ndarray, "k"]  # searched on the student too
     again_found: Bool[np.ndarray, "k"]
-    again_cost: Float[np.ndarray, "k"]       # 0 where the student needs no action
-    cosine: Float[np.ndarray, "k"]           # of the two actions; NaN where one is missing or empty
+    again_cost: Float[np.ndarray, "k"]  # 0 where the student needs no action
+    cosine: Float[np.ndarray, "k"]  # of the two actions; NaN where one is missing or empty
 
 
 @dataclass(frozen=True)
@@ -84,11 +84,11 @@ class Metric:
     """A quantity: what it scores, how it is summarised, and in which tables it stands."""
 
     title: str
-    unit: str                                # "share", "logits", "cost", "relative", "cosine"
+    unit: str  # "share", "logits", "cost", "relative", "cosine"
     better: Literal["lower", "higher", "near 0", "neither"]
     score: Callable[[Evidence], PerRow]
     summary: Summary = "share"
-    decision: bool = True                    # depends on the student's decision: also computed at matched approval
+    decision: bool = True  # depends on the student's decision: also computed at matched approval
     by_group: bool = False
 
 
@@ -97,7 +97,7 @@ class Measures:
     """Everything measured of one run: overall, and for every group and crossing of two."""
 
     overall: dict[str, Measure]
-    groups: dict[str, dict[str, dict[str, Measure]]]   # column -> level -> metric -> measure
+    groups: dict[str, dict[str, dict[str, Measure]]]  # column -> level -> metric -> measure
 
 
 def measure(metrics: dict[str, Metric], raw: Evidence, matched: Evidence) -> Measures:

@@ -41,10 +41,10 @@ class Setting:
     """Everything one cell fixes besides its table, methods, budgets and seeds."""
 
     hidden: tuple[int, ...] = (64, 64, 32)
-    kappa: float = 0.2                       # logits; the promise's margin
-    regime: str = "default"                  # of actions
-    people: int | None = 2000                # denied test people a seed, a seeded sample; None: all of them
-    again: int = 1000                        # of those, searched a second time on each student (CRG)
+    kappa: float = 0.2  # logits; the promise's margin
+    regime: str = "default"  # of actions
+    people: int | None = 2000  # denied test people a seed, a seeded sample; None: all of them
+    again: int = 1000  # of those, searched a second time on each student (CRG)
     teaching: Teaching = field(default_factory=Teaching)
     solver: Solver = field(default_factory=Search)
 
@@ -69,10 +69,10 @@ class Promise:
     """What one teacher told the people it denied."""
 
     design: Design
-    teacher: Stack                           # R = 1, float32, frozen
-    logits: Float[np.ndarray, "n"]           # of the test rows
-    person: Int[np.ndarray, "k"]             # position among the test rows
-    recourse: Recourse                       # of those people
+    teacher: Stack  # R = 1, float32, frozen
+    logits: Float[np.ndarray, "n"]  # of the test rows
+    person: Int[np.ndarray, "k"]  # position among the test rows
+    recourse: Recourse  # of those people
     seconds: float
 
     @property
@@ -89,8 +89,8 @@ class Audited:
     budget: float
     plan: BitPlan
     average_bits: float
-    student: QuantStack                      # R = 1
-    threshold: float                         # logit at which its approval rate equals the teacher's
+    student: QuantStack  # R = 1
+    threshold: float  # logit at which its approval rate equals the teacher's
     raw: Evidence
     matched: Evidence
     measures: Measures
@@ -100,7 +100,9 @@ def prepare(table: Table, seed: int, regime: str = "default") -> Design:
     """Split, encoding and action set of one seed, fitted on its training rows."""
     parts = split(table, seed)
     training = table.values[parts.train]
-    return Design(table, seed, parts, Encoding.fit(table.schema, training), ActionSet.fit(table.schema, training, regime))
+    return Design(
+        table, seed, parts, Encoding.fit(table.schema, training), ActionSet.fit(table.schema, training, regime)
+    )
 
 
 def teachers(designs: Sequence[Design], setting: Setting) -> Stack:
@@ -118,16 +120,18 @@ def promise(designs: Sequence[Design], setting: Setting) -> list[Promise]:
         stack = teachers(designs, setting)
         logits = [judged(stack, r, d.encoding, d.table.values[d.split.test]) for r, d in enumerate(designs)]
         people = [_sample(z <= 0, setting.people, d.seed) for z, d in zip(logits, designs, strict=True)]
-        asks = [Ask(d.table.values[d.split.test[p]], d.encoding, d.actions) for d, p in zip(designs, people, strict=True)]
+        asks = [
+            Ask(d.table.values[d.split.test[p]], d.encoding, d.actions) for d, p in zip(designs, people, strict=True)
+        ]
         approves = [bool((z > 0).any()) for z in logits]
         recourse = find(stack, asks, setting.solver, setting.kappa, approves)
         seconds = (time.perf_counter() - started) / len(designs)
-    return [
-        Promise(d, stack.take([r]), logits[r], people[r], recourse.of(r), seconds) for r, d in enumerate(designs)
-    ]
+    return [Promise(d, stack.take([r]), logits[r], people[r], recourse.of(r), seconds) for r, d in enumerate(designs)]
 
 
-def audit(promises: Sequence[Promise], method: PostTraining, budgets: Sequence[float], setting: Setting) -> list[Audited]:
+def audit(
+    promises: Sequence[Promise], method: PostTraining, budgets: Sequence[float], setting: Setting
+) -> list[Audited]:
     """One method's students at every budget for every teacher, and whether the promises survive on them."""
     with repeatable():
         started = time.perf_counter()
@@ -143,7 +147,9 @@ def audit(promises: Sequence[Promise], method: PostTraining, budgets: Sequence[f
     for r, (p, budget) in enumerate(each):
         measures = measure(metrics, raw[r], matched[r])
         plan, student = students.plans[r], students.models.take([r])
-        measures.overall["size_bytes"] = _plain(size_bytes(plan, p.teacher.sizes, [w.shape[1] for w in p.teacher.weights]))
+        measures.overall["size_bytes"] = _plain(
+            size_bytes(plan, p.teacher.sizes, [w.shape[1] for w in p.teacher.weights])
+        )
         measures.overall["seconds"] = _plain(made)
         bits = average_bits(plan, p.teacher.sizes)
         out.append(Audited(p.design.seed, budget, plan, bits, student, thresholds[r], raw[r], matched[r], measures))
@@ -179,7 +185,9 @@ def _threshold(p: Promise, models: QuantStack, run: int) -> float:
     training = p.design.table.values[p.design.split.train]
     wanted = int((judged(p.teacher, 0, p.design.encoding, training) > 0).sum())
     ranked = np.sort(judged(models, run, p.design.encoding, training))[::-1]
-    between = [(a + b) / 2 for a, b in zip(ranked[max(0, wanted - 1) : wanted + 1], ranked[wanted : wanted + 2], strict=False)]
+    between = [
+        (a + b) / 2 for a, b in zip(ranked[max(0, wanted - 1) : wanted + 1], ranked[wanted : wanted + 2], strict=False)
+    ]
     candidates = [*between, ranked[min(wanted, len(ranked) - 1)], ranked[max(0, wanted - 1)] - 1e-9, ranked[-1] - 1.0]
     return float(min(candidates, key=lambda t: abs(int((ranked > t).sum()) - wanted)))
 
@@ -187,8 +195,12 @@ def _threshold(p: Promise, models: QuantStack, run: int) -> float:
 def _gather(promises: Sequence[Promise], models: QuantStack | Shifted, setting: Setting) -> list[Evidence]:
     """Evidence of every student: logits, and a second search for a sample of the people."""
     asked = [_sample(np.ones(len(p.person), bool), setting.again, p.design.seed) for p in promises]
-    asks = [Ask(p.recourse.before[a], p.design.encoding, p.design.actions) for p, a in zip(promises, asked, strict=True)]
-    logits = [judged(models, r, p.design.encoding, p.design.table.values[p.design.split.test]) for r, p in enumerate(promises)]
+    asks = [
+        Ask(p.recourse.before[a], p.design.encoding, p.design.actions) for p, a in zip(promises, asked, strict=True)
+    ]
+    logits = [
+        judged(models, r, p.design.encoding, p.design.table.values[p.design.split.test]) for r, p in enumerate(promises)
+    ]
     again = find(models, asks, setting.solver, setting.kappa, [bool((z > 0).any()) for z in logits])
     return [
         _evidence(p, logits[r], judged(models, r, p.design.encoding, p.recourse.after), asked[r], again.of(r))
@@ -197,7 +209,11 @@ def _gather(promises: Sequence[Promise], models: QuantStack | Shifted, setting: 
 
 
 def _evidence(
-    p: Promise, student: Float[np.ndarray, "n"], at: Float[np.ndarray, "k"], asked: Int[np.ndarray, "a"], again: Recourse
+    p: Promise,
+    student: Float[np.ndarray, "n"],
+    at: Float[np.ndarray, "k"],
+    asked: Int[np.ndarray, "a"],
+    again: Recourse,
 ) -> Evidence:
     k, test = len(p.person), p.design.split.test
     found = p.recourse.found

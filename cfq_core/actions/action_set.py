@@ -28,10 +28,10 @@ OUTER = (1.0, 99.0)
 class ActionSet:
     """A(x) for every person of one data set, training split and regime; costs included."""
 
-    schema: Schema                   # moves already as the regime allows
-    low: tuple[int, ...]             # per feature, grid counts; 0 for categories
+    schema: Schema  # moves already as the regime allows
+    low: tuple[int, ...]  # per feature, grid counts; 0 for categories
     high: tuple[int, ...]
-    scales: tuple[float, ...]        # per feature, in modelled units; 1 for categories
+    scales: tuple[float, ...]  # per feature, in modelled units; 1 for categories
 
     @staticmethod
     def fit(schema: Schema, training: Values, regime: str = "default") -> ActionSet:

@@ -23,7 +23,10 @@ def scale(feature: Feature, training: Int[np.ndarray, "n"]) -> float:
 
 
 def price(
-    features: tuple[Feature, ...], scales: tuple[float, ...], before: Int[np.ndarray, "n f"], after: Int[np.ndarray, "n f"]
+    features: tuple[Feature, ...],
+    scales: tuple[float, ...],
+    before: Int[np.ndarray, "n f"],
+    after: Int[np.ndarray, "n f"],
 ) -> Float[np.ndarray, "n"]:
     """Cost of moving each person from ``before`` to ``after``, in scale units."""
     total = np.zeros(len(before))

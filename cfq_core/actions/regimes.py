@@ -29,10 +29,10 @@ def _strict(f: Feature) -> Feature:
 
 
 REGIMES: dict[str, Callable[[Feature], Feature]] = {
-    "any": _any,              # everything but protected features, in both directions
+    "any": _any,  # everything but protected features, in both directions
     "immutable": _immutable,  # facts about the person stay, the rest moves in both directions
-    "default": _default,      # what the card says
-    "strict": _strict,        # only the card's easiest features, as the card says
+    "default": _default,  # what the card says
+    "strict": _strict,  # only the card's easiest features, as the card says
 }
 
 
@@ -41,4 +41,6 @@ def under(regime: str, schema: Schema) -> Schema:
     if regime not in REGIMES:
         raise BadPlan(unknown("action regime", regime, REGIMES))
     rule = REGIMES[regime]
-    return replace(schema, features=tuple(replace(f, move="fixed") if f.protected else rule(f) for f in schema.features))
+    return replace(
+        schema, features=tuple(replace(f, move="fixed") if f.protected else rule(f) for f in schema.features)
+    )

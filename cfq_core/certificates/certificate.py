@@ -16,5 +16,5 @@ class Certificate:
     """A sentence, and for which people it is proved."""
 
     title: str
-    sentence: str                                            # true of every person with `holds`
+    sentence: str  # true of every person with `holds`
     holds: Callable[[Evidence], Bool[np.ndarray, "k"]]

@@ -1,4 +1,4 @@
-"""A posteriori at the point: |q(x') - f(x')| < f(x') at x' = x + delta implies q(x') > 0 (the paper's margin condition)."""
+"""A posteriori: |q - f| < f at x + delta implies q > 0 there (the paper's margin condition)."""
 
 from __future__ import annotations
 

@@ -31,7 +31,8 @@ OCCUPATION = (
     "Tech-support", "Transport-moving", UNKNOWN,
 )  # fmt: skip
 MARITAL = (
-    "Divorced", "Married-AF-spouse", "Married-civ-spouse", "Married-spouse-absent", "Never-married", "Separated", "Widowed",
+    "Divorced", "Married-AF-spouse", "Married-civ-spouse", "Married-spouse-absent", "Never-married",
+    "Separated", "Widowed",
 )  # fmt: skip
 RELATIONSHIP = ("Husband", "Not-in-family", "Other-relative", "Own-child", "Unmarried", "Wife")
 RACE = ("Amer-Indian-Eskimo", "Asian-Pac-Islander", "Black", "Other", "White")
@@ -94,7 +95,9 @@ class Adult:
 
 def _read(part: int) -> pd.DataFrame:
     path = fetch(FILES["adult"][part])
-    frame = pd.read_csv(path, header=None, names=COLUMNS, skipinitialspace=True, skiprows=part)  # the test file has a title line
+    frame = pd.read_csv(
+        path, header=None, names=COLUMNS, skipinitialspace=True, skiprows=part
+    )  # the test file has a title line
     return frame.dropna(subset=["outcome"])
 
 

@@ -39,9 +39,9 @@ from cfq_core.datasets.card_rows import (
 )
 from cfq_core.tables.schema import Feature, Schema, Table
 
-MAX_CARD = 1_000_000           # bytes; a card is written by hand
-STEP_RANGE = (1e-9, 1e9)       # `Feature.raw` keeps nine decimals
-ROUNDING = 1e-9                # of low and high to grid steps, as in `ActionSet`
+MAX_CARD = 1_000_000  # bytes; a card is written by hand
+STEP_RANGE = (1e-9, 1e9)  # `Feature.raw` keeps nine decimals
+ROUNDING = 1e-9  # of low and high to grid steps, as in `ActionSet`
 MAX_NUMBER = MAX_COUNT * STEP_RANGE[1]
 
 NUMERIC = ("number", "integer")
@@ -61,15 +61,15 @@ class Card:
 
     name: str
     title: str
-    csv: str                             # file beside the card
-    target: str                          # column with the outcome
-    favourable: str                      # its cell that is the favourable outcome, compared as text
-    favourable_words: str = ""           # empty: the cell
-    unfavourable_words: str = ""         # empty: the other cell, or "not <favourable>"
+    csv: str  # file beside the card
+    target: str  # column with the outcome
+    favourable: str  # its cell that is the favourable outcome, compared as text
+    favourable_words: str = ""  # empty: the cell
+    unfavourable_words: str = ""  # empty: the other cell, or "not <favourable>"
     note: Prose = Prose("")
     source: Prose = Prose("")
     licence: Prose = Prose("")
-    missing: tuple[str, ...] = ()        # cells that mean missing, besides the empty one
+    missing: tuple[str, ...] = ()  # cells that mean missing, besides the empty one
     feature: tuple[Feature, ...] = ()
 
 

@@ -21,15 +21,15 @@ from jaxtyping import Bool, Float, Int
 from cfq_core.base.errors import BadCard, did_you_mean
 from cfq_core.tables.schema import Feature
 
-FIRST_ROW = 2                  # the header is row 1
-MAX_CSV = 200_000_000          # bytes; a larger table does not belong in one text file
-MIN_ROWS = 50                  # below, a 30 % test split says nothing about anyone
-MIN_OUTCOMES = 5               # rows of either outcome; fewer cannot be split into three parts
-MAX_LEVELS = 200               # a category with more is an identifier or free text
-MAX_TEXT = 200                 # characters of a name or level; longer ones break every picture
-MAX_COUNT = 10**12             # grid steps from 0; float64 standardisation decodes exactly up to here
-LISTED = 8                     # names shown of a list that comes from the user's data
-SHOWN = 60                     # characters shown of a value
+FIRST_ROW = 2  # the header is row 1
+MAX_CSV = 200_000_000  # bytes; a larger table does not belong in one text file
+MIN_ROWS = 50  # below, a 30 % test split says nothing about anyone
+MIN_OUTCOMES = 5  # rows of either outcome; fewer cannot be split into three parts
+MAX_LEVELS = 200  # a category with more is an identifier or free text
+MAX_TEXT = 200  # characters of a name or level; longer ones break every picture
+MAX_COUNT = 10**12  # grid steps from 0; float64 standardisation decodes exactly up to here
+LISTED = 8  # names shown of a list that comes from the user's data
+SHOWN = 60  # characters shown of a value
 PLAIN = "save it as plain text in UTF-8"
 
 #: Steps tried, coarsest first, for a number whose card gives none.
@@ -48,7 +48,7 @@ FORMULA = re.compile(r"[=@]|\+[A-Za-z]")
 DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars", " ": "spaces"}
 
 Rows = Int[np.ndarray, "n"]
-PerWord = Int[np.ndarray, "words"]         # one value a distinct cell
+PerWord = Int[np.ndarray, "words"]  # one value a distinct cell
 Numbers = Float[np.ndarray, "words"]
 Wrong = Bool[np.ndarray, "words"]
 Outcome = Bool[np.ndarray, "n"]
@@ -175,9 +175,7 @@ def _rows(text: str, place: Place) -> Iterator[list[str]]:
         yield row
 
 
-def _columns(
-    rows: Iterator[list[str]], header: list[str], places: list[Place], names: list[str]
-) -> dict[str, Column]:
+def _columns(rows: Iterator[list[str]], header: list[str], places: list[Place], names: list[str]) -> dict[str, Column]:
     file = Place(places[0].file)
     picked = [header.index(name) for name in names]
     words: list[dict[str, int]] = [{} for _ in names]

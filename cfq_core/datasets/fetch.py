@@ -31,11 +31,19 @@ class RawFile:
 
 FILES = {
     "adult": (
-        RawFile("adult.data", UCI + "adult/adult.data", "5b00264637dbfec36bdeaab5676b0b309ff9eb788d63554ca0a249491c86603d"),
-        RawFile("adult.test", UCI + "adult/adult.test", "a2a9044bc167a35b2361efbabec64e89d69ce82d9790d2980119aac5fd7e9c05"),
+        RawFile(
+            "adult.data", UCI + "adult/adult.data", "5b00264637dbfec36bdeaab5676b0b309ff9eb788d63554ca0a249491c86603d"
+        ),
+        RawFile(
+            "adult.test", UCI + "adult/adult.test", "a2a9044bc167a35b2361efbabec64e89d69ce82d9790d2980119aac5fd7e9c05"
+        ),
     ),
     "german": (
-        RawFile("german.data", UCI + "statlog/german/german.data", "b21f3d81db8071257d5ff1deaeba1fd4303b62712e6fcc9715c7a86202cb5871"),
+        RawFile(
+            "german.data",
+            UCI + "statlog/german/german.data",
+            "b21f3d81db8071257d5ff1deaeba1fd4303b62712e6fcc9715c7a86202cb5871",
+        ),
     ),
     "compas": (
         RawFile(
@@ -65,7 +73,9 @@ def on_disk(file: RawFile) -> Path | None:
 def _checked(path: Path, sha256: str, stamp: tuple[int, int]) -> Path:
     found = file_sha256(path)
     if found != sha256:
-        raise BadTable(f"{path}: sha256 is {found}, the published file's is {sha256}; remove it or name another CFQ_DATA_DIR")
+        raise BadTable(
+            f"{path}: sha256 is {found}, the published file's is {sha256}; remove it or name another CFQ_DATA_DIR"
+        )
     return path
 
 

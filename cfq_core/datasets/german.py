@@ -21,29 +21,57 @@ WORDS = {
         "A34": "critical account",
     },
     "purpose": {
-        "A40": "new car", "A41": "used car", "A42": "furniture", "A43": "radio or television", "A44": "appliances",
-        "A45": "repairs", "A46": "education", "A48": "retraining", "A49": "business", "A410": "others",
-    },  # fmt: skip
+        "A40": "new car",
+        "A41": "used car",
+        "A42": "furniture",
+        "A43": "radio or television",
+        "A44": "appliances",
+        "A45": "repairs",
+        "A46": "education",
+        "A48": "retraining",
+        "A49": "business",
+        "A410": "others",
+    },
     "savings": {
-        "A61": "under 100 DM", "A62": "100 to 500 DM", "A63": "500 to 1000 DM", "A64": "1000 DM and more",
+        "A61": "under 100 DM",
+        "A62": "100 to 500 DM",
+        "A63": "500 to 1000 DM",
+        "A64": "1000 DM and more",
         "A65": "unknown or none",
-    },  # fmt: skip
+    },
     "employment": {
-        "A71": "unemployed", "A72": "under 1 year", "A73": "1 to 4 years", "A74": "4 to 7 years", "A75": "7 years and more",
-    },  # fmt: skip
+        "A71": "unemployed",
+        "A72": "under 1 year",
+        "A73": "1 to 4 years",
+        "A74": "4 to 7 years",
+        "A75": "7 years and more",
+    },
     "sex": {"A91": "male", "A92": "female", "A93": "male", "A94": "male", "A95": "female"},
     "personal_status": {
-        "A91": "man, divorced or separated", "A92": "woman, divorced, separated or married", "A93": "man, single",
-        "A94": "man, married or widowed", "A95": "woman, single",
-    },  # fmt: skip
+        "A91": "man, divorced or separated",
+        "A92": "woman, divorced, separated or married",
+        "A93": "man, single",
+        "A94": "man, married or widowed",
+        "A95": "woman, single",
+    },
     "debtors": {"A101": "none", "A102": "co-applicant", "A103": "guarantor"},
-    "property": {"A121": "real estate", "A122": "savings agreement or life insurance", "A123": "car or other", "A124": "none known"},
+    "property": {
+        "A121": "real estate",
+        "A122": "savings agreement or life insurance",
+        "A123": "car or other",
+        "A124": "none known",
+    },
     "plans": {"A141": "at a bank", "A142": "at stores", "A143": "none"},
     "housing": {"A151": "rent", "A152": "own", "A153": "for free"},
-    "job": {"A171": "unskilled, non-resident", "A172": "unskilled, resident", "A173": "skilled", "A174": "management or highly qualified"},
+    "job": {
+        "A171": "unskilled, non-resident",
+        "A172": "unskilled, resident",
+        "A173": "skilled",
+        "A174": "management or highly qualified",
+    },
     "phone": {"A191": "none", "A192": "registered"},
     "foreign": {"A201": "yes", "A202": "no"},
-}  # fmt: skip
+}
 
 COLUMNS = (
     "checking duration history purpose amount savings employment installment_rate personal_status debtors "
@@ -68,7 +96,14 @@ SCHEMA = Schema(
     source="UCI Statlog (German Credit Data), Hofmann 1994, doi 10.24432/C5NC77",
     licence="CC BY 4.0",
     features=(
-        Feature("checking", "category", "checking account", levels=_levels("checking"), move="up", never=("no checking account",)),
+        Feature(
+            "checking",
+            "category",
+            "checking account",
+            levels=_levels("checking"),
+            move="up",
+            never=("no checking account",),
+        ),
         Feature("duration", "integer", "duration of the loan", "months", move="down", low=4, easy=True),
         Feature("history", "category", "credit history", levels=_levels("history"), move="fixed", immutable=True),
         Feature("purpose", "category", "purpose", levels=_levels("purpose"), move="fixed", immutable=True),
@@ -76,7 +111,14 @@ SCHEMA = Schema(
         Feature("savings", "category", "savings", levels=_levels("savings"), move="up", never=("unknown or none",)),
         Feature("employment", "ordinal", "present employment since", levels=_levels("employment"), move="up"),
         Feature("installment_rate", "integer", "instalment as a share of income", "quarter", low=1, high=4, easy=True),
-        Feature("personal_status", "category", "personal status", levels=_levels("personal_status"), move="fixed", immutable=True),
+        Feature(
+            "personal_status",
+            "category",
+            "personal status",
+            levels=_levels("personal_status"),
+            move="fixed",
+            immutable=True,
+        ),
         Feature("sex", "category", "sex", levels=_levels("sex"), move="fixed", protected=True),
         Feature("debtors", "category", "other debtors", levels=_levels("debtors"), easy=True),
         Feature("residence", "integer", "present residence since", "years", move="fixed", immutable=True),

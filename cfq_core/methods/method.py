@@ -29,7 +29,7 @@ class Material:
     """What a method may see: teachers and their training rows. Test rows are not in it."""
 
     teachers: Stack
-    inputs: Float[Tensor, "r n d"]       # training rows of each teacher
+    inputs: Float[Tensor, "r n d"]  # training rows of each teacher
     outcome: Float[Tensor, "r n"]
 
 
@@ -52,6 +52,8 @@ class PostTraining:
     def students(self, material: Material, budgets: Sequence[float]) -> Students:
         """One student a teacher and budget; the teachers are not changed."""
         runs = [r for r in range(material.teachers.runs) for _ in budgets]
-        plans = tuple(self.allocator.plan(material.teachers.sizes, b) for _ in range(material.teachers.runs) for b in budgets)
+        plans = tuple(
+            self.allocator.plan(material.teachers.sizes, b) for _ in range(material.teachers.runs) for b in budgets
+        )
         models = self.calibration.quantize(material.teachers.take(runs), torch.tensor(plans), material.inputs[runs])
         return Students(models, plans)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 import torch
@@ -68,7 +69,10 @@ def score(model: Scorer, inputs: Float[Tensor, "r n d"]) -> Float[Tensor, "r n"]
 
 
 def interval_product(
-    low: Float[Tensor, "r n i"], high: Float[Tensor, "r n i"], weight: Float[Tensor, "r o i"], bias: Float[Tensor, "r o"]
+    low: Float[Tensor, "r n i"],
+    high: Float[Tensor, "r n i"],
+    weight: Float[Tensor, "r o i"],
+    bias: Float[Tensor, "r o"],
 ) -> tuple[Float[Tensor, "r n o"], Float[Tensor, "r n o"]]:
     """The box that a linear layer makes of a box."""
     middle = torch.baddbmm(bias[:, None], (high + low) / 2, weight.mT)
@@ -89,7 +93,7 @@ class Stack:
         sizes = [inputs, *hidden, 1]
         generators = [torch_stream(s, "nets/initial") for s in seeds]
         weights, biases = [], []
-        for fan_in, fan_out in zip(sizes, sizes[1:], strict=False):
+        for fan_in, fan_out in pairwise(sizes):
             bound = math.sqrt(6.0 / fan_in)
             drawn = [(torch.rand(fan_out, fan_in, generator=g) * 2 - 1) * bound for g in generators]
             weights.append(torch.stack(drawn))

@@ -13,8 +13,8 @@ from cfq_core.quant.grid import CONTAINER
 
 BitPlan = tuple[int, ...]  # weight bits of every layer
 
-FLOAT_BYTES = 4   # a step
-BIAS_BYTES = 4    # an int32 bias
+FLOAT_BYTES = 4  # a step
+BIAS_BYTES = 4  # an int32 bias
 
 
 def bit_cost(plan: BitPlan, sizes: Sequence[int]) -> int:

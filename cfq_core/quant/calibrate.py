@@ -58,7 +58,7 @@ def activation_step(given: Float[Tensor, "r n in"], signed: bool, rule: Rule) ->
     return step[:, 0]
 
 
-def _least_error(x: Tensor, widest: Tensor, low: Tensor | int, high: Tensor | int) -> Tensor:
+def _least_error(x: Tensor, widest: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """The multiple of ``widest`` of least squared rounding error along the last axis."""
     best, least = widest, torch.full_like(widest, torch.inf)
     for multiple in MULTIPLES:

@@ -27,9 +27,11 @@ def signed_range(bits: Int[Tensor, "*r"]) -> tuple[Float[Tensor, "*r"], Float[Te
     return -half, half - 1
 
 
-def activation_range(signed: bool) -> tuple[int, int]:
+def activation_range(signed: bool) -> tuple[Tensor, Tensor]:
     """Least and largest code of an 8-bit activation."""
-    return (-(2 ** (ACTIVATION_BITS - 1)), 2 ** (ACTIVATION_BITS - 1) - 1) if signed else (0, 2**ACTIVATION_BITS - 1)
+    levels = 2**ACTIVATION_BITS
+    low = -levels // 2 if signed else 0
+    return torch.tensor(float(low)), torch.tensor(float(low + levels - 1))
 
 
 def round_through(x: Tensor) -> Tensor:
@@ -37,6 +39,6 @@ def round_through(x: Tensor) -> Tensor:
     return x + (x.round() - x).detach() if x.requires_grad else x.round()
 
 
-def codes(x: Tensor, step: Tensor, low: Tensor | int, high: Tensor | int) -> Tensor:
+def codes(x: Tensor, step: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """Integer codes of ``x`` on a grid, as floats; the gradient is that of the clipped line."""
     return round_through(torch.clamp(x / step, low, high))

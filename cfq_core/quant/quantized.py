@@ -23,10 +23,10 @@ from cfq_core.quant.grid import BIAS_LIMIT, activation_range, codes, signed_rang
 class QuantStack:
     """Integer codes and steps of R networks of one shape; codes are kept in a floating type."""
 
-    weights: tuple[Float[Tensor, "r out in"], ...]     # codes
-    biases: tuple[Float[Tensor, "r out"], ...]         # int32 codes
-    weight_steps: tuple[Float[Tensor, "r out"], ...]   # per output channel
-    input_steps: tuple[Float[Tensor, "r"], ...]        # of each layer's input
+    weights: tuple[Float[Tensor, "r out in"], ...]  # codes
+    biases: tuple[Float[Tensor, "r out"], ...]  # int32 codes
+    weight_steps: tuple[Float[Tensor, "r out"], ...]  # per output channel
+    input_steps: tuple[Float[Tensor, "r"], ...]  # of each layer's input
 
     @staticmethod
     def of(
@@ -41,7 +41,9 @@ class QuantStack:
         weights, biases = [], []
         for layer, (weight, bias) in enumerate(zip(stack.weights, stack.biases, strict=True)):
             low, high = signed_range(bits[:, layer])
-            weights.append(codes(weight.double(), weight_steps[layer][..., None], low[:, None, None], high[:, None, None]))
+            weights.append(
+                codes(weight.double(), weight_steps[layer][..., None], low[:, None, None], high[:, None, None])
+            )
             unit = weight_steps[layer] * input_steps[layer][:, None]
             biases.append((bias.double() / unit).round().clamp(-BIAS_LIMIT - 1, BIAS_LIMIT))
         return QuantStack(tuple(weights), tuple(biases), tuple(weight_steps), tuple(input_steps))

@@ -57,7 +57,9 @@ def find(
     after[~found] = before[~found]
     cost = _per_run(asks, run, lambda a, mine: a.actions.cost(before[mine], after[mine]))
     never = ~np.asarray(approves, bool)[run] if approves is not None else np.zeros(len(run), bool)
-    why = np.where(found, Why.FOUND, np.where(~feasible, Why.NO_ACTION, np.where(never, Why.NEVER_APPROVES, Why.BUDGET)))
+    why = np.where(
+        found, Why.FOUND, np.where(~feasible, Why.NO_ACTION, np.where(never, Why.NEVER_APPROVES, Why.BUDGET))
+    )
     return Recourse(run, before, after, np.where(found, cost, np.inf), np.where(found, margin, np.nan), why)
 
 

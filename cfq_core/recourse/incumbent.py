@@ -91,7 +91,7 @@ def worth_trying(problem: Problem, best: Incumbent, c: Candidates) -> Candidates
 def switched(problem: Problem, c: Candidates, dearest: Float[Tensor, "b"]) -> Candidates:
     """Every candidate with one category moved to another allowed level, while that costs under ``dearest``."""
     rows, run = c.rows, problem.run[c.rows]
-    current = c.points.levels[:, problem.group]                       # [b, Q]: the column each one replaces
+    current = c.points.levels[:, problem.group]  # [b, Q]: the column each one replaces
     own = problem.own.levels[rows][:, problem.group]
     columns = torch.arange(len(problem.group))
     price = problem.switch_price
@@ -133,13 +133,13 @@ def try_lines(problem: Problem, best: Incumbent, c: Candidates, grid: int) -> No
 
 @dataclass(frozen=True)
 class _Lines:
-    rows: Int[Tensor, "n"]               # instance
+    rows: Int[Tensor, "n"]  # instance
     number: Int[Tensor, "n"]
     sign: Float[Tensor, "n"]
-    anchor: Float[Tensor, "n h"]         # first pre-activation without this number
+    anchor: Float[Tensor, "n h"]  # first pre-activation without this number
     points: Points
-    rest_cost: Float[Tensor, "n"]        # cost of everything else
-    low: Float[Tensor, "n"]              # steps from the person's own value: bracket of the first valid one
+    rest_cost: Float[Tensor, "n"]  # cost of everything else
+    low: Float[Tensor, "n"]  # steps from the person's own value: bracket of the first valid one
     high: Float[Tensor, "n"]
 
     def take(self, keep: Tensor) -> _Lines:
@@ -152,11 +152,13 @@ class _Lines:
 def _lines(problem: Problem, best: Incumbent, c: Candidates) -> _Lines:
     rest_cost = (c.cost[:, None] - number_cost(problem, c)).clamp_min(0.0)
     own = problem.own.numbers[c.rows]
-    room = torch.stack([problem.high[c.rows] - own, own - problem.low[c.rows]], dim=2)          # [b, p, 2]
+    room = torch.stack([problem.high[c.rows] - own, own - problem.low[c.rows]], dim=2)  # [b, p, 2]
     steps = torch.minimum(room, _affordable(problem, c.rows, own, best.cost[c.rows][:, None] - rest_cost))
     candidate, number, side = (steps >= 1).nonzero(as_tuple=True)
     rows, run = c.rows[candidate], problem.run[c.rows[candidate]]
-    encoded = problem.modelled(c.points.numbers) * problem.slope[problem.run[c.rows]] + problem.offset[problem.run[c.rows]]
+    encoded = (
+        problem.modelled(c.points.numbers) * problem.slope[problem.run[c.rows]] + problem.offset[problem.run[c.rows]]
+    )
     seen = problem.model.see(encoded.float(), problem.run[c.rows])
     anchor = c.first[candidate] - seen[candidate, number][:, None] * problem.number_weight[run, number]
     return _Lines(
@@ -176,7 +178,9 @@ def _affordable(problem: Problem, rows: Tensor, own: Tensor, budget: Float[Tenso
 
 
 def _narrow(problem: Problem, best: Incumbent, c: Candidates, lines: _Lines, grid: int) -> _Lines:
-    samples = (lines.low[:, None] + (lines.high - lines.low)[:, None] * torch.linspace(0, 1, grid, dtype=torch.float64)).round()
+    samples = (
+        lines.low[:, None] + (lines.high - lines.low)[:, None] * torch.linspace(0, 1, grid, dtype=torch.float64)
+    ).round()
     run, rows = problem.run[lines.rows], lines.rows
     own = problem.own.numbers[rows, lines.number]
     counts = own[:, None] + lines.sign[:, None] * samples
@@ -187,7 +191,7 @@ def _narrow(problem: Problem, best: Incumbent, c: Candidates, lines: _Lines, gri
     logits = problem.rest(first.flatten(0, 1), run.repeat_interleave(grid)).view(len(rows), grid)
     valid = logits >= problem.target
     hit = valid.any(1)
-    at = valid.float().argmax(1)                                      # the first valid sample
+    at = valid.float().argmax(1)  # the first valid sample
     high = samples.gather(1, at[:, None])[:, 0]
     before = samples.gather(1, (at - 1).clamp_min(0)[:, None])[:, 0]
     low = torch.where(at > 0, torch.minimum(before + 1, high), high)

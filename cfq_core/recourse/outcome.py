@@ -13,9 +13,9 @@ class Why(IntEnum):
     """Why a person has no answer."""
 
     FOUND = 0
-    NO_ACTION = 1        # proved: no action in A(x) reaches the promised margin on this model
-    NEVER_APPROVES = 2   # the model approves nobody in the reference rows
-    BUDGET = 3           # the search ended without an answer; there may be one
+    NO_ACTION = 1  # proved: no action in A(x) reaches the promised margin on this model
+    NEVER_APPROVES = 2  # the model approves nobody in the reference rows
+    BUDGET = 3  # the search ended without an answer; there may be one
 
     @property
     def words(self) -> str:
@@ -39,9 +39,9 @@ class Recourse:
     run: Int[np.ndarray, "i"]
     before: Int[np.ndarray, "i f"]
     after: Int[np.ndarray, "i f"]
-    cost: Float[np.ndarray, "i"]         # scale units
-    margin: Float[np.ndarray, "i"]       # logit of the model at `after`
-    why: Int[np.ndarray, "i"]            # `Why`
+    cost: Float[np.ndarray, "i"]  # scale units
+    margin: Float[np.ndarray, "i"]  # logit of the model at `after`
+    why: Int[np.ndarray, "i"]  # `Why`
 
     @property
     def found(self) -> Bool[np.ndarray, "i"]:

@@ -21,9 +21,9 @@ class Pgd:
     """K steps of fixed length along the normalised gradient of ``hinge + price * cost``."""
 
     steps: int = 20
-    step_size: float = 0.1               # standard deviations, Euclidean length
-    price: float = 0.05                  # logits per unit of cost
-    slack: float = 0.05                  # logits beyond the target
+    step_size: float = 0.1  # standard deviations, Euclidean length
+    price: float = 0.05  # logits per unit of cost
+    slack: float = 0.05  # logits beyond the target
 
     def best(self, problem: Problem, feasible: Tensor) -> Points:
         """Cheapest valid iterate of every instance."""

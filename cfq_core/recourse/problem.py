@@ -21,7 +21,7 @@ from cfq_core.nets.stack import Scorer
 from cfq_core.tables.encode import Encoding, Values
 
 EVALUATIONS = 16_384  # candidates evaluated at a time: their activations stay in the second-level cache
-ROUNDING = 1e-9       # guards a floor of a ratio that is a whole number up to float64 rounding
+ROUNDING = 1e-9  # guards a floor of a ratio that is a whole number up to float64 rounding
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Points:
     """Candidate people: grid counts of the movable numbers, level columns of the switchable categories."""
 
     numbers: Float[Tensor, "b p"]
-    levels: Int[Tensor, "b g"]           # column of `Problem.switch_weight`, not level index
+    levels: Int[Tensor, "b g"]  # column of `Problem.switch_weight`, not level index
 
     def take(self, rows: Tensor) -> Points:
         """The chosen rows."""
@@ -54,23 +54,23 @@ class Points:
 class Problem:
     """I instances over R models; p movable numbers, g switchable categories with Q level columns in all."""
 
-    model: Scorer                        # float32
-    run: Int[Tensor, "i"]                # sorted
-    base: Float[Tensor, "i h"]           # first pre-activation from everything that stays
-    own: Points                          # where each person is
-    low: Float[Tensor, "i p"]            # reachable grid counts
+    model: Scorer  # float32
+    run: Int[Tensor, "i"]  # sorted
+    base: Float[Tensor, "i h"]  # first pre-activation from everything that stays
+    own: Points  # where each person is
+    low: Float[Tensor, "i p"]  # reachable grid counts
     high: Float[Tensor, "i p"]
     allowed: Bool[Tensor, "i q"]
     number_weight: Float[Tensor, "r p h"]
     switch_weight: Float[Tensor, "r q h"]
-    group: Int[Tensor, "q"]              # category of each level column
-    slope: Float[Tensor, "r p"]          # encoded value = slope * modelled + offset
+    group: Int[Tensor, "q"]  # category of each level column
+    slope: Float[Tensor, "r p"]  # encoded value = slope * modelled + offset
     offset: Float[Tensor, "r p"]
-    step: Float[Tensor, "p"]             # raw units per grid count
+    step: Float[Tensor, "p"]  # raw units per grid count
     log: Bool[Tensor, "p"]
-    number_price: Float[Tensor, "r p"]   # cost per modelled unit
+    number_price: Float[Tensor, "r p"]  # cost per modelled unit
     switch_price: Float[Tensor, "q"]
-    target: float                        # logit to reach
+    target: float  # logit to reach
 
     def __len__(self) -> int:
         return len(self.run)
@@ -157,7 +157,9 @@ def pose(model: Scorer, asks: Sequence[Ask], target: float) -> Problem:
     )
     number_weight = model.first_weight[:, :, columns.numbers].mT.contiguous()
     ones = torch.ones(model.runs, 1, len(columns.levels))
-    switch_weight = (model.first_weight[:, :, columns.levels] * model.see(ones)).mT.contiguous()  # a level is a 1 in its column
+    switch_weight = (
+        model.first_weight[:, :, columns.levels] * model.see(ones)
+    ).mT.contiguous()  # a level is a 1 in its column
     return Problem(
         model=model,
         run=run,
@@ -170,18 +172,24 @@ def pose(model: Scorer, asks: Sequence[Ask], target: float) -> Problem:
         switch_weight=switch_weight,
         group=torch.repeat_interleave(torch.arange(len(switches)), torch.tensor(widths, dtype=torch.int64)),
         slope=torch.tensor([[1 / a.encoding.std[i] for i in numbers] for a in asks], dtype=torch.float64),
-        offset=torch.tensor([[-a.encoding.mean[i] / a.encoding.std[i] for i in numbers] for a in asks], dtype=torch.float64),
+        offset=torch.tensor(
+            [[-a.encoding.mean[i] / a.encoding.std[i] for i in numbers] for a in asks], dtype=torch.float64
+        ),
         step=torch.tensor([1.0 if features[i].levels else features[i].step for i in numbers], dtype=torch.float64),
         log=torch.tensor([features[i].log for i in numbers], dtype=torch.bool),
-        number_price=torch.tensor([[features[i].weight / a.actions.scales[i] for i in numbers] for a in asks], dtype=torch.float64),
-        switch_price=torch.tensor([features[i].weight for i in switches for _ in features[i].levels], dtype=torch.float64),
+        number_price=torch.tensor(
+            [[features[i].weight / a.actions.scales[i] for i in numbers] for a in asks], dtype=torch.float64
+        ),
+        switch_price=torch.tensor(
+            [features[i].weight for i in switches for _ in features[i].levels], dtype=torch.float64
+        ),
         target=target,
     )
 
 
 @dataclass(frozen=True)
 class _Movable:
-    numbers: list[int]                   # encoded columns
+    numbers: list[int]  # encoded columns
     levels: list[int]
 
 

@@ -16,10 +16,10 @@ from cfq_core.base.seeds import torch_stream
 from cfq_core.recourse.incumbent import Candidates, Incumbent, try_points
 from cfq_core.recourse.problem import EVALUATIONS, Points, Problem, by_run
 
-HINGE_SLACK = 0.1      # logits beyond the target that the hinge asks for, so that hardening may lose some
-COOLEST = 0.2          # softmax temperature at the end; 1 at the start
-EVERY = 5              # steps between hardenings
-SPREAD = (0.05, 0.3)   # starting noise of numbers (standard deviations) and of levels (softmax logits)
+HINGE_SLACK = 0.1  # logits beyond the target that the hinge asks for, so that hardening may lose some
+COOLEST = 0.2  # softmax temperature at the end; 1 at the start
+EVERY = 5  # steps between hardenings
+SPREAD = (0.05, 0.3)  # starting noise of numbers (standard deviations) and of levels (softmax logits)
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class _Block:
     def __init__(self, problem: Problem, how: Relaxed, index: Int[Tensor, "r n"], real: Bool[Tensor, "r n"]) -> None:
         k = len(how.prices)
         self.problem, self.how, self.k = problem, how, k
-        self.rows = index.repeat_interleave(k, dim=1)                         # [R, n*K]
+        self.rows = index.repeat_interleave(k, dim=1)  # [R, n*K]
         self.real = real.repeat_interleave(k, dim=1)
         self.price = torch.tensor(how.prices).repeat(index.shape[1])
         slope, offset = problem.slope[:, None], problem.offset[:, None]
@@ -64,7 +64,10 @@ class _Block:
     def descend(self, best: Incumbent) -> None:
         generator = torch_stream(0, "recourse/relaxed")  # the same start for everybody: no answer depends on neighbours
         n = self.rows.shape[1] // self.k
-        noise = [torch.randn(self.k, w, generator=generator).repeat(n, 1) for w in (self.problem.numbers, len(self.problem.group))]
+        noise = [
+            torch.randn(self.k, w, generator=generator).repeat(n, 1)
+            for w in (self.problem.numbers, len(self.problem.group))
+        ]
         moved = (SPREAD[0] * noise[0]).expand(len(self.rows), -1, -1).clone().requires_grad_()
         taste = (self.own_level + SPREAD[1] * noise[1]).requires_grad_()
         optimizer = torch.optim.Adam([moved, taste], lr=self.how.learning_rate)

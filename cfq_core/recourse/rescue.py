@@ -10,8 +10,8 @@ from cfq_core.base.seeds import torch_stream
 from cfq_core.recourse.incumbent import Incumbent
 from cfq_core.recourse.problem import Points, Problem
 
-SWEEPS = 4     # passes over all coordinates
-SAMPLES = 17   # grid points of a number in one look; a second look refines around the best
+SWEEPS = 4  # passes over all coordinates
+SAMPLES = 17  # grid points of a number in one look; a second look refines around the best
 
 
 def rescue(problem: Problem, best: Incumbent, rows: Int[Tensor, "n"], restarts: int) -> None:
@@ -65,7 +65,10 @@ def _climb_number(
         points.numbers[climbing[higher], j] = centre[higher]
         logits[climbing[higher]] = value[higher]
         width = ((high - low) / (SAMPLES - 1)).ceil()
-        low, high = torch.maximum(centre - width, problem.low[rows, j]), torch.minimum(centre + width, problem.high[rows, j])
+        low, high = (
+            torch.maximum(centre - width, problem.low[rows, j]),
+            torch.minimum(centre + width, problem.high[rows, j]),
+        )
 
 
 def _climb_level(

@@ -16,7 +16,15 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from cfq_core.recourse.incumbent import Candidates, Incumbent, number_cost, switched, try_lines, try_points, worth_trying
+from cfq_core.recourse.incumbent import (
+    Candidates,
+    Incumbent,
+    number_cost,
+    switched,
+    try_lines,
+    try_points,
+    worth_trying,
+)
 from cfq_core.recourse.problem import Points, Problem
 from cfq_core.recourse.relaxed import Relaxed
 from cfq_core.recourse.rescue import rescue
@@ -27,9 +35,9 @@ class Search:
     """Settings of the default search."""
 
     relaxed: Relaxed = field(default_factory=Relaxed)
-    restarts: int = 8                                     # rescue starts a person
-    rounds: int = 8                                       # polish rounds at most
-    grid: int = 9                                         # samples of a line before it is refined
+    restarts: int = 8  # rescue starts a person
+    rounds: int = 8  # polish rounds at most
+    grid: int = 9  # samples of a line before it is refined
     kept: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 0.9)  # shares of a number's change tried by the polish
 
     def best(self, problem: Problem, feasible: Tensor) -> Points:
@@ -75,7 +83,9 @@ class Search:
             moved = (now.numbers[:, j] != own.numbers[:, j]).nonzero()[:, 0]
             for share in self.kept:
                 part = now.take(moved)
-                part.numbers[:, j] = own.numbers[moved, j] + ((part.numbers[:, j] - own.numbers[moved, j]) * share).trunc()
+                part.numbers[:, j] = (
+                    own.numbers[moved, j] + ((part.numbers[:, j] - own.numbers[moved, j]) * share).trunc()
+                )
                 listed.append(rows[moved])
                 parts.append(part)
         for g in range(problem.groups):

@@ -1,15 +1,15 @@
 """From a TOML plan or command-line options to run specs. Here, and only here, a name becomes an object.
 
-    name = "first look"
-    datasets = ["german", "my/card.toml"]
-    methods = ["ptq"]            # or "all"
-    bits = [2, 3, 4, 8]          # budgets, average bits per weight
-    seeds = 5                    # a count, or a list
-    hidden = [64, 64, 32]
-    kappa = 0.2                  # logits
-    people = 2000                # denied test people a seed, or "all"
-    regime = "default"
-    recourse = "search"
+name = "first look"
+datasets = ["german", "my/card.toml"]
+methods = ["ptq"]            # or "all"
+bits = [2, 3, 4, 8]          # budgets, average bits per weight
+seeds = 5                    # a count, or a list
+hidden = [64, 64, 32]
+kappa = 0.2                  # logits
+people = 2000                # denied test people a seed, or "all"
+regime = "default"
+recourse = "search"
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ class Plan:
     methods: tuple[str, ...] = ("ptq",)
     bits: tuple[float, ...] = (2.0, 3.0, 4.0, 8.0)
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
-    setting: Setting = Setting()
+    setting: Setting = field(default_factory=Setting)
     name: str = ""
 
     @property
@@ -61,7 +61,7 @@ class TeacherSpec:
     """Everything that determines a teacher and its promises."""
 
     revision: int
-    data: str                    # fingerprint of table and schema
+    data: str  # fingerprint of table and schema
     seed: int
     setting: Setting
 
@@ -121,7 +121,9 @@ def read_plan(given: Mapping[str, Any], where: str) -> Plan:
         if key not in READERS:
             raise BadPlan(f'{where}: unknown key "{key}"; one of {", ".join(READERS)}{did_you_mean(key, READERS)}')
     if "datasets" not in given:
-        raise BadPlan(f'{where}: "datasets" is missing; one of {", ".join(plugins.names("datasets"))}, or a card\'s path')
+        raise BadPlan(
+            f'{where}: "datasets" is missing; one of {", ".join(plugins.names("datasets"))}, or a card\'s path'
+        )
     try:
         read = {key: READERS[key](value) for key, value in given.items()}
     except _Refused as problem:
@@ -179,7 +181,11 @@ def _seeds(value: Any) -> tuple[int, ...]:
 
 
 def _hidden(value: Any) -> tuple[int, ...]:
-    if not isinstance(value, list | tuple) or not 1 <= len(value) <= MOST_LAYERS or not all(_is_int(v, 1, WIDEST) for v in value):
+    if (
+        not isinstance(value, list | tuple)
+        or not 1 <= len(value) <= MOST_LAYERS
+        or not all(_is_int(v, 1, WIDEST) for v in value)
+    ):
         raise _Refused(f'"hidden" = {value!r}; 1 to {MOST_LAYERS} layer widths from 1 to {WIDEST}, e.g. [64, 64, 32]')
     return tuple(value)
 

@@ -24,7 +24,17 @@ from cfq_core.base.identity import canonical, identity
 from cfq_core.nets.stack import Stack
 from cfq_core.pipeline import Audited, Promise, Setting, audit, prepare, promise
 from cfq_core.recourse.outcome import Recourse
-from cfq_core.study.plan import REVISION, SPLIT_ROWS, Chunk, Plan, RunSpec, TeacherSpec, budget_groups, chunks, method_of
+from cfq_core.study.plan import (
+    REVISION,
+    SPLIT_ROWS,
+    Chunk,
+    Plan,
+    RunSpec,
+    TeacherSpec,
+    budget_groups,
+    chunks,
+    method_of,
+)
 from cfq_core.study.store import Store
 from cfq_core.tables.schema import Table
 
@@ -78,7 +88,9 @@ class _Runner:
 
     def __init__(self, plan: Plan, store: Store, work: Sequence[Chunk], progress: Progress) -> None:
         self.plan, self.store, self.progress = plan, store, progress
-        self.audits = [a for c in work for a in _audits(plan, c) if not all(store.has_run(s.id) for s in _specs(plan, a))]
+        self.audits = [
+            a for c in work for a in _audits(plan, c) if not all(store.has_run(s.id) for s in _specs(plan, a))
+        ]
         self.untaught = [c for c in work if any(a.chunk is c for a in self.audits) and not self._taught(c)]
         self.done, self.total = 0, len(self.audits) + len(self.untaught)
 
@@ -96,7 +108,9 @@ class _Runner:
                 for future in wait(pending, return_when=FIRST_COMPLETED).done:
                     self._finish(executor, pending, pending.pop(future), future.result())
         except BrokenProcessPool as problem:
-            raise CfqError("a worker process died; finished runs are stored, run the same command to go on") from problem
+            raise CfqError(
+                "a worker process died; finished runs are stored, run the same command to go on"
+            ) from problem
         finally:
             for future in pending:
                 future.cancel()
@@ -126,7 +140,9 @@ class _Runner:
 
     def _stored(self, chunk: Chunk) -> list[Promise]:
         ids = [_teacher(self.plan, chunk, s).id for s in chunk.seeds]
-        return [_promise(chunk.table, s, self.plan.setting, self.store, i) for s, i in zip(chunk.seeds, ids, strict=True)]
+        return [
+            _promise(chunk.table, s, self.plan.setting, self.store, i) for s, i in zip(chunk.seeds, ids, strict=True)
+        ]
 
     def _put_teacher(self, chunk: Chunk, p: Promise) -> None:
         spec = _teacher(self.plan, chunk, p.design.seed)
@@ -141,17 +157,28 @@ class _Runner:
             "recourse_cost": float(r.cost[found].mean()) if found.any() else None,
             "seconds": p.seconds,
         }
-        weights = {f"{kind}.{i}": t.numpy() for kind in ("weights", "biases") for i, t in enumerate(getattr(p.teacher, kind))}
-        people = dict(logits=p.logits, person=p.person, before=r.before, after=r.after, cost=r.cost, margin=r.margin, why=r.why)
+        weights = {
+            f"{kind}.{i}": t.numpy() for kind in ("weights", "biases") for i, t in enumerate(getattr(p.teacher, kind))
+        }
+        kept = ("before", "after", "cost", "margin", "why")
+        people = {"logits": p.logits, "person": p.person, **{k: getattr(r, k) for k in kept}}
         self.store.put_teacher(spec.id, chunk.dataset, p.design.seed, canonical(spec), measures, weights, people)
 
     def _put_run(self, task: _Audit, a: Audited) -> None:
         spec = RunSpec(_teacher(self.plan, task.chunk, a.seed), method_of(task.method), a.budget)
-        columns = dict(
-            id=spec.id, teacher_id=spec.teacher.id, dataset=task.chunk.dataset, method=task.method, budget=a.budget,
-            seed=a.seed, bits=list(a.plan), avg_bits=a.average_bits, threshold=a.threshold, spec=canonical(spec),
-            groups=_groups(a),
-        )  # fmt: skip
+        columns = {
+            "id": spec.id,
+            "teacher_id": spec.teacher.id,
+            "dataset": task.chunk.dataset,
+            "method": task.method,
+            "budget": a.budget,
+            "seed": a.seed,
+            "bits": list(a.plan),
+            "avg_bits": a.average_bits,
+            "threshold": a.threshold,
+            "spec": canonical(spec),
+            "groups": _groups(a),
+        }
         self.store.put_run(columns, a.measures.overall, _codes(a), _per_person(a))
 
 
@@ -194,7 +221,12 @@ def _promise(table: Table, seed: int, setting: Setting, store: Store, id: str) -
     layers = len(weights) // 2
     stack = Stack(*(tuple(torch.tensor(weights[f"{k}.{i}"]) for i in range(layers)) for k in ("weights", "biases")))
     recourse = Recourse(
-        np.zeros(len(people["person"]), np.int64), people["before"], people["after"], people["cost"], people["margin"], people["why"]
+        np.zeros(len(people["person"]), np.int64),
+        people["before"],
+        people["after"],
+        people["cost"],
+        people["margin"],
+        people["why"],
     )
     return Promise(prepare(table, seed, setting.regime), stack, people["logits"], people["person"], recourse, 0.0)
 
@@ -221,11 +253,8 @@ def _codes(a: Audited) -> dict[str, np.ndarray]:
 
 def _per_person(a: Audited) -> dict[str, np.ndarray]:
     e, m = a.raw, a.matched
-    return dict(
-        student=e.student, student_at=e.student_at, asked_again=e.asked_again, again_found=e.again_found,
-        again_cost=e.again_cost, cosine=e.cosine, matched_again_found=m.again_found, matched_again_cost=m.again_cost,
-        matched_cosine=m.cosine,
-    )  # fmt: skip
+    raw = {k: getattr(e, k) for k in ("student", "student_at", "asked_again", "again_found", "again_cost", "cosine")}
+    return raw | {f"matched_{k}": getattr(m, k) for k in ("again_found", "again_cost", "cosine")}
 
 
 def _listed(items: Sequence[float]) -> str:

@@ -35,20 +35,23 @@ MIGRATIONS = (
         id TEXT PRIMARY KEY, name TEXT NOT NULL, plan TEXT NOT NULL, versions TEXT NOT NULL, created TEXT NOT NULL
     ) STRICT;
     CREATE TABLE study_run (
-        study_id TEXT NOT NULL REFERENCES study(id), position INTEGER NOT NULL, run_id TEXT NOT NULL, teacher_id TEXT NOT NULL,
+        study_id TEXT NOT NULL REFERENCES study(id), position INTEGER NOT NULL,
+        run_id TEXT NOT NULL, teacher_id TEXT NOT NULL,
         PRIMARY KEY (study_id, position)
     ) STRICT;
     CREATE TABLE teacher (
-        id TEXT PRIMARY KEY, dataset TEXT NOT NULL, seed INTEGER NOT NULL, spec TEXT NOT NULL, measures TEXT NOT NULL,
-        created TEXT NOT NULL
+        id TEXT PRIMARY KEY, dataset TEXT NOT NULL, seed INTEGER NOT NULL, spec TEXT NOT NULL,
+        measures TEXT NOT NULL, created TEXT NOT NULL
     ) STRICT;
     CREATE TABLE run (
-        id TEXT PRIMARY KEY, teacher_id TEXT NOT NULL REFERENCES teacher(id), dataset TEXT NOT NULL, method TEXT NOT NULL,
-        budget REAL NOT NULL, seed INTEGER NOT NULL, bits TEXT NOT NULL, avg_bits REAL NOT NULL, threshold REAL NOT NULL,
+        id TEXT PRIMARY KEY, teacher_id TEXT NOT NULL REFERENCES teacher(id),
+        dataset TEXT NOT NULL, method TEXT NOT NULL, budget REAL NOT NULL, seed INTEGER NOT NULL,
+        bits TEXT NOT NULL, avg_bits REAL NOT NULL, threshold REAL NOT NULL,
         spec TEXT NOT NULL, groups TEXT NOT NULL, created TEXT NOT NULL
     ) STRICT;
     CREATE TABLE measure (
-        run_id TEXT NOT NULL REFERENCES run(id), name TEXT NOT NULL, value REAL, low REAL, high REAL, count INTEGER NOT NULL,
+        run_id TEXT NOT NULL REFERENCES run(id), name TEXT NOT NULL,
+        value REAL, low REAL, high REAL, count INTEGER NOT NULL,
         PRIMARY KEY (run_id, name)
     ) STRICT;
     CREATE TABLE artifact (
@@ -93,7 +96,9 @@ class Store:
     def _migrate(self) -> None:
         done = self.db.execute("PRAGMA user_version").fetchone()[0]
         if done > len(MIGRATIONS):
-            raise BadStore(f"{self.folder}: written by a newer version (schema {done}, this one knows {len(MIGRATIONS)})")
+            raise BadStore(
+                f"{self.folder}: written by a newer version (schema {done}, this one knows {len(MIGRATIONS)})"
+            )
         for number in range(done, len(MIGRATIONS)):
             with self._write():
                 if self.db.execute("PRAGMA user_version").fetchone()[0] > number:
@@ -118,12 +123,21 @@ class Store:
         with self._write():
             if self.db.execute("SELECT 1 FROM study WHERE id = ?", [study]).fetchone():
                 return
-            self.db.execute("INSERT INTO study VALUES (?, ?, ?, ?, ?)", [study, name, _json(plan), _json(versions), _now()])
+            self.db.execute(
+                "INSERT INTO study VALUES (?, ?, ?, ?, ?)", [study, name, _json(plan), _json(versions), _now()]
+            )
             rows = [(study, i, run, teacher) for i, (run, teacher) in enumerate(runs)]
             self.db.executemany("INSERT INTO study_run VALUES (?, ?, ?, ?)", rows)
 
     def put_teacher(
-        self, id: str, dataset: str, seed: int, spec: Any, measures: Mapping[str, float], weights: Arrays, people: Arrays
+        self,
+        id: str,
+        dataset: str,
+        seed: int,
+        spec: Any,
+        measures: Mapping[str, float | None],
+        weights: Arrays,
+        people: Arrays,
     ) -> None:
         """A teacher with its weights and what it promised to whom."""
         files = [self._artifact(id, "weights", save_tensors(dict(weights))), self._artifact(id, "people", _npz(people))]
@@ -207,12 +221,16 @@ class Store:
 
     def measures(self, run: str) -> dict[str, dict[str, float | int | None]]:
         """Value, interval and denominator of everything measured of a run."""
-        rows = self.db.execute("SELECT name, value, low, high, count FROM measure WHERE run_id = ? ORDER BY name", [run])
+        rows = self.db.execute(
+            "SELECT name, value, low, high, count FROM measure WHERE run_id = ? ORDER BY name", [run]
+        )
         return {r["name"]: {k: r[k] for k in ("value", "low", "high", "count")} for r in rows}
 
     def arrays(self, owner: str, name: str) -> dict[str, np.ndarray]:
         """An artifact's arrays, checked against its sha256; raises `BadStore`."""
-        row = self.db.execute("SELECT path, sha256 FROM artifact WHERE owner_id = ? AND name = ?", [owner, name]).fetchone()
+        row = self.db.execute(
+            "SELECT path, sha256 FROM artifact WHERE owner_id = ? AND name = ?", [owner, name]
+        ).fetchone()
         if row is None:
             raise BadStore(f"{self.folder}: no {name} of {owner}")
         path = self.folder / row["path"]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import Any
 
+from cfq_core.base import plugins
 from cfq_core.evidence import wilson
 from cfq_core.study.store import Store
 
@@ -20,10 +21,11 @@ class OverSeeds:
     """One measure over the seeds of a (data set, method, budget)."""
 
     mean: float | None
-    sd: float | None             # over seeds; None for a single one
-    seeds: int                   # that have a value
-    low: float | None            # shares: Wilson over all seeds' people together
+    sd: float | None  # over seeds; None for a single one
+    seeds: int  # that have a value
+    low: float | None  # shares: Wilson over all seeds' people together
     high: float | None
+    people: int  # denominators of all seeds together
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,9 @@ def as_json(store: Store, study: str) -> dict[str, Any]:
             "intervals": {name: {k: m[k] for k in ("low", "high", "count")} for name, m in measured.items()},
             "groups": row["groups"],
         })  # fmt: skip
-    teachers = [{**{k: t[k] for k in ("id", "dataset", "seed")}, "measures": t["measures"]} for t in store.teachers(study)]
+    teachers = [
+        {**{k: t[k] for k in ("id", "dataset", "seed")}, "measures": t["measures"]} for t in store.teachers(study)
+    ]
     return {"study": study, "store": str(store.folder), "runs": runs, "teachers": teachers}
 
 
@@ -76,19 +80,21 @@ def lines(store: Store, study: str) -> list[Line]:
     return out
 
 
-SHARES = {"vd", "vd_matched", "frr", "flip_rate", "windfall", "recourse_lost", "margin_condition", "certified", "accuracy"}
+def _is_share(name: str) -> bool:
+    base = name.removesuffix("_matched")
+    return base in plugins.names("metrics") and plugins.load("metrics", base).summary == "share"
 
 
 def _over_seeds(name: str, measured: list[dict[str, Any]]) -> OverSeeds:
     known = [m for m in measured if m["value"] is not None]
     values = [m["value"] for m in known]
     if not values:
-        return OverSeeds(None, None, 0, None, None)
+        return OverSeeds(None, None, 0, None, None, 0)
     low = high = None
-    if name in SHARES:
-        n = sum(m["count"] for m in known)
+    n = sum(m["count"] for m in known)
+    if _is_share(name):
         low, high = wilson(round(sum(m["value"] * m["count"] for m in known)), n)
-    return OverSeeds(mean(values), stdev(values) if len(values) > 1 else None, len(values), low, high)
+    return OverSeeds(mean(values), stdev(values) if len(values) > 1 else None, len(values), low, high, n)
 
 
 def verdict(line: Line, kappa: float) -> str:
@@ -96,12 +102,12 @@ def verdict(line: Line, kappa: float) -> str:
     vd, drop, shift = line.measures["vd"], line.value("accuracy_drop"), line.value("approval_shift")
     if vd.mean is None or drop is None or shift is None or vd.low is None or vd.high is None:
         return f"{line.dataset}, {line.method} at {line.budget:g} bits: nobody with recourse to judge by."
-    seeds = f"{line.seeds} seed{'s' if line.seeds != 1 else ''}"
+    spread = f"± {100 * vd.sd:.1f} over {line.seeds} seeds" if vd.sd is not None else "one seed, so no claim"
     caution = " It approves more people than its teacher: part of this validity is leniency." if line.lenient else ""
     return (
-        f"{line.dataset}, {line.method} at {line.budget:g} bits: accuracy {_falls(drop)}; {100 * vd.mean:.1f} in 100 promised "
-        f"actions fail (95 % {100 * vd.low:.1f} to {100 * vd.high:.1f}, {seeds}, promise margin {kappa:g} logits); "
-        f"approvals shift by {100 * shift:+.1f} points.{caution}"
+        f"{line.dataset}, {line.method} at {line.budget:g} bits: accuracy {_falls(drop)}; {100 * vd.mean:.1f} in 100 "
+        f"promised actions fail ({spread}; 95 % over {vd.people} people {100 * vd.low:.1f} to {100 * vd.high:.1f}; "
+        f"promise margin {kappa:g} logits); approvals shift by {100 * shift:+.1f} points.{caution}"
     )
 
 

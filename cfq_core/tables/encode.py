@@ -28,8 +28,8 @@ class Encoding:
     """Standardisation fitted on training rows; columns in the order of the schema's features."""
 
     schema: Schema
-    mean: tuple[float, ...]          # per feature, in modelled units; 0 for categories
-    std: tuple[float, ...]           # per feature; 1 for categories and constant columns
+    mean: tuple[float, ...]  # per feature, in modelled units; 0 for categories
+    std: tuple[float, ...]  # per feature; 1 for categories and constant columns
 
     @staticmethod
     def fit(schema: Schema, training: Values) -> Encoding:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -33,20 +34,20 @@ class Feature:
 
     name: str
     kind: Kind
-    label: str = ""                  # words for a reader; empty: the name
-    unit: str = ""                   # of a number, e.g. "months"
-    move: Move = "any"               # in the default regime; on a category: along `levels`
-    immutable: bool = False          # a fact about the person, movable in no regime but `any`
-    protected: bool = False          # movable in no regime; a group column of every fairness table
-    easy: bool = False               # kept in the regime `strict`
-    low: float | None = None         # hard limits in raw units; else 1st and 99th percentile
+    label: str = ""  # words for a reader; empty: the name
+    unit: str = ""  # of a number, e.g. "months"
+    move: Move = "any"  # in the default regime; on a category: along `levels`
+    immutable: bool = False  # a fact about the person, movable in no regime but `any`
+    protected: bool = False  # movable in no regime; a group column of every fairness table
+    easy: bool = False  # kept in the regime `strict`
+    low: float | None = None  # hard limits in raw units; else 1st and 99th percentile
     high: float | None = None
-    step: float = 1.0                # grid of a number in raw units; 1 for integers
-    log: bool = False                # modelled and priced as log(1 + value)
-    levels: tuple[str, ...] = ()     # of an ordinal or category, in order
-    never: tuple[str, ...] = ()      # levels nobody is told to move to (unknown, unpaid, ...)
-    weight: float = 1.0              # price of one scale unit, or of one switch of category
-    bands: tuple[float, ...] = ()    # inner edges that cut a protected number into groups
+    step: float = 1.0  # grid of a number in raw units; 1 for integers
+    log: bool = False  # modelled and priced as log(1 + value)
+    levels: tuple[str, ...] = ()  # of an ordinal or category, in order
+    never: tuple[str, ...] = ()  # levels nobody is told to move to (unknown, unpaid, ...)
+    weight: float = 1.0  # price of one scale unit, or of one switch of category
+    bands: tuple[float, ...] = ()  # inner edges that cut a protected number into groups
 
     @property
     def is_category(self) -> bool:
@@ -87,9 +88,9 @@ class Schema:
     name: str
     title: str
     features: tuple[Feature, ...]
-    favourable: str                  # the favourable decision in words
+    favourable: str  # the favourable decision in words
     unfavourable: str
-    note: str = ""                   # limits a reader must know, in plain words
+    note: str = ""  # limits a reader must know, in plain words
     source: str = ""
     licence: str = ""
 
@@ -115,8 +116,8 @@ class Table:
     """People: one row each, in exact integer form, with the outcome that was observed."""
 
     schema: Schema
-    values: Int[np.ndarray, "n f"]           # grid counts and level indices
-    outcome: Bool[np.ndarray, "n"]           # True: favourable
+    values: Int[np.ndarray, "n f"]  # grid counts and level indices
+    outcome: Bool[np.ndarray, "n"]  # True: favourable
     published_test: Bool[np.ndarray, "n"] | None = field(default=None)
 
     def __len__(self) -> int:
@@ -144,5 +145,6 @@ def _group_words(f: Feature, counts: Int[np.ndarray, "n"]) -> list[str]:
     if f.levels:
         return [f.levels[c] for c in counts]
     edges = [*f.bands] or [float(np.median(f.raw(counts)))]
-    names = [f"under {edges[0]:g}", *(f"{a:g} to {b:g}" for a, b in zip(edges, edges[1:], strict=False)), f"{edges[-1]:g} and over"]
+    between = [f"{a:g} to {b:g}" for a, b in pairwise(edges)]
+    names = [f"under {edges[0]:g}", *between, f"{edges[-1]:g} and over"]
     return [names[i] for i in np.searchsorted(edges, f.raw(counts), side="right")]

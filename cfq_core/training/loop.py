@@ -29,7 +29,7 @@ class Teaching:
     rows_per_step: int = 128
     learning_rate: float = 2e-3
     weight_decay: float = 0.1
-    patience: int = 10               # epochs without a better validation loss
+    patience: int = 10  # epochs without a better validation loss
     schedule: Literal["one-cycle", "cosine"] = "one-cycle"
 
     def __post_init__(self) -> None:

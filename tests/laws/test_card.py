@@ -94,7 +94,9 @@ def in_csv(name: str, old: str, new: str, *says: str) -> Mistake:
 
 
 def _no_feature_moves() -> str:
-    return CARD[CARD.index("[[feature]]") :].replace('kind = "', 'immutable = true\nkind = "').replace('move = "up"\n', "")
+    return (
+        CARD[CARD.index("[[feature]]") :].replace('kind = "', 'immutable = true\nkind = "').replace('move = "up"\n', "")
+    )
 
 
 ROW_3 = _rows()[1]
@@ -370,7 +372,9 @@ def test_defaults_are_filled_in_from_the_rows() -> None:
 def test_the_default_step_is_the_coarsest_power_of_ten_that_holds_every_value(decimals: int, step: float) -> None:
     rng = np.random.default_rng(0)
     rates = [f"{r:.{decimals}f}" for r in rng.uniform(-1000, 1000, 60)]
-    csv = "\n".join([HEADER, *(row.replace(row.split(",")[1], rate, 1) for row, rate in zip(_rows(), rates, strict=True))])
+    csv = "\n".join(
+        [HEADER, *(row.replace(row.split(",")[1], rate, 1) for row, rate in zip(_rows(), rates, strict=True))]
+    )
     table = _parse(CARD, csv)
     assert table.schema["rate"].step == step
     np.testing.assert_array_equal(table.frame()["rate"], [float(r) for r in rates])
@@ -429,7 +433,12 @@ def test_a_card_that_is_not_there_is_refused_with_the_nearest_name(tmp_path: Pat
     _folder(tmp_path)
     with pytest.raises(BadCard, match=r'^lendin.toml: no such file in .* \(did you mean "lending.toml"\?\)$'):
         read_card(tmp_path / "lendin.toml")
-    for path in (tmp_path, tmp_path / "none" / "lending.toml", tmp_path / "lending.csv" / "x.toml", tmp_path / ("x" * 300)):
+    for path in (
+        tmp_path,
+        tmp_path / "none" / "lending.toml",
+        tmp_path / "lending.csv" / "x.toml",
+        tmp_path / ("x" * 300),
+    ):
         with pytest.raises(BadCard):
             read_card(path)
 
