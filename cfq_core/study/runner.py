@@ -61,12 +61,12 @@ def run_plan(plan: Plan, store: Store, workers: int | None = None, progress: Pro
         workers = (os.cpu_count() or 1) if any(len(c.table) > SPLIT_ROWS for c in work) else 0
     runner = _Runner(plan, store, work, progress or (lambda *_: None))
     if workers == 0:
-        runner.go(Inline())
+        runner.go(Inline(), slots=1)
         return study
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # read by the children when they import torch
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        runner.go(pool)
+        runner.go(pool, slots=2 * workers)  # one waiting behind each, so that no process idles between tasks
     return study
 
 
@@ -94,19 +94,19 @@ class _Runner:
         self.untaught = [c for c in work if any(a.chunk is c for a in self.audits) and not self._taught(c)]
         self.done, self.total = 0, len(self.audits) + len(self.untaught)
 
-    def go(self, executor: Executor) -> None:
-        """Submit everything, store results as they come."""
+    def go(self, executor: Executor, slots: int) -> None:
+        """Keep ``slots`` tasks running, store results as they come."""
+        ready: list[Chunk | _Audit] = [a for a in self.audits if not any(c is a.chunk for c in self.untaught)]
+        ready += self.untaught
         pending: dict[Future[Any], Chunk | _Audit] = {}
         self._tick("starting")
         try:
-            for chunk in self.untaught:
-                pending[executor.submit(teach_chunk, chunk.table, chunk.seeds, self.plan.setting)] = chunk
-            for a in self.audits:
-                if not any(c is a.chunk for c in self.untaught):
-                    pending[self._submit(executor, a, self._stored(a.chunk))] = a
-            while pending:
+            while ready or pending:
+                while ready and len(pending) < slots:
+                    task = ready.pop(0)
+                    pending[self._submit(executor, task)] = task
                 for future in wait(pending, return_when=FIRST_COMPLETED).done:
-                    self._finish(executor, pending, pending.pop(future), future.result())
+                    ready = self._finish(pending.pop(future), future.result()) + ready
         except BrokenProcessPool as problem:
             raise CfqError(
                 "a worker process died; finished runs are stored, run the same command to go on"
@@ -115,21 +115,24 @@ class _Runner:
             for future in pending:
                 future.cancel()
 
-    def _finish(self, executor: Executor, pending: dict[Future[Any], Any], task: Chunk | _Audit, result: Any) -> None:
-        self.done += 1
+    def _submit(self, executor: Executor, task: Chunk | _Audit) -> Future[Any]:
+        setting = self.plan.setting
         if isinstance(task, Chunk):
-            for p in result:
-                self._put_teacher(task, p)
-            self._tick(f"{task.dataset}: teachers, seeds {_listed(task.seeds)}")
-            for a in (a for a in self.audits if a.chunk is task):
-                pending[self._submit(executor, a, result)] = a
-        else:
+            return executor.submit(teach_chunk, task.table, task.seeds, setting)
+        return executor.submit(audit, self._stored(task.chunk), method_of(task.method), task.budgets, setting)
+
+    def _finish(self, task: Chunk | _Audit, result: Any) -> list[Chunk | _Audit]:
+        """Store a task's results; gives the tasks that can now start."""
+        self.done += 1
+        if isinstance(task, _Audit):
             for audited in result:
                 self._put_run(task, audited)
             self._tick(f"{task.chunk.dataset}: {task.method} at {_listed(task.budgets)} bits")
-
-    def _submit(self, executor: Executor, a: _Audit, promises: list[Promise]) -> Future[Any]:
-        return executor.submit(audit, promises, method_of(a.method), a.budgets, self.plan.setting)
+            return []
+        for taught in result:
+            self._put_teacher(task, taught)
+        self._tick(f"{task.dataset}: teachers, seeds {_listed(task.seeds)}")
+        return [a for a in self.audits if a.chunk is task]
 
     def _tick(self, what: str) -> None:
         self.progress(self.done, self.total, what)

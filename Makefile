@@ -1,0 +1,33 @@
+# Two commands: `make run` shows an answer, `make test` checks everything. Both set up .venv first.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+ARGS ?=
+
+.PHONY: run test lint types layers bench clean
+
+run: $(INSTALLED)
+	@$(BIN)/cfq run --dataset diabetes --methods ptq,ptq_minmax --seeds 10
+	@if [ -f dashboard/app.py ] && ! echo "$(ARGS)" | grep -q -- "--no-serve"; then $(BIN)/streamlit run dashboard/app.py; fi
+
+test: lint types layers $(INSTALLED)
+	$(BIN)/pytest
+	$(BIN)/pytest --jaxtyping-packages=cfq_core,beartype.beartype tests/contracts tests/laws tests/golden
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(INSTALLED)
+	$(BIN)/mypy
+
+layers: $(INSTALLED)
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+
+$(INSTALLED): pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $(INSTALLED)
