@@ -156,7 +156,7 @@ def audit(
     return out
 
 
-def _plain(value: float) -> Measure:
+def _plain(value: float | int) -> Measure:
     return Measure(float(value), None, None, 1)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -16,6 +16,7 @@ from cfq_core.quant.calibrate import Calibration
 from cfq_core.quant.quantized import QuantStack
 
 
+@runtime_checkable
 class Allocator(Protocol):
     """Turns a budget into bits per layer."""
 

@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -20,6 +20,7 @@ from torch import Tensor
 from cfq_core.base.seeds import torch_stream
 
 
+@runtime_checkable
 class Scorer(Protocol):
     """R models that turn encoded people into logits; favourable where the logit is positive.
 
@@ -84,8 +85,8 @@ def interval_product(
 class Stack:
     """R full-precision ReLU networks: ``weights[l]: [R, out, in]``, ``biases[l]: [R, out]``, one logit."""
 
-    weights: tuple[Float[Tensor, "r out in"], ...]
-    biases: tuple[Float[Tensor, "r out"], ...]
+    weights: tuple[Float[Tensor, "r _ _"], ...]
+    biases: tuple[Float[Tensor, "r _"], ...]
 
     @staticmethod
     def initial(inputs: int, hidden: Sequence[int], seeds: Sequence[int]) -> Stack:
@@ -144,7 +145,7 @@ class Stack:
             low, high = interval_product(torch.relu(low), torch.relu(high), weight, bias)
         return high[..., 0]
 
-    def layer_inputs(self, inputs: Float[Tensor, "r n d"]) -> list[Float[Tensor, "r n in"]]:
+    def layer_inputs(self, inputs: Float[Tensor, "r n d"]) -> list[Float[Tensor, "r n _"]]:
         """What each layer is given: the inputs, then every hidden layer after its ReLU."""
         seen = [inputs]
         for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):

@@ -23,16 +23,16 @@ from cfq_core.quant.grid import BIAS_LIMIT, activation_range, codes, signed_rang
 class QuantStack:
     """Integer codes and steps of R networks of one shape; codes are kept in a floating type."""
 
-    weights: tuple[Float[Tensor, "r out in"], ...]  # codes
-    biases: tuple[Float[Tensor, "r out"], ...]  # int32 codes
-    weight_steps: tuple[Float[Tensor, "r out"], ...]  # per output channel
+    weights: tuple[Float[Tensor, "r _ _"], ...]  # codes
+    biases: tuple[Float[Tensor, "r _"], ...]  # int32 codes
+    weight_steps: tuple[Float[Tensor, "r _"], ...]  # per output channel
     input_steps: tuple[Float[Tensor, "r"], ...]  # of each layer's input
 
     @staticmethod
     def of(
         stack: Stack,
         bits: Int[Tensor, "r l"],
-        weight_steps: Sequence[Float[Tensor, "r out"]],
+        weight_steps: Sequence[Float[Tensor, "r _"]],
         input_steps: Sequence[Float[Tensor, "r"]],
     ) -> QuantStack:
         """Round a stack's weights and biases to given grids; steps are kept as float32 values, as a file keeps them."""

@@ -7,7 +7,7 @@ the model in float64; only what stands is an answer.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ SLACK = (1e-5, 1e-3)
 POSITIVE = 1e-9
 
 
+@runtime_checkable
 class Solver(Protocol):
     """A way to look for recourse."""
 

@@ -22,9 +22,9 @@ Rows = Int[np.ndarray, "n"]
 class Split:
     """Row numbers of one seed's three parts, each sorted."""
 
-    train: Rows
-    valid: Rows
-    test: Rows
+    train: Int[np.ndarray, "n_train"]
+    valid: Int[np.ndarray, "n_valid"]
+    test: Int[np.ndarray, "n_test"]
 
 
 def split(table: Table, seed: int, test_share: float = 0.3, valid_share: float = 0.1) -> Split:
@@ -38,5 +38,6 @@ def split(table: Table, seed: int, test_share: float = 0.3, valid_share: float =
     return Split(np.sort(train), np.sort(valid), np.sort(test))
 
 
-def _cut(table: Table, rows: Rows, share: float, seed: int) -> list[Rows]:
-    return train_test_split(rows, test_size=share, random_state=seed, stratify=table.outcome[rows])
+def _cut(table: Table, rows: Rows, share: float, seed: int) -> tuple[Int[np.ndarray, "kept"], Int[np.ndarray, "taken"]]:
+    kept, taken = train_test_split(rows, test_size=share, random_state=seed, stratify=table.outcome[rows])
+    return kept, taken
