@@ -3,28 +3,31 @@
     table --prepare(seed)--> Design: encoding, action set, split
     designs --teach--> teachers, one a seed, trained as one stack, frozen
     teachers, denied test people --promise--> FP32 recourse              (once, reused by every method)
-    method x budgets x teachers --audit--> students, evidence, measures
+    teachers, denied training people --rehearse--> training recourse     (once, where a method asks for it)
+    methods x budgets x teachers --audit--> students, evidence, measures
 
-A method is given training rows only; test rows are not among its arguments.
+A method is given training rows and training recourse only; test rows are not among its arguments.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
 from cfq_core.actions.action_set import ActionSet
+from cfq_core.base.errors import CfqError
 from cfq_core.base.plugins import load_all
 from cfq_core.base.seeds import numpy_stream, repeatable
 from cfq_core.evidence import Evidence, Measure, Measures, Metric, measure
-from cfq_core.methods.method import Material, PostTraining
+from cfq_core.methods.method import Method, Students, Trained, trained_together
 from cfq_core.nets.stack import Stack
 from cfq_core.quant.bits import BitPlan, average_bits, size_bytes
+from cfq_core.quant.material import Material, Pairs
 from cfq_core.quant.quantized import QuantStack, Shifted
 from cfq_core.recourse.find import Solver, find, judged
 from cfq_core.recourse.outcome import Recourse
@@ -45,6 +48,7 @@ class Setting:
     regime: str = "default"  # of actions
     people: int | None = 2000  # denied test people a seed, a seeded sample; None: all of them
     again: int = 1000  # of those, searched a second time on each student (CRG)
+    rehearsed: int = 4000  # denied training people a seed whose recourse methods may see, a seeded sample
     teaching: Teaching = field(default_factory=Teaching)
     solver: Solver = field(default_factory=Search)
 
@@ -74,11 +78,7 @@ class Promise:
     person: Int[np.ndarray, "k"]  # position among the test rows
     recourse: Recourse  # of those people
     seconds: float
-
-    @property
-    def ask(self) -> Ask:
-        """The same people, asking again."""
-        return Ask(self.recourse.before, self.design.encoding, self.design.actions)
+    rehearsal: Recourse | None = None  # recourse of denied training people, where a method asks for it
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,7 @@ class Audited:
     """One student: what it is, what was seen of it, what that measures."""
 
     seed: int
+    method: str
     budget: float
     plan: BitPlan
     average_bits: float
@@ -129,30 +130,87 @@ def promise(designs: Sequence[Design], setting: Setting) -> list[Promise]:
     return [Promise(d, stack.take([r]), logits[r], people[r], recourse.of(r), seconds) for r, d in enumerate(designs)]
 
 
-def audit(
-    promises: Sequence[Promise], method: PostTraining, budgets: Sequence[float], setting: Setting
-) -> list[Audited]:
-    """One method's students at every budget for every teacher, and whether the promises survive on them."""
+def rehearse(promises: Sequence[Promise], setting: Setting) -> list[Promise]:
+    """The same promises with recourse for a sample of the training people their teachers deny."""
     with repeatable():
+        stack = Stack.join([p.teacher for p in promises])
+        asks = []
+        for p in promises:
+            training = p.design.table.values[p.design.split.train]
+            denied = judged(p.teacher, 0, p.design.encoding, training) <= 0
+            people = _sample(denied, setting.rehearsed, p.design.seed)
+            asks.append(Ask(training[people], p.design.encoding, p.design.actions))
+        recourse = find(stack, asks, setting.solver, setting.kappa)
+    return [replace(p, rehearsal=recourse.of(r)) for r, p in enumerate(promises)]
+
+
+def audit(
+    promises: Sequence[Promise], methods: Mapping[str, Method], budgets: Sequence[float], setting: Setting
+) -> list[Audited]:
+    """The students of some methods at every budget for every teacher, and whether the promises survive on them.
+
+    Methods that train alike are trained as one stack.
+    """
+    with repeatable():
+        made = _students(methods, _material(promises), budgets)
+        return [
+            a
+            for name, (students, seconds) in made.items()
+            for a in _audited(promises, name, students, budgets, seconds, setting)
+        ]
+
+
+def _students(
+    methods: Mapping[str, Method], material: Material, budgets: Sequence[float]
+) -> dict[str, tuple[Students, float]]:
+    """Each method's students and the seconds a student took; those of a shared stack share its seconds."""
+    out: dict[str, tuple[Students, float]] = {}
+    for group in _groups_of(methods):
         started = time.perf_counter()
-        students = method.students(_material(promises), budgets)
-        made = (time.perf_counter() - started) / students.models.runs
-        each = [(p, b) for p in promises for b in budgets]
-        thresholds = [_threshold(p, students.models, r) for r, (p, _) in enumerate(each)]
-        raw = _gather([p for p, _ in each], students.models, setting)
-        moved = Shifted(students.models, torch.tensor(thresholds, dtype=torch.float64))
-        matched = _gather([p for p, _ in each], moved, setting)
+        if len(group) == 1:
+            made = [methods[group[0]].students(material, budgets)]
+        else:
+            made = trained_together([m for n in group if isinstance(m := methods[n], Trained)], material, budgets)
+        seconds = (time.perf_counter() - started) / sum(s.models.runs for s in made)
+        out |= {name: (students, seconds) for name, students in zip(group, made, strict=True)}
+    return {name: out[name] for name in methods}
+
+
+def _groups_of(methods: Mapping[str, Method]) -> list[list[str]]:
+    """Names of methods that are made together: trained ones with one schedule that look at the same rows."""
+    together: dict[object, list[str]] = {}
+    for name, method in methods.items():
+        key: object = (method.schedule, method.recipe.losses.at_recourse) if isinstance(method, Trained) else name
+        together.setdefault(key, []).append(name)
+    return list(together.values())
+
+
+def _audited(
+    promises: Sequence[Promise],
+    method: str,
+    students: Students,
+    budgets: Sequence[float],
+    seconds: float,
+    setting: Setting,
+) -> list[Audited]:
+    each = [(p, b) for p in promises for b in budgets]
+    of_each = [p for p, _ in each]
+    thresholds = [_threshold(p, students.models, r) for r, p in enumerate(of_each)]
+    raw = _gather(of_each, students.models, setting)
+    moved = Shifted(students.models, torch.tensor(thresholds, dtype=torch.float64))
+    matched = _gather(of_each, moved, setting)
     metrics: dict[str, Metric] = load_all("metrics")
     out = []
     for r, (p, budget) in enumerate(each):
         measures = measure(metrics, raw[r], matched[r])
         plan, student = students.plans[r], students.models.take([r])
-        measures.overall["size_bytes"] = _plain(
-            size_bytes(plan, p.teacher.sizes, [w.shape[1] for w in p.teacher.weights])
-        )
-        measures.overall["seconds"] = _plain(made)
+        outputs = [w.shape[1] for w in p.teacher.weights]
+        measures.overall["size_bytes"] = _plain(size_bytes(plan, p.teacher.sizes, outputs))
+        measures.overall["seconds"] = _plain(seconds)
         bits = average_bits(plan, p.teacher.sizes)
-        out.append(Audited(p.design.seed, budget, plan, bits, student, thresholds[r], raw[r], matched[r], measures))
+        out.append(
+            Audited(p.design.seed, method, budget, plan, bits, student, thresholds[r], raw[r], matched[r], measures)
+        )
     return out
 
 
@@ -169,7 +227,26 @@ def _fold(designs: Sequence[Design], part: str) -> Fold:
 
 def _material(promises: Sequence[Promise]) -> Material:
     train = _fold([p.design for p in promises], "train")
-    return Material(Stack.join([p.teacher for p in promises]), train.inputs, train.outcome)
+    seeds = tuple(p.design.seed for p in promises)
+    return Material(Stack.join([p.teacher for p in promises]), train.inputs, train.outcome, seeds, _pairs(promises))
+
+
+def _pairs(promises: Sequence[Promise]) -> Pairs | None:
+    """Encoded training recourse of every teacher, padded by repetition."""
+    recourse = [p.rehearsal for p in promises if p.rehearsal is not None]
+    if len(recourse) < len(promises):
+        return None
+    count = [int(r.found.sum()) for r in recourse]
+    if min(count) == 0:
+        raise CfqError("no training person has recourse on one of the teachers, so no method can learn from it")
+    width = max(count)
+    ends = []
+    for side in ("before", "after"):
+        rows = [np.resize(np.flatnonzero(r.found), width) for r in recourse]
+        values = [getattr(r, side)[i] for r, i in zip(recourse, rows, strict=True)]
+        encoded = [p.design.encoding.encode(v) for p, v in zip(promises, values, strict=True)]
+        ends.append(torch.tensor(np.stack(encoded), dtype=torch.float32))
+    return Pairs(ends[0], ends[1], torch.tensor(count))
 
 
 def _sample(denied: Bool[np.ndarray, "n"], people: int | None, seed: int) -> Int[np.ndarray, "k"]:

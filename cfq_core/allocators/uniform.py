@@ -7,12 +7,19 @@ from dataclasses import dataclass
 
 from cfq_core.base.errors import BadPlan
 from cfq_core.quant.bits import BitPlan
+from cfq_core.quant.calibrate import Calibration
 from cfq_core.quant.grid import WEIGHT_BITS
+from cfq_core.quant.material import Material
 
 
 @dataclass(frozen=True)
 class Uniform:
     """The same bits everywhere."""
+
+    def plans(self, material: Material, calibration: Calibration, budgets: Sequence[float]) -> tuple[BitPlan, ...]:
+        """One plan a run and budget, budgets innermost."""
+        one = [self.plan(material.teachers.sizes, b) for b in budgets]
+        return tuple(one * material.teachers.runs)
 
     def plan(self, sizes: Sequence[int], budget: float) -> BitPlan:
         """Bits per layer for weights per layer ``sizes`` under ``budget`` average bits; `BadPlan` under 2."""

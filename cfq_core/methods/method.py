@@ -1,37 +1,28 @@
-"""What a method is: a small frozen record, and what it is allowed to see."""
+"""What a method is: a small frozen record. What it may see is `Material`: no test rows."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
-from cfq_core.nets.stack import Stack
+from cfq_core.nets.stack import score
 from cfq_core.quant.bits import BitPlan
 from cfq_core.quant.calibrate import Calibration
+from cfq_core.quant.material import Material
 from cfq_core.quant.quantized import QuantStack
+from cfq_core.training.finetune import Recipe, Schedule, finetune
 
 
 @runtime_checkable
 class Allocator(Protocol):
     """Turns a budget into bits per layer."""
 
-    def plan(self, sizes: Sequence[int], budget: float) -> BitPlan:
-        """Bits per layer; their average never exceeds the budget."""
+    def plans(self, material: Material, calibration: Calibration, budgets: Sequence[float]) -> tuple[BitPlan, ...]:
+        """One plan a run and budget, budgets innermost; its average never exceeds the budget."""
         ...
-
-
-@dataclass(frozen=True)
-class Material:
-    """What a method may see: teachers and their training rows. Test rows are not in it."""
-
-    teachers: Stack
-    inputs: Float[Tensor, "r n d"]  # training rows of each teacher
-    outcome: Float[Tensor, "r n"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +33,22 @@ class Students:
     plans: tuple[BitPlan, ...]
 
 
+@runtime_checkable
+class Method(Protocol):
+    """A way from teachers to students."""
+
+    title: str
+
+    @property
+    def needs_recourse(self) -> bool:
+        """Whether it looks at training recourse."""
+        ...
+
+    def students(self, material: Material, budgets: Sequence[float]) -> Students:
+        """One student a teacher and budget; the teachers are not changed."""
+        ...
+
+
 @dataclass(frozen=True)
 class PostTraining:
     """Round a trained model: an allocator chooses the bits, a calibration the steps, nothing is trained."""
@@ -49,12 +56,55 @@ class PostTraining:
     title: str
     allocator: Allocator
     calibration: Calibration
+    correct_shift: bool = False  # add the mean of f - q over training rows to the last bias
+
+    @property
+    def needs_recourse(self) -> bool:
+        """Whether the allocator looks at training recourse."""
+        return getattr(self.allocator, "needs_recourse", False)
 
     def students(self, material: Material, budgets: Sequence[float]) -> Students:
         """One student a teacher and budget; the teachers are not changed."""
-        runs = [r for r in range(material.teachers.runs) for _ in budgets]
-        plans = tuple(
-            self.allocator.plan(material.teachers.sizes, b) for _ in range(material.teachers.runs) for b in budgets
-        )
+        runs = each_budget(material, budgets)
+        plans = self.allocator.plans(material, self.calibration, budgets)
         models = self.calibration.quantize(material.teachers.take(runs), torch.tensor(plans), material.inputs[runs])
+        if self.correct_shift:
+            seen = material.inputs[runs].double()
+            gap = score(material.teachers.take(runs).to(torch.float64), seen) - score(models, seen)
+            models = models.raised(gap.mean(1))
         return Students(models, plans)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Quantization-aware training: an allocator chooses the bits, a recipe what is trained on what."""
+
+    title: str
+    allocator: Allocator
+    recipe: Recipe
+    schedule: Schedule = field(default_factory=Schedule)
+
+    @property
+    def needs_recourse(self) -> bool:
+        """Whether bits or losses look at training recourse."""
+        return getattr(self.allocator, "needs_recourse", False) or self.recipe.losses.at_recourse
+
+    def students(self, material: Material, budgets: Sequence[float]) -> Students:
+        """One student a teacher and budget; the teachers are not changed."""
+        return trained_together([self], material, budgets)[0]
+
+
+def trained_together(methods: Sequence[Trained], material: Material, budgets: Sequence[float]) -> list[Students]:
+    """The students of several methods that share a schedule, as one stack: methods x teachers x budgets."""
+    runs = each_budget(material, budgets)
+    plans = [m.allocator.plans(material, Calibration(), budgets) for m in methods]
+    bits = torch.tensor([plan for of_method in plans for plan in of_method])
+    recipes = [m.recipe for m in methods for _ in runs]
+    models = finetune(material, runs * len(methods), bits, recipes, methods[0].schedule)
+    size = len(runs)
+    return [Students(models.take(range(i * size, (i + 1) * size)), plans[i]) for i in range(len(methods))]
+
+
+def each_budget(material: Material, budgets: Sequence[float]) -> list[int]:
+    """Run numbers of the material, each repeated for every budget."""
+    return [r for r in range(material.teachers.runs) for _ in budgets]

@@ -100,9 +100,11 @@ class QuantStack:
         """The same models computed in another floating type (codes are exact in either)."""
         return self._each(lambda t: t.to(dtype))
 
-    def shifted(self, logits: Float[Tensor, "r"]) -> Shifted:
-        """The same models with a constant subtracted from their logit: a moved threshold."""
-        return Shifted(self, logits)
+    def raised(self, logits: Float[Tensor, "r"]) -> QuantStack:
+        """The same models with a constant added to their logit, as far as the last int32 bias can say it."""
+        unit = self.weight_steps[-1] * self.input_steps[-1][:, None]
+        last = (self.biases[-1] + (logits.double()[:, None] / unit).round()).clamp(-BIAS_LIMIT - 1, BIAS_LIMIT)
+        return replace(self, biases=(*self.biases[:-1], last))
 
     def _each(self, of) -> QuantStack:  # type: ignore[no-untyped-def]
         return QuantStack(**{f.name: tuple(of(t) for t in getattr(self, f.name)) for f in fields(self)})

@@ -26,7 +26,7 @@ from cfq_core.base import plugins
 from cfq_core.base.errors import BadPlan, CfqError, UnknownName, did_you_mean, unknown
 from cfq_core.base.identity import identity
 from cfq_core.datasets.card import read_card
-from cfq_core.methods.method import PostTraining
+from cfq_core.methods.method import Method
 from cfq_core.pipeline import Setting
 from cfq_core.quant.grid import WEIGHT_BITS
 from cfq_core.tables.schema import Table
@@ -76,7 +76,7 @@ class RunSpec:
     """Everything that determines one student and what is measured of it."""
 
     teacher: TeacherSpec
-    method: PostTraining
+    method: Method
     budget: float
 
     @property
@@ -95,7 +95,7 @@ def table_of(dataset: str) -> Table:
     return plugins.load("datasets", dataset).load()
 
 
-def method_of(name: str) -> PostTraining:
+def method_of(name: str) -> Method:
     """A method by name; raises `UnknownName`."""
     return plugins.load("methods", name)
 

@@ -21,8 +21,9 @@ import torch
 
 from cfq_core.base.errors import CfqError
 from cfq_core.base.identity import canonical, identity
+from cfq_core.methods.method import Trained
 from cfq_core.nets.stack import Stack
-from cfq_core.pipeline import Audited, Promise, Setting, audit, prepare, promise
+from cfq_core.pipeline import Audited, Promise, Setting, audit, prepare, promise, rehearse
 from cfq_core.recourse.outcome import Recourse
 from cfq_core.study.plan import (
     REVISION,
@@ -43,11 +44,16 @@ Progress = Callable[[int, int, str], None]  # done, total, what
 
 @dataclass(frozen=True)
 class _Audit:
-    """One audit task: a method's students at some budgets for a chunk's teachers."""
+    """One audit task: some methods' students at some budgets for a chunk's teachers."""
 
     chunk: Chunk
-    method: str
+    methods: tuple[str, ...]
     budgets: tuple[float, ...]
+
+    @property
+    def needs_recourse(self) -> bool:
+        """Whether a method of the task looks at training recourse."""
+        return any(method_of(m).needs_recourse for m in self.methods)
 
 
 def run_plan(plan: Plan, store: Store, workers: int | None = None, progress: Progress | None = None) -> str:
@@ -91,12 +97,12 @@ class _Runner:
         self.audits = [
             a for c in work for a in _audits(plan, c) if not all(store.has_run(s.id) for s in _specs(plan, a))
         ]
-        self.untaught = [c for c in work if any(a.chunk is c for a in self.audits) and not self._taught(c)]
+        self.untaught = [c for c in work if self._audits_of(c) and not self._taught(c)]
         self.done, self.total = 0, len(self.audits) + len(self.untaught)
 
     def go(self, executor: Executor, slots: int) -> None:
         """Keep ``slots`` tasks running, store results as they come."""
-        ready: list[Chunk | _Audit] = [a for a in self.audits if not any(c is a.chunk for c in self.untaught)]
+        ready: list[Chunk | _Audit] = [a for a in self.audits if not any(a.chunk is c for c in self.untaught)]
         ready += self.untaught
         pending: dict[Future[Any], Chunk | _Audit] = {}
         self._tick("starting")
@@ -118,8 +124,11 @@ class _Runner:
     def _submit(self, executor: Executor, task: Chunk | _Audit) -> Future[Any]:
         setting = self.plan.setting
         if isinstance(task, Chunk):
-            return executor.submit(teach_chunk, task.table, task.seeds, setting)
-        return executor.submit(audit, self._stored(task.chunk), method_of(task.method), task.budgets, setting)
+            return executor.submit(
+                teach_chunk, self._stored(task), task.table, task.seeds, setting, self._rehearsed(task)
+            )
+        methods = {m: method_of(m) for m in task.methods}
+        return executor.submit(audit, self._stored(task.chunk), methods, task.budgets, setting)
 
     def _finish(self, task: Chunk | _Audit, result: Any) -> list[Chunk | _Audit]:
         """Store a task's results; gives the tasks that can now start."""
@@ -127,21 +136,32 @@ class _Runner:
         if isinstance(task, _Audit):
             for audited in result:
                 self._put_run(task, audited)
-            self._tick(f"{task.chunk.dataset}: {task.method} at {_listed(task.budgets)} bits")
+            self._tick(f"{task.chunk.dataset}: {', '.join(task.methods)} at {_listed(task.budgets)} bits")
             return []
         for taught in result:
             self._put_teacher(task, taught)
         self._tick(f"{task.dataset}: teachers, seeds {_listed(task.seeds)}")
-        return [a for a in self.audits if a.chunk is task]
+        return list(self._audits_of(task))
 
     def _tick(self, what: str) -> None:
         self.progress(self.done, self.total, what)
 
     # ------------------------------------------------------------------ to and from the store
+    def _audits_of(self, chunk: Chunk) -> list[_Audit]:
+        return [a for a in self.audits if a.chunk is chunk]
+
+    def _rehearsed(self, chunk: Chunk) -> bool:
+        return any(a.needs_recourse for a in self._audits_of(chunk))
+
     def _taught(self, chunk: Chunk) -> bool:
-        return all(self.store.has_teacher(_teacher(self.plan, chunk, s).id) for s in chunk.seeds)
+        ids = [_teacher(self.plan, chunk, s).id for s in chunk.seeds]
+        known = all(self.store.has_teacher(i) for i in ids)
+        return known and (not self._rehearsed(chunk) or all(self.store.has_artifact(i, "rehearsal") for i in ids))
 
     def _stored(self, chunk: Chunk) -> list[Promise]:
+        """The chunk's teachers as they are stored; empty where one is missing."""
+        if not all(self.store.has_teacher(_teacher(self.plan, chunk, s).id) for s in chunk.seeds):
+            return []
         ids = [_teacher(self.plan, chunk, s).id for s in chunk.seeds]
         return [
             _promise(chunk.table, s, self.plan.setting, self.store, i) for s, i in zip(chunk.seeds, ids, strict=True)
@@ -163,17 +183,18 @@ class _Runner:
         weights = {
             f"{kind}.{i}": t.numpy() for kind in ("weights", "biases") for i, t in enumerate(getattr(p.teacher, kind))
         }
-        kept = ("before", "after", "cost", "margin", "why")
-        people = {"logits": p.logits, "person": p.person, **{k: getattr(r, k) for k in kept}}
+        people = {"logits": p.logits, "person": p.person, **_recourse_arrays(r)}
         self.store.put_teacher(spec.id, chunk.dataset, p.design.seed, canonical(spec), measures, weights, people)
+        if p.rehearsal is not None:
+            self.store.put_artifact(spec.id, "rehearsal", _recourse_arrays(p.rehearsal))
 
     def _put_run(self, task: _Audit, a: Audited) -> None:
-        spec = RunSpec(_teacher(self.plan, task.chunk, a.seed), method_of(task.method), a.budget)
+        spec = RunSpec(_teacher(self.plan, task.chunk, a.seed), method_of(a.method), a.budget)
         columns = {
             "id": spec.id,
             "teacher_id": spec.teacher.id,
             "dataset": task.chunk.dataset,
-            "method": task.method,
+            "method": a.method,
             "budget": a.budget,
             "seed": a.seed,
             "bits": list(a.plan),
@@ -185,13 +206,19 @@ class _Runner:
         self.store.put_run(columns, a.measures.overall, _codes(a), _per_person(a))
 
 
-def teach_chunk(table: Table, seeds: Sequence[int], setting: Setting) -> list[Promise]:
-    """Teachers of some seeds and their promises; what a worker runs."""
-    return promise([prepare(table, s, setting.regime) for s in seeds], setting)
+def teach_chunk(
+    known: list[Promise], table: Table, seeds: Sequence[int], setting: Setting, rehearsed: bool
+) -> list[Promise]:
+    """Teachers of some seeds and their promises, training recourse too where asked for; what a worker runs."""
+    promises = known or promise([prepare(table, s, setting.regime) for s in seeds], setting)
+    return rehearse(promises, setting) if rehearsed and promises[0].rehearsal is None else promises
 
 
 def _audits(plan: Plan, chunk: Chunk) -> list[_Audit]:
-    return [_Audit(chunk, m, b) for m in plan.methods for b in budget_groups(plan, chunk.table)]
+    """Trained methods go together, so that they train as one stack; the others one by one."""
+    trained = tuple(m for m in plan.methods if isinstance(method_of(m), Trained))
+    alone = [_Audit(chunk, (m,), b) for m in plan.methods if m not in trained for b in budget_groups(plan, chunk.table)]
+    return alone + ([_Audit(chunk, trained, plan.bits)] if trained else [])
 
 
 def _teacher(plan: Plan, chunk: Chunk, seed: int) -> TeacherSpec:
@@ -199,8 +226,12 @@ def _teacher(plan: Plan, chunk: Chunk, seed: int) -> TeacherSpec:
 
 
 def _specs(plan: Plan, a: _Audit) -> list[RunSpec]:
-    method = method_of(a.method)
-    return [RunSpec(_teacher(plan, a.chunk, s), method, b) for s in a.chunk.seeds for b in a.budgets]
+    return [
+        RunSpec(_teacher(plan, a.chunk, s), method_of(m), b)
+        for m in a.methods
+        for s in a.chunk.seeds
+        for b in a.budgets
+    ]
 
 
 def _record(plan: Plan, work: Sequence[Chunk], store: Store) -> str:
@@ -223,15 +254,21 @@ def _promise(table: Table, seed: int, setting: Setting, store: Store, id: str) -
     weights, people = store.arrays(id, "weights"), store.arrays(id, "people")
     layers = len(weights) // 2
     stack = Stack(*(tuple(torch.tensor(weights[f"{k}.{i}"]) for i in range(layers)) for k in ("weights", "biases")))
-    recourse = Recourse(
-        np.zeros(len(people["person"]), np.int64),
-        people["before"],
-        people["after"],
-        people["cost"],
-        people["margin"],
-        people["why"],
-    )
-    return Promise(prepare(table, seed, setting.regime), stack, people["logits"], people["person"], recourse, 0.0)
+    recourse = _read_recourse(people)
+    rehearsal = _read_recourse(store.arrays(id, "rehearsal")) if store.has_artifact(id, "rehearsal") else None
+    design = prepare(table, seed, setting.regime)
+    return Promise(design, stack, people["logits"], people["person"], recourse, 0.0, rehearsal)
+
+
+RECOURSE_ARRAYS = ("before", "after", "cost", "margin", "why")
+
+
+def _recourse_arrays(recourse: Recourse) -> dict[str, np.ndarray]:
+    return {k: getattr(recourse, k) for k in RECOURSE_ARRAYS}
+
+
+def _read_recourse(arrays: dict[str, np.ndarray]) -> Recourse:
+    return Recourse(np.zeros(len(arrays["cost"]), np.int64), **{k: arrays[k] for k in RECOURSE_ARRAYS})
 
 
 def _groups(a: Audited) -> dict[str, Any]:

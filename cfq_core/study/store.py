@@ -146,6 +146,12 @@ class Store:
             self.db.execute("INSERT OR IGNORE INTO teacher VALUES (?, ?, ?, ?, ?, ?)", row)
             self.db.executemany("INSERT OR REPLACE INTO artifact VALUES (?, ?, ?, ?, ?)", files)
 
+    def put_artifact(self, owner: str, name: str, arrays: Arrays) -> None:
+        """Further arrays of a stored teacher or run."""
+        file = self._artifact(owner, name, _npz(arrays))
+        with self._write():
+            self.db.execute("INSERT OR REPLACE INTO artifact VALUES (?, ?, ?, ?, ?)", file)
+
     def put_run(self, columns: Mapping[str, Any], measures: Mapping[str, Any], weights: Arrays, people: Arrays) -> None:
         """A run with its measures, its codes and steps, and its values per person."""
         id = columns["id"]
@@ -181,6 +187,11 @@ class Store:
     def has_run(self, id: str) -> bool:
         """Whether a run is stored."""
         return self.db.execute("SELECT 1 FROM run WHERE id = ?", [id]).fetchone() is not None
+
+    def has_artifact(self, owner: str, name: str) -> bool:
+        """Whether an artifact is stored."""
+        query = "SELECT 1 FROM artifact WHERE owner_id = ? AND name = ?"
+        return self.db.execute(query, [owner, name]).fetchone() is not None
 
     def studies(self) -> list[Row]:
         """All studies, newest first, with how many of their runs are stored."""

@@ -1,0 +1,46 @@
+"""The plan of least total sensitivity under a bit budget: an exact multiple-choice knapsack.
+
+Layers are added one by one; of all partial plans only those stay that no other beats in both cost and
+sensitivity. With a few layers and bit-widths that frontier is small, and the answer is exact
+(brute force agrees in the tests; QUANT.md: HiGHS finds the same optimum).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from cfq_core.base.errors import BadPlan
+from cfq_core.quant.bits import BitPlan
+
+
+def cheapest_plan(
+    sensitivity: Sequence[Sequence[float]], bits: Sequence[int], sizes: Sequence[int], budget: float
+) -> BitPlan:
+    """Bits per layer that minimise the sum of ``sensitivity[layer][choice]`` within ``budget`` average bits.
+
+    Ties go to fewer bits. Raises `BadPlan` where even the fewest bits exceed the budget.
+    """
+    allowed = math.floor(budget * sum(sizes) + 1e-6)
+    frontier: list[tuple[int, float, BitPlan]] = [(0, 0.0, ())]
+    left = sum(sizes)
+    for layer, size in zip(sensitivity, sizes, strict=True):
+        left -= size
+        grown = [
+            (cost + size * b, total + s, (*plan, b))
+            for cost, total, plan in frontier
+            for b, s in zip(bits, layer, strict=True)
+            if cost + size * b + left * min(bits) <= allowed
+        ]
+        frontier = _undominated(grown)
+    if not frontier:
+        raise BadPlan(f"a budget of {budget:g} bits per weight; at least {min(bits)}")
+    return min(frontier, key=lambda f: (f[1], f[0]))[2]
+
+
+def _undominated(partial: list[tuple[int, float, BitPlan]]) -> list[tuple[int, float, BitPlan]]:
+    kept: list[tuple[int, float, BitPlan]] = []
+    for candidate in sorted(partial):
+        if not kept or candidate[1] < kept[-1][1]:
+            kept.append(candidate)
+    return kept

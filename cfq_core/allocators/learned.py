@@ -1,0 +1,76 @@
+"""Bits learned with the task: soft gates held to the budget, hardened by an exact knapsack (the paper's CFQ).
+
+The expected average bits are held to the budget by an augmented Lagrangian,
+``(max(0, m + r g)^2 - m^2) / 2r`` with ``g = E[bits] - budget`` and ``m <- max(0, m + r g)``; the plan is
+the most likely one that fits, by a knapsack over the gates' log-probabilities.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from cfq_core.allocators.knapsack import cheapest_plan
+from cfq_core.allocators.sensitivity import CHOICES
+from cfq_core.base.errors import BadPlan
+from cfq_core.quant.bits import BitPlan
+from cfq_core.quant.calibrate import Calibration
+from cfq_core.quant.material import Material
+from cfq_core.training.finetune import Recipe, Schedule, Student, objectives
+from cfq_core.training.gates import Gates
+from cfq_core.training.losses import Weights
+
+
+@dataclass(frozen=True)
+class Learned:
+    """Gates trained with a recipe's own losses for a third of a training, then discarded but for the plan."""
+
+    recipe: Recipe = field(default_factory=lambda: Recipe(Weights(task=1.0, outcome=0.5)))
+    schedule: Schedule = field(default_factory=Schedule)
+    share_of_steps: float = 1 / 3
+    gate_rate: float = 0.05  # learning rate of the gates' logits
+    penalty: float = 1.0  # r: loss per squared bit over the budget
+    update_every: int = 10  # steps between updates of the multiplier
+
+    @property
+    def needs_recourse(self) -> bool:
+        """Whether the losses look at training recourse."""
+        return self.recipe.losses.at_recourse
+
+    def plans(self, material: Material, calibration: Calibration, budgets: Sequence[float]) -> tuple[BitPlan, ...]:
+        """One plan a run and budget, budgets innermost; all gates are trained as one stack."""
+        if min(budgets) < min(CHOICES):
+            raise BadPlan(f"a budget of {min(budgets):g} bits per weight; at least {min(CHOICES)}")
+        runs = [r for r in range(material.teachers.runs) for _ in budgets]
+        wanted = torch.tensor([float(b) for _ in range(material.teachers.runs) for b in budgets])
+        gates = self._train(material, runs, wanted)
+        logs = torch.log_softmax(gates.logits.detach(), dim=2)
+        sizes = material.teachers.sizes
+        return tuple(cheapest_plan((-t).tolist(), CHOICES, sizes, float(b)) for t, b in zip(logs, wanted, strict=True))
+
+    def _train(self, material: Material, runs: list[int], wanted: torch.Tensor) -> Gates:
+        start = material.teachers.take(runs)
+        gates = Gates(start, CHOICES)
+        bits = torch.full((len(runs), len(start.weights)), max(CHOICES))
+        inputs = material.inputs[:, : Calibration().rows][torch.as_tensor(runs)]
+        student = Student(start, bits, inputs, [self.recipe] * len(runs), gates)
+        rest = [p for p in student.parameters if p is not gates.logits]
+        rates: list[dict[str, Any]] = [{"params": rest}, {"params": [gates.logits], "lr": self.gate_rate}]
+        optimizer = torch.optim.Adam(rates, lr=self.schedule.learning_rate)
+        multiplier = torch.zeros(len(runs))
+        steps = max(1, round(self.schedule.steps(material.inputs.shape[1]) * self.share_of_steps))
+        for step, loss in enumerate(objectives(student, material, runs, self.schedule, steps)):
+            over = gates.average_bits() - wanted
+            held = (torch.relu(multiplier + self.penalty * over).square() - multiplier.square()) / (2 * self.penalty)
+            optimizer.zero_grad()
+            (loss + held).sum().backward()
+            optimizer.step()
+            if step % self.update_every == self.update_every - 1:
+                multiplier = torch.relu(multiplier + self.penalty * (gates.average_bits().detach() - wanted))
+        return gates
+
+
+PLUGIN = Learned()

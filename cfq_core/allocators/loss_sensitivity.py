@@ -1,0 +1,45 @@
+"""Factual sensitivity: how much the training loss rises when one layer is rounded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from cfq_core.allocators.sensitivity import CHOICES, ROWS, one_layer_rounded, plans_of
+from cfq_core.nets.stack import Stack, score
+from cfq_core.quant.bits import BitPlan
+from cfq_core.quant.calibrate import Calibration
+from cfq_core.quant.material import Material
+
+
+@dataclass(frozen=True)
+class LossSensitivity:
+    """Mean cross-entropy with one layer rounded, minus that of the teacher, on training rows."""
+
+    rows: int = ROWS
+
+    def plans(self, material: Material, calibration: Calibration, budgets: Sequence[float]) -> tuple[BitPlan, ...]:
+        """One plan a run and budget, budgets innermost."""
+        return plans_of(self.sensitivity(material, calibration), material.teachers.sizes, budgets)
+
+    def sensitivity(self, material: Material, calibration: Calibration) -> Float[Tensor, "r l c"]:
+        """Loss increase of every run, layer and choice of bits."""
+        inputs, outcome = material.inputs[:, : self.rows], material.outcome[:, : self.rows]
+
+        def loss(stack: Stack) -> Float[Tensor, "r"]:
+            return binary_cross_entropy_with_logits(score(stack, inputs), outcome, reduction="none").mean(1)
+
+        teachers = material.teachers
+        base = loss(teachers)
+        out = torch.zeros(teachers.runs, len(teachers.weights), len(CHOICES))
+        for layer, choice, stack in one_layer_rounded(teachers, calibration):
+            out[:, layer, choice] = loss(stack) - base
+        return out
+
+
+PLUGIN = LossSensitivity()

@@ -1,0 +1,44 @@
+"""Counterfactual sensitivity: what one layer's rounding does to the logit at recourse points, and only there.
+
+Two-sided, ``mean (q - f)^2`` at ``x + delta*_f`` of the training people: one-sided losses are as good
+raw but prefer lenient plans, and factual rows added to the mean dilute it (PAPER.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from cfq_core.allocators.sensitivity import CHOICES, ROWS, one_layer_rounded, plans_of
+from cfq_core.nets.stack import score
+from cfq_core.quant.bits import BitPlan
+from cfq_core.quant.calibrate import Calibration
+from cfq_core.quant.material import Material
+
+
+@dataclass(frozen=True)
+class RecourseSensitivity:
+    """Mean squared change of the logit at training recourse points, one layer rounded at a time."""
+
+    rows: int = ROWS
+    needs_recourse = True
+
+    def plans(self, material: Material, calibration: Calibration, budgets: Sequence[float]) -> tuple[BitPlan, ...]:
+        """One plan a run and budget, budgets innermost."""
+        return plans_of(self.sensitivity(material, calibration), material.teachers.sizes, budgets)
+
+    def sensitivity(self, material: Material, calibration: Calibration) -> Float[Tensor, "r l c"]:
+        """Mean squared logit change of every run, layer and choice of bits."""
+        teachers, points = material.teachers, material.pairs.end[:, : self.rows]
+        base = score(teachers, points)
+        out = torch.zeros(teachers.runs, len(teachers.weights), len(CHOICES))
+        for layer, choice, stack in one_layer_rounded(teachers, calibration):
+            out[:, layer, choice] = (score(stack, points) - base).square().mean(1)
+        return out
+
+
+PLUGIN = RecourseSensitivity()

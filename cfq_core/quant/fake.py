@@ -1,0 +1,37 @@
+"""Fake quantization with learned steps: what training sees of a quantized layer.
+
+LSQ (Esser et al., arXiv 1902.08153): ``v_hat = s * round(clip(v / s, low, high))`` with the gradient
+of the step ``round(u) - u`` inside the range and the rim's code outside. torch's own learnable kernel
+masks on the rounded value and is a different gradient at 2 and 3 bits (QUANT.md 2.3). The logarithm of
+the step is learned: a raw step goes negative under Adam. PACT (Choi et al., arXiv 1805.06085) is the
+same without the term inside the range.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class FakeQuantize(torch.autograd.Function):
+    """``v_hat`` with LSQ's gradients; where ``clip_only`` is 1 the step's gradient is PACT's."""
+
+    @staticmethod
+    def forward(ctx: Any, v: Tensor, step: Tensor, low: Tensor, high: Tensor, clip_only: Tensor) -> Tensor:
+        """Values on the grid; ``step``, ``low``, ``high`` and ``clip_only`` broadcast over ``v``."""
+        u = v / step
+        code = torch.clamp(u, low, high).round_()
+        ctx.save_for_backward(u, code, step, low, high, clip_only)
+        return code * step
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+        """Straight through inside the range; LSQ's or PACT's gradient of the step."""
+        u, code, step, low, high, clip_only = ctx.saved_tensors
+        (g,) = gradients
+        inside = (u > low) & (u < high)
+        through = g * inside
+        of_step = (g * torch.where(inside, (code - u) * (1 - clip_only), code)).sum_to_size(step.shape)
+        return through, of_step, None, None, None

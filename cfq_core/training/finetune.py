@@ -1,0 +1,229 @@
+"""Quantization-aware training of many runs as one stack: methods x budgets x seeds.
+
+Bits, learned steps, loss weights and what is trained lie along the run axis. Every run reads its own
+teacher's rows in an order that depends on its seed alone, so no run depends on its neighbours.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from cfq_core.base.seeds import torch_stream
+from cfq_core.nets.stack import Stack, score
+from cfq_core.quant.calibrate import Calibration, activation_step, weight_step
+from cfq_core.quant.fake import FakeQuantize
+from cfq_core.quant.grid import activation_range, round_through, signed_range
+from cfq_core.quant.material import Material, Pairs
+from cfq_core.quant.quantized import QuantStack
+from cfq_core.training.gates import Gates
+from cfq_core.training.losses import Seen, Weights, columns, total
+
+Steps = Literal["lsq", "pact"]
+
+#: SAWB's clip of a weight channel, c1 sqrt(E w^2) + c2 E|w|, fitted per bit-width (arXiv 1807.06964).
+SAWB = {2: (3.12, -2.064), 3: (7.509, -6.892), 4: (12.68, -12.80), 8: (31.76, -35.04)}
+
+NO_CLIP = (1e9, 0.0)  # SAWB gives no constants for 5 and 6 bits: the clip is then the widest weight
+
+#: Where on a segment x + a delta the anchor looks: half anywhere, half around its end, where the boundary is.
+NEAR_END = (0.8, 1.1)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What one run trains, and against which losses."""
+
+    losses: Weights = field(default_factory=Weights)
+    steps: Steps = "lsq"  # pact: clip learned without the rounding term, weights on SAWB's statistics
+    weights: bool = True  # False: the backbone is frozen, only steps are fitted
+    step_rate: float = 1.0  # learning rate of log steps, as a multiple of the weights'
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast: shared by all runs of a stack."""
+
+    epochs: int = 30
+    least_steps: int = 150
+    most_steps: int = 500
+    rows_per_step: int = 256
+    pairs_per_step: int = 128
+    learning_rate: float = 1e-3
+
+    def steps(self, rows: int) -> int:
+        """Optimizer steps for a table of this many training rows."""
+        wanted = self.epochs * math.ceil(rows / self.rows_per_step)
+        return min(max(wanted, self.least_steps), self.most_steps)
+
+
+class Student:
+    """R networks in training: float weights, biases and log steps, one bit plan a run."""
+
+    def __init__(
+        self,
+        start: Stack,
+        bits: Int[Tensor, "r l"],
+        inputs: Float[Tensor, "r n d"],
+        how: list[Recipe],
+        gates: Gates | None = None,
+    ) -> None:
+        begin = Calibration()  # steps start at least squared error
+        seen = start.layer_inputs(inputs)
+        self.bits = bits
+        self.start = start.trainable()
+        self.how = how
+        self.gates = gates
+        weight_steps = [weight_step(w, bits[:, i], begin.weights) for i, w in enumerate(start.weights)]
+        input_steps = [activation_step(x, i == 0, begin.activations) for i, x in enumerate(seen)]
+        self.weight_log = [s.log().float() for s in weight_steps]
+        self.input_log = [s.log().float() for s in input_steps]
+        self.weight_move = [torch.zeros_like(s, requires_grad=True) for s in self.weight_log]
+        self.input_move = [torch.zeros_like(s, requires_grad=True) for s in self.input_log]
+        self.rate = torch.tensor([h.step_rate for h in how])
+        self.pact = torch.tensor([float(h.steps == "pact") for h in how])
+        self.trained = torch.tensor([float(h.weights) for h in how])
+
+    @property
+    def parameters(self) -> list[Tensor]:
+        """All trained tensors: weights and biases, then moves of the log steps."""
+        gates = [] if self.gates is None else [self.gates.logits]
+        return [*self.start.parameters, *self.weight_move, *self.input_move, *gates]
+
+    def mask_gradients(self) -> None:
+        """A frozen backbone receives no update."""
+        for p in self.start.parameters:
+            if p.grad is not None:
+                p.grad *= self.trained.view(-1, *[1] * (p.dim() - 1))
+
+    def weight_steps(self, layer: int) -> Float[Tensor, "r out"]:
+        """Steps of a layer's weights: learned, or SAWB's statistics where the recipe is PACT."""
+        learned = (self.weight_log[layer] + self.rate[:, None] * self.weight_move[layer]).exp()
+        if not self.pact.any():
+            return learned
+        return torch.where(self.pact[:, None] > 0, self._sawb(layer), learned)
+
+    def input_steps(self, layer: int) -> Float[Tensor, "r"]:
+        """Step of a layer's input."""
+        return (self.input_log[layer] + self.rate * self.input_move[layer]).exp()
+
+    def _sawb(self, layer: int) -> Float[Tensor, "r out"]:
+        weight = self.start.weights[layer].detach()
+        table = torch.tensor([SAWB.get(int(b), NO_CLIP) for b in self.bits[:, layer]])
+        spread, size = weight.square().mean(2).sqrt(), weight.abs().mean(2)
+        clip = table[:, :1] * spread + table[:, 1:] * size
+        high = signed_range(self.bits[:, layer])[1].float()[:, None]
+        widest = weight.abs().amax(2)
+        return torch.minimum(clip.clamp_min(0.1 * widest), widest).clamp_min(1e-9) / high
+
+    def logits(self, inputs: Float[Tensor, "r n d"]) -> Float[Tensor, "r n"]:
+        """Fake-quantized forward with 8-bit activations and int32 biases."""
+        hidden = inputs
+        none = torch.zeros(())
+        for layer in range(len(self.start.weights)):
+            given = self.input_steps(layer)[:, None, None]
+            clip_only = self.pact[:, None, None] if layer else none
+            hidden = FakeQuantize.apply(hidden, given, *activation_range(signed=layer == 0), clip_only)
+            weight, bias = self._layer(layer, given)
+            hidden = torch.baddbmm(bias[:, None], hidden, weight.mT)
+            if layer + 1 < len(self.start.weights):
+                hidden = torch.relu(hidden)
+        return hidden[..., 0]
+
+    def _layer(self, layer: int, given: Float[Tensor, "r 1 1"]) -> tuple[Float[Tensor, "r o i"], Float[Tensor, "r o"]]:
+        """Weights and bias as they will be deployed, or the gates' mixture of what they might be."""
+        if self.gates is not None:
+            return self.gates.mixed(self.start.weights[layer], layer), self.start.biases[layer]
+        step = self.weight_steps(layer)[..., None]
+        low, high = (b.float()[:, None, None] for b in signed_range(self.bits[:, layer]))
+        weight = FakeQuantize.apply(self.start.weights[layer], step, low, high, torch.zeros(()))
+        unit = (given * step).detach()[..., 0]
+        return weight, round_through(self.start.biases[layer] / unit) * unit
+
+    def deployed(self) -> QuantStack:
+        """The trained runs as integer codes."""
+        with torch.no_grad():
+            layers = range(len(self.start.weights))
+            weight_steps = [self.weight_steps(i) for i in layers]
+            return QuantStack.of(self.start.frozen(), self.bits, weight_steps, [self.input_steps(i) for i in layers])
+
+
+def finetune(
+    material: Material, teacher: Sequence[int], bits: Int[Tensor, "r l"], recipes: Sequence[Recipe], schedule: Schedule
+) -> QuantStack:
+    """Train R runs together: run r starts at ``material``'s teacher ``teacher[r]`` with plan ``bits[r]``."""
+    how = list(recipes)
+    calibration = material.inputs[:, : Calibration().rows][torch.as_tensor(list(teacher))]
+    student = Student(material.teachers.take(list(teacher)), bits, calibration, how)
+    steps = schedule.steps(material.inputs.shape[1])
+    optimizer = torch.optim.Adam(student.parameters, lr=schedule.learning_rate)
+    decay = torch.optim.lr_scheduler.OneCycleLR(optimizer, schedule.learning_rate, total_steps=steps + 1, pct_start=0.1)
+    for loss in objectives(student, material, teacher, schedule, steps):
+        optimizer.zero_grad()
+        loss.sum().backward()
+        student.mask_gradients()
+        optimizer.step()
+        decay.step()
+    return student.deployed()
+
+
+def objectives(
+    student: Student, material: Material, teacher: Sequence[int], schedule: Schedule, steps: int
+) -> Iterator[Float[Tensor, "r"]]:
+    """The loss of every run on one batch after the other."""
+    of = torch.as_tensor(list(teacher))
+    weight = columns([h.losses for h in student.how])
+    batches = _Batches(material, schedule, any(h.losses.at_recourse for h in student.how))
+    for _ in range(steps):
+        batch = batches.draw()
+        inputs, split = torch.cat(batch.inputs, dim=1), [p.shape[1] for p in batch.inputs]
+        with torch.no_grad():
+            target = score(material.teachers, inputs)[of].split(split, dim=1)
+        logits = student.logits(inputs[of]).split(split, dim=1)
+        rows, *pairs = zip(logits, target, strict=True)
+        yield total(Seen(batch.outcome[of], *rows, *pairs), weight)
+
+
+@dataclass(frozen=True)
+class _Batch:
+    inputs: list[Float[Tensor, "m _ d"]]  # rows; then points on segments and their ends
+    outcome: Float[Tensor, "m b"]
+
+
+class _Batches:
+    """Rows and recourse of every teacher, in an order that depends on its seed alone."""
+
+    def __init__(self, material: Material, schedule: Schedule, at_recourse: bool) -> None:
+        self.material, self.schedule = material, schedule
+        self.pairs: Pairs | None = material.pairs if at_recourse else None
+        self.random = [torch_stream(s, "training/finetune") for s in material.seeds]
+        self.order = torch.zeros(len(self.random), 0, dtype=torch.int64)
+
+    def draw(self) -> _Batch:
+        """The next batch of every teacher."""
+        size = min(self.schedule.rows_per_step, self.material.inputs.shape[1])
+        if self.order.shape[1] < size:
+            rows = self.material.inputs.shape[1]
+            self.order = torch.stack([torch.randperm(rows, generator=g) for g in self.random])
+        batch, self.order = self.order[:, :size], self.order[:, size:]
+        teacher = torch.arange(len(self.random))[:, None]
+        inputs, outcome = self.material.inputs[teacher, batch], self.material.outcome[teacher, batch]
+        if self.pairs is None:
+            return _Batch([inputs], outcome)
+        return _Batch([inputs, *self._segments(self.pairs)], outcome)
+
+    def _segments(self, pairs: Pairs) -> tuple[Float[Tensor, "m p d"], Float[Tensor, "m p d"]]:
+        size = self.schedule.pairs_per_step
+        chosen = torch.stack([torch.rand(size, generator=g) for g in self.random]) * pairs.count[:, None]
+        along = torch.stack([torch.rand(size, generator=g) for g in self.random])
+        low, high = NEAR_END
+        along[:, size // 2 :] = low + (high - low) * along[:, size // 2 :]
+        teacher, pair = torch.arange(len(self.random))[:, None], chosen.long()
+        start, end = pairs.start[teacher, pair], pairs.end[teacher, pair]
+        return start + along[..., None] * (end - start), end

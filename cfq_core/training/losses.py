@@ -1,0 +1,67 @@
+"""The losses of quantization-aware training, one weight a run.
+
+    task      cross-entropy on the observed outcome
+    distill   squared difference to the teacher's logit on factual rows
+    outcome   the paper's CFQ: the student approves at x + sg(delta*_f)   softplus(-SHARPNESS q) / 1
+    segment   ours: squared difference to the teacher's logit along x + a delta: holds the boundary from both sides
+    end       the same at x + delta
+
+Pushing ``q(x + delta)`` up (outcome) moves the whole boundary and buys validity with approvals;
+matching the teacher along the segment does not (PAPER.md).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits, softplus
+
+#: Steepness of the outcome loss, per logit: it is near zero from half a logit beyond the boundary on.
+SHARPNESS = 4.0
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weight of each loss term; 0 leaves it out."""
+
+    task: float = 1.0
+    distill: float = 0.0
+    outcome: float = 0.0
+    segment: float = 0.0
+    end: float = 0.0
+
+    @property
+    def at_recourse(self) -> bool:
+        """Whether any term looks at recourse points."""
+        return any((self.outcome, self.segment, self.end))
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Logits of every run and its teacher on one batch; segment and end are None where no run looks at them."""
+
+    outcome: Float[Tensor, "r b"]
+    student: Float[Tensor, "r b"]
+    teacher: Float[Tensor, "r b"]
+    segment: tuple[Float[Tensor, "r p"], Float[Tensor, "r p"]] | None = None  # student, teacher
+    end: tuple[Float[Tensor, "r p"], Float[Tensor, "r p"]] | None = None
+
+
+def columns(weights: list[Weights]) -> dict[str, Float[Tensor, "r"]]:
+    """The runs' loss weights as one tensor a term."""
+    return {f.name: torch.tensor([getattr(w, f.name) for w in weights]) for f in fields(Weights)}
+
+
+def total(seen: Seen, weight: dict[str, Float[Tensor, "r"]]) -> Float[Tensor, "r"]:
+    """Loss of every run."""
+    task = binary_cross_entropy_with_logits(seen.student, seen.outcome, reduction="none").mean(1)
+    loss = weight["task"] * task + weight["distill"] * (seen.student - seen.teacher).square().mean(1)
+    if seen.segment is not None:
+        loss = loss + weight["segment"] * (seen.segment[0] - seen.segment[1]).square().mean(1)
+    if seen.end is not None:
+        loss = loss + weight["end"] * (seen.end[0] - seen.end[1]).square().mean(1)
+        loss = loss + weight["outcome"] * softplus(-SHARPNESS * seen.end[0]).mean(1)
+    return loss
