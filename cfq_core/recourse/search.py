@@ -37,7 +37,7 @@ class Search:
     relaxed: Relaxed = field(default_factory=Relaxed)
     restarts: int = 8  # rescue starts a person
     rounds: int = 8  # polish rounds at most
-    grid: int = 9  # samples of a line before it is refined
+    grid: int = 5  # samples of a line before it is refined
     kept: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 0.9)  # shares of a number's change tried by the polish
 
     def best(self, problem: Problem, feasible: Tensor) -> Points:
@@ -80,14 +80,16 @@ class Search:
         now, own = best.points.take(rows), problem.own.take(rows)
         listed, parts = [rows], [now]
         for j in range(problem.numbers):
-            moved = (now.numbers[:, j] != own.numbers[:, j]).nonzero()[:, 0]
-            for share in self.kept:
-                part = now.take(moved)
-                part.numbers[:, j] = (
-                    own.numbers[moved, j] + ((part.numbers[:, j] - own.numbers[moved, j]) * share).trunc()
-                )
-                listed.append(rows[moved])
+            change = now.numbers[:, j] - own.numbers[:, j]
+            tried = change  # a short change scales back to the same few grid points: each is tried once
+            for share in sorted(self.kept, reverse=True):
+                scaled = (change * share).trunc()
+                fresh = (scaled != tried).nonzero()[:, 0]
+                part = now.take(fresh)
+                part.numbers[:, j] = own.numbers[fresh, j] + scaled[fresh]
+                listed.append(rows[fresh])
                 parts.append(part)
+                tried = scaled
         for g in range(problem.groups):
             moved = (now.levels[:, g] != own.levels[:, g]).nonzero()[:, 0]
             part = now.take(moved)
