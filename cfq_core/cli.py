@@ -11,6 +11,7 @@ import os
 import sqlite3
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -76,13 +77,14 @@ def run(workers: int | None, folder: Path | None, as_json: bool, **options: Any)
 @cli.command()
 @click.argument("plan", type=click.Path(path_type=Path))
 @workers_option
+@click.option("--scheduler", help="Address of a Dask scheduler, tcp://HOST:PORT, instead of local processes.")
 @store_option
 @json_option
-def study(plan: Path, workers: int | None, folder: Path | None, as_json: bool) -> None:
+def study(plan: Path, workers: int | None, scheduler: str | None, folder: Path | None, as_json: bool) -> None:
     """Run a plan (TOML); what is stored is not run again."""
     from cfq_core.study.plan import read_plan_file
 
-    _run(read_plan_file(plan), workers, folder, as_json)
+    _run(read_plan_file(plan), workers, folder, as_json, scheduler)
 
 
 @cli.command("ls")
@@ -208,7 +210,8 @@ LEGEND = (
 )
 
 
-def _run(plan: Any, workers: int | None, folder: Path | None, as_json: bool) -> None:
+def _run(plan: Any, workers: int | None, folder: Path | None, as_json: bool, scheduler: str | None = None) -> None:
+    from cfq_core.study.cluster import dask_executor
     from cfq_core.study.runner import run_plan
 
     store = _store(folder)
@@ -220,7 +223,8 @@ def _run(plan: Any, workers: int | None, folder: Path | None, as_json: bool) -> 
             bar.total, bar.n = max(total, 1), done if total else 1
             bar.set_description(what)
 
-        found = run_plan(plan, store, workers, progress)
+        with dask_executor(scheduler) if scheduler else nullcontext() as executor:
+            found = run_plan(plan, store, workers, progress, executor)
     _show(store, found, as_json)
 
 

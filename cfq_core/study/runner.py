@@ -56,16 +56,26 @@ class _Audit:
         return any(method_of(m).needs_recourse for m in self.methods)
 
 
-def run_plan(plan: Plan, store: Store, workers: int | None = None, progress: Progress | None = None) -> str:
+def run_plan(
+    plan: Plan,
+    store: Store,
+    workers: int | None = None,
+    progress: Progress | None = None,
+    executor: Executor | None = None,
+) -> str:
     """Run what is missing of a plan and give the study's id.
 
     ``workers``: processes; None takes one a core, and none at all for small tables (starting one costs more).
+    ``executor``: any `concurrent.futures` executor instead, for example a cluster's.
     """
     work = list(chunks(plan))
     study = _record(plan, work, store)
+    runner = _Runner(plan, store, work, progress or (lambda *_: None))
+    if executor is not None:
+        runner.go(executor, slots=runner.total)
+        return study
     if workers is None:
         workers = (os.cpu_count() or 1) if any(len(c.table) > SPLIT_ROWS for c in work) else 0
-    runner = _Runner(plan, store, work, progress or (lambda *_: None))
     if workers == 0:
         runner.go(Inline(), slots=1)
         return study

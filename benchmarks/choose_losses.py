@@ -1,0 +1,103 @@
+"""Chooses the loss weights and schedule of anchored CFQ on validation people; test people are never looked at.
+
+    python benchmarks/choose_losses.py --dataset adult --seeds 100,101
+
+Seeds are other ones than those of any reported result. Prints validity drop (raw and with the threshold moved to the
+teacher's approval rate on the training rows), approval shift and flip rate on validation rows, mean over seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from cfq_core import pipeline
+from cfq_core.allocators.recourse_sensitivity import RecourseSensitivity
+from cfq_core.base.seeds import repeatable
+from cfq_core.methods.method import Trained
+from cfq_core.recourse.find import find, judged
+from cfq_core.recourse.problem import Ask
+from cfq_core.study.plan import table_of
+from cfq_core.training.finetune import Recipe, Schedule
+from cfq_core.training.losses import Weights
+
+SCHEDULES = {
+    "500": Schedule(),
+    "1000": Schedule(most_steps=1000, epochs=60, least_steps=500),
+    "1000 fast": Schedule(most_steps=1000, epochs=60, least_steps=500, learning_rate=3e-3),
+}
+LOSSES = {
+    "seg": Weights(task=0.0, distill=0.5, segment=0.5, end=1.0),
+    "seg+task": Weights(task=0.2, distill=0.5, segment=0.5, end=1.0),
+    "end": Weights(task=0.0, distill=0.5, segment=0.5, end=3.0),
+    "end+outcome": Weights(task=0.0, distill=0.5, segment=0.5, end=3.0, outcome=0.1),
+    "even": Weights(task=0.0, distill=1.0, segment=1.0, end=1.0),
+}
+
+
+@dataclass(frozen=True)
+class Held:
+    """A teacher, its validation rows, and what it tells the people it denies among them."""
+
+    p: pipeline.Promise
+    logits: np.ndarray
+    people: np.ndarray  # at their recourse, in exact integer form
+
+
+def held_out(p: pipeline.Promise, setting: pipeline.Setting) -> Held:
+    values = p.design.table.values[p.design.split.valid]
+    logits = judged(p.teacher, 0, p.design.encoding, values)
+    ask = Ask(values[logits <= 0][:1000], p.design.encoding, p.design.actions)
+    recourse = find(p.teacher, [ask], setting.solver, setting.kappa)
+    return Held(p, logits, recourse.after[recourse.found])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dataset", default="adult")
+    parser.add_argument("--seeds", default="100,101")
+    parser.add_argument("--bits", default="2,3,4")
+    parser.add_argument("--schedules", default="500,1000,1000 fast")
+    parser.add_argument("--losses", default=",".join(LOSSES))
+    given = parser.parse_args()
+    setting = pipeline.Setting(people=1)
+    table = table_of(given.dataset)
+    designs = [pipeline.prepare(table, int(s), setting.regime) for s in given.seeds.split(",")]
+    with repeatable():
+        promises = pipeline.rehearse(pipeline.promise(designs, setting), setting)
+        held = [held_out(p, setting) for p in promises]
+        material = pipeline._material(promises)
+    budgets = [float(b) for b in given.bits.split(",")]
+    for schedule, losses in itertools.product(given.schedules.split(","), given.losses.split(",")):
+        method = Trained("", RecourseSensitivity(), Recipe(LOSSES[losses]), SCHEDULES[schedule])
+        started = time.perf_counter()
+        with repeatable():
+            students = method.students(material, budgets)
+        seconds = time.perf_counter() - started
+        for b, budget in enumerate(budgets):
+            rows = []
+            for r, h in enumerate(held):
+                run = r * len(budgets) + b
+                student = judged(
+                    students.models, run, h.p.design.encoding, h.p.design.table.values[h.p.design.split.valid]
+                )
+                at = judged(students.models, run, h.p.design.encoding, h.people)
+                moved = pipeline._threshold(h.p, students.models, run)
+                flips = ((student > 0) != (h.logits > 0)).mean()
+                rows.append(
+                    [(at <= 0).mean(), (at <= moved).mean(), (student > 0).mean() - (h.logits > 0).mean(), flips]
+                )
+            vd, matched, shift, flips = np.mean(rows, axis=0)
+            print(
+                f"{given.dataset} {budget:g} bits, {schedule:9s} {losses:12s} vd {vd:.4f} matched {matched:.4f} "
+                f"shift {shift:+.4f} flips {flips:.4f}  ({seconds:.0f} s)",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""Every allocation of a net: what each of the C^L plans does, and which of them no other beats.
+
+Plans that begin alike share the work of their first layers: layer l is computed once for each of the
+C^l beginnings, not once for each plan, and what is computed is the deployed model (8-bit activations,
+int32 biases), exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from cfq_core.allocators.sensitivity import CHOICES
+from cfq_core.nets.stack import Stack, score
+from cfq_core.quant.bits import BitPlan, average_bits
+from cfq_core.quant.calibrate import Calibration
+from cfq_core.quant.grid import activation_range, codes
+from cfq_core.quant.quantized import QuantStack
+
+
+@dataclass(frozen=True)
+class Landscape:
+    """Measures of every plan, in the order of ``itertools.product(CHOICES, repeat=L)``."""
+
+    plans: Int[np.ndarray, "p l"]
+    average_bits: Float[np.ndarray, "p"]
+    vd: Float[np.ndarray, "p"]
+    vd_matched: Float[np.ndarray, "p"]
+    approval_shift: Float[np.ndarray, "p"]
+    recourse_error: Float[np.ndarray, "p"]  # mean (q - f)^2 at the recourse points
+
+    def of(self, plan: BitPlan) -> int:
+        """The position of a plan."""
+        return int((self.plans == np.array(plan)).all(1).argmax())
+
+    def best(self, budget: float, measure: str = "vd_matched") -> int:
+        """The plan of least ``measure`` within a budget; ties go to fewer bits."""
+        value = np.where(self.average_bits <= budget + 1e-9, getattr(self, measure), np.inf)
+        return int(np.lexsort((self.average_bits, value))[0])
+
+    def front(self, measure: str = "vd_matched") -> Bool[np.ndarray, "p"]:
+        """Plans that no other beats in both bits and ``measure``."""
+        value = getattr(self, measure)
+        order = np.lexsort((value, self.average_bits))
+        least = np.minimum.accumulate(value[order])
+        earlier = np.concatenate([[np.inf], least[:-1]])
+        out = np.zeros(len(order), bool)
+        out[order] = value[order] < earlier
+        return out
+
+
+@dataclass(frozen=True)
+class Points:
+    """Where plans are judged; encoded, of one teacher."""
+
+    recourse: Float[Tensor, "k d"]  # x + delta*_f
+    rows: Float[Tensor, "n d"]  # people for the approval rate and the matched threshold
+
+
+def landscape(
+    teacher: Stack,
+    points: Points,
+    calibration: Calibration,
+    watched: Float[Tensor, "m d"],
+    choices: Sequence[int] = CHOICES,
+) -> Landscape:
+    """All ``len(choices) ** L`` plans of one teacher (R = 1); ``watched`` rows calibrate the activations."""
+    layers = len(teacher.weights)
+    bits = torch.tensor([[b] * layers for b in choices])
+    models = calibration.quantize(teacher.take([0] * len(choices)), bits, watched[None].expand(len(choices), -1, -1))
+    inputs = torch.cat([points.recourse, points.rows])[None]
+    truth = score(teacher.to(torch.float64), inputs.double())[0].float()
+    sheet = _Sheet(truth, len(points.recourse), torch.empty(4, len(choices) ** layers))
+    first = models.to(torch.float32)
+    _descend(first, 0, first.take([0]).see(inputs.float())[0], sheet, 0)
+    plans = np.array(list(product(choices, repeat=layers)))
+    bits_of = np.array([average_bits(tuple(p), teacher.sizes) for p in plans.tolist()])
+    vd, matched, shift, error = sheet.out.numpy().astype(np.float64)
+    return Landscape(plans, bits_of, vd, matched, shift, error)
+
+
+@dataclass(frozen=True)
+class _Sheet:
+    """Where results go, and the teacher's logits they are judged by."""
+
+    truth: Float[Tensor, "t"]
+    recourse: int  # how many of the points are recourse points; the rest are rows
+    out: Float[Tensor, "4 p"]
+
+    def write(self, start: int, logits: Float[Tensor, "c t"]) -> None:
+        """Measures of consecutive plans."""
+        at, rows = logits[:, : self.recourse], logits[:, self.recourse :]
+        truth = self.truth[self.recourse :]
+        approved = int((truth > 0).sum())
+        ranked = rows.sort(dim=1, descending=True).values
+        last = min(max(approved, 1), rows.shape[1] - 1)
+        threshold = (ranked[:, last - 1] + ranked[:, last]) / 2
+        place = slice(start, start + len(logits))
+        self.out[0, place] = (at <= 0).float().mean(1)
+        self.out[1, place] = (at <= threshold[:, None]).float().mean(1)
+        self.out[2, place] = (rows > 0).float().mean(1) - (truth > 0).float().mean()
+        self.out[3, place] = (at - self.truth[: self.recourse]).square().mean(1)
+
+
+def _descend(models: QuantStack, layer: int, given: Float[Tensor, "t i"], sheet: _Sheet, start: int) -> None:
+    """All plans that share the layers before ``layer``; ``given`` are the codes it receives."""
+    weight, bias = models.weights[layer], models.biases[layer]
+    total = torch.baddbmm(bias[:, None], given.expand(len(weight), -1, -1), weight.mT)
+    total = total * (models.weight_steps[layer] * models.input_steps[layer][:, None])[:, None]
+    below = len(models.weights) - layer - 1
+    if below == 0:
+        sheet.write(start, total[..., 0])
+        return
+    hidden = codes(torch.relu(total), models.input_steps[layer + 1][:, None, None], *activation_range(signed=False))
+    for choice in range(len(weight)):
+        _descend(models, layer + 1, hidden[choice], sheet, start + choice * len(weight) ** below)
