@@ -109,12 +109,19 @@ def ls(folder: Path | None, as_json: bool) -> None:
 
 @cli.command()
 @click.argument("study", default="latest")
+@click.option("--markdown", is_flag=True, help="Print tables in Markdown, with the exact allocations.")
 @store_option
 @json_option
-def show(study: str, folder: Path | None, as_json: bool) -> None:
+def show(study: str, markdown: bool, folder: Path | None, as_json: bool) -> None:
     """Show a study's answer: by id, by the start of one, or the latest."""
+    from cfq_core.study.summary import as_markdown
+
     store = _store(folder, must_exist=True)
-    _show(store, store.study(study)["id"], as_json)
+    found = store.study(study)["id"]
+    if markdown:
+        click.echo(as_markdown(store, found))
+    else:
+        _show(store, found, as_json)
 
 
 @cli.group()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import Any
@@ -95,6 +95,50 @@ def _over_seeds(name: str, measured: list[dict[str, Any]]) -> OverSeeds:
     if _is_share(name):
         low, high = wilson(round(sum(m["value"] * m["count"] for m in known)), n)
     return OverSeeds(mean(values), stdev(values) if len(values) > 1 else None, len(values), low, high, n)
+
+
+#: Title, measure, factor and digits of each column of the Markdown table.
+MARKDOWN = (
+    ("accuracy", "accuracy", 100, 2),
+    ("approval shift", "approval_shift", 100, 2),
+    ("VD", "vd", 1, 3),
+    ("VD matched", "vd_matched", 1, 3),
+    ("worst group VD", "worst_group_vd", 1, 3),
+    ("CRG median", "crg_median", 1, 3),
+    ("CRG abs", "crg_abs", 1, 3),
+    ("flip rate", "flip_rate", 1, 4),
+    ("direction", "direction", 1, 3),
+    ("condition holds", "margin_condition", 1, 3),
+    ("recourse cost", "recourse_cost", 1, 2),
+)
+
+
+def as_markdown(store: Store, study: str) -> str:
+    """A study as Markdown: its setting, mean and sd over seeds, and every allocation."""
+    row, found = store.study(study), lines(store, study)
+    setting = row["plan"]["setting"]
+    seeds = len(row["plan"]["seeds"])
+    hidden = "-".join(map(str, setting["hidden"]))
+    out = [
+        f"net {hidden}, {seeds} seeds, promise margin {setting['kappa']:g} logits, actions `{setting['regime']}`, "
+        f"study `{study}`; mean ± sd over seeds, accuracy in %, approval shift in points, test people only",
+        "",
+        "| data set | method | bits | spent | " + " | ".join(title for title, *_ in MARKDOWN) + " |",
+        "|" + "---|" * (4 + len(MARKDOWN)),
+    ]
+    for x in found:
+        cells = [shown(x.measures[name], scale, digits) for _, name, scale, digits in MARKDOWN]
+        flag = " (lenient)" if x.lenient else ""
+        out.append(f"| {x.dataset} | {x.method}{flag} | {x.budget:g} | {x.avg_bits:.2f} | " + " | ".join(cells) + " |")
+    out += ["", "Allocations (weight bits of every layer; how many seeds chose them):", ""]
+    plans: dict[tuple[str, str, float], Counter[str]] = defaultdict(Counter)
+    for run in store.runs(study):
+        plans[run["dataset"], run["method"], run["budget"]]["-".join(map(str, run["bits"]))] += 1
+    for (dataset, method, budget), counted in plans.items():
+        if len(counted) > 1 or len(set(next(iter(counted)).split("-"))) > 1:
+            listed = ", ".join(f"{plan} ({n})" for plan, n in counted.most_common())
+            out.append(f"- {dataset}, {method}, {budget:g} bits: {listed}")
+    return "\n".join(out)
 
 
 def verdict(line: Line, kappa: float) -> str:

@@ -50,12 +50,12 @@ class Recipe:
 class Schedule:
     """How long and how fast: shared by all runs of a stack."""
 
-    epochs: int = 30
+    epochs: int = 60
     least_steps: int = 150
-    most_steps: int = 500
+    most_steps: int = 1000
     rows_per_step: int = 256
     pairs_per_step: int = 128
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
 
     def steps(self, rows: int) -> int:
         """Optimizer steps for a table of this many training rows."""
