@@ -53,7 +53,7 @@ class Learned:
 
     def _train(self, material: Material, runs: list[int], wanted: torch.Tensor) -> Gates:
         start = material.teachers.take(runs)
-        gates = Gates(start, CHOICES)
+        gates = Gates(start, CHOICES, wanted)
         bits = torch.full((len(runs), len(start.weights)), max(CHOICES))
         inputs = material.inputs[:, : Calibration().rows][torch.as_tensor(runs)]
         student = Student(start, bits, inputs, [self.recipe] * len(runs), gates)

@@ -16,13 +16,26 @@ from cfq_core.quant.calibrate import weight_step
 from cfq_core.quant.fake import FakeQuantize
 from cfq_core.quant.grid import signed_range
 
+STEEPEST = 5.0  # of the starting shares, per bit: a budget at either end of the choices
+
+
+def _tilt(choices: Tensor, budget: Float[Tensor, "r"]) -> Float[Tensor, "r"]:
+    """Slope t for which shares proportional to exp(t b) expect exactly the budget; by bisection."""
+    low, high = torch.full_like(budget, -STEEPEST), torch.full_like(budget, STEEPEST)
+    for _ in range(40):
+        middle = (low + high) / 2
+        over = (torch.softmax(middle[:, None] * choices, dim=1) * choices).sum(1) > budget
+        low, high = torch.where(over, low, middle), torch.where(over, middle, high)
+    return low
+
 
 class Gates:
-    """Shares of every bit-width in every layer of R runs; steps stay at least squared error."""
+    """Shares of every bit-width in every layer of R runs, starting at the budget; steps stay at least squared error."""
 
-    def __init__(self, start: Stack, choices: Sequence[int]) -> None:
+    def __init__(self, start: Stack, choices: Sequence[int], budget: Float[Tensor, "r"]) -> None:
         self.choices = torch.tensor(list(choices))
-        self.logits = torch.zeros(start.runs, len(start.weights), len(choices), requires_grad=True)
+        tilt = _tilt(self.choices, budget)[:, None, None] * self.choices
+        self.logits = tilt.expand(-1, len(start.weights), -1).clone().requires_grad_()
         self.sizes = torch.tensor(start.sizes, dtype=torch.float32)
         self.steps = [
             [weight_step(w, torch.full((start.runs,), b), "mse").float()[..., None] for b in choices]
