@@ -1,3 +1,21 @@
 """Measure, fix and prove algorithmic recourse under quantization."""
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cfq_core.base.plugins import load
+    from cfq_core.pipeline import Setting, audit, prepare, promise, rehearse
+
 __version__ = "0.1.0"
+
+__all__ = ["Setting", "audit", "load", "prepare", "promise", "rehearse"]
+
+
+def __getattr__(name: str) -> Any:
+    """Public names are imported when asked for: listing a store needs no torch."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module("cfq_core.base.plugins" if name == "load" else "cfq_core.pipeline"), name)

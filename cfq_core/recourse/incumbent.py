@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from cfq_core.recourse.problem import EVALUATIONS, ROUNDING, Points, Problem
@@ -88,8 +88,13 @@ def worth_trying(problem: Problem, best: Incumbent, c: Candidates) -> Candidates
     return c.take(floor < best.cost[c.rows] - LEAST_GAIN)
 
 
-def switched(problem: Problem, c: Candidates, dearest: Float[Tensor, "b"]) -> Candidates:
-    """Every candidate with one category moved to another allowed level, while that costs under ``dearest``."""
+def switched(
+    problem: Problem, c: Candidates, dearest: Float[Tensor, "b"], among: Bool[Tensor, "q"] | None = None
+) -> Candidates:
+    """Every candidate with one category moved to another allowed level, while that costs under ``dearest``.
+
+    ``among``: the level columns to move to; None for all.
+    """
     rows, run = c.rows, problem.run[c.rows]
     current = c.points.levels[:, problem.group]  # [b, Q]: the column each one replaces
     own = problem.own.levels[rows][:, problem.group]
@@ -97,12 +102,23 @@ def switched(problem: Problem, c: Candidates, dearest: Float[Tensor, "b"]) -> Ca
     price = problem.switch_price
     cost = c.cost[:, None] - torch.where(current != own, price[current], 0.0) + torch.where(columns != own, price, 0.0)
     keep = problem.allowed[rows] & (columns != current) & (cost < dearest[:, None])
+    if among is not None:
+        keep &= among
     base, column = keep.nonzero(as_tuple=True)
     levels = c.points.levels[base]
     old = levels.gather(1, problem.group[column][:, None])[:, 0]
     levels.scatter_(1, problem.group[column][:, None], column[:, None])
     first = c.first[base] - problem.switch_weight[run[base], old] + problem.switch_weight[run[base], column]
     return Candidates(rows[base], Points(c.points.numbers[base], levels), first, cost[base, column])
+
+
+def switched_twice(
+    problem: Problem, c: Candidates, dearest: Callable[[Candidates], Float[Tensor, "b"]]
+) -> Iterator[Candidates]:
+    """Every candidate with two categories moved, a list for each first category."""
+    for g in range(problem.groups - 1):
+        one = switched(problem, c, dearest(c), problem.group == g)
+        yield switched(problem, one, dearest(one), problem.group > g)
 
 
 def try_points(problem: Problem, best: Incumbent, c: Candidates) -> None:

@@ -11,6 +11,8 @@ from cfq_core.recourse.incumbent import Incumbent
 from cfq_core.recourse.problem import Points, Problem
 
 SWEEPS = 4  # passes over all coordinates
+SCREENED = 256  # random places looked at before the best of them are climbed from
+ROWS_AT_A_TIME = 64  # people screened together: their candidates fit the cache
 SAMPLES = 17  # grid points of a number in one look; a second look refines around the best
 
 
@@ -35,17 +37,31 @@ def rescue(problem: Problem, best: Incumbent, rows: Int[Tensor, "n"], restarts: 
 
 
 def _starts(problem: Problem, rows: Int[Tensor, "n"], restarts: int) -> Points:
-    """The person's own place, then random realisable places: the same draws for everybody."""
+    """The best of many random realisable places, and the person's own: the same draws for everybody.
+
+    Numbers are drawn from their ends, their own value and the grid between: logits tend to be extreme at ends.
+    """
     generator = torch_stream(0, "recourse/rescue/starts")
-    share = torch.rand(restarts, problem.numbers, generator=generator, dtype=torch.float64)
-    taste = torch.rand(restarts, len(problem.group), generator=generator)
+    share = torch.rand(SCREENED, problem.numbers, generator=generator, dtype=torch.float64)
+    kind = torch.randint(0, 4, share.shape, generator=generator)
+    taste = torch.rand(SCREENED, len(problem.group), generator=generator)
+    kept = [_screened(problem, part, share, kind, taste, restarts) for part in rows.split(ROWS_AT_A_TIME)]
+    return Points.join(kept)
+
+
+def _screened(problem: Problem, rows: Tensor, share: Tensor, kind: Tensor, taste: Tensor, restarts: int) -> Points:
     low, high, own = problem.low[rows][:, None], problem.high[rows][:, None], problem.own.take(rows)
-    numbers = (low + (high - low) * share).round()
+    between = (low + (high - low) * share).round()
+    numbers = torch.where(kind == 0, low, torch.where(kind == 1, high, between))
+    numbers = torch.where(kind == 2, own.numbers[:, None].expand_as(numbers), numbers)
     open_ = problem.allowed[rows][:, None]
     levels = [torch.where(open_ & (problem.group == g), taste, -1.0).argmax(2) for g in range(problem.groups)]
-    chosen = torch.stack(levels, dim=2) if levels else own.levels[:, None].expand(-1, restarts, -1).clone()
+    chosen = torch.stack(levels, dim=2) if levels else own.levels[:, None].expand(-1, SCREENED, -1).clone()
     numbers[:, 0], chosen[:, 0] = own.numbers, own.levels
-    return Points(numbers.flatten(0, 1), chosen.flatten(0, 1))
+    drawn = Points(numbers.flatten(0, 1), chosen.flatten(0, 1))
+    logits = problem.logits(drawn, rows.repeat_interleave(SCREENED)).view(len(rows), SCREENED)
+    best = logits.topk(restarts, dim=1).indices + SCREENED * torch.arange(len(rows))[:, None]
+    return drawn.take(best.flatten())
 
 
 def _climb_number(

@@ -3,7 +3,7 @@
 1. every single switch of category, and from each the smallest valid change of every one number;
 2. gradient search on numbers and one-hot simplexes, hardened to realisable points;
 3. for people still without an answer: coordinate ascent on the logit from several starts;
-4. polish: drop a change in part or whole, add or swap one switch, re-optimise one number; repeat.
+4. polish: drop a change in part or whole, add or swap one switch (then two), re-optimise one number; repeat.
 
 All people and all models advance together. Against exact answers see benchmarks/README.md.
 """
@@ -21,6 +21,7 @@ from cfq_core.recourse.incumbent import (
     Incumbent,
     number_cost,
     switched,
+    switched_twice,
     try_lines,
     try_points,
     worth_trying,
@@ -28,6 +29,8 @@ from cfq_core.recourse.incumbent import (
 from cfq_core.recourse.problem import Points, Problem
 from cfq_core.recourse.relaxed import Relaxed
 from cfq_core.recourse.rescue import rescue
+
+PAIRS_AT_A_TIME = 500  # people whose pairs of switches are held in memory together
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class Search:
     rounds: int = 8  # polish rounds at most
     grid: int = 5  # samples of a line before it is refined
     kept: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 0.9)  # shares of a number's change tried by the polish
+    kept_in_pairs: tuple[float, ...] = (0.0, 0.5)  # the same where two switches are tried at once
 
     def best(self, problem: Problem, feasible: Tensor) -> Points:
         """Cheapest valid points found; ``feasible``: instances not proved to have none."""
@@ -56,33 +60,40 @@ class Search:
         rows = rows[best.cost[rows] > 0]
         own = Candidates.at(problem, rows, problem.own.take(rows))
         try_lines(problem, best, own, self.grid)
-        switches = switched(problem, own, best.cost[rows])
-        try_points(problem, best, switches)
-        try_lines(problem, best, worth_trying(problem, best, switches), self.grid)
+        self._try(problem, best, switched(problem, own, best.cost[rows]))
 
     def _polish(self, problem: Problem, best: Incumbent) -> None:
+        """Single moves until they gain nothing, then pairs of switches; whoever gains goes round again."""
         active = (best.cost.isfinite() & (best.cost > 0)).nonzero()[:, 0]
         for _ in range(self.rounds):
             if not len(active):
                 break
             before = best.cost[active].clone()
-            bases = self._bases(problem, best, active)
-            dearest = best.cost[bases.rows]
-            if problem.numbers:
-                dearest = dearest + number_cost(problem, bases).max(1).values
-            tried = Candidates.join(problem, [bases, switched(problem, bases, dearest)])
-            try_points(problem, best, tried)
-            try_lines(problem, best, worth_trying(problem, best, tried), self.grid)
+            bases = self._bases(problem, best, active, self.kept)
+            self._try(
+                problem,
+                best,
+                Candidates.join(problem, [bases, switched(problem, bases, _dearest(problem, best, bases))]),
+            )
+            stuck = active[best.cost[active] >= before]
+            for part in stuck.split(PAIRS_AT_A_TIME):
+                few = self._bases(problem, best, part, self.kept_in_pairs)
+                for pairs in switched_twice(problem, few, lambda c: _dearest(problem, best, c)):
+                    self._try(problem, best, pairs)
             active = active[best.cost[active] < before]
 
-    def _bases(self, problem: Problem, best: Incumbent, rows: Int[Tensor, "n"]) -> Candidates:
+    def _try(self, problem: Problem, best: Incumbent, tried: Candidates) -> None:
+        try_points(problem, best, tried)
+        try_lines(problem, best, worth_trying(problem, best, tried), self.grid)
+
+    def _bases(self, problem: Problem, best: Incumbent, rows: Int[Tensor, "n"], kept: tuple[float, ...]) -> Candidates:
         """The incumbents, and each with one changed number scaled back or one switch undone."""
         now, own = best.points.take(rows), problem.own.take(rows)
         listed, parts = [rows], [now]
         for j in range(problem.numbers):
             change = now.numbers[:, j] - own.numbers[:, j]
             tried = change  # a short change scales back to the same few grid points: each is tried once
-            for share in sorted(self.kept, reverse=True):
+            for share in sorted(kept, reverse=True):
                 scaled = (change * share).trunc()
                 fresh = (scaled != tried).nonzero()[:, 0]
                 part = now.take(fresh)
@@ -97,6 +108,12 @@ class Search:
             listed.append(rows[moved])
             parts.append(part)
         return Candidates.at(problem, torch.cat(listed), Points.join(parts))
+
+
+def _dearest(problem: Problem, best: Incumbent, c: Candidates) -> Tensor:
+    """What a switched candidate may cost and still win once one of its numbers is made as small as possible."""
+    limit = best.cost[c.rows]
+    return limit + number_cost(problem, c).max(1).values if problem.numbers else limit
 
 
 PLUGIN = Search()

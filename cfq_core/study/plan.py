@@ -53,7 +53,8 @@ class Plan:
     @property
     def title(self) -> str:
         """The plan's name, or what it is about."""
-        return self.name or f"{', '.join(self.datasets)}: {', '.join(self.methods)}"
+        methods = ", ".join(self.methods) if len(self.methods) <= 3 else f"{len(self.methods)} methods"
+        return self.name or f"{', '.join(self.datasets)}: {methods}"
 
 
 @dataclass(frozen=True)
