@@ -6,7 +6,7 @@ the model in float64; only what stands is an answer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -22,6 +22,9 @@ from cfq_core.tables.encode import Encoding, Values
 #: Logits beyond kappa that a solver aims at in float32; the second is for the few points the first
 #: leaves a rounding error short.
 SLACK = (1e-5, 1e-3)
+
+#: People searched for at a time. Their answers do not depend on who else is in the block.
+INSTANCES = 4000
 
 #: A favourable logit is strictly positive, so a promise with kappa = 0 still asks for this much.
 POSITIVE = 1e-9
@@ -71,9 +74,34 @@ def judged(model: Scorer, run: int, encoding: Encoding, values: Values) -> Float
 
 
 def _attempt(model: Scorer, asks: Sequence[Ask], solver: Solver, target: float) -> tuple[Values, Bool[np.ndarray, "i"]]:
-    problem = pose(model, asks, target)
-    feasible = _feasible(problem)
-    return decoded(problem, asks, solver.best(problem, feasible)), feasible.numpy()
+    after, feasible = [], []
+    for runs, few in _blocks(asks):
+        problem = pose(model.take(runs), few, target)
+        possible = _feasible(problem)
+        after.append(decoded(problem, few, solver.best(problem, possible)))
+        feasible.append(possible.numpy())
+    return np.concatenate(after), np.concatenate(feasible)
+
+
+def _blocks(asks: Sequence[Ask]) -> Iterator[tuple[list[int], list[Ask]]]:
+    """The same asks in pieces of at most `INSTANCES` people, so that memory does not grow with the crowd."""
+    runs: list[int] = []
+    few: list[Ask] = []
+    held = 0
+    for run, ask in enumerate(asks):
+        start = 0
+        while start < len(ask.values) or not runs:
+            part = ask.values[start : start + INSTANCES - held]
+            runs.append(run)
+            few.append(Ask(part, ask.encoding, ask.actions))
+            start, held = start + len(part), held + len(part)
+            if held == INSTANCES:
+                yield runs, few
+                runs, few, held = [], [], 0
+            if start >= len(ask.values):
+                break
+    if runs:
+        yield runs, few
 
 
 def _judge(model: Scorer, asks: Sequence[Ask], run: Int[np.ndarray, "i"], after: Values) -> Float[np.ndarray, "i"]:
