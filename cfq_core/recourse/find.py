@@ -24,7 +24,7 @@ from cfq_core.tables.encode import Encoding, Values
 SLACK = (1e-5, 1e-3)
 
 #: People searched for at a time. Their answers do not depend on who else is in the block.
-INSTANCES = 4000
+INSTANCES = 1000
 
 #: A favourable logit is strictly positive, so a promise with kappa = 0 still asks for this much.
 POSITIVE = 1e-9

@@ -112,6 +112,26 @@ def switched(
     return Candidates(rows[base], Points(c.points.numbers[base], levels), first, cost[base, column])
 
 
+def stepped(problem: Problem, c: Candidates, dearest: Float[Tensor, "b"], steps: tuple[int, ...]) -> Candidates:
+    """Every candidate with one number set a few steps from the person's own value, while that costs under ``dearest``.
+
+    A basin with two small changes in it is out of reach of moves that only shrink or re-optimise one number.
+    """
+    away = torch.tensor([sign * s for s in steps for sign in (1.0, -1.0)], dtype=torch.float64)
+    own, contribution = problem.own.numbers[c.rows], number_cost(problem, c)
+    counts = own[..., None] + away  # [b, p, 2 steps]
+    moved = problem.modelled(counts.mT).mT - problem.modelled(own)[..., None]
+    cost = (c.cost[:, None] - contribution)[..., None] + moved.abs() * problem.number_price[problem.run[c.rows]][
+        ..., None
+    ]
+    inside = (counts >= problem.low[c.rows][..., None]) & (counts <= problem.high[c.rows][..., None])
+    fresh = inside & (counts != c.points.numbers[..., None]) & (cost < dearest[:, None, None])
+    base, number, step = fresh.nonzero(as_tuple=True)
+    numbers = c.points.numbers[base]
+    numbers[torch.arange(len(base)), number] = counts[base, number, step]
+    return Candidates.at(problem, c.rows[base], Points(numbers, c.points.levels[base]))
+
+
 def switched_twice(
     problem: Problem, c: Candidates, dearest: Callable[[Candidates], Float[Tensor, "b"]]
 ) -> Iterator[Candidates]:

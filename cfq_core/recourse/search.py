@@ -3,7 +3,7 @@
 1. every single switch of category, and from each the smallest valid change of every one number;
 2. gradient search on numbers and one-hot simplexes, hardened to realisable points;
 3. for people still without an answer: coordinate ascent on the logit from several starts;
-4. polish: drop a change in part or whole, add or swap one switch (then two), re-optimise one number; repeat.
+4. polish: drop a change in part or whole, add or swap a switch, re-optimise a number; where that is stuck, pairs.
 
 All people and all models advance together. Against exact answers see benchmarks/README.md.
 """
@@ -20,6 +20,7 @@ from cfq_core.recourse.incumbent import (
     Candidates,
     Incumbent,
     number_cost,
+    stepped,
     switched,
     switched_twice,
     try_lines,
@@ -30,7 +31,7 @@ from cfq_core.recourse.problem import Points, Problem
 from cfq_core.recourse.relaxed import Relaxed
 from cfq_core.recourse.rescue import rescue
 
-PAIRS_AT_A_TIME = 500  # people whose pairs of switches are held in memory together
+PAIRS_AT_A_TIME = 500  # people whose pairs of moves are held in memory together
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ class Search:
     rounds: int = 8  # polish rounds at most
     grid: int = 5  # samples of a line before it is refined
     kept: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 0.9)  # shares of a number's change tried by the polish
-    kept_in_pairs: tuple[float, ...] = (0.0, 0.5)  # the same where two switches are tried at once
+    kept_in_pairs: tuple[float, ...] = (0.0, 0.5)  # the same where two moves are tried at once
+    steps: tuple[int, ...] = (1, 2)  # grid steps of a second number, from the person's own value
 
     def best(self, problem: Problem, feasible: Tensor) -> Points:
         """Cheapest valid points found; ``feasible``: instances not proved to have none."""
@@ -63,24 +65,26 @@ class Search:
         self._try(problem, best, switched(problem, own, best.cost[rows]))
 
     def _polish(self, problem: Problem, best: Incumbent) -> None:
-        """Single moves until they gain nothing, then pairs of switches; whoever gains goes round again."""
+        """Single moves until they gain nothing, then pairs of moves; whoever gains goes round again."""
         active = (best.cost.isfinite() & (best.cost > 0)).nonzero()[:, 0]
         for _ in range(self.rounds):
             if not len(active):
                 break
             before = best.cost[active].clone()
-            bases = self._bases(problem, best, active, self.kept)
-            self._try(
-                problem,
-                best,
-                Candidates.join(problem, [bases, switched(problem, bases, _dearest(problem, best, bases))]),
-            )
+            self._try(problem, best, self._and_switched(problem, best, self._bases(problem, best, active, self.kept)))
             stuck = active[best.cost[active] >= before]
             for part in stuck.split(PAIRS_AT_A_TIME):
                 few = self._bases(problem, best, part, self.kept_in_pairs)
+                step = stepped(problem, few, _dearest(problem, best, few), self.steps)
+                self._try(problem, best, self._and_switched(problem, best, step))
                 for pairs in switched_twice(problem, few, lambda c: _dearest(problem, best, c)):
                     self._try(problem, best, pairs)
             active = active[best.cost[active] < before]
+
+    @staticmethod
+    def _and_switched(problem: Problem, best: Incumbent, bases: Candidates) -> Candidates:
+        """Candidates, and each with one category switched."""
+        return Candidates.join(problem, [bases, switched(problem, bases, _dearest(problem, best, bases))])
 
     def _try(self, problem: Problem, best: Incumbent, tried: Candidates) -> None:
         try_points(problem, best, tried)
