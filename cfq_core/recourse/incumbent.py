@@ -44,23 +44,33 @@ class Incumbent:
 
 @dataclass(frozen=True)
 class Candidates:
-    """Points of listed instances (rows increasing) with their first pre-activation and cost."""
+    """Points of listed instances (rows increasing) with their first pre-activation and cost.
+
+    ``covered`` names the number whose line from here another candidate has too, because they differ in
+    that number only; -1 for none. Such a line is not searched twice.
+    """
 
     rows: Int[Tensor, "b"]
     points: Points
     first: Float[Tensor, "b h"]
     cost: Float[Tensor, "b"]
+    covered: Int[Tensor, "b"]
 
     @staticmethod
-    def at(problem: Problem, rows: Int[Tensor, "b"], points: Points) -> Candidates:
+    def at(
+        problem: Problem, rows: Int[Tensor, "b"], points: Points, covered: Int[Tensor, "b"] | None = None
+    ) -> Candidates:
         """Candidates at any points, sorted by instance."""
         order = torch.argsort(rows, stable=True)
         rows, points = rows[order], points.take(order)
-        return Candidates(rows, points, problem.first(points, rows), problem.cost(points, rows))
+        covered = torch.full_like(rows, -1) if covered is None else covered[order]
+        return Candidates(rows, points, problem.first(points, rows), problem.cost(points, rows), covered)
 
     def take(self, keep: Tensor) -> Candidates:
         """The chosen candidates, order kept."""
-        return Candidates(self.rows[keep], self.points.take(keep), self.first[keep], self.cost[keep])
+        return Candidates(
+            self.rows[keep], self.points.take(keep), self.first[keep], self.cost[keep], self.covered[keep]
+        )
 
     @staticmethod
     def join(problem: Problem, parts: list[Candidates]) -> Candidates:
@@ -71,6 +81,7 @@ class Candidates:
             Points.join([p.points for p in parts]).take(order),
             torch.cat([p.first for p in parts])[order],
             torch.cat([p.cost for p in parts])[order],
+            torch.cat([p.covered for p in parts])[order],
         )
 
 
@@ -109,7 +120,7 @@ def switched(
     old = levels.gather(1, problem.group[column][:, None])[:, 0]
     levels.scatter_(1, problem.group[column][:, None], column[:, None])
     first = c.first[base] - problem.switch_weight[run[base], old] + problem.switch_weight[run[base], column]
-    return Candidates(rows[base], Points(c.points.numbers[base], levels), first, cost[base, column])
+    return Candidates(rows[base], Points(c.points.numbers[base], levels), first, cost[base, column], c.covered[base])
 
 
 def stepped(problem: Problem, c: Candidates, dearest: Float[Tensor, "b"], steps: tuple[int, ...]) -> Candidates:
@@ -129,7 +140,7 @@ def stepped(problem: Problem, c: Candidates, dearest: Float[Tensor, "b"], steps:
     base, number, step = fresh.nonzero(as_tuple=True)
     numbers = c.points.numbers[base]
     numbers[torch.arange(len(base)), number] = counts[base, number, step]
-    return Candidates.at(problem, c.rows[base], Points(numbers, c.points.levels[base]))
+    return Candidates.at(problem, c.rows[base], Points(numbers, c.points.levels[base]), number)
 
 
 def switched_twice(
@@ -190,7 +201,8 @@ def _lines(problem: Problem, best: Incumbent, c: Candidates) -> _Lines:
     own = problem.own.numbers[c.rows]
     room = torch.stack([problem.high[c.rows] - own, own - problem.low[c.rows]], dim=2)  # [b, p, 2]
     steps = torch.minimum(room, _affordable(problem, c.rows, own, best.cost[c.rows][:, None] - rest_cost))
-    candidate, number, side = (steps >= 1).nonzero(as_tuple=True)
+    covered = torch.arange(problem.numbers) == c.covered[:, None]
+    candidate, number, side = ((steps >= 1) & ~covered[..., None]).nonzero(as_tuple=True)
     rows, run = c.rows[candidate], problem.run[c.rows[candidate]]
     encoded = (
         problem.modelled(c.points.numbers) * problem.slope[problem.run[c.rows]] + problem.offset[problem.run[c.rows]]
@@ -214,9 +226,8 @@ def _affordable(problem: Problem, rows: Tensor, own: Tensor, budget: Float[Tenso
 
 
 def _narrow(problem: Problem, best: Incumbent, c: Candidates, lines: _Lines, grid: int) -> _Lines:
-    samples = (
-        lines.low[:, None] + (lines.high - lines.low)[:, None] * torch.linspace(0, 1, grid, dtype=torch.float64)
-    ).round()
+    parts = torch.arange(1, grid + 1, dtype=torch.float64) / grid
+    samples = (lines.low[:, None] + (lines.high - lines.low)[:, None] * parts).round()
     run, rows = problem.run[lines.rows], lines.rows
     own = problem.own.numbers[rows, lines.number]
     counts = own[:, None] + lines.sign[:, None] * samples
@@ -230,7 +241,7 @@ def _narrow(problem: Problem, best: Incumbent, c: Candidates, lines: _Lines, gri
     at = valid.float().argmax(1)  # the first valid sample
     high = samples.gather(1, at[:, None])[:, 0]
     before = samples.gather(1, (at - 1).clamp_min(0)[:, None])[:, 0]
-    low = torch.where(at > 0, torch.minimum(before + 1, high), high)
+    low = torch.minimum(torch.where(at > 0, before + 1, lines.low), high)
     _offer_lines(problem, best, lines, hit, own + lines.sign * high)
     floor = lines.rest_cost + _step_cost(problem, lines, own + lines.sign * low)
     keep = hit & (low < high) & (floor < best.cost[rows] - LEAST_GAIN)

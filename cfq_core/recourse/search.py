@@ -41,7 +41,7 @@ class Search:
     relaxed: Relaxed = field(default_factory=Relaxed)
     restarts: int = 8  # rescue starts a person
     rounds: int = 8  # polish rounds at most
-    grid: int = 5  # samples of a line before it is refined
+    grid: int = 3  # samples of a line before it is refined
     kept: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 0.9)  # shares of a number's change tried by the polish
     kept_in_pairs: tuple[float, ...] = (0.0, 0.5)  # the same where two moves are tried at once
     steps: tuple[int, ...] = (1, 2)  # grid steps of a second number, from the person's own value
@@ -93,7 +93,7 @@ class Search:
     def _bases(self, problem: Problem, best: Incumbent, rows: Int[Tensor, "n"], kept: tuple[float, ...]) -> Candidates:
         """The incumbents, and each with one changed number scaled back or one switch undone."""
         now, own = best.points.take(rows), problem.own.take(rows)
-        listed, parts = [rows], [now]
+        listed, parts, covered = [rows], [now], [torch.full_like(rows, -1)]
         for j in range(problem.numbers):
             change = now.numbers[:, j] - own.numbers[:, j]
             tried = change  # a short change scales back to the same few grid points: each is tried once
@@ -104,6 +104,7 @@ class Search:
                 part.numbers[:, j] = own.numbers[fresh, j] + scaled[fresh]
                 listed.append(rows[fresh])
                 parts.append(part)
+                covered.append(torch.full_like(fresh, j))
                 tried = scaled
         for g in range(problem.groups):
             moved = (now.levels[:, g] != own.levels[:, g]).nonzero()[:, 0]
@@ -111,7 +112,8 @@ class Search:
             part.levels[:, g] = own.levels[moved, g]
             listed.append(rows[moved])
             parts.append(part)
-        return Candidates.at(problem, torch.cat(listed), Points.join(parts))
+            covered.append(torch.full_like(moved, -1))
+        return Candidates.at(problem, torch.cat(listed), Points.join(parts), torch.cat(covered))
 
 
 def _dearest(problem: Problem, best: Incumbent, c: Candidates) -> Tensor:
