@@ -29,7 +29,7 @@ def main() -> None:
     parts = [
         "# Results",
         "",
-        "Made by `python -m benchmarks.results` from stored studies; do not edit. VD: share of promised actions that fail;",
+        "Made by `python -m benchmarks.results` from stored studies; do not edit. VD: share of promises that fail;",
         "matched: with the student's threshold moved so that it approves as many training people as its teacher; CRG:",
         "relative change of cost; condition: `|q - f| < f` at the recourse point. 'lenient' marks students that approve",
         "more than two points more people than their teachers: their low VD is not faithfulness.",
@@ -40,20 +40,10 @@ def main() -> None:
         row = by_name[name]
         dataset = row["plan"]["datasets"][0]
         versions = ", ".join(f"{k} {v}" for k, v in row["versions"].items())
-        parts += [
-            "",
-            f"## {name}",
-            "",
-            f"`cfq study data/studies/{dataset}.toml` ({row['finished']} of {row['runs']} runs; {versions})",
-            "",
-        ]
-        parts += [
-            summary.as_markdown(store, row["id"]),
-            "",
-            "### Against the aims",
-            "",
-            *aims(dataset, summary.lines(store, row["id"])),
-        ]
+        made = f"`cfq study data/studies/{dataset}.toml` ({row['finished']} of {row['runs']} runs; {versions})"
+        judged = aims(dataset, summary.lines(store, row["id"]))
+        parts += ["", f"## {name}", "", made, "", summary.as_markdown(store, row["id"])]
+        parts += ["", "### Against the aims", "", *judged]
     given.out.write_text("\n".join(parts) + "\n", encoding="utf-8")
     print(f"{given.out}: {len(parts)} parts")
 
