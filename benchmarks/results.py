@@ -30,9 +30,9 @@ def main() -> None:
         "# Results",
         "",
         "Made by `python -m benchmarks.results` from stored studies; do not edit. VD: share of promises that fail;",
-        "matched: with the student's threshold moved so that it approves as many training people as its teacher; CRG:",
-        "relative change of cost; condition: `|q - f| < f` at the recourse point. 'lenient' marks students that approve",
-        "more than two points more people than their teachers: their low VD is not faithfulness.",
+        "matched: with the student's threshold moved so that it approves as many training people as its teacher;",
+        "CRG: relative change of cost; condition: `|q - f| < f` at the recourse point. 'lenient' marks students that",
+        "approve over two points more people than their teachers: their low VD is not faithfulness.",
     ]
     for name in ORDER:
         if name not in by_name:
