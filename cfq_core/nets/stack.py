@@ -1,8 +1,10 @@
 """R multilayer perceptrons of one shape, evaluated and trained as one batched program.
 
 Every parameter has a leading run axis, so a sweep over seeds is one stack and one loop, and R = 1 is
-the ordinary case of the same code. A run's numbers do not depend on its neighbours in the stack
-(tested): ``torch.baddbmm`` gives each run the product it would get alone.
+the ordinary case of the same code. Runs share no parameter; a run's numbers are those it would get
+alone up to float32 rounding. Not bit for bit: kernels choose by the number of runs, and vector units
+treat the ends of an array apart, so whatever is trained together is part of a run's identity
+(`study/plan.py`).
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ from cfq_core.quant.grid import WEIGHT_BITS
 from cfq_core.tables.schema import Table
 
 #: Raised when the same spec would give other numbers: runs of an older engine are then run anew.
-REVISION = 1
+REVISION = 2
 
 MOST_SEEDS = 1000
 MOST_LAYERS = 16
@@ -65,6 +65,7 @@ class TeacherSpec:
     data: str  # fingerprint of table and schema
     seed: int
     setting: Setting
+    company: tuple[int, ...]  # seeds trained in the same stack: they decide how its sums are rounded
 
     @property
     def id(self) -> str:
@@ -79,6 +80,7 @@ class RunSpec:
     teacher: TeacherSpec
     method: Method
     budget: float
+    company: tuple[str, ...] = ()  # methods and budgets trained in the same stack; none where nothing is trained
 
     @property
     def id(self) -> str:

@@ -21,7 +21,7 @@ import torch
 
 from cfq_core.base.errors import CfqError
 from cfq_core.base.identity import canonical, identity
-from cfq_core.methods.method import Trained
+from cfq_core.methods.method import PostTraining, Trained
 from cfq_core.nets.stack import Stack
 from cfq_core.pipeline import Audited, Promise, Setting, audit, prepare, promise, rehearse
 from cfq_core.recourse.outcome import Recourse
@@ -49,6 +49,13 @@ class _Audit:
     chunk: Chunk
     methods: tuple[str, ...]
     budgets: tuple[float, ...]
+
+    @property
+    def company(self) -> tuple[str, ...]:
+        """What is trained in one stack: part of the identity of its runs."""
+        if all(isinstance(method_of(m), PostTraining) for m in self.methods):
+            return ()
+        return (*self.methods, *(f"{b:g}" for b in self.budgets))
 
     @property
     def needs_recourse(self) -> bool:
@@ -199,7 +206,7 @@ class _Runner:
             self.store.put_artifact(spec.id, "rehearsal", _recourse_arrays(p.rehearsal))
 
     def _put_run(self, task: _Audit, a: Audited) -> None:
-        spec = RunSpec(_teacher(self.plan, task.chunk, a.seed), method_of(a.method), a.budget)
+        spec = RunSpec(_teacher(self.plan, task.chunk, a.seed), method_of(a.method), a.budget, task.company)
         columns = {
             "id": spec.id,
             "teacher_id": spec.teacher.id,
@@ -232,16 +239,12 @@ def _audits(plan: Plan, chunk: Chunk) -> list[_Audit]:
 
 
 def _teacher(plan: Plan, chunk: Chunk, seed: int) -> TeacherSpec:
-    return TeacherSpec(REVISION, chunk.data, seed, plan.setting)
+    return TeacherSpec(REVISION, chunk.data, seed, plan.setting, chunk.seeds)
 
 
 def _specs(plan: Plan, a: _Audit) -> list[RunSpec]:
-    return [
-        RunSpec(_teacher(plan, a.chunk, s), method_of(m), b)
-        for m in a.methods
-        for s in a.chunk.seeds
-        for b in a.budgets
-    ]
+    each = [(m, seed, b) for m in a.methods for seed in a.chunk.seeds for b in a.budgets]
+    return [RunSpec(_teacher(plan, a.chunk, seed), method_of(m), b, a.company) for m, seed, b in each]
 
 
 def _record(plan: Plan, work: Sequence[Chunk], store: Store) -> str:
