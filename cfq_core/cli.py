@@ -163,6 +163,8 @@ def data_check(name: str | None) -> None:
 
     if name:
         _known_dataset(name)
+    if name and name not in FILES:
+        click.echo(f"{name}: embedded, nothing to check")
     for dataset, files in FILES.items():
         for file in files if name in (None, dataset) else ():
             path = on_disk(file)
@@ -222,16 +224,21 @@ def _run(plan: Any, workers: int | None, folder: Path | None, as_json: bool, sch
     from cfq_core.study.runner import run_plan
 
     store = _store(folder)
-    with tqdm(
-        total=1, file=sys.stderr, bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}]", dynamic_ncols=True
-    ) as bar:
+    bar: tqdm | None = None
 
-        def progress(done: int, total: int, what: str) -> None:
-            bar.total, bar.n = max(total, 1), done if total else 1
-            bar.set_description(what)
+    def progress(done: int, total: int, what: str) -> None:
+        nonlocal bar
+        if bar is None:  # not before the plan has proved readable: an error is one line, without a bar
+            bar = tqdm(total=1, file=sys.stderr, bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}]", ncols=110)
+        bar.total, bar.n = max(total, 1), done if total else 1
+        bar.set_description(what)
 
+    try:
         with dask_executor(scheduler) if scheduler else nullcontext() as executor:
             found = run_plan(plan, store, workers, progress, executor)
+    finally:
+        if bar is not None:
+            bar.close()
     _show(store, found, as_json)
 
 
@@ -250,7 +257,7 @@ def _show(store: Any, study: str, as_json: bool) -> None:
     head = ["data set", "method", "bits", *(title for title, *_ in COLUMNS)]
     rows = []
     for x in lines:
-        cells = [summary.shown(x.measures[name], scale, digits) for _, name, scale, digits in COLUMNS]
+        cells = [summary.shown(x.measure(name), scale, digits) for _, name, scale, digits in COLUMNS]
         rows.append([x.dataset, x.method, f"{x.budget:g}", *cells])
     _table(head, rows)
     click.echo(f"\n{LEGEND}\n")
@@ -356,6 +363,8 @@ def main() -> None:
     except CfqError as problem:
         click.echo(problem.line(), err=True)
         sys.exit(problem.exit_code)
+    except click.exceptions.NoArgsIsHelpError as problem:
+        click.echo(problem.format_message())
     except click.UsageError as problem:
         click.echo(f"BadInput: {problem.format_message()}", err=True)
         sys.exit(2)

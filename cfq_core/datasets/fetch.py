@@ -94,6 +94,7 @@ def fetch(file: RawFile) -> Path:
 
 
 def _download(file: RawFile) -> Path:
+    pooch.get_logger().setLevel("ERROR")  # what there is to say, the error says
     downloader = pooch.HTTPDownloader(progressbar=False, timeout=CONNECT_TIMEOUT)
     try:
         got = pooch.retrieve(file.url, known_hash=None, fname=file.name, path=cache_dir(), downloader=downloader)

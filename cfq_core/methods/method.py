@@ -67,7 +67,7 @@ class PostTraining:
         """One student a teacher and budget; the teachers are not changed."""
         runs = each_budget(material, budgets)
         plans = self.allocator.plans(material, self.calibration, budgets)
-        models = self.calibration.quantize(material.teachers.take(runs), torch.tensor(plans), material.inputs[runs])
+        models = self.calibration.quantize(material.teachers, torch.tensor(plans), material.inputs, runs)
         if self.correct_shift:
             seen = material.inputs[runs].double()
             gap = score(material.teachers.take(runs).to(torch.float64), seen) - score(models, seen)

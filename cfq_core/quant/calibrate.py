@@ -7,6 +7,7 @@ bits the convention matters by a factor of two, so it is stated: the min-max ste
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -32,19 +33,27 @@ class Calibration:
     activations: Rule = "mse"
     rows: int = 2048
 
-    def quantize(self, stack: Stack, bits: Int[Tensor, "r l"], inputs: Float[Tensor, "r n d"]) -> QuantStack:
-        """Post-training quantization of every run at its own plan; ``inputs`` are the watched rows."""
-        weight_steps = [weight_step(w, bits[:, layer], self.weights) for layer, w in enumerate(stack.weights)]
+    def quantize(
+        self, stack: Stack, bits: Int[Tensor, "r l"], inputs: Float[Tensor, "m n d"], of: Sequence[int] | None = None
+    ) -> QuantStack:
+        """Post-training quantization of every run at its own plan; ``inputs`` are the watched rows.
+
+        Run r starts at ``stack``'s model ``of[r]``; None for one run a model. Activations are watched
+        once a model, so that a run does not depend on which other budgets are asked for.
+        """
+        runs = list(range(stack.runs)) if of is None else list(of)
         seen = stack.layer_inputs(inputs[:, : self.rows].to(stack.weights[0].dtype))
-        input_steps = [activation_step(x, layer == 0, self.activations) for layer, x in enumerate(seen)]
-        return QuantStack.of(stack, bits, weight_steps, input_steps)
+        input_steps = [activation_step(x, layer == 0, self.activations)[runs] for layer, x in enumerate(seen)]
+        each = stack.take(runs)
+        weight_steps = [weight_step(w, bits[:, layer], self.weights) for layer, w in enumerate(each.weights)]
+        return QuantStack.of(each, bits, weight_steps, input_steps)
 
 
 def weight_step(weight: Float[Tensor, "r out in"], bits: Int[Tensor, "r"], rule: Rule) -> Float[Tensor, "r out"]:
     """Step of every output channel."""
     weight = weight.double()
     low, high = (b[:, None, None] for b in signed_range(bits))
-    widest = (weight.abs().amax(2, keepdim=True) / high).clamp_min(LEAST_STEP)
+    widest = _widest(weight.abs().amax(2, keepdim=True), high)
     step = widest if rule == "min-max" else _least_error(weight, widest, low, high)
     return step[..., 0]
 
@@ -53,9 +62,14 @@ def activation_step(given: Float[Tensor, "r n in"], signed: bool, rule: Rule) ->
     """Step of one layer's input."""
     low, high = activation_range(signed)
     flat = given.double().flatten(1)
-    widest = (flat.abs().amax(1, keepdim=True) / high).clamp_min(LEAST_STEP)
+    widest = _widest(flat.abs().amax(1, keepdim=True), high)
     step = widest if rule == "min-max" else _least_error(flat, widest, low, high)
     return step[:, 0]
+
+
+def _widest(peak: Tensor, high: Tensor) -> Tensor:
+    """The step that never clips; of zeros any step is, but a tiny one would leave the int32 bias no range."""
+    return torch.where(peak > 0, peak, torch.ones_like(peak)).clamp_min(LEAST_STEP) / high
 
 
 def _least_error(x: Tensor, widest: Tensor, low: Tensor, high: Tensor) -> Tensor:

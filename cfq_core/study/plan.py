@@ -14,7 +14,6 @@ recourse = "search"
 
 from __future__ import annotations
 
-import math
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -111,7 +110,7 @@ def read_plan_file(path: Path) -> Plan:
         raise BadPlan(f"{path}: cannot be read as UTF-8 text ({type(problem).__name__})") from problem
     try:
         given = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as problem:
+    except (ValueError, RecursionError) as problem:  # TOML's own error, a number too long, nested too deeply
         raise BadPlan(f"{path}: not TOML: {problem}") from problem
     plan = read_plan(given, str(path))
     cards = [str(path.parent / d) if d.endswith(".toml") and not Path(d).is_absolute() else d for d in plan.datasets]
@@ -127,15 +126,21 @@ def read_plan(given: Mapping[str, Any], where: str) -> Plan:
         raise BadPlan(
             f'{where}: "datasets" is missing; one of {", ".join(plugins.names("datasets"))}, or a card\'s path'
         )
-    try:
-        read = {key: READERS[key](value) for key, value in given.items()}
-    except _Refused as problem:
-        raise BadPlan(f"{where}: {problem}") from None
-    except CfqError as problem:
-        raise type(problem)(f"{where}: {problem}") from None
+    read = {key: _read(key, value, where) for key, value in given.items()}
     settings = {_FIELD.get(k, k): v for k, v in read.items() if k in SETTING_KEYS}
     rest = {k: v for k, v in read.items() if k not in SETTING_KEYS}
     return Plan(setting=replace(Setting(), **settings), **rest)
+
+
+def _read(key: str, value: Any, where: str) -> Any:
+    try:
+        return READERS[key](value)
+    except _Refused as problem:
+        raise BadPlan(f"{where}: {problem}") from None
+    except ValueError:  # Python refuses to print it
+        raise BadPlan(f'{where}: "{key}" holds a number of thousands of digits; at most 4,300') from None
+    except CfqError as problem:
+        raise type(problem)(f"{where}: {problem}") from None
 
 
 # ---------------------------------------------------------------------- one reader a key
@@ -159,7 +164,8 @@ def _names(key: str, folder: str) -> Callable[[Any], tuple[str, ...]]:
         for name in value:
             is_card = folder == "datasets" and name.endswith(".toml")
             if not is_card and name not in plugins.names(folder):
-                raise UnknownName(unknown(plugins.FOLDERS[folder], name, plugins.names(folder)))
+                also = ", or the path of a card that ends in .toml" if folder == "datasets" else ""
+                raise UnknownName(unknown(plugins.FOLDERS[folder], name, plugins.names(folder)) + also)
         return tuple(dict.fromkeys(value))
 
     return read
@@ -195,7 +201,7 @@ def _hidden(value: Any) -> tuple[int, ...]:
 
 def _kappa(value: Any) -> float:
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or not 0 <= value <= 100:
+    if not number or not 0 <= value <= 100:  # NaN compares false
         raise _Refused(f'"kappa" = {value!r}; logits from 0 to 100')
     return float(value)
 
@@ -209,12 +215,14 @@ def _people(value: Any) -> int | None:
 
 
 def _regime(value: Any) -> str:
-    if value not in REGIMES:
+    if not isinstance(value, str) or value not in REGIMES:
         raise _Refused(unknown("action regime", value, REGIMES))
     return value
 
 
 def _solver(value: Any) -> Any:
+    if not isinstance(value, str):
+        raise _Refused(f'"recourse" = {value!r}; one of {", ".join(plugins.names("recourse"))}')
     return plugins.load("recourse", value)
 
 

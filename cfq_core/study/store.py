@@ -22,7 +22,7 @@ import numpy as np
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from cfq_core.base.errors import BadStore, UnknownName, did_you_mean
+from cfq_core.base.errors import BadInput, BadStore, UnknownName, did_you_mean
 from cfq_core.base.identity import file_sha256
 
 FILE = "studies.sqlite"
@@ -79,6 +79,8 @@ class Store:
 
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
+        if self.folder.exists() and not self.folder.is_dir():
+            raise BadInput(f"{self.folder}: a file; a store is a folder")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self.db = sqlite3.connect(self.folder / FILE, timeout=BUSY_TIMEOUT / 1000, isolation_level=None)

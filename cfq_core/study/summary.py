@@ -42,12 +42,16 @@ class Line:
     @property
     def lenient(self) -> bool:
         """Approves so many more people than its teachers that its validity says nothing."""
-        shift = self.measures["approval_shift"].mean
+        shift = self.value("approval_shift")
         return shift is not None and shift > LENIENT
+
+    def measure(self, name: str) -> OverSeeds:
+        """One measure; empty where the runs are older than its metric."""
+        return self.measures.get(name, OverSeeds(None, None, 0, None, None, 0))
 
     def value(self, name: str) -> float | None:
         """Mean over seeds."""
-        return self.measures[name].mean
+        return self.measure(name).mean
 
 
 def as_json(store: Store, study: str) -> dict[str, Any]:
@@ -74,8 +78,8 @@ def lines(store: Store, study: str) -> list[Line]:
         gathered[row["dataset"], row["method"], row["budget"]].append((row["avg_bits"], store.measures(row["id"])))
     out = []
     for (dataset, method, budget), runs in gathered.items():
-        names = runs[0][1]
-        measures = {name: _over_seeds(name, [m[name] for _, m in runs]) for name in names}
+        names = sorted({name for _, measured in runs for name in measured})  # a run may be older than a metric
+        measures = {name: _over_seeds(name, [m[name] for _, m in runs if name in m]) for name in names}
         out.append(Line(dataset, method, budget, mean(b for b, _ in runs), len(runs), measures))
     return out
 
@@ -127,7 +131,7 @@ def as_markdown(store: Store, study: str) -> str:
         "|" + "---|" * (4 + len(MARKDOWN)),
     ]
     for x in found:
-        cells = [shown(x.measures[name], scale, digits) for _, name, scale, digits in MARKDOWN]
+        cells = [shown(x.measure(name), scale, digits) for _, name, scale, digits in MARKDOWN]
         flag = " (lenient)" if x.lenient else ""
         out.append(f"| {x.dataset} | {x.method}{flag} | {x.budget:g} | {x.avg_bits:.2f} | " + " | ".join(cells) + " |")
     out += ["", "Allocations (weight bits of every layer; how many seeds chose them):", ""]
@@ -143,7 +147,7 @@ def as_markdown(store: Store, study: str) -> str:
 
 def verdict(line: Line, kappa: float) -> str:
     """The answer for one method and budget, in one sentence."""
-    vd, drop, shift = line.measures["vd"], line.value("accuracy_drop"), line.value("approval_shift")
+    vd, drop, shift = line.measure("vd"), line.value("accuracy_drop"), line.value("approval_shift")
     if vd.mean is None or drop is None or shift is None or vd.low is None or vd.high is None:
         return f"{line.dataset}, {line.method} at {line.budget:g} bits: nobody with recourse to judge by."
     spread = f"± {100 * vd.sd:.1f} over {line.seeds} seeds" if vd.sd is not None else "one seed, so no claim"

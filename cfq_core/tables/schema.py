@@ -125,8 +125,9 @@ class Table:
 
     def fingerprint(self) -> str:
         """Identity of schema and rows: part of every run's spec."""
-        rows = hashlib.sha256(self.values.tobytes() + self.outcome.tobytes()).hexdigest()
-        return identity([self.schema, rows])
+        split = b"" if self.published_test is None else self.published_test.tobytes()
+        rows = hashlib.sha256(self.values.tobytes() + self.outcome.tobytes() + split).hexdigest()
+        return identity([self.schema, rows, self.published_test is not None])
 
     def frame(self) -> pd.DataFrame:
         """The table in raw units and words, one column a feature."""

@@ -1,0 +1,110 @@
+"""What many tests stand on: one tiny cell made once, and real tables that may not be here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import settings
+
+from cfq_core import pipeline
+from cfq_core.base import plugins
+from cfq_core.base.seeds import numpy_stream
+from cfq_core.datasets.fetch import FILES, on_disk
+from cfq_core.pipeline import Audited, Design, Promise, Setting
+from cfq_core.tables.schema import Feature, Schema, Table
+from cfq_core.training.loop import Teaching
+
+settings.register_profile("law", deadline=None, derandomize=True, max_examples=50)
+settings.load_profile("law")
+
+torch.set_num_threads(1)  # as every process of the package; two threads on a busy machine are many times slower
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Beartype (the shape-checked pass) draws which items it looks at; hypothesis takes that for our doing."""
+    config.addinivalue_line("filterwarnings", "ignore:Do not use the `random` module inside strategies")
+
+
+#: Every kind of feature: a grid of tenths, a logarithm, levels nobody is sent to, facts about the person.
+MIXED = Schema(
+    name="mixed",
+    title="Made people",
+    favourable="granted",
+    unfavourable="refused",
+    features=(
+        Feature("income", "number", "income", "kEUR", step=0.1, low=0.0, move="up", easy=True),
+        Feature("debt", "integer", "debt", "EUR", log=True, low=0.0, move="down"),
+        Feature("hours", "integer", "work", "hours", easy=True),
+        Feature("school", "ordinal", "school", levels=("none", "basic", "middle", "high"), move="up"),
+        Feature("home", "category", "home", levels=("rent", "own", "unknown"), never=("unknown",), weight=1.5),
+        Feature("account", "category", "account", levels=("empty", "some", "full", "none"), move="up", never=("none",)),
+        Feature("children", "integer", "children", immutable=True, move="fixed"),
+        Feature("age", "integer", "age", "years", protected=True, move="fixed", bands=(40.0,)),
+        Feature("group", "category", levels=("a", "b"), protected=True, move="fixed"),
+    ),
+)
+
+
+def mixed_table(rows: int = 360) -> Table:
+    """People of `MIXED` from a fixed seed; what they earn and owe decides, with noise."""
+    random = numpy_stream(0, "tests/mixed")
+    income = random.gamma(4.0, 8.0, rows).round(1)
+    debt = np.expm1(random.normal(5.0, 2.0, rows).clip(0)).round()
+    levels = {f.name: random.integers(0, len(f.levels), rows) for f in MIXED.features if f.levels}
+    numbers = {"income": np.rint(income * 10), "debt": debt, "hours": random.integers(10, 60, rows)}
+    facts = {"children": random.integers(0, 4, rows), "age": random.integers(18, 80, rows)}
+    cells = numbers | levels | facts
+    score = 0.08 * (income - 32) - 0.4 * (np.log1p(debt) - 5) + 0.5 * levels["school"] + (levels["home"] == 1)
+    outcome = score + 0.03 * (cells["hours"] - 35) + random.normal(0, 0.5, rows) > 1.0
+    return Table(MIXED, np.stack([cells[f.name].astype(np.int64) for f in MIXED.features], axis=1), outcome)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A tiny study of one table: two seeds, their promises, and a method's audit when it is asked for."""
+
+    setting: Setting
+    designs: list[Design]
+    promises: list[Promise]
+    budgets: tuple[float, ...]
+
+    def audits(self, method: str) -> list[Audited]:
+        """One method at every budget for every seed; made once."""
+        return _audits(self, method)
+
+    def __hash__(self) -> int:
+        return id(self)
+
+
+@cache
+def _audits(cell: Cell, method: str) -> list[Audited]:
+    return pipeline.audit(cell.promises, {method: plugins.load("methods", method)}, cell.budgets, cell.setting)
+
+
+@pytest.fixture(scope="session")
+def cell() -> Cell:
+    """Two seeds of the mixed table, nets 8-8, budgets 2, 3.5 and 8."""
+    taught = Teaching(epochs=60, rows_per_step=16, learning_rate=5e-3)
+    setting = Setting(hidden=(8, 8), people=40, again=25, teaching=taught)
+    designs = [pipeline.prepare(mixed_table(), seed) for seed in (0, 1)]
+    promises = pipeline.rehearse(pipeline.promise(designs, setting), setting)
+    return Cell(setting, designs, promises, (2.0, 3.5, 8.0))
+
+
+@pytest.fixture(scope="session")
+def real_table() -> Callable[[str], Table]:
+    """A data set by name; the test is skipped, with the reason, where its files are not on disk."""
+
+    @cache
+    def load(name: str) -> Table:
+        missing = [f.name for f in FILES.get(name, ()) if on_disk(f) is None]
+        if missing:
+            pytest.skip(f"{name}: {', '.join(missing)} not on disk; set CFQ_DATA_DIR, or: cfq data fetch {name}")
+        return plugins.load("datasets", name).load()
+
+    return load

@@ -1,0 +1,192 @@
+"""Every recourse solver: what it returns can be done, is what it says, and costs what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+
+from cfq_core import pipeline
+from cfq_core.base import plugins
+from cfq_core.base.seeds import repeatable
+from cfq_core.nets.stack import Scorer, Stack
+from cfq_core.pipeline import Design
+from cfq_core.quant.quantized import QuantStack, Shifted
+from cfq_core.recourse.find import POSITIVE, Solver, find, judged
+from cfq_core.recourse.outcome import Recourse, Why
+from cfq_core.recourse.problem import Ask
+
+PEOPLE = 20  # a model
+KAPPAS = (0.0, 0.2, 12.0)
+every_solver = pytest.mark.parametrize("name", plugins.names("recourse"))
+every_kappa = pytest.mark.parametrize("kappa", KAPPAS)
+every_model = pytest.mark.parametrize("kind", ["teacher", "student", "matched"])
+
+
+@dataclass(frozen=True, eq=False)
+class Questions:
+    """The denied of both seeds, asking models of one kind."""
+
+    models: dict[str, Scorer]
+    designs: list[Design]
+    values: tuple[np.ndarray, ...]
+
+    @cache  # noqa: B019  (one a session)
+    def answers(self, name: str, kind: str, kappa: float) -> Recourse:
+        return self.ask(name, kind, kappa)
+
+    def asks(self, regime: str | None = None) -> list[Ask]:
+        designs = self.designs if regime is None else [pipeline.prepare(d.table, d.seed, regime) for d in self.designs]
+        return [Ask(v.copy(), d.encoding, d.actions) for v, d in zip(self.values, designs, strict=True)]
+
+    def ask(self, name: str, kind: str, kappa: float, asks: Sequence[Ask] | None = None) -> Recourse:
+        with repeatable():
+            return find(self.models[kind], asks or self.asks(), plugins.load("recourse", name), kappa)
+
+
+@pytest.fixture(scope="module")
+def questions(cell) -> Questions:  # type: ignore[no-untyped-def]
+    teachers = Stack.join([p.teacher for p in cell.promises])
+    audits = [a for a in cell.audits("ptq") if a.budget == 3.5]
+    students = QuantStack.join([a.student for a in audits])
+    moved = Shifted(students, torch.tensor([a.threshold for a in audits], dtype=torch.float64))
+    values = tuple(p.recourse.before[:PEOPLE] for p in cell.promises)
+    return Questions({"teacher": teachers, "student": students, "matched": moved}, cell.designs, values)
+
+
+def _bytes(asks: Sequence[Ask], models: Scorer) -> list[bytes]:
+    tensors = list(models.parameters) if isinstance(models, Stack) else [models.first_weight, models.first_bias]
+    return [a.values.tobytes() for a in asks] + [t.numpy().tobytes() for t in tensors]
+
+
+@every_solver
+def test_a_solver_is_a_solver(name: str) -> None:
+    assert isinstance(plugins.load("recourse", name), Solver)
+
+
+@every_solver
+@every_kappa
+@every_model
+def test_an_answer_can_be_done_and_reaches_the_margin(name: str, kappa: float, kind: str, questions: Questions) -> None:
+    r = questions.answers(name, kind, kappa)
+    for run, design in enumerate(questions.designs):
+        mine = r.of(run)
+        assert design.actions.legal(mine.before, mine.after).all()
+        assert design.encoding.decode(design.encoding.encode(mine.after)).tolist() == mine.after.tolist()
+        logits = judged(questions.models[kind], run, design.encoding, mine.after)
+        assert (logits[mine.found] >= max(kappa, POSITIVE)).all(), "judged anew in float64"
+        np.testing.assert_array_equal(mine.margin[mine.found], logits[mine.found])
+
+
+@every_solver
+@every_kappa
+def test_where_nothing_was_found_nobody_is_moved(name: str, kappa: float, questions: Questions) -> None:
+    r = questions.answers(name, "teacher", kappa)
+    np.testing.assert_array_equal(r.after[~r.found], r.before[~r.found])
+    assert np.isinf(r.cost[~r.found]).all() and np.isnan(r.margin[~r.found]).all()
+    assert set(np.unique(r.why)) <= {int(w) for w in Why}
+    assert (r.found == (r.why == Why.FOUND)).all()
+
+
+@every_solver
+@every_kappa
+def test_the_cost_is_the_action_sets(name: str, kappa: float, questions: Questions) -> None:
+    r = questions.answers(name, "teacher", kappa)
+    for run, design in enumerate(questions.designs):
+        mine = r.of(run)
+        expected = design.actions.cost(mine.before, mine.after)
+        np.testing.assert_array_equal(mine.cost[mine.found], expected[mine.found])
+        np.testing.assert_array_equal((mine.before == mine.after).all(1)[mine.found], mine.cost[mine.found] == 0)
+
+
+@every_solver
+@every_kappa
+def test_fixed_features_stay_bit_for_bit(name: str, kappa: float, questions: Questions) -> None:
+    r = questions.answers(name, "student", kappa)
+    for run, design in enumerate(questions.designs):
+        mine = r.of(run)
+        before, after = design.encoding.encode(mine.before), design.encoding.encode(mine.after)
+        for i, (f, start) in enumerate(zip(design.actions.schema.features, design.encoding.starts, strict=True)):
+            if f.move == "fixed":
+                np.testing.assert_array_equal(mine.before[:, i], mine.after[:, i])
+                width = slice(start, start + (len(f.levels) if f.is_category else 1))
+                assert before[:, width].tobytes() == after[:, width].tobytes()
+
+
+@every_solver
+def test_people_and_models_are_not_changed(name: str, questions: Questions) -> None:
+    for kind in ("teacher", "student"):
+        asks = questions.asks()
+        before = _bytes(asks, questions.models[kind])
+        r = questions.ask(name, kind, 0.2, asks)
+        assert _bytes(asks, questions.models[kind]) == before
+        np.testing.assert_array_equal(r.before, np.concatenate([a.values for a in asks]))
+
+
+@every_solver
+def test_asking_again_gives_the_same_bits(name: str, questions: Questions) -> None:
+    first, again = questions.answers(name, "teacher", 0.2), questions.ask(name, "teacher", 0.2)
+    for field in ("run", "before", "after", "cost", "margin", "why"):
+        assert getattr(first, field).tobytes() == getattr(again, field).tobytes(), field
+
+
+@every_solver
+def test_an_answer_does_not_depend_on_who_else_asks(name: str, questions: Questions) -> None:
+    together = questions.answers(name, "teacher", 0.2)
+    for run in range(2):
+        asks = [
+            Ask(a.values if r == run else a.values[:3], a.encoding, a.actions) for r, a in enumerate(questions.asks())
+        ]
+        fewer = questions.ask(name, "teacher", 0.2, asks).of(run)
+        np.testing.assert_array_equal(fewer.after, together.of(run).after)
+        np.testing.assert_array_equal(fewer.cost, together.of(run).cost)
+
+
+@every_solver
+@pytest.mark.parametrize("regime", ["any", "immutable", "strict"])
+def test_answers_keep_to_the_regime(name: str, regime: str, questions: Questions) -> None:
+    asks = questions.asks(regime)
+    r = questions.ask(name, "teacher", 0.2, asks)
+    for run, ask in enumerate(asks):
+        mine = r.of(run)
+        assert ask.actions.legal(mine.before, mine.after).all()
+        np.testing.assert_array_equal(mine.cost[mine.found], ask.actions.cost(mine.before, mine.after)[mine.found])
+
+
+@every_solver
+def test_nobody_asking_is_answered_with_nothing(name: str, questions: Questions) -> None:
+    asks = questions.asks()
+    nobody = [Ask(a.values[:0], a.encoding, a.actions) for a in asks]
+    assert len(questions.ask(name, "teacher", 0.2, nobody).run) == 0
+    one_sided = questions.ask(name, "teacher", 0.2, [nobody[0], asks[1]])
+    assert len(one_sided.of(0).run) == 0 and len(one_sided.of(1).run) == PEOPLE
+
+
+@every_solver
+def test_a_model_that_approves_nobody_has_no_answers_and_says_why(name: str, questions: Questions) -> None:
+    teachers = questions.models["teacher"]
+    assert isinstance(teachers, Stack)
+    never = Stack(
+        (*teachers.weights[:-1], torch.zeros_like(teachers.weights[-1])),
+        (*teachers.biases[:-1], torch.full_like(teachers.biases[-1], -1.0)),
+    )
+    with repeatable():
+        r = find(never, questions.asks(), plugins.load("recourse", name), 0.2, [False, False])
+    assert not r.found.any()
+    np.testing.assert_array_equal(r.after, r.before)
+    assert set(np.unique(r.why)) <= {Why.NO_ACTION, Why.NEVER_APPROVES}
+
+
+def test_the_questions_are_worth_asking(questions: Questions) -> None:
+    """The default search finds most but not all, so both kinds of answer are looked at above."""
+    shares = [questions.answers("search", "teacher", kappa).found.mean() for kappa in KAPPAS]
+    assert shares[0] >= shares[1] > 0.9
+    assert 0 < shares[2] < 1
+    switched = questions.answers("search", "teacher", 0.2)
+    kinds = [f.is_category for f in questions.designs[0].actions.schema.features]
+    moved = (switched.before != switched.after).any(0)
+    assert moved[kinds].any() and moved[[not k for k in kinds]].any(), "numbers and categories move"

@@ -1,0 +1,88 @@
+"""One tiny study's numbers. A change here is a change of every result: say why in the commit.
+
+Run ids are exact: stored results are found by them. Measures have tolerances: another processor rounds
+otherwise, and one person more or less is a hundredth of the sixty to hundred people behind a share.
+Changed on purpose: ``pytest tests/golden`` prints the new values.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from cfq_core.study.plan import read_plan
+from cfq_core.study.runner import run_plan
+from cfq_core.study.store import Store
+
+PLAN = {"datasets": ["toy"], "methods": ["ptq"], "bits": [2, 4, 8], "seeds": 2, "hidden": [8, 8], "people": 100}
+STUDY = "995daea0279e"
+#: Seed: id, accuracy, mean recourse cost.
+TEACHERS = {0: ("79580950461a", 0.875, 2.454), 1: ("65f26106fbed", 0.917, 1.749)}
+RUNS = {
+    (0, 2.0): "29ea6fef2bac",
+    (0, 4.0): "828ec2183cb4",
+    (0, 8.0): "384e737db173",
+    (1, 2.0): "fce07adec93e",
+    (1, 4.0): "8e9c03435109",
+    (1, 8.0): "10469eb33c86",
+}
+#: How far a measure may be off: a few people of a share, a rounding error of a logit.
+TOLERANCE = {
+    "accuracy": 0.02,
+    "vd": 0.05,
+    "vd_matched": 0.05,
+    "approval_shift": 0.02,
+    "logit_shift": 0.02,
+    "crg_median": 0.03,
+}
+MEASURES = {
+    (0, 2.0): (0.739, 0.79, 0.78, -0.075, 0.229, 3.222),
+    (0, 4.0): (0.878, 0.0, 0.0, 0.003, 0.131, -0.003),
+    (0, 8.0): (0.875, 0.0, 0.0, 0.0, 0.001, 0.0),
+    (1, 2.0): (0.733, 0.92, 0.5, -0.267, -0.172, 1.353),
+    (1, 4.0): (0.925, 0.0, 0.0, 0.003, 0.079, -0.049),
+    (1, 8.0): (0.922, 0.0, 0.0, -0.006, -0.002, -0.009),
+}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    opened = Store(tmp_path_factory.mktemp("golden"))
+    assert run_plan(read_plan(PLAN, "golden"), opened, workers=0)
+    return opened
+
+
+@pytest.fixture(scope="module")
+def study(store: Store) -> str:
+    return store.study("latest")["id"]
+
+
+def test_ids_are_as_they_were(store: Store, study: str) -> None:
+    assert {(r["seed"], r["budget"]): r["id"] for r in store.runs(study)} == RUNS
+    assert {t["seed"]: t["id"] for t in store.teachers(study)} == {s: id for s, (id, *_) in TEACHERS.items()}
+    assert study == STUDY
+
+
+def test_teachers_and_their_promises_are_as_they_were(store: Store, study: str) -> None:
+    found = {t["seed"]: (t["measures"]["accuracy"], t["measures"]["recourse_cost"]) for t in store.teachers(study)}
+    for seed, (_, accuracy, cost) in TEACHERS.items():
+        assert found[seed] == (pytest.approx(accuracy, abs=0.01), pytest.approx(cost, rel=0.03)), found
+    assert {t["measures"]["people"] for t in store.teachers(study)} == {100}
+    assert {t["measures"]["frr"] for t in store.teachers(study)} == {1.0}
+
+
+def test_measures_are_as_they_were(store: Store, study: str) -> None:
+    found = {
+        (r["seed"], r["budget"]): tuple(store.measures(r["id"])[name]["value"] for name in TOLERANCE)
+        for r in store.runs(study)
+    }
+    for key, expected in MEASURES.items():
+        for name, was, now in zip(TOLERANCE, expected, found[key], strict=True):
+            assert now == pytest.approx(was, abs=TOLERANCE[name], rel=0.05), (key, name, found)
+    assert found.keys() == MEASURES.keys(), found
+
+
+def test_eight_bits_keep_the_promises_and_two_bits_do_not(store: Store, study: str) -> None:
+    """The story of the study, whatever its digits."""
+    vd = {(r["seed"], r["budget"]): store.measures(r["id"])["vd"]["value"] for r in store.runs(study)}
+    for seed in (0, 1):
+        assert vd[seed, 8.0] <= 0.02 < 0.3 < vd[seed, 2.0]

@@ -1,0 +1,179 @@
+"""A spec's id is the same everywhere and for ever, and another as soon as anything in it is another."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import numpy as np
+import pytest
+
+from cfq_core.base import plugins
+from cfq_core.base.identity import ID_LENGTH, canonical, identity
+from cfq_core.pipeline import Setting
+from cfq_core.study.plan import REVISION, Plan, RunSpec, TeacherSpec, read_plan
+from cfq_core.tables.schema import Feature, Schema, Table
+
+
+@dataclass(frozen=True)
+class Part:
+    rate: float = 0.1
+    names: tuple[str, ...] = ("a", "b")
+    limit: int | None = None
+
+
+@dataclass(frozen=True)
+class Whole:
+    revision: int = 1
+    part: Part = field(default_factory=Part)
+    on: bool = True
+
+
+def _spec() -> RunSpec:
+    """A run spec with every default filled in."""
+    setting = Setting(solver=plugins.load("recourse", "search"))
+    return RunSpec(TeacherSpec(REVISION, "0123456789ab", 0, setting, (0, 1)), plugins.load("methods", "ptq"), 4.0)
+
+
+def _other(value: Any, hint: Any) -> Any:
+    """Another value of the same type."""
+    if get_origin(hint) is Literal:
+        return next(v for v in get_args(hint) if v != value)
+    if value is None:
+        return 7
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int | float):
+        return value + 1
+    if isinstance(value, str):
+        return value + "x"
+    return (*value, value[-1] if value else _other("", str))
+
+
+def _changed(spec: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """The spec with one field changed, for every field at any depth, and where it was."""
+    hints = get_type_hints(type(spec))
+    for f in fields(spec):
+        value, where = getattr(spec, f.name), f"{path}.{f.name}"
+        if is_dataclass(value):
+            yield from ((inner, replace(spec, **{f.name: part})) for inner, part in _changed(value, where))
+        else:
+            yield where, replace(spec, **{f.name: _other(value, hints.get(f.name))})
+
+
+# ---------------------------------------------------------------------- what an id is
+def test_an_id_is_pinned() -> None:
+    """Stored results are found by it: a change here makes every stored study unreachable."""
+    assert identity(Whole()) == "60fc28651a18"
+    assert identity({"b": [1, 2.0, None], "a": "ü"}) == "9c26a6946c29"
+
+
+def test_an_id_is_twelve_hex_digits() -> None:
+    assert len(identity(Whole())) == ID_LENGTH == 12
+    assert int(identity(Whole()), 16) >= 0
+
+
+def test_an_id_is_the_same_in_another_process(tmp_path: Path) -> None:
+    code = (
+        "from cfq_core.study.plan import *; from cfq_core.base import plugins;"
+        "s = Setting(solver=plugins.load('recourse', 'search'));"
+        "print(RunSpec(TeacherSpec(REVISION, '0123456789ab', 0, s, (0, 1)), plugins.load('methods', 'ptq'), 4.0).id)"
+    )
+    env = {**os.environ, "PYTHONHASHSEED": "12345"}
+    got = subprocess.run(
+        [sys.executable, "-c", code], env=env, cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert got.stdout.strip() == _spec().id
+
+
+def test_order_of_keys_is_no_difference_and_the_kind_of_a_record_is_one() -> None:
+    assert identity({"a": 1, "b": 2}) == identity({"b": 2, "a": 1})
+    assert identity(Part()) != identity({**canonical(Part()), "kind": "Other"})
+    assert identity((1, 2)) == identity([1, 2])
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), np.int64(3), object(), {1, 2}, b"x"], ids=repr)
+def test_what_is_no_plain_value_has_no_id(value: Any) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        identity({"x": value})
+
+
+# ---------------------------------------------------------------------- what changes it
+@pytest.mark.parametrize(("where", "changed"), list(_changed(_spec())), ids=lambda v: v if isinstance(v, str) else "")
+def test_every_field_of_a_run_spec_at_any_depth_changes_its_id(where: str, changed: RunSpec) -> None:
+    assert changed.id != _spec().id, where
+
+
+def test_all_those_ids_differ_from_each_other() -> None:
+    ids = [changed.id for _, changed in _changed(_spec())]
+    assert len(ids) > 25
+    assert len(set(ids)) == len(ids)
+
+
+@pytest.mark.parametrize("name", plugins.names("methods"))
+def test_every_method_has_an_id_of_its_own(name: str) -> None:
+    ids = {n: replace(_spec(), method=m).id for n, m in plugins.load_all("methods").items()}
+    assert list(ids.values()).count(ids[name]) == 1
+
+
+@pytest.mark.parametrize("name", plugins.names("recourse"))
+def test_every_solver_has_an_id_of_its_own(name: str) -> None:
+    ids = [identity(s) for s in plugins.load_all("recourse").values()]
+    assert ids.count(identity(plugins.load("recourse", name))) == 1
+
+
+FEATURE = Feature("x", "number", levels=(), low=0.0, high=9.0, bands=(3.0,))
+TABLE = Table(
+    Schema("s", "S", (FEATURE, Feature("y", "category", levels=("a", "b"))), "yes", "no"),
+    np.array([[1, 0], [2, 1], [3, 0]]), np.array([True, False, True]), np.array([False, False, True]),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "changed",
+    {
+        "a cell": replace(TABLE, values=np.array([[2, 0], [2, 1], [3, 0]])),
+        "an outcome": replace(TABLE, outcome=~TABLE.outcome),
+        "the order of rows": replace(TABLE, values=TABLE.values[::-1].copy(), outcome=TABLE.outcome[::-1].copy()),
+        "a feature": replace(TABLE, schema=TABLE.schema.with_features(replace(FEATURE, move="up"))),
+        "the published test rows": replace(TABLE, published_test=~TABLE.published_test),
+        "no published test rows": replace(TABLE, published_test=None),
+    }.items(),
+    ids=lambda item: item[0],
+)
+def test_whatever_changes_the_numbers_changes_a_tables_fingerprint(changed: tuple[str, Table]) -> None:
+    assert changed[1].fingerprint() != TABLE.fingerprint(), changed[0]
+
+
+def test_a_fingerprint_does_not_depend_on_how_the_rows_lie_in_memory() -> None:
+    other = replace(TABLE, values=np.asfortranarray(TABLE.values))
+    assert other.fingerprint() == TABLE.fingerprint()
+
+
+# ---------------------------------------------------------------------- defaults
+def test_a_plans_defaults_are_the_documented_ones() -> None:
+    plan = read_plan({"datasets": ["toy"]}, "here")
+    assert plan == Plan(("toy",))
+    assert (plan.methods, plan.bits, plan.seeds) == (("ptq",), (2.0, 3.0, 4.0, 8.0), (0, 1, 2, 3, 4))
+    s = plan.setting
+    assert (s.hidden, s.kappa, s.people, s.regime) == ((64, 64, 32), 0.2, 2000, "default")
+    assert s.solver == plugins.load("recourse", "search")
+
+
+def test_a_value_written_out_is_the_default_left_out() -> None:
+    written = {
+        "datasets": "toy", "methods": ["ptq"], "bits": [8, 4, 3, 2, 2], "seeds": 5, "hidden": [64, 64, 32],
+        "kappa": 0.2, "people": 2000, "regime": "default", "recourse": "search",
+    }  # fmt: skip
+    assert identity(read_plan(written, "a")) == identity(read_plan({"datasets": ["toy"]}, "b"))
+
+
+@pytest.mark.parametrize(("one", "same"), [(0, 0.0), (1, 1.0)], ids=str)
+def test_the_same_number_written_otherwise_is_the_same_spec(one: float, same: float) -> None:
+    ids = [identity(read_plan({"datasets": ["toy"], "kappa": k}, "here")) for k in (one, same)]
+    assert ids[0] == ids[1]

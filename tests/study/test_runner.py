@@ -1,0 +1,239 @@
+"""A study runs what is missing, stores what finishes, and gives the same bits however it is cut."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cfq_core import pipeline
+from cfq_core.base.errors import BadTable, CfqError
+from cfq_core.study import runner
+from cfq_core.study.plan import Plan, method_of
+from cfq_core.study.runner import run_plan
+from cfq_core.study.store import Store
+
+Open = Callable[[str], Store]
+Contents = Callable[[Store, str], dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, plan: Plan) -> tuple[Store, str]:
+    """The study, run at one go."""
+    store = Store(tmp_path_factory.mktemp("whole"))
+    return store, run_plan(plan, store, workers=0)
+
+
+def _fails(*_: Any, **__: Any) -> Any:
+    raise AssertionError("this was stored and is run again")
+
+
+def test_every_run_of_the_plan_is_stored_in_its_order(whole: tuple[Store, str], plan: Plan) -> None:
+    store, study = whole
+    runs = [(r["method"], r["seed"], r["budget"]) for r in store.runs(study)]
+    expected = [(m, s, b) for m in plan.methods for s in plan.seeds for b in plan.bits]
+    assert runs == expected
+    assert [t["seed"] for t in store.teachers(study)] == list(plan.seeds)
+    assert store.study(study)["finished"] == len(expected)
+
+
+def test_a_stored_study_is_not_run_again(whole: tuple[Store, str], plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("audit", "promise", "rehearse", "prepare"):
+        monkeypatch.setattr(runner, name, _fails)
+    store, study = whole
+    ticks: list[tuple[int, int]] = []
+    assert run_plan(plan, store, 0, lambda done, total, _: ticks.append((done, total))) == study
+    assert ticks == [(0, 0)]
+
+
+def test_a_plan_that_is_part_of_a_stored_one_is_not_run_again(
+    whole: tuple[Store, str], plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("audit", "promise", "rehearse"):
+        monkeypatch.setattr(runner, name, _fails)
+    store, study = whole
+    part = replace(plan, methods=("ptq",), bits=(3.0,))
+    assert run_plan(part, store, 0) != study
+    assert len(store.runs(run_plan(part, store, 0))) == len(plan.seeds)
+
+
+def test_two_stores_of_one_plan_hold_the_same_bits(
+    whole: tuple[Store, str], plan: Plan, new_store: Open, contents_of: Contents
+) -> None:
+    other = new_store("other")
+    study = run_plan(plan, other, workers=0)
+    assert study == whole[1]
+    assert contents_of(other, study) == contents_of(*whole)
+
+
+def test_a_half_finished_study_goes_on(
+    whole: tuple[Store, str], plan: Plan, new_store: Open, contents_of: Contents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stops at the third task, then at the fourth result that is stored, then runs to its end."""
+    store = new_store("half")
+    audit, put_run, calls = runner.audit, Store.put_run, {"audit": 0, "put": 0}
+
+    def stops_second(*args: Any) -> Any:
+        calls["audit"] += 1
+        if calls["audit"] == 2:
+            raise KeyboardInterrupt
+        return audit(*args)
+
+    def stops_fourth(self: Store, *args: Any) -> None:
+        calls["put"] += 1
+        if calls["put"] == 4:
+            raise KeyboardInterrupt
+        put_run(self, *args)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(runner, "audit", stops_second)
+        run_plan(plan, store, 0)
+    study = store.study("latest")
+    assert 0 < study["finished"] < study["runs"]
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Store, "put_run", stops_fourth)
+        patch.setattr(runner, "promise", _fails)
+        run_plan(plan, store, 0)
+    assert study["finished"] < store.study("latest")["finished"] < study["runs"]
+    run_plan(plan, store, 0)
+    assert contents_of(store, study["id"]) == contents_of(*whole)
+
+
+def test_a_teacher_taught_in_other_company_is_another_teacher(
+    whole: tuple[Store, str], plan: Plan, new_store: Open, contents_of: Contents
+) -> None:
+    """Sums round by the number of runs in a stack, so an id that did not name the company would name two teachers."""
+    alone = new_store("alone")
+    study = run_plan(replace(plan, seeds=(1,), methods=("ptq",)), alone, workers=0)
+    assert not set(contents_of(alone, study)) & set(contents_of(*whole))
+
+
+def test_what_shares_an_id_shares_every_bit(
+    whole: tuple[Store, str], plan: Plan, new_store: Open, contents_of: Contents
+) -> None:
+    alone = new_store("alone")
+    study = run_plan(replace(plan, bits=(3.0,)), alone, workers=0)
+    together = contents_of(*whole)
+    shared = [id for id in contents_of(alone, study) if id in together]
+    assert shared
+    assert all(contents_of(alone, study)[id] == together[id] for id in shared)
+
+
+def test_two_processes_give_the_bits_of_none(
+    whole: tuple[Store, str], plan: Plan, new_store: Open, contents_of: Contents
+) -> None:
+    store = new_store("workers")
+    study = run_plan(plan, store, workers=2)
+    assert contents_of(store, study) == contents_of(*whole)
+
+
+def test_any_executor_will_do(whole: tuple[Store, str], plan: Plan, new_store: Open, contents_of: Contents) -> None:
+    store = new_store("threads")
+    with ThreadPoolExecutor(1) as executor:
+        study = run_plan(plan, store, executor=executor)
+    assert contents_of(store, study) == contents_of(*whole)
+
+
+def test_stored_promises_are_the_ones_that_were_made(whole: tuple[Store, str], plan: Plan) -> None:
+    store, _ = whole
+    seed = 1
+    chunk = next(iter(runner.chunks(plan)))
+    designs = [pipeline.prepare(chunk.table, s, plan.setting.regime) for s in chunk.seeds]
+    made = pipeline.rehearse(pipeline.promise(designs, plan.setting), plan.setting)[seed]
+    id = runner._teacher(plan, chunk, seed).id
+    stored = runner._promise(chunk.table, seed, plan.setting, store, id)
+    for a, b in zip(made.teacher.parameters, stored.teacher.parameters, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert made.rehearsal is not None and stored.rehearsal is not None
+    pairs = [(made.recourse, stored.recourse), (made.rehearsal, stored.rehearsal)]
+    for one, other in pairs:
+        for name in ("before", "after", "cost", "margin", "why"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    np.testing.assert_array_equal(made.logits, stored.logits)
+    np.testing.assert_array_equal(made.person, stored.person)
+
+
+def test_stored_codes_decide_as_the_student_that_was_audited(whole: tuple[Store, str], plan: Plan) -> None:
+    """From the stored integers alone, in plain numpy."""
+    store, study = whole
+    chunk = next(iter(runner.chunks(plan)))
+    for r in store.runs(study)[::4]:
+        design = pipeline.prepare(chunk.table, r["seed"], plan.setting.regime)
+        a, given = store.arrays(r["id"], "weights"), design.inputs(design.split.test)
+        for layer in range(len(r["bits"])):
+            step = float(a[f"input_step.{layer}"][0])
+            low, high = (-128, 127) if layer == 0 else (0, 255)
+            codes = np.clip(np.rint(np.maximum(given, 0) / step if layer else given / step), low, high)
+            total = codes @ a[f"codes.{layer}"].T.astype(float) + a[f"bias_codes.{layer}"]
+            given = total * (a[f"weight_steps.{layer}"].astype(float) * step)
+        np.testing.assert_array_equal(given[:, 0], store.arrays(r["id"], "people")["student"])
+
+
+def test_progress_reaches_its_total(plan: Plan, new_store: Open) -> None:
+    ticks: list[tuple[int, int, str]] = []
+    run_plan(replace(plan, seeds=(0,)), new_store("ticks"), 0, lambda *tick: ticks.append(tick))
+    assert [done for done, *_ in ticks] == list(range(len(ticks)))
+    assert ticks[-1][0] == ticks[-1][1] > 0
+    assert all(what for *_, what in ticks)
+
+
+def test_a_task_that_fails_is_told_and_what_finished_is_kept(
+    plan: Plan, new_store: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    audit = runner.audit
+
+    def refuses(promises: Any, methods: Any, *rest: Any) -> Any:
+        if "cf_ptq" in methods:
+            raise CfqError("no luck")
+        return audit(promises, methods, *rest)
+
+    monkeypatch.setattr(runner, "audit", refuses)
+    store = new_store("failed")
+    with pytest.raises(CfqError, match="no luck"):
+        run_plan(plan, store, 0)
+    assert store.study("latest")["finished"] == len(plan.seeds) * len(plan.bits)
+
+
+def test_a_worker_that_dies_is_told_in_one_line(plan: Plan, new_store: Open) -> None:
+    """A card whose table cannot be pickled back would hang; a dead process must not."""
+    from concurrent.futures.process import BrokenProcessPool
+
+    class Dying(ThreadPoolExecutor):
+        def submit(self, *_: Any, **__: Any) -> Any:
+            future = super().submit(int)
+            future.result()
+            future._exception = BrokenProcessPool("killed")
+            return future
+
+    with Dying(1) as executor, pytest.raises(CfqError, match="run the same command to go on"):
+        run_plan(plan, new_store("dead"), executor=executor)
+
+
+def test_a_data_set_that_cannot_be_loaded_stores_nothing(
+    plan: Plan, new_store: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(name: str) -> Any:
+        raise BadTable(f"{name}: wrong")
+
+    monkeypatch.setattr("cfq_core.study.plan.table_of", wrong)
+    store = new_store("none")
+    with pytest.raises(BadTable):
+        run_plan(plan, store, 0)
+    assert store.studies() == []
+
+
+def test_a_method_that_learns_from_recourse_is_given_it_and_others_are_not_kept_waiting(
+    plan: Plan, new_store: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert method_of("cf_ptq").needs_recourse and not method_of("ptq").needs_recourse
+    monkeypatch.setattr(runner, "rehearse", _fails)
+    store = new_store("plain")
+    study = run_plan(replace(plan, methods=("ptq",), seeds=(0,)), store, 0)
+    assert not store.has_artifact(store.teachers(study)[0]["id"], "rehearsal")
+    monkeypatch.undo()
+    run_plan(replace(plan, seeds=(0,)), store, 0)
+    assert store.has_artifact(store.teachers(study)[0]["id"], "rehearsal"), "made for the stored teacher, not anew"
