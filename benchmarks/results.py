@@ -21,11 +21,12 @@ COMPARED = ("vd_matched", "crg_abs", "flip_rate")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--store", type=Path, default=Path(".cfq"))
+    parser.add_argument("--store", type=Path, action="append", help="may be given more than once")
     parser.add_argument("--out", type=Path, default=OUT)
     given = parser.parse_args()
-    store = Store(given.store)
-    by_name = {s["name"]: s for s in reversed(store.studies())}  # the newest of a name wins
+    stores = [Store(folder) for folder in given.store or [Path(".cfq")]]
+    whole = [(store, s) for store in stores for s in reversed(store.studies()) if s["finished"] == s["runs"]]
+    by_name = {s["name"]: (store, s) for store, s in whole}  # the newest of a name wins; unfinished ones are left out
     parts = [
         "# Results",
         "",
@@ -37,10 +38,12 @@ def main() -> None:
     for name in ORDER:
         if name not in by_name:
             continue
-        row = by_name[name]
+        store, row = by_name[name]
+        revision = store.runs(row["id"])[0]["spec"]["teacher"]["revision"]
         dataset = row["plan"]["datasets"][0]
         versions = ", ".join(f"{k} {v}" for k, v in row["versions"].items())
-        made = f"`cfq study data/studies/{dataset}.toml` ({row['finished']} of {row['runs']} runs; {versions})"
+        command = f"`cfq study data/studies/{dataset}.toml`"
+        made = f"{command} ({row['finished']} of {row['runs']} runs; engine revision {revision}; {versions})"
         judged = aims(dataset, summary.lines(store, row["id"]))
         parts += ["", f"## {name}", "", made, "", summary.as_markdown(store, row["id"])]
         parts += ["", "### Against the aims", "", *judged]
