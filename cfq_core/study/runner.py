@@ -310,5 +310,5 @@ def _per_person(a: Audited) -> dict[str, np.ndarray]:
     return raw | {f"matched_{k}": getattr(m, k) for k in ("again_found", "again_cost", "cosine")}
 
 
-def _listed(items: Sequence[float]) -> str:
+def _listed(items: Sequence[float | int]) -> str:
     return ", ".join(f"{i:g}" for i in items)
