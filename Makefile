@@ -12,7 +12,7 @@ run: $(INSTALLED)
 
 test: lint types layers $(INSTALLED)
 	$(BIN)/pytest
-	$(BIN)/pytest --jaxtyping-packages=cfq_core,beartype.beartype tests/golden tests/contracts/test_methods.py tests/contracts/test_metrics.py tests/laws/test_stack.py tests/laws/test_training.py tests/laws/test_evidence.py
+	$(BIN)/pytest --jaxtyping-packages=cfq_core,beartype.beartype tests/contracts tests/laws tests/golden
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

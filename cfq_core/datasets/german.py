@@ -104,13 +104,15 @@ SCHEMA = Schema(
             move="up",
             never=("no checking account",),
         ),
-        Feature("duration", "integer", "duration of the loan", "months", move="down", low=4, easy=True),
+        Feature("duration", "integer", "duration of the loan", "months", move="down", low=4.0, easy=True),
         Feature("history", "category", "credit history", levels=_levels("history"), move="fixed", immutable=True),
         Feature("purpose", "category", "purpose", levels=_levels("purpose"), move="fixed", immutable=True),
-        Feature("amount", "integer", "amount of the loan", "DM", move="down", low=250, easy=True),
+        Feature("amount", "integer", "amount of the loan", "DM", move="down", low=250.0, easy=True),
         Feature("savings", "category", "savings", levels=_levels("savings"), move="up", never=("unknown or none",)),
         Feature("employment", "ordinal", "present employment since", levels=_levels("employment"), move="up"),
-        Feature("installment_rate", "integer", "instalment as a share of income", "quarter", low=1, high=4, easy=True),
+        Feature(
+            "installment_rate", "integer", "instalment as a share of income", "quarter", low=1.0, high=4.0, easy=True
+        ),
         Feature(
             "personal_status",
             "category",
