@@ -51,7 +51,7 @@ def table(name: str, seeds: int, people: int) -> dict[float, list[tuple[float, f
         promises = pipeline.rehearse(pipeline.promise([pipeline.prepare(data, seed)], setting), setting)
         p = promises[0]
         with repeatable():
-            material = pipeline._material(promises)
+            material = pipeline.material_of(promises)
             encoded = p.design.encoding.encode(p.recourse.after[p.recourse.found])
             points = Points(torch.tensor(encoded, dtype=torch.float32), material.inputs[0, :TRAINING_ROWS])
             sheet = landscape(p.teacher, points, Calibration(), material.inputs[0, : Calibration().rows])

@@ -70,7 +70,7 @@ def main() -> None:
     with repeatable():
         promises = pipeline.rehearse(pipeline.promise(designs, setting), setting)
         held = [held_out(p, setting) for p in promises]
-        material = pipeline._material(promises)
+        material = pipeline.material_of(promises)
     budgets = [float(b) for b in given.bits.split(",")]
     for schedule, losses in itertools.product(given.schedules.split(","), given.losses.split(",")):
         method = Trained("", RecourseSensitivity(), Recipe(LOSSES[losses]), SCHEDULES[schedule])

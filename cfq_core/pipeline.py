@@ -152,7 +152,7 @@ def audit(
     Methods that train alike are trained as one stack.
     """
     with repeatable():
-        made = _students(methods, _material(promises), budgets)
+        made = _students(methods, material_of(promises), budgets)
         return [
             a
             for name, (students, seconds) in made.items()
@@ -225,7 +225,8 @@ def _fold(designs: Sequence[Design], part: str) -> Fold:
     return Fold(torch.tensor(inputs, dtype=torch.float32), torch.tensor(outcome, dtype=torch.float32))
 
 
-def _material(promises: Sequence[Promise]) -> Material:
+def material_of(promises: Sequence[Promise]) -> Material:
+    """What methods may see of teachers that were taught together."""
     train = _fold([p.design for p in promises], "train")
     seeds = tuple(p.design.seed for p in promises)
     return Material(Stack.join([p.teacher for p in promises]), train.inputs, train.outcome, seeds, _pairs(promises))

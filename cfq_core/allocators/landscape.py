@@ -60,7 +60,8 @@ class Points:
     """Where plans are judged; encoded, of one teacher."""
 
     recourse: Float[Tensor, "k d"]  # x + delta*_f
-    rows: Float[Tensor, "n d"]  # people for the approval rate and the matched threshold
+    rows: Float[Tensor, "n d"]  # people whose approval rate sets the matched threshold
+    shown: Float[Tensor, "m d"] | None = None  # people whose approval shift is told; None: the same
 
 
 def landscape(
@@ -74,9 +75,10 @@ def landscape(
     layers = len(teacher.weights)
     bits = torch.tensor([[b] * layers for b in choices])
     models = calibration.quantize(teacher.take([0] * len(choices)), bits, watched[None].expand(len(choices), -1, -1))
-    inputs = torch.cat([points.recourse, points.rows])[None]
+    judged = [points.recourse, points.rows] + ([] if points.shown is None else [points.shown])
+    inputs = torch.cat(judged)[None]
     truth = score(teacher.to(torch.float64), inputs.double())[0].float()
-    sheet = _Sheet(truth, len(points.recourse), torch.empty(4, len(choices) ** layers))
+    sheet = _Sheet(truth, len(points.recourse), len(points.rows), torch.empty(4, len(choices) ** layers))
     first = models.to(torch.float32)
     _descend(first, 0, first.take([0]).see(inputs.float())[0], sheet, 0)
     plans = np.array(list(product(choices, repeat=layers)))
@@ -90,22 +92,29 @@ class _Sheet:
     """Where results go, and the teacher's logits they are judged by."""
 
     truth: Float[Tensor, "t"]
-    recourse: int  # how many of the points are recourse points; the rest are rows
+    recourse: int  # how many of the points are recourse points, which come first
+    rows: int  # how many set the threshold, which come next; the rest are shown
     out: Float[Tensor, "4 p"]
 
     def write(self, start: int, logits: Float[Tensor, "c t"]) -> None:
         """Measures of consecutive plans."""
-        at, rows = logits[:, : self.recourse], logits[:, self.recourse :]
-        truth = self.truth[self.recourse :]
-        approved = int((truth > 0).sum())
+        at, rows, shown = self._parts(logits)
+        truth_at, truth_rows, truth_shown = self._parts(self.truth[None])
+        approved = int((truth_rows > 0).sum())
         ranked = rows.sort(dim=1, descending=True).values
         last = min(max(approved, 1), rows.shape[1] - 1)
         threshold = (ranked[:, last - 1] + ranked[:, last]) / 2
         place = slice(start, start + len(logits))
         self.out[0, place] = (at <= 0).float().mean(1)
         self.out[1, place] = (at <= threshold[:, None]).float().mean(1)
-        self.out[2, place] = (rows > 0).float().mean(1) - (truth > 0).float().mean()
-        self.out[3, place] = (at - self.truth[: self.recourse]).square().mean(1)
+        self.out[2, place] = (shown > 0).float().mean(1) - (truth_shown > 0).float().mean()
+        self.out[3, place] = (at - truth_at).square().mean(1)
+
+    def _parts(self, logits: Float[Tensor, "c t"]) -> list[Float[Tensor, "c _"]]:
+        """Of recourse points, of the threshold's rows, of the rows that are shown."""
+        ends = (self.recourse, self.recourse + self.rows)
+        at, rows, shown = logits.tensor_split(ends, dim=1)
+        return [at, rows, shown if shown.shape[1] else rows]
 
 
 def _descend(models: QuantStack, layer: int, given: Float[Tensor, "t i"], sheet: _Sheet, start: int) -> None:

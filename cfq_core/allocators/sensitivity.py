@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -13,12 +14,22 @@ from cfq_core.nets.stack import Stack
 from cfq_core.quant.bits import BitPlan
 from cfq_core.quant.calibrate import Calibration, weight_step
 from cfq_core.quant.grid import codes, signed_range
+from cfq_core.quant.material import Material
 
 #: The bit-widths an allocator chooses from (the paper's set).
 CHOICES = (2, 3, 4, 8)
 
 #: Rows on which sensitivities are measured; more move them by less than the seeds do.
 ROWS = 4096
+
+
+@runtime_checkable
+class Profiler(Protocol):
+    """An allocator whose plans are a knapsack's answer to a profile of the layers."""
+
+    def sensitivity(self, material: Material, calibration: Calibration) -> Float[Tensor, "r l c"]:
+        """What rounding each layer to each choice of bits does; the knapsack minimises its sum."""
+        ...
 
 
 def plans_of(

@@ -25,6 +25,9 @@ from cfq_core.methods.method import PostTraining, Trained
 from cfq_core.nets.stack import Stack
 from cfq_core.pipeline import Audited, Promise, Setting, audit, prepare, promise, rehearse
 from cfq_core.recourse.outcome import Recourse
+from cfq_core.study import bits, groups
+from cfq_core.study.bits import TeacherBits, teacher_bits
+from cfq_core.study.groups import GroupLabels, group_labels
 from cfq_core.study.plan import (
     REVISION,
     SPLIT_ROWS,
@@ -114,7 +117,7 @@ class _Runner:
         self.audits = [
             a for c in work for a in _audits(plan, c) if not all(store.has_run(s.id) for s in _specs(plan, a))
         ]
-        self.untaught = [c for c in work if self._audits_of(c) and not self._taught(c)]
+        self.untaught = [c for c in work if not self._taught(c)]
         self.done, self.total = 0, len(self.audits) + len(self.untaught)
 
     def go(self, executor: Executor, slots: int) -> None:
@@ -172,8 +175,8 @@ class _Runner:
 
     def _taught(self, chunk: Chunk) -> bool:
         ids = [_teacher(self.plan, chunk, s).id for s in chunk.seeds]
-        known = all(self.store.has_teacher(i) for i in ids)
-        return known and (not self._rehearsed(chunk) or all(self.store.has_artifact(i, "rehearsal") for i in ids))
+        wanted = [bits.ARTIFACT, groups.ARTIFACT, *(["rehearsal"] if self._rehearsed(chunk) else [])]
+        return all(self.store.has_teacher(i) and all(self.store.has_artifact(i, w) for w in wanted) for i in ids)
 
     def _stored(self, chunk: Chunk) -> list[Promise]:
         """The chunk's teachers as they are stored; empty where one is missing."""
@@ -184,7 +187,8 @@ class _Runner:
             _promise(chunk.table, s, self.plan.setting, self.store, i) for s, i in zip(chunk.seeds, ids, strict=True)
         ]
 
-    def _put_teacher(self, chunk: Chunk, p: Promise) -> None:
+    def _put_teacher(self, chunk: Chunk, taught: Taught) -> None:
+        p = taught.promise
         spec = _teacher(self.plan, chunk, p.design.seed)
         r, table = p.recourse, p.design.table
         found = r.found
@@ -202,7 +206,9 @@ class _Runner:
         }
         people = {"logits": p.logits, "person": p.person, **_recourse_arrays(r)}
         self.store.put_teacher(spec.id, chunk.dataset, p.design.seed, canonical(spec), measures, weights, people)
-        if p.rehearsal is not None:
+        self.store.put_artifact(spec.id, groups.ARTIFACT, taught.groups.arrays())
+        self.store.put_artifact(spec.id, bits.ARTIFACT, taught.bits.arrays())
+        if p.rehearsal is not None:  # last: where it is stored, the profile at its points is too
             self.store.put_artifact(spec.id, "rehearsal", _recourse_arrays(p.rehearsal))
 
     def _put_run(self, task: _Audit, a: Audited) -> None:
@@ -223,12 +229,23 @@ class _Runner:
         self.store.put_run(columns, a.measures.overall, _codes(a), _per_person(a))
 
 
+@dataclass(frozen=True)
+class Taught:
+    """A teacher with its promises, and what is kept of it so that pictures need no raw table."""
+
+    promise: Promise
+    bits: TeacherBits
+    groups: GroupLabels
+
+
 def teach_chunk(
     known: list[Promise], table: Table, seeds: Sequence[int], setting: Setting, rehearsed: bool
-) -> list[Promise]:
+) -> list[Taught]:
     """Teachers of some seeds and their promises, training recourse too where asked for; what a worker runs."""
     promises = known or promise([prepare(table, s, setting.regime) for s in seeds], setting)
-    return rehearse(promises, setting) if rehearsed and promises[0].rehearsal is None else promises
+    if rehearsed and promises[0].rehearsal is None:
+        promises = rehearse(promises, setting)
+    return [Taught(p, b, group_labels(p)) for p, b in zip(promises, teacher_bits(promises), strict=True)]
 
 
 def _audits(plan: Plan, chunk: Chunk) -> list[_Audit]:

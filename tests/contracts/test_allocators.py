@@ -33,7 +33,7 @@ budgets = st.floats(2.0, 8.0) | st.sampled_from(WEIGHT_BITS).map(float)
 
 @pytest.fixture(scope="module")
 def material(cell) -> Material:  # type: ignore[no-untyped-def]
-    return pipeline._material(cell.promises)
+    return pipeline.material_of(cell.promises)
 
 
 @every_allocator

@@ -33,7 +33,7 @@ class Workshop:
         self.changed: dict[str, bool] = {}  # by method: whether its material was changed by it
 
     def material(self, seeds: Sequence[int] = BOTH) -> Material:
-        return pipeline._material([self.promises[s] for s in seeds])
+        return pipeline.material_of([self.promises[s] for s in seeds])
 
     @cache  # noqa: B019  (one workshop a session)
     def students(self, name: str, seeds: tuple[int, ...] = BOTH, budgets: tuple[float, ...] = BUDGETS) -> Students:
