@@ -1,4 +1,4 @@
-"""The command line: `cfq run | study | ls | show | data | parts | doctor`. Parses, calls, prints.
+"""The command line: `cfq run | study | ls | show | data | export | parts | doctor`. Parses, calls, prints.
 
 Exit code 0; or one line on stderr and 2 for bad input, 1 for a failure.
 """
@@ -174,6 +174,33 @@ def data_check(name: str | None) -> None:
 
 
 @cli.command()
+@click.argument("run")
+@click.option("--onnx", "path", required=True, type=click.Path(path_type=Path), help="File to write the student to.")
+@click.option("--teacher", "teacher", type=click.Path(path_type=Path), help="Write its FP32 teacher to this file too.")
+@click.option(
+    "--form",
+    default="exact",
+    show_default=True,
+    type=click.Choice(["exact", "standard"]),
+    help="exact: rescaled in float64 as audited; standard: the pattern compilers fuse.",
+)
+@store_option
+@json_option
+def export(run: str, path: Path, teacher: Path | None, form: Any, folder: Path | None, as_json: bool) -> None:
+    """Write a run as ONNX; the file stays only if onnxruntime decides everybody as the audited model does."""
+    _needs("onnx", "onnxruntime", extra="export")
+    from cfq_core.export.stored import export_student, export_teacher, stored_run
+
+    found = stored_run(_store(folder, must_exist=True), run)
+    written = [export_student(found, path, form)] + ([export_teacher(found, teacher, form)] if teacher else [])
+    if as_json:
+        _print_json({"run": found.row["id"], "form": form, "files": [e.plain() for e in written]})
+    else:
+        for e in written:
+            click.echo(e.words)
+
+
+@cli.command()
 @json_option
 def parts(as_json: bool) -> None:
     """List every part there is: data sets, solvers, allocators, methods, metrics, certificates."""
@@ -302,6 +329,11 @@ def _store(folder: Path | None, must_exist: bool = False) -> Any:
 
 
 # ---------------------------------------------------------------------- reading options
+def _needs(*modules: str, extra: str) -> None:
+    if any(importlib.util.find_spec(m) is None for m in modules):
+        raise CfqError(f"the {extra} extra is not installed: pip install 'cfq[{extra}]'")
+
+
 def _numbers(option: str, text: str, of: Callable[[str], Any]) -> list[Any]:
     return [_one(option, part, of) for part in text.split(",")]
 

@@ -224,6 +224,29 @@ class Store:
         """
         return [_row(r) for r in self.db.execute(query, [study])]
 
+    def run(self, id: str) -> Row:
+        """A run by id or by the start of one; raises `UnknownName`."""
+        found = self.db.execute("SELECT * FROM run WHERE substr(id, 1, ?) = ? LIMIT 2", [len(id), id]).fetchall()
+        if len(found) != 1 or not id:
+            reason = "is the start of several" if found else "is not stored"
+            raise UnknownName(f'run "{id}" {reason} in {self.folder}; ids of runs stand in: cfq show STUDY --json')
+        return _row(found[0])
+
+    def teacher(self, id: str) -> Row:
+        """A teacher by id; raises `UnknownName`."""
+        found = self.db.execute("SELECT * FROM teacher WHERE id = ?", [id]).fetchone()
+        if found is None:
+            raise UnknownName(f'teacher "{id}" is not stored in {self.folder}')
+        return _row(found)
+
+    def plans_of(self, run: str) -> list[dict[str, Any]]:
+        """The plans of the studies a run is part of, newest first."""
+        query = """
+            SELECT s.plan FROM study_run sr JOIN study s ON s.id = sr.study_id
+            WHERE sr.run_id = ? ORDER BY s.created DESC
+        """
+        return [json.loads(r["plan"]) for r in self.db.execute(query, [run])]
+
     def teachers(self, study: str) -> list[Row]:
         """The stored teachers of a study."""
         query = """

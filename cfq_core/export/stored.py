@@ -1,0 +1,207 @@
+"""A stored run as a file: its audited integers written down, and checked on the people it was audited with."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from jaxtyping import Float
+
+from cfq_core.base import plugins
+from cfq_core.base.errors import BadInput, CfqError
+from cfq_core.base.seeds import numpy_stream
+from cfq_core.datasets.fetch import FILES, on_disk
+from cfq_core.export.parity import Parity, ParityFailure, parity
+from cfq_core.export.provenance import Provenance, Role, inputs_of
+from cfq_core.export.write import Form, student_model, teacher_model
+from cfq_core.nets.stack import Stack, score
+from cfq_core.pipeline import Design, prepare
+from cfq_core.quant.quantized import QuantStack
+from cfq_core.study.plan import table_of
+from cfq_core.study.store import Row, Store
+
+MADE_INPUTS = 2000  # standard normal rows a file is checked on where its table is not on disk
+
+Points = Mapping[str, Float[np.ndarray, "_ d"]]
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """One audited student and its teacher as they are stored; ``design`` where their table is at hand."""
+
+    row: Row
+    student: QuantStack
+    teacher: Stack
+    student_logits: Mapping[str, Float[np.ndarray, "_"]]  # of the audit, by kind of point
+    teacher_logits: Mapping[str, Float[np.ndarray, "_"]]
+    points: Points  # encoded
+    design: Design | None
+    missing: str  # why there is no design; empty where there is one
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A file that was written, and what the runtime said of it."""
+
+    path: Path
+    role: str
+    size: int  # bytes
+    points: dict[str, int]  # how many of each kind
+    parity: Parity
+    missing: str  # why it was not checked on people; empty where it was
+
+    @property
+    def words(self) -> str:
+        """What was written and what was proved of it, for a reader."""
+        kinds = " and ".join(f"{n} {kind}" for kind, n in self.points.items())
+        lacks = f"\n  not checked on people, and without an encoding: {self.missing}" if self.missing else ""
+        return f"{self.path}: {self.role}, {self.size} bytes; checked on {kinds}\n  {self.parity.words}{lacks}"
+
+    def plain(self) -> dict[str, Any]:
+        """The object that ``--json`` prints."""
+        levels = [{"level": x.level, "differing": x.differing, "largest": x.largest} for x in self.parity.levels]
+        return {
+            "path": str(self.path),
+            "role": self.role,
+            "bytes": self.size,
+            "points": self.points,
+            "runtime": self.parity.runtime,
+            "differing": self.parity.differing,
+            "levels": levels,
+            "missing": self.missing,
+        }
+
+
+def stored_run(store: Store, id: str) -> StoredRun:
+    """A run by id (or the start of one) with everything its file needs; raises `UnknownName` or `BadStore`."""
+    row = store.run(id)
+    student, teacher = (
+        _student(store.arrays(row["id"], "weights")),
+        _teacher(store.arrays(row["teacher_id"], "weights")),
+    )
+    design, missing = _design(store, row)
+    seen, told = store.arrays(row["id"], "people"), store.arrays(row["teacher_id"], "people")
+    if design is None:
+        made = numpy_stream(0, "export/made").standard_normal((MADE_INPUTS, student.weights[0].shape[2]))
+        points: Points = {"made inputs": made}
+        logits = [{"made inputs": _logits(model, made)} for model in (student, teacher)]
+        return StoredRun(row, student, teacher, logits[0], logits[1], points, None, missing)
+    found = told["why"] == 0
+    points = {
+        "test rows": design.inputs(design.split.test),
+        "recourse points": design.encoding.encode(told["after"][found]),
+    }
+    of_student = dict(zip(points, (seen["student"], seen["student_at"][found]), strict=True))
+    of_teacher = dict(zip(points, (told["logits"], told["margin"][found]), strict=True))
+    return StoredRun(row, student, teacher, of_student, of_teacher, points, design, "")
+
+
+def export_student(run: StoredRun, path: Path, form: Form = "exact") -> Exported:
+    """Write the student; the file stays only if every decision is the audited one. Raises `ParityFailure`."""
+    return _written(student_model(run.student, provenance(run, "student"), form), run, run.student_logits, path)
+
+
+def export_teacher(run: StoredRun, path: Path, form: Form = "exact") -> Exported:
+    """Write the FP32 teacher of a run, under the same condition."""
+    return _written(teacher_model(run.teacher, provenance(run, "teacher"), form), run, run.teacher_logits, path)
+
+
+def provenance(run: StoredRun, role: Role) -> Provenance:
+    """What the file says about itself."""
+    row, spec = run.row, run.row["spec"]["teacher"]
+    common = {
+        "role": role,
+        "dataset": row["dataset"],
+        "data": spec["data"],
+        "seed": row["seed"],
+        "kappa": float(spec["setting"]["kappa"]),
+        "favourable": run.design.table.schema.favourable if run.design else "",
+        "inputs": inputs_of(run.design.encoding) if run.design else (),
+        "teacher": row["teacher_id"],
+    }
+    if role == "teacher":
+        return Provenance(**common)
+    own = {k: row[k] for k in ("method", "budget", "threshold")}
+    return Provenance(**common, **own, run=row["id"], bits=tuple(row["bits"]))
+
+
+def _written(model: onnx.ModelProto, run: StoredRun, logits: Mapping[str, np.ndarray], path: Path) -> Exported:
+    if not path.parent.is_dir():
+        raise BadInput(f"{path}: the folder {path.parent} is not there")
+    if path.is_dir():
+        raise BadInput(f"{path}: a folder; name a file")
+    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(model.SerializeToString())
+        found = parity(temporary.read_bytes(), run.points, logits)
+        if found.differing:
+            raise ParityFailure(f"{path} is not written: {found.words}")
+        temporary.chmod(0o666 & ~_umask())
+        size = temporary.stat().st_size
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    role = "student" if logits is run.student_logits else "teacher"
+    return Exported(path, role, size, {k: len(v) for k, v in run.points.items()}, found, run.missing)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+# ---------------------------------------------------------------------- what is stored
+def _student(arrays: Mapping[str, np.ndarray]) -> QuantStack:
+    """The integers and steps of a run, as they were audited (R = 1)."""
+
+    def each(kind: str) -> tuple[torch.Tensor, ...]:
+        found = (torch.tensor(arrays[f"{kind}.{i}"]).double() for i in range(len(arrays) // 4))
+        return tuple(t if kind == "input_step" else t[None] for t in found)
+
+    return QuantStack(each("codes"), each("bias_codes"), each("weight_steps"), each("input_step"))
+
+
+def _teacher(arrays: Mapping[str, np.ndarray]) -> Stack:
+    layers = range(len(arrays) // 2)
+    return Stack(*(tuple(torch.tensor(arrays[f"{kind}.{i}"]) for i in layers) for kind in ("weights", "biases")))
+
+
+def _logits(model: QuantStack | Stack, inputs: np.ndarray) -> Float[np.ndarray, "n"]:
+    return score(model.to(torch.float64), torch.tensor(inputs)[None])[0].numpy()
+
+
+def _design(store: Store, row: Row) -> tuple[Design | None, str]:
+    """The table a run was audited with, split and encoded as it was; or why that is not possible here."""
+    spec, reasons = row["spec"]["teacher"], []
+    for dataset in dict.fromkeys(_names(store, row)):
+        gone = [f.name for f in FILES.get(dataset, ()) if on_disk(f) is None]
+        if gone:
+            reasons.append(f"{dataset}: {', '.join(gone)} not on disk")
+            continue
+        try:
+            table = table_of(dataset)
+        except CfqError as problem:
+            reasons.append(str(problem))
+            continue
+        if table.fingerprint() == spec["data"]:
+            return prepare(table, row["seed"], spec["setting"]["regime"]), ""
+        reasons.append(f"{dataset}: another table than the one it was audited with")
+    return None, "; ".join(reasons) or f"{row['dataset']}: no data set of this name"
+
+
+def _names(store: Store, row: Row) -> Iterator[str]:
+    """Where the table may be: a data set's name, or a card that a plan names."""
+    if row["dataset"] in plugins.names("datasets"):
+        yield row["dataset"]
+    for plan in store.plans_of(row["id"]):
+        yield from (d for d in plan["datasets"] if d.endswith(".toml"))

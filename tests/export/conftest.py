@@ -1,0 +1,28 @@
+"""One tiny stored study to export."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cfq_core.pipeline import Setting
+from cfq_core.study.plan import Plan
+from cfq_core.study.runner import run_plan
+from cfq_core.study.store import Store
+from cfq_core.training.loop import Teaching
+
+CARD = Path(__file__).parents[2] / "data" / "cards" / "example.toml"
+
+
+@pytest.fixture(scope="session")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """PTQ and a mixed plan on toy, diabetes and a card, three bit-widths."""
+    store = Store(tmp_path_factory.mktemp("export") / "store")
+    setting = Setting(hidden=(8, 8), people=40, again=10, teaching=Teaching(epochs=12, rows_per_step=32))
+    run_plan(
+        Plan(("toy", "diabetes", str(CARD)), ("ptq", "ptq_mixed"), (2.0, 3.4, 8.0), (0,), setting), store, workers=0
+    )
+    yield store
+    store.close()
