@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from cfq_core.nets.stack import Stack
-from cfq_core.quant.grid import LEAST_STEP, activation_range, codes, signed_range
+from cfq_core.quant.grid import LEAST_STEP, Bound, activation_range, codes, signed_range
 from cfq_core.quant.quantized import QuantStack
 
 Rule = Literal["min-max", "mse"]
@@ -67,12 +67,12 @@ def activation_step(given: Float[Tensor, "r n in"], signed: bool, rule: Rule) ->
     return step[:, 0]
 
 
-def _widest(peak: Tensor, high: Tensor) -> Tensor:
+def _widest(peak: Tensor, high: Bound) -> Tensor:
     """The step that never clips; of zeros any step is, but a tiny one would leave the int32 bias no range."""
     return torch.where(peak > 0, peak, torch.ones_like(peak)).clamp_min(LEAST_STEP) / high
 
 
-def _least_error(x: Tensor, widest: Tensor, low: Tensor, high: Tensor) -> Tensor:
+def _least_error(x: Tensor, widest: Tensor, low: Bound, high: Bound) -> Tensor:
     """The multiple of ``widest`` of least squared rounding error along the last axis."""
     best, least = widest, torch.full_like(widest, torch.inf)
     for multiple in MULTIPLES:

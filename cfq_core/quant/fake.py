@@ -14,22 +14,26 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cfq_core.quant.grid import Bound
+
 
 class FakeQuantize(torch.autograd.Function):
     """``v_hat`` with LSQ's gradients; where ``clip_only`` is 1 the step's gradient is PACT's."""
 
     @staticmethod
-    def forward(ctx: Any, v: Tensor, step: Tensor, low: Tensor, high: Tensor, clip_only: Tensor) -> Tensor:
+    def forward(ctx: Any, v: Tensor, step: Tensor, low: Bound, high: Bound, clip_only: Tensor) -> Tensor:
         """Values on the grid; ``step``, ``low``, ``high`` and ``clip_only`` broadcast over ``v``."""
         u = v / step
-        code = torch.clamp(u, low, high).round_()
-        ctx.save_for_backward(u, code, step, low, high, clip_only)
+        code = torch.clamp(u, low, high).round_()  # type: ignore[arg-type]
+        ctx.range = (low, high)
+        ctx.save_for_backward(u, code, step, clip_only)
         return code * step
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         """Straight through inside the range; LSQ's or PACT's gradient of the step."""
-        u, code, step, low, high, clip_only = ctx.saved_tensors
+        u, code, step, clip_only = ctx.saved_tensors
+        low, high = ctx.range
         (g,) = gradients
         inside = (u > low) & (u < high)
         through = g * inside

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from cfq_core.recourse.problem import EVALUATIONS, ROUNDING, Points, Problem
+from cfq_core.recourse.problem import EVALUATIONS, ROUNDING, Points, Problem, listed
 
 LEAST_GAIN = 1e-9  # in cost: what counts as cheaper, above float64 rounding
 
@@ -68,9 +68,9 @@ class Candidates:
 
     def take(self, keep: Tensor) -> Candidates:
         """The chosen candidates, order kept."""
-        return Candidates(
-            self.rows[keep], self.points.take(keep), self.first[keep], self.cost[keep], self.covered[keep]
-        )
+        keep = listed(keep)
+        rows, first, cost, covered = (t.index_select(0, keep) for t in (self.rows, self.first, self.cost, self.covered))
+        return Candidates(rows, self.points.take(keep), first, cost, covered)
 
     @staticmethod
     def join(problem: Problem, parts: list[Candidates]) -> Candidates:
@@ -79,7 +79,7 @@ class Candidates:
         return Candidates(
             torch.cat([p.rows for p in parts])[order],
             Points.join([p.points for p in parts]).take(order),
-            torch.cat([p.first for p in parts])[order],
+            torch.cat([p.first for p in parts]).index_select(0, order),
             torch.cat([p.cost for p in parts])[order],
             torch.cat([p.covered for p in parts])[order],
         )
@@ -116,11 +116,14 @@ def switched(
     if among is not None:
         keep &= among
     base, column = keep.nonzero(as_tuple=True)
-    levels = c.points.levels[base]
+    levels = c.points.levels.index_select(0, base)
     old = levels.gather(1, problem.group[column][:, None])[:, 0]
     levels.scatter_(1, problem.group[column][:, None], column[:, None])
-    first = c.first[base] - problem.switch_weight[run[base], old] + problem.switch_weight[run[base], column]
-    return Candidates(rows[base], Points(c.points.numbers[base], levels), first, cost[base, column], c.covered[base])
+    first = c.first.index_select(0, base)
+    first -= problem.switch_column(run[base], old)
+    first += problem.switch_column(run[base], column)
+    numbers = c.points.numbers.index_select(0, base)
+    return Candidates(rows[base], Points(numbers, levels), first, cost[base, column], c.covered[base])
 
 
 def stepped(problem: Problem, c: Candidates, dearest: Float[Tensor, "b"], steps: tuple[int, ...]) -> Candidates:
@@ -191,8 +194,8 @@ class _Lines:
 
     def take(self, keep: Tensor) -> _Lines:
         return _Lines(
-            self.rows[keep], self.number[keep], self.sign[keep], self.anchor[keep], self.points.take(keep),
-            self.rest_cost[keep], self.low[keep], self.high[keep],
+            self.rows[keep], self.number[keep], self.sign[keep], self.anchor.index_select(0, listed(keep)),
+            self.points.take(keep), self.rest_cost[keep], self.low[keep], self.high[keep],
         )  # fmt: skip
 
 
@@ -208,7 +211,8 @@ def _lines(problem: Problem, best: Incumbent, c: Candidates) -> _Lines:
         problem.modelled(c.points.numbers) * problem.slope[problem.run[c.rows]] + problem.offset[problem.run[c.rows]]
     )
     seen = problem.model.see(encoded.float(), problem.run[c.rows])
-    anchor = c.first[candidate] - seen[candidate, number][:, None] * problem.number_weight[run, number]
+    anchor = c.first.index_select(0, candidate)
+    anchor.addcmul_(seen[candidate, number][:, None], problem.number_column(run, number), value=-1)
     return _Lines(
         rows, number, 1.0 - 2.0 * side, anchor, c.points.take(candidate), rest_cost[candidate, number],
         torch.ones(len(rows), dtype=torch.float64), steps[candidate, number, side],
@@ -234,7 +238,8 @@ def _narrow(problem: Problem, best: Incumbent, c: Candidates, lines: _Lines, gri
     encoded = _modelled_one(problem, counts, lines.number) * problem.slope[run, lines.number][:, None]
     encoded += problem.offset[run, lines.number][:, None]
     seen = problem.model.see(encoded.float(), run)
-    first = lines.anchor[:, None] + seen[..., None] * problem.number_weight[run, lines.number][:, None]
+    weight = problem.number_column(run, lines.number)
+    first = torch.addcmul(lines.anchor[:, None], seen[..., None], weight[:, None])
     logits = problem.rest(first.flatten(0, 1), run.repeat_interleave(grid)).view(len(rows), grid)
     valid = logits >= problem.target
     hit = valid.any(1)

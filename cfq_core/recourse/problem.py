@@ -8,7 +8,7 @@ candidates is evaluated as a few batched products whatever mix of people and mod
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -41,13 +41,19 @@ class Points:
     levels: Int[Tensor, "b g"]  # column of `Problem.switch_weight`, not level index
 
     def take(self, rows: Tensor) -> Points:
-        """The chosen rows."""
-        return Points(self.numbers[rows], self.levels[rows])
+        """The chosen rows, listed or masked."""
+        rows = listed(rows)
+        return Points(self.numbers.index_select(0, rows), self.levels.index_select(0, rows))
 
     @staticmethod
     def join(parts: Sequence[Points]) -> Points:
         """All rows of several lists."""
         return Points(torch.cat([p.numbers for p in parts]), torch.cat([p.levels for p in parts]))
+
+
+def listed(rows: Tensor) -> Int[Tensor, "n"]:
+    """Row numbers of a mask; row numbers stay. `index_select` on them is three times as fast as indexing."""
+    return rows.nonzero()[:, 0] if rows.dtype == torch.bool else rows
 
 
 @dataclass(frozen=True)
@@ -110,10 +116,20 @@ class Problem:
         run = self.run[rows]
         encoded = (self.modelled(points.numbers) * self.slope[run] + self.offset[run]).float()
         seen = self.model.see(encoded, run)
-        out = self.base[rows] + torch.bmm(seen[:, None], self.number_weight[run])[:, 0]
+        out = self.base.index_select(0, rows)
+        for r, piece in of_each_run(run):
+            out[piece] = out[piece].addmm_(seen[piece], self.number_weight[r])
         for g in range(self.groups):
-            out += self.switch_weight[run, points.levels[:, g]]
+            out += self.switch_column(run, points.levels[:, g])
         return out
+
+    def number_column(self, run: Int[Tensor, "b"], number: Int[Tensor, "b"]) -> Float[Tensor, "b h"]:
+        """What one unit of a number as the model sees it adds to the first pre-activation."""
+        return self.number_weight.flatten(0, 1).index_select(0, run * self.numbers + number)
+
+    def switch_column(self, run: Int[Tensor, "b"], column: Int[Tensor, "b"]) -> Float[Tensor, "b h"]:
+        """What a level adds to the first pre-activation."""
+        return self.switch_weight.flatten(0, 1).index_select(0, run * len(self.group) + column)
 
     def rest(self, first: Float[Tensor, "b h"], run: Int[Tensor, "b"]) -> Float[Tensor, "b"]:
         """Logits from first pre-activations of candidates sorted by model."""
@@ -126,6 +142,15 @@ class Problem:
     def logits(self, points: Points, rows: Int[Tensor, "b"]) -> Float[Tensor, "b"]:
         """Logits of the listed instances, in increasing order, at these points."""
         return self.rest(self.first(points, rows), self.run[rows])
+
+
+def of_each_run(run: Int[Tensor, "b"]) -> Iterator[tuple[int, slice]]:
+    """Every model among candidates sorted by model, and where its own stand."""
+    runs, counts = torch.unique_consecutive(run, return_counts=True)
+    end = 0
+    for r, count in zip(runs.tolist(), counts.tolist(), strict=True):
+        yield r, slice(end, end + count)
+        end += count
 
 
 def _rest(model: Scorer, first: Float[Tensor, "b h"], run: Int[Tensor, "b"]) -> Float[Tensor, "b"]:

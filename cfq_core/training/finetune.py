@@ -162,7 +162,7 @@ def finetune(
     calibration = material.inputs[:, : Calibration().rows][torch.as_tensor(list(teacher))]
     student = Student(material.teachers.take(list(teacher)), bits, calibration, how)
     steps = schedule.steps(material.inputs.shape[1])
-    optimizer = torch.optim.Adam(student.parameters, lr=schedule.learning_rate)
+    optimizer = torch.optim.Adam(student.parameters, lr=schedule.learning_rate, fused=True)
     decay = torch.optim.lr_scheduler.OneCycleLR(optimizer, schedule.learning_rate, total_steps=steps + 1, pct_start=0.1)
     for loss in objectives(student, material, teacher, schedule, steps):
         optimizer.zero_grad()

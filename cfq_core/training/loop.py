@@ -50,7 +50,7 @@ def teach(start: Stack, train: Fold, valid: Fold, seeds: Sequence[int], how: Tea
     stack = start.trainable()
     rows = train.inputs.shape[1]
     steps = math.ceil(rows / how.rows_per_step)
-    optimizer = torch.optim.AdamW(stack.parameters, lr=how.learning_rate, weight_decay=how.weight_decay)
+    optimizer = torch.optim.AdamW(stack.parameters, lr=how.learning_rate, weight_decay=how.weight_decay, fused=True)
     schedule = _schedule(optimizer, how, how.epochs * steps)
     shuffles = [torch_stream(s, "training/order") for s in seeds]
     kept = _Kept(start, how.patience)
