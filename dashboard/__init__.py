@@ -1,1 +1,1 @@
-"""The Streamlit dashboard stands here."""
+"""The dashboard: Streamlit pages over the engine and its store. Reads, draws and explains; computes nothing itself."""

@@ -6,27 +6,19 @@ schedule. Cores are used by processes.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import numpy as np
 import torch
 
+from cfq_core.base.streams import numpy_stream, stream
 
-def stream(seed: int, purpose: str) -> int:
-    """A 32-bit seed for one purpose, so that no two uses of ``seed`` share their numbers."""
-    return zlib.crc32(f"{purpose}/{seed}".encode())
+__all__ = ["numpy_stream", "repeatable", "stream", "torch_stream"]
 
 
 def torch_stream(seed: int, purpose: str) -> torch.Generator:
     """A torch generator of its own for one purpose."""
     return torch.Generator().manual_seed(stream(seed, purpose))
-
-
-def numpy_stream(seed: int, purpose: str) -> np.random.Generator:
-    """A numpy generator of its own for one purpose."""
-    return np.random.default_rng(stream(seed, purpose))
 
 
 @contextmanager

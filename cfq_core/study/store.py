@@ -77,8 +77,12 @@ class Row:
 class Store:
     """A folder of results; opens or makes it. Safe for several processes at once."""
 
-    def __init__(self, folder: Path | str) -> None:
+    def __init__(self, folder: Path | str, read_only: bool = False) -> None:
+        """``read_only``: a store that nobody writes to, such as the shipped gallery; nothing is made beside it."""
         self.folder = Path(folder)
+        if read_only:
+            self.db = self._unwritten()
+            return
         if self.folder.exists() and not self.folder.is_dir():
             raise BadInput(f"{self.folder}: a file; a store is a folder")
         try:
@@ -90,6 +94,18 @@ class Store:
             self._migrate()
         except (OSError, sqlite3.Error) as problem:
             raise BadStore(f"{self.folder}: cannot be opened as a store ({problem})") from problem
+
+    def _unwritten(self) -> sqlite3.Connection:
+        """A connection that takes no lock and writes no journal."""
+        try:
+            db = sqlite3.connect(f"{(self.folder / FILE).resolve().as_uri()}?mode=ro&immutable=1", uri=True)
+            db.row_factory = sqlite3.Row
+            written = db.execute("PRAGMA user_version").fetchone()[0]
+        except (OSError, sqlite3.Error) as problem:
+            raise BadStore(f"{self.folder}: cannot be read as a store ({problem})") from problem
+        if written != len(MIGRATIONS):
+            raise BadStore(f"{self.folder}: has schema {written}, this version reads {len(MIGRATIONS)}")
+        return db
 
     def close(self) -> None:
         """Close the database."""

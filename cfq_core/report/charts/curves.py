@@ -1,0 +1,93 @@
+"""One measure against the bit budget, a line a method, with its interval over seeds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from cfq_core.report import palette, words
+from cfq_core.report.frames import Stored
+from cfq_core.report.picture import Picture
+
+JITTER = 0.05  # bits between methods, so that their bars do not cover each other
+
+
+def rows(study: Stored, dataset: str, measure: str, methods: str = "") -> pd.DataFrame:
+    """One row a (method, budget); ``methods``: comma-separated, empty for all."""
+    lines = study.lines
+    here = lines[(lines.dataset == dataset) & (lines.measure == measure)]
+    if methods:
+        here = here[here.method.isin(methods.split(","))]
+    return here.drop(columns=["dataset", "measure"]).reset_index(drop=True)
+
+
+def chart(rows: pd.DataFrame, dataset: str, measure: str, methods: str = "") -> Any:
+    """Points carry (method, budget), so that a click on one selects that model."""
+    told, shown = words.measured(measure), list(dict.fromkeys(rows.method))
+    place = {m: JITTER * (i - (len(shown) - 1) / 2) for i, m in enumerate(shown)}
+    drawn = rows.assign(
+        at=rows.budget + rows.method.map(place),
+        value=rows["mean"] * told.scale,
+        bottom=rows.seed_low * told.scale,
+        top=rows.seed_high * told.scale,
+    )
+    budgets = sorted(rows.budget.unique())
+    x = alt.X(
+        "at:Q",
+        title="budget (bits per weight)",
+        axis=alt.Axis(values=budgets, format="~g", grid=False),
+        scale=alt.Scale(domain=[min(budgets) - 0.3, max(budgets) + 0.3], nice=False),
+    )
+    y = alt.Y("value:Q", title=told.unit, scale=alt.Scale(zero=told.share))
+    base = alt.Chart(drawn)
+    hue = palette.colour(shown)
+    lines = base.mark_line(strokeWidth=2).encode(x=x, y=y, color=hue, strokeDash=palette.dash(shown))
+    bars = base.mark_rule(strokeWidth=1.5).encode(x=x, y="bottom:Q", y2="top:Q", color=hue)
+    pick = alt.selection_point(name="pick", fields=["method", "budget"])
+    dots = (
+        base.mark_point(size=90, filled=True, opacity=1)
+        .encode(
+            x=x,
+            y=y,
+            color=hue,
+            shape=palette.shape(shown),
+            tooltip=[
+                alt.Tooltip("method:N"),
+                alt.Tooltip("budget:Q", title="budget (bits)"),
+                alt.Tooltip("value:Q", title=told.axis, format=".2f"),
+                alt.Tooltip("bottom:Q", title="95 % over seeds, from", format=".2f"),
+                alt.Tooltip("top:Q", title="to", format=".2f"),
+                alt.Tooltip("seeds:Q"),
+                alt.Tooltip("people:Q"),
+            ],
+        )
+        .add_params(pick)
+    )
+    zero = (
+        alt.Chart(pd.DataFrame({"value": [0.0]}))
+        .mark_rule(strokeDash=[2, 2], color=palette.TEACHER)
+        .encode(y="value:Q")
+    )
+    layers = [zero, lines, bars, dots] if told.better == "near 0" else [lines, bars, dots]
+    return alt.layer(*layers).properties(height=360)
+
+
+def alt_text(rows: pd.DataFrame, dataset: str, measure: str, methods: str = "") -> str:
+    """Each method from its largest to its smallest budget."""
+    told, parts = words.measured(measure), []
+    for method, line in rows.dropna(subset=["mean"]).groupby("method", sort=False):
+        ends = line.sort_values("budget").iloc[[-1, 0]]
+        first, last = (f"{told.said(e['mean'])} at {words.bits(e.budget)}" for _, e in ends.iterrows())
+        parts.append(f"{method} {first}" if len(line) == 1 else f"{method} from {first} to {last}")
+    return f"{told.title} on {dataset}: {'; '.join(parts) or 'not defined'}."
+
+
+PICTURE = Picture(
+    "Against the bit budget",
+    rows,
+    chart,
+    alt_text,
+    "Points: mean over seeds. Bars: Student's 95 % interval of that mean; none for a single seed.",
+)

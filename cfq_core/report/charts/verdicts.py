@@ -1,0 +1,79 @@
+"""Method x budget: one measure as a heat table, its number in every cell."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from cfq_core.report import palette, words
+from cfq_core.report.frames import Stored
+from cfq_core.report.picture import Picture
+
+DARK = 0.45  # of the range: from here on a cell's number is white
+ROW = 28  # pixels
+
+
+def rows(study: Stored, dataset: str, measure: str = "vd") -> pd.DataFrame:
+    """One row a (method, budget)."""
+    lines = study.lines
+    here = lines[(lines.dataset == dataset) & (lines.measure == measure)]
+    return here.drop(columns=["dataset", "measure"]).reset_index(drop=True)
+
+
+def chart(rows: pd.DataFrame, dataset: str, measure: str = "vd") -> Any:
+    """A cell's colour and number are the mean over seeds; lenient methods carry a mark."""
+    told = words.measured(measure)
+    cells = rows.assign(
+        value=rows["mean"] * told.scale,
+        bits=rows.budget.map("{:g}".format),
+        text=[
+            f"{told.scale * m:.1f}{' (lenient)' if lenient else ''}" if pd.notna(m) else "–"
+            for m, lenient in zip(rows["mean"], rows.lenient, strict=True)
+        ],
+    )
+    top = 100.0 if told.share else float(max(1.0, cells.value.max()))
+    grid = alt.Chart(cells).encode(
+        x=alt.X(
+            "bits:N",
+            title="budget (bits per weight)",
+            sort=list(dict.fromkeys(cells.bits)),
+            axis=alt.Axis(labelAngle=0, orient="top"),
+        ),
+        y=alt.Y("method:N", title=None, sort=list(dict.fromkeys(cells.method)), axis=alt.Axis(labelLimit=0)),
+        tooltip=[
+            alt.Tooltip("method:N"),
+            alt.Tooltip("bits:N", title="budget"),
+            alt.Tooltip("value:Q", title=told.axis, format=".2f"),
+            alt.Tooltip("sd:Q", title="sd over seeds (raw)", format=".4f"),
+            alt.Tooltip("seeds:Q"),
+            alt.Tooltip("people:Q"),
+        ],
+    )
+    fill = alt.Color("value:Q", scale=alt.Scale(domain=[0, top], range=list(palette.SHARE_RANGE)), legend=None)
+    ink = alt.condition(alt.datum.value > DARK * top, alt.value("white"), alt.value("#1A1A1A"))
+    boxes = grid.mark_rect(stroke="#888888", strokeWidth=0.5).encode(color=fill)
+    numbers = grid.mark_text(fontSize=13).encode(text="text:N", color=ink)
+    return (boxes + numbers).properties(height=ROW * cells.method.nunique())
+
+
+def alt_text(rows: pd.DataFrame, dataset: str, measure: str = "vd") -> str:
+    """The best and the worst cell."""
+    told, known = words.measured(measure), rows.dropna(subset=["mean"])
+    if known.empty:
+        return f"{told.title} of {dataset}: not defined for any method."
+    low, high = known.loc[known["mean"].idxmin()], known.loc[known["mean"].idxmax()]
+    return (
+        f"{told.title} on {dataset}: lowest {told.said(low['mean'])} with {low.method} at {words.bits(low.budget)}, "
+        f"highest {told.said(high['mean'])} with {high.method} at {words.bits(high.budget)}."
+    )
+
+
+PICTURE = Picture(
+    "Every method at every budget",
+    rows,
+    chart,
+    alt_text,
+    "Mean over seeds; the table behind it holds sd, intervals and denominators.",
+)

@@ -1,0 +1,248 @@
+"""A stored study as tidy pandas frames: the table behind every picture.
+
+Opened by folder and id, read when asked for and kept; every read opens the store anew, so a `Stored`
+may be shared between threads. What an older study does not hold is an empty frame, never an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from math import sqrt
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import stdtrit
+
+from cfq_core.evidence import CONFIDENCE
+from cfq_core.study import summary
+from cfq_core.study.store import Row, Store
+
+LINES = ("dataset", "method", "budget", "avg_bits", "seeds", "lenient", "measure", "mean", "sd", "seed_low",
+         "seed_high", "low", "high", "people")  # fmt: skip
+MEASURES = ("run", "dataset", "method", "budget", "seed", "avg_bits", "measure", "value", "low", "high", "count")
+GROUPS = ("run", "dataset", "method", "budget", "seed", "column", "level", "crossing", "measure", "value", "low",
+          "high", "count")  # fmt: skip
+PLANS = ("run", "dataset", "method", "budget", "seed", "layer", "bits")
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One study of one store. Two are equal where folder, id and number of finished runs are."""
+
+    folder: str
+    id: str
+    finished: int  # runs stored when it was opened: a study that runs gives new frames as it grows
+    read_only: bool = False
+
+    @contextmanager
+    def store(self) -> Iterator[Store]:
+        """The open store, for as long as it is read."""
+        store = Store(self.folder, self.read_only)
+        try:
+            yield store
+        finally:
+            store.close()
+
+    @cached_property
+    def row(self) -> Row:
+        """The study's own row: id, name, plan, versions, created, runs, finished."""
+        with self.store() as store:
+            return store.study(self.id)
+
+    @property
+    def setting(self) -> dict[str, Any]:
+        """What its plan fixes: hidden, kappa, regime, people, ..."""
+        return self.row["plan"]["setting"]
+
+    @cached_property
+    def run_rows(self) -> list[Row]:
+        """Its stored runs, in order."""
+        with self.store() as store:
+            return store.runs(self.id)
+
+    @cached_property
+    def teachers(self) -> pd.DataFrame:
+        """One row a teacher: id, dataset, seed and what was measured of it."""
+        with self.store() as store:
+            rows = [{**{k: t[k] for k in ("id", "dataset", "seed")}, **t["measures"]} for t in store.teachers(self.id)]
+        return pd.DataFrame(rows, columns=None if rows else ["id", "dataset", "seed"])
+
+    @cached_property
+    def runs(self) -> pd.DataFrame:
+        """One row a run: run, teacher, dataset, method, budget, seed, avg_bits, threshold, bits (a tuple a layer)."""
+        names = ("dataset", "method", "budget", "seed", "avg_bits", "threshold")
+        rows = [
+            {"run": r["id"], "teacher": r["teacher_id"], **{n: r[n] for n in names}, "bits": tuple(r["bits"])}
+            for r in self.run_rows
+        ]
+        return pd.DataFrame(rows, columns=["run", "teacher", *names, "bits"])
+
+    @cached_property
+    def lines(self) -> pd.DataFrame:
+        """One row a (data set, method, budget, measure): mean and sd over seeds, intervals over seeds and people."""
+        with self.store() as store:
+            found = summary.lines(store, self.id)
+        return pd.DataFrame([_line(line, name) for line in found for name in line.measures], columns=list(LINES))
+
+    @cached_property
+    def measures(self) -> pd.DataFrame:
+        """One row a (run, measure): value with its interval over people."""
+        with self.store() as store:
+            rows = [
+                {**_about(r), "avg_bits": r["avg_bits"], "measure": name, **m}
+                for r in self.run_rows
+                for name, m in store.measures(r["id"]).items()
+            ]
+        return pd.DataFrame(rows, columns=list(MEASURES))
+
+    @cached_property
+    def groups(self) -> pd.DataFrame:
+        """One row a (run, group, measure); ``crossing`` where two columns meet; no value where people are too few."""
+        rows = [
+            {**_about(r), "column": column, "level": level, "crossing": " x " in column, "measure": name, **m}
+            for r in self.run_rows
+            for column, levels in r["groups"].items()
+            for level, measured in levels.items()
+            for name, m in measured.items()
+        ]
+        return pd.DataFrame(rows, columns=list(GROUPS))
+
+    @cached_property
+    def plans(self) -> pd.DataFrame:
+        """One row a (run, layer): its weight bits."""
+        rows = [{**_about(r), "layer": i, "bits": b} for r in self.run_rows for i, b in enumerate(r["bits"], start=1)]
+        return pd.DataFrame(rows, columns=list(PLANS))
+
+    @cached_property
+    def sensitivities(self) -> pd.DataFrame:
+        """One row a (teacher, allocator, layer, bits): what rounding that layer alone does; empty in older studies."""
+        rows = [
+            {
+                "dataset": t.dataset,
+                "seed": t.seed,
+                "allocator": k.split(".", 1)[1],
+                "layer": i,
+                "size": size,
+                "bits": b,
+                "value": v,
+            }
+            for t, stored in self._teacher_bits
+            for k, profile in stored.items()
+            if k.startswith("sensitivity.")
+            for i, (size, of_layer) in enumerate(zip(stored["sizes"], profile, strict=True), start=1)
+            for b, v in zip(stored["choices"], of_layer, strict=True)
+        ]
+        return pd.DataFrame(rows, columns=["dataset", "seed", "allocator", "layer", "size", "bits", "value"])
+
+    @cached_property
+    def landscape(self) -> pd.DataFrame:
+        """One row a (teacher, allocation): its plan, average bits and what it does; empty where it was not judged."""
+        frames = [_landscape(stored).assign(dataset=t.dataset, seed=t.seed) for t, stored in self._teacher_bits]
+        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+    @cached_property
+    def _teacher_bits(self) -> list[tuple[Any, dict[str, np.ndarray]]]:
+        return [(t, stored) for t in self.teachers.itertuples() if (stored := self.arrays(t.id, "bits"))]
+
+    def arrays(self, owner: str, name: str) -> dict[str, np.ndarray]:
+        """An artifact of a teacher or run; empty where it is not stored."""
+        with self.store() as store:
+            return store.arrays(owner, name) if store.has_artifact(owner, name) else {}
+
+    def people(self, run: str) -> pd.DataFrame:
+        """One row a person whom the run's teacher denied: see `PEOPLE`; group columns are named ``group:NAME``."""
+        return _people(self, run)
+
+
+#: Columns of `Stored.people` besides the groups. Logits are judged in float64; costs are in scale units.
+PEOPLE = {
+    "person": "position among the teacher's test rows; the same for every run of that teacher",
+    "teacher_logit": "of the person as they are (at most 0: denied)",
+    "found": "whether the teacher's model has an action for them",
+    "cost": "of that action",
+    "teacher_at": "teacher's logit after the action: the promised margin",
+    "student_logit": "of the person as they are",
+    "student_at": "student's logit after the action",
+    "holds": "whether the promise holds on the student",
+    "holds_matched": "the same at the teacher's approval rate",
+    "condition": "whether |q - f| < f at that point",
+    "asked_again": "whether recourse was searched on the student too",
+    "again_found": "whether it was found",
+    "again_cost": "its cost; 0 where the student needs no action",
+    "gap": "relative change of cost, where both models have an action",
+    "cosine": "of the two actions",
+}
+
+
+@lru_cache(maxsize=512)
+def _people(study: Stored, run: str) -> pd.DataFrame:
+    row = next(r for r in study.run_rows if r["id"] == run)
+    promised, seen = study.arrays(row["teacher_id"], "people"), study.arrays(run, "people")
+    person, found = promised["person"], promised["why"] == 0
+    f, q = promised["margin"].astype(float), seen["student_at"].astype(float)
+    cost, again = np.where(found, promised["cost"], np.nan).astype(float), seen["again_cost"].astype(float)
+    both = found & seen["again_found"] & (cost > 0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        frame = {
+            "person": person,
+            "teacher_logit": of_denied(promised, "logits", person),
+            "found": found,
+            "cost": cost,
+            "teacher_at": np.where(found, f, np.nan),
+            "student_logit": of_denied(seen, "student", person),
+            "student_at": q,
+            "holds": found & (q > 0),
+            "holds_matched": found & (q > row["threshold"]),
+            "condition": found & (np.abs(q - f) < f),
+            "asked_again": seen["asked_again"],
+            "again_found": seen["again_found"],
+            "again_cost": np.where(seen["again_found"], again, np.nan),
+            "gap": np.where(both, (again - cost) / cost, np.nan),
+            "cosine": seen["cosine"],
+        }
+    groups = study.arrays(row["teacher_id"], "groups")
+    return pd.DataFrame(frame | group_labels(groups))
+
+
+def of_denied(arrays: dict[str, np.ndarray], name: str, person: np.ndarray) -> np.ndarray:
+    """Logits of the denied, from those of all test rows or, in a gallery, from ``denied_NAME``."""
+    if f"denied_{name}" in arrays:
+        return arrays[f"denied_{name}"].astype(float)
+    return arrays[name][person]
+
+
+def group_labels(groups: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Group of each denied person by column (see `cfq_core.study.groups`); empty where an older study has none."""
+    columns = [k.removesuffix(".levels") for k in groups if k.endswith(".levels")]
+    return {f"group:{c}": groups[f"{c}.levels"][groups[f"{c}.people"]] for c in columns}
+
+
+def _landscape(stored: dict[str, np.ndarray]) -> pd.DataFrame:
+    """The sheet of one teacher (see `cfq_core.allocators.landscape.Landscape`); its plans as tuples."""
+    sheet = {k.split(".", 1)[1]: v for k, v in stored.items() if k.startswith("landscape.")}
+    return pd.DataFrame({k: list(map(tuple, v.tolist())) if v.ndim == 2 else v for k, v in sheet.items()})
+
+
+def _about(r: Row) -> dict[str, Any]:
+    return {"run": r["id"], **{k: r[k] for k in ("dataset", "method", "budget", "seed")}}
+
+
+def _line(line: summary.Line, name: str) -> dict[str, Any]:
+    m = line.measure(name)
+    half = _half_width(m)
+    low, high = (None, None) if half is None or m.mean is None else (m.mean - half, m.mean + half)
+    if m.low is not None and low is not None and high is not None:  # a share stays one
+        low, high = max(0.0, low), min(1.0, high)
+    about = (line.dataset, line.method, line.budget, line.avg_bits, line.seeds, line.lenient)
+    return dict(zip(LINES, (*about, name, m.mean, m.sd, low, high, m.low, m.high, m.people), strict=True))
+
+
+def _half_width(m: summary.OverSeeds) -> float | None:
+    """Half of Student's 95 % interval of the mean over seeds; None for a single one."""
+    if m.sd is None or m.seeds < 2:
+        return None
+    return float(stdtrit(m.seeds - 1, (1 + CONFIDENCE) / 2)) * m.sd / sqrt(m.seeds)

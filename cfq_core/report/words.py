@@ -1,0 +1,186 @@
+"""Words for numbers: units, sentences, the glossary. Written from the data, never beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from math import isnan
+from typing import Any
+
+import pandas as pd
+
+from cfq_core.base import plugins
+from cfq_core.evidence import Metric
+from cfq_core.study.summary import LENIENT
+
+#: Measures that are differences of shares: told in points, not in per cent.
+POINTS = ("approval_shift", "accuracy_drop")
+#: Measures of a run that no metric file makes.
+OTHERS = {"size_bytes": ("size of the weights and biases", "KiB", 1 / 1024), "seconds": ("seconds to make", "s", 1.0)}
+UNITS = {
+    "share": ("%", 100.0),
+    "relative": ("%", 100.0),
+    "logits": ("logits", 1.0),
+    "cost": ("cost units", 1.0),
+    "cosine": ("cosine", 1.0),
+}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """How one measure is told."""
+
+    name: str
+    title: str
+    unit: str
+    scale: float  # from the stored number to the unit
+    better: str  # "lower", "higher", "near 0", "neither"
+    share: bool  # a share of people: between 0 and 100 %
+
+    @property
+    def axis(self) -> str:
+        """Title of an axis: words and unit."""
+        return f"{self.title} ({self.unit})"
+
+    def said(self, value: float | None, digits: int = 1) -> str:
+        """``12.3 %``; a dash where it is not defined."""
+        if value is None or isnan(value):
+            return "–"
+        sign = "+" if self.unit == "points" or self.better == "near 0" else ""
+        return f"{self.scale * value:{sign},.{digits}f} {self.unit}"
+
+
+@cache
+def measured(name: str) -> Measured:
+    """A measure's words by its stored name; ``_matched`` is at the teacher's approval rate."""
+    if name in OTHERS:
+        title, unit, scale = OTHERS[name]
+        return Measured(name, title, unit, scale, "lower", False)
+    base = name.removesuffix("_matched")
+    metric: Metric = plugins.load("metrics", base)
+    unit, scale = ("points", 100.0) if base in POINTS else UNITS[metric.unit]
+    title = f"{metric.title}, matched approval" if name != base else metric.title
+    return Measured(name, title, unit, scale, metric.better, metric.summary in ("share", "worst"))
+
+
+def bits(budget: float) -> str:
+    """``4 bits``."""
+    return f"{budget:g} bits"
+
+
+def in_100(share: float) -> str:
+    """A share as people: ``24 in 100``; below half a person in 100 with a decimal."""
+    people = 100 * share
+    return f"{people:.1f} in 100" if 0 < people < 1 else f"{people:.0f} in 100"
+
+
+def points(share: float) -> str:
+    """``+0.4 points``."""
+    return f"{100 * share:+.1f} points"
+
+
+# ---------------------------------------------------------------------- the answer
+def line_of(lines: pd.DataFrame, dataset: str, method: str, budget: float) -> pd.DataFrame:
+    """One (data set, method, budget) of `Stored.lines`, indexed by measure."""
+    here = lines[(lines.dataset == dataset) & (lines.method == method) & (lines.budget == budget)]
+    return here.set_index("measure")
+
+
+def most_faithful(lines: pd.DataFrame, dataset: str, budget: float) -> str | None:
+    """The method that breaks fewest promises at a budget without approving more people than the teacher."""
+    here = lines[(lines.dataset == dataset) & (lines.budget == budget)]
+    wide = here.pivot_table(index="method", columns="measure", values="mean")
+    if "vd" not in wide or "approval_shift" not in wide:
+        return None
+    fair = wide[(wide.approval_shift <= LENIENT) & wide.vd.notna()]
+    return None if fair.empty else str(fair.sort_values(["vd", "vd_matched"], kind="stable").index[0])
+
+
+def answer(lines: pd.DataFrame, dataset: str, method: str, budget: float, matched: bool = False) -> str:
+    """The verdict in a sentence: what the chosen method breaks at a budget, and which one breaks least."""
+    mine, vd = line_of(lines, dataset, method, budget), "vd_matched" if matched else "vd"
+    if mine.empty or vd not in mine.index or pd.isna(mine["mean"][vd]):
+        return f"Nothing to judge by: no denied person of {dataset} has recourse here with {method} at {bits(budget)}."
+    text = f"At {bits(budget)} with {method}, {_accuracy(mine)}; **{in_100(mine['mean'][vd])}** promised actions fail"
+    text += f" ({_how_sure(mine.loc[vd])}), at {points(mine['mean']['approval_shift'])} approvals"
+    text += ", judged at the teacher's approval rate" if matched else ""
+    best = most_faithful(lines, dataset, budget)
+    if best is None or best == method:
+        return text + (". No method here breaks fewer without approving more people." if best else ".")
+    other = line_of(lines, dataset, best, budget)
+    return (
+        f"{text}; with {best} **{in_100(other['mean'][vd])}** ({_how_sure(other.loc[vd])}), "
+        f"at {points(other['mean']['approval_shift'])} approvals."
+    )
+
+
+def caution(lines: pd.DataFrame, dataset: str, method: str, budget: float) -> str | None:
+    """What makes the number less than it looks: leniency, or a single seed."""
+    mine = line_of(lines, dataset, method, budget)
+    if mine.empty:
+        return None
+    said = []
+    if bool(mine["lenient"].iloc[0]):
+        shift = points(mine["mean"]["approval_shift"])
+        said.append(f"{method} approves more people than its teacher ({shift}): part of this validity is leniency.")
+    if int(mine["seeds"].iloc[0]) < 2:
+        said.append("One seed is one teacher: no claim rests on it.")
+    return " ".join(said) or None
+
+
+def _accuracy(line: pd.DataFrame) -> str:
+    drop = 100 * line["mean"].get("accuracy_drop", float("nan"))
+    if abs(drop) < 0.05:
+        return "accuracy does not move"
+    return f"accuracy {'falls' if drop > 0 else 'rises'} {abs(drop):.1f} points"
+
+
+def _how_sure(m: Any) -> str:
+    """Spread over seeds and people, with the denominator."""
+    seeds = f"± {100 * m['sd']:.1f} over {m['seeds']:.0f} seeds" if pd.notna(m["sd"]) else "one seed"
+    if pd.isna(m["low"]):
+        return seeds
+    return f"{seeds}; 95 % over {m['people']:,.0f} people {100 * m['low']:.1f} to {100 * m['high']:.1f}"
+
+
+def listed(names: list[str], most: int = 6) -> str:
+    """``a, b and c``; a count where there are many."""
+    if len(names) > most:
+        return f"{', '.join(names[:most])} and {len(names) - most} more"
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
+
+
+#: Every term of the pages. PAPER's definitions in plain words.
+GLOSSARY = {
+    "teacher": "The full-precision (FP32) model that decided, and that told denied people what to do.",
+    "student": "The quantized model that is deployed in its place.",
+    "recourse": "An action a denied person can take (facts stay, numbers on their grid and inside bounds) after which "
+    "the teacher approves them, at the least cost.",
+    "promise margin κ": "How far beyond the boundary, in logits, the promised action must land on the teacher. With no "
+    "margin about half of all promises break at any bit-width.",
+    "cost": "Weighted L1: each number's change over its scale (its median absolute deviation), plus a fixed price per "
+    "switched category.",
+    "VD, validity drop": "Among people the teacher denied and told what to do: the share whose action fails on the "
+    "student.",
+    "CRG, recourse gap": "Relative change of the cost of getting approved, student against teacher: same search, same "
+    "people. Signs cancel in the mean, so the median and the mean absolute gap stand beside it.",
+    "direction": "Mean cosine between the promised action and the student's own, in cost-scaled space: 1 is the same "
+    "direction.",
+    "approval shift": "Share of people the student approves minus the share the teacher approves. Validity bought with "
+    "it is leniency, not faithfulness.",
+    "matched approval": "The same measure with the student's threshold moved so that it approves as many training "
+    "people as the teacher.",
+    "bit budget": "Average bits per weight; layers may differ, the average may not exceed it.",
+    "margin condition": "|q − f| < f at the person's new point. Sufficient, not necessary, for the promise to hold.",
+    "recourse lost": "Share of people with an action on the teacher and none on the student.",
+    "windfall": "Share of denied people whom the student approves without any action.",
+    "FRR": "Feasible recourse rate: share of the denied for whom an action was found.",
+    "lenient": f"Approves over {100 * LENIENT:g} points more people than the teacher.",
+    "interval": "Bars over seeds: Student's 95 % interval of the mean over teachers. Over people: Wilson for shares, "
+    "bootstrap else, all seeds' people together.",
+    "seed": "One split and one teacher trained on it. One seed is one draw: claims rest on several.",
+    "worst group": "The largest validity drop among protected groups of at least 30 people.",
+    "factual sensitivity": "How much a layer's quantization raises the loss on training rows.",
+    "recourse sensitivity": "How much a layer's quantization moves logits at training recourse points.",
+    "regime": "Which features people may change: as the card says (default), only the easiest (strict), or more.",
+}

@@ -1,0 +1,95 @@
+"""The shipped gallery: stored studies without any row of a raw table.
+
+What describes a person in their own features is left out (recourse before and after, training
+recourse, logits of all test rows); what was measured of the denied stays: costs, margins, validity,
+groups. Teachers and students stay too: their weights are the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cfq_core.evidence import Measure
+from cfq_core.study.store import FILE, Row, Store
+
+#: Artifacts of a teacher that go along besides its weights and people; what is not named here stays behind.
+KEPT = ("bits", "groups")
+#: Arrays of an artifact "people" that go along, per denied person.
+KEPT_PEOPLE = (
+    "person", "cost", "margin", "why", "student_at", "asked_again", "again_found", "again_cost", "cosine",
+    "matched_again_found", "matched_again_cost", "matched_cosine",
+)  # fmt: skip
+#: Logits of all test rows, of which only those of the denied go along, as ``denied_NAME``.
+OF_DENIED = ("logits", "student")
+#: Measures by group that the pages show; a run's full table of groups is larger than everything else together.
+KEPT_GROUPS = (
+    "accuracy_drop", "approval_shift", "crg_abs", "crg_abs_matched", "crg_median", "frr", "margin_condition",
+    "recourse_lost", "vd", "vd_matched", "windfall",
+)  # fmt: skip
+DIGITS = 6  # significant ones of a measure: more than any interval resolves
+
+
+def pack(store: Store, studies: Iterable[str], to: Path) -> dict[str, int]:
+    """Copy studies into the gallery at ``to``; gives the bytes of each kind of artifact, and of the database."""
+    target = Store(to)
+    written: dict[str, int] = {}
+    try:
+        for study in studies:
+            _pack_study(store, target, store.study(study)["id"], written)
+        target.db.execute("PRAGMA journal_mode = DELETE")  # one file, readable where nothing can be written
+        target.db.execute("VACUUM")
+    finally:
+        target.close()
+    return {**written, FILE: (to / FILE).stat().st_size}
+
+
+def _pack_study(store: Store, target: Store, study: str, written: dict[str, int]) -> None:
+    row, runs, teachers = store.study(study), store.runs(study), store.teachers(study)
+    target.put_study(study, row["name"], row["plan"], row["versions"], [(r["id"], r["teacher_id"]) for r in runs])
+    denied: dict[str, np.ndarray] = {}
+    for t in teachers:
+        people = store.arrays(t["id"], "people")
+        denied[t["id"]] = people["person"]
+        weights = store.arrays(t["id"], "weights")
+        kept = _of_the_denied(people, people["person"])
+        target.put_teacher(t["id"], t["dataset"], t["seed"], t["spec"], _rounded(t["measures"]), weights, kept)
+        for name in KEPT:
+            if store.has_artifact(t["id"], name):
+                target.put_artifact(t["id"], name, _small(store.arrays(t["id"], name)))
+    for r in runs:
+        _pack_run(store, target, r, denied[r["teacher_id"]])
+    for name, size in target.db.execute("SELECT name, sum(bytes) FROM artifact GROUP BY name"):
+        written[name] = size
+
+
+def _pack_run(store: Store, target: Store, r: Row, person: np.ndarray) -> None:
+    groups = {
+        column: {level: {m: v for m, v in found.items() if m in KEPT_GROUPS} for level, found in levels.items()}
+        for column, levels in r["groups"].items()
+    }
+    measures = {name: Measure(**_rounded(m)) for name, m in store.measures(r["id"]).items()}
+    kept = _of_the_denied(store.arrays(r["id"], "people"), person)
+    target.put_run({**r.columns, "groups": _rounded(groups)}, measures, store.arrays(r["id"], "weights"), kept)
+
+
+def _of_the_denied(arrays: dict[str, np.ndarray], person: np.ndarray) -> dict[str, np.ndarray]:
+    """What a gallery holds of an artifact "people"."""
+    kept = {k: arrays[k] for k in KEPT_PEOPLE if k in arrays}
+    logits = {f"denied_{k}": arrays[k][person] for k in OF_DENIED if k in arrays}
+    already = {f"denied_{k}": arrays[f"denied_{k}"] for k in OF_DENIED if f"denied_{k}" in arrays}
+    return _small(kept | logits | already)
+
+
+def _small(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Single precision: a picture shows no more."""
+    return {k: a.astype(np.float32) if a.dtype == np.float64 else a for k, a in arrays.items()}
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _rounded(v) for k, v in value.items()}
+    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value

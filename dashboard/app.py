@@ -1,0 +1,11 @@
+"""The dashboard: `make run`, `cfq dashboard`, or `streamlit run dashboard/app.py`."""
+
+import streamlit as st
+
+from dashboard.lib import boot, pages, state
+
+boot.boot()
+st.set_page_config(page_title="cfq: does recourse survive quantization?", page_icon=str(boot.FAVICON), layout="wide")
+page = st.navigation(pages.navigation(), position="top")
+state.sidebar()
+page.run()

@@ -1,0 +1,116 @@
+"""The one door to results: which stores there are, their studies, their pictures; cached by ids and plain values."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from cfq_core.base.errors import CfqError
+from cfq_core.base.shipped import gallery
+from cfq_core.report import picture
+from cfq_core.report.frames import Stored
+from cfq_core.study.store import FILE, Store
+
+Plain = str | int | float | bool | None
+MOST_STUDIES, MOST_PICTURES = 32, 256  # kept in memory by a server
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A study that can be opened."""
+
+    id: str
+    name: str
+    created: str
+    runs: int
+    finished: int
+    folder: str
+    gallery: bool
+
+    @property
+    def label(self) -> str:
+        """What the list shows."""
+        short = "" if self.finished == self.runs else f" ({self.finished} of {self.runs} runs)"
+        return f"{'Gallery · ' if self.gallery else ''}{self.name}{short}"
+
+
+def own_store() -> Path:
+    """Where studies of this user go."""
+    return Path(os.environ.get("CFQ_STORE", ".cfq"))
+
+
+def studies() -> list[Listed]:
+    """Studies with at least one finished run: own ones, newest first, then the gallery's."""
+    own = [s for s in _own(str(own_store())) if s.finished]
+    shipped = [s for s in _shipped(str(gallery())) if s.finished]
+    return own + [s for s in shipped if s.id not in {o.id for o in own}]
+
+
+def problem() -> str | None:
+    """Why the user's own store cannot be read; None where it can, or where there is none yet."""
+    try:
+        _own(str(own_store()))
+    except CfqError as found:
+        return found.line()
+    return None
+
+
+def study(listed: Listed) -> Stored:
+    """The frames of a study, shared by all sessions; it never changes for a given number of finished runs."""
+    return _study(listed.folder, listed.id, listed.finished, listed.gallery)
+
+
+def drawn(name: str, of: Stored, **options: Plain) -> picture.Drawn:
+    """A picture of a study; drawn once for each set of options."""
+    packed = repr(sorted(options.items()))
+    return _drawn(name, of.folder, of.id, of.finished, of.read_only, packed, _options=options)
+
+
+def csv(rows: pd.DataFrame) -> bytes:
+    """A table as CSV; text that a spreadsheet would run as a formula is quoted."""
+    text = rows.select_dtypes(include=["object", "string"]).columns
+    safe = rows.assign(**{c: rows[c].map(_harmless) for c in text})
+    return safe.to_csv(index=False).encode()
+
+
+def parquet(rows: pd.DataFrame) -> bytes:
+    """A table as Parquet."""
+    return rows.to_parquet(index=False)
+
+
+def _harmless(cell: object) -> object:
+    return f"'{cell}" if isinstance(cell, str) and cell[:1] in ("=", "+", "@", "\t", "\r") else cell
+
+
+def _own(folder: str) -> list[Listed]:
+    """Read anew each time: another process may be writing."""
+    return _list(Store(folder), folder, False) if (Path(folder) / FILE).is_file() else []
+
+
+@st.cache_data(show_spinner=False)
+def _shipped(folder: str) -> list[Listed]:
+    return _list(Store(folder, read_only=True), folder, True) if (Path(folder) / FILE).is_file() else []
+
+
+def _list(store: Store, folder: str, shipped: bool) -> list[Listed]:
+    try:
+        columns = ("id", "name", "created", "runs", "finished")
+        return [Listed(**{c: s[c] for c in columns}, folder=folder, gallery=shipped) for s in store.studies()]
+    finally:
+        store.close()
+
+
+@st.cache_resource(max_entries=MOST_STUDIES, show_spinner=False)
+def _study(folder: str, id: str, finished: int, read_only: bool) -> Stored:
+    return Stored(folder, id, finished, read_only)
+
+
+@st.cache_resource(max_entries=MOST_PICTURES, show_spinner=False)
+def _drawn(
+    name: str, folder: str, id: str, finished: int, read_only: bool, packed: str, _options: dict[str, Plain]
+) -> picture.Drawn:
+    return picture.draw(name, _study(folder, id, finished, read_only), **_options)

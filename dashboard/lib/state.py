@@ -1,0 +1,218 @@
+"""What is selected, in the URL and the sidebar: study, data set, method, budget, seed, approval, person.
+
+The only place that touches the URL. Study and person are written there by hand, always, so that a copied
+address opens the same view even after a newer study has come; the rest are bound widgets, whose defaults
+follow from the study alone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+import streamlit as st
+
+from cfq_core.report.frames import Stored
+from dashboard.lib import data
+
+BOUND = ("dataset", "method", "budget", "seed", "approval")
+APPROVALS = ("raw", "matched")
+APPROVAL_HELP = (
+    "raw: the student at its own threshold. matched: the student with its threshold moved so that it approves as many "
+    "training people as the teacher."
+)
+USUAL_METHOD, USUAL_BUDGET = "ptq", 4.0  # what a study opens with, where it has them
+ECHO = 2.0  # seconds in which the browser may still send the address from before a change
+
+
+@dataclass(frozen=True)
+class Selection:
+    """One student of one study, and perhaps a person; everything a page shows hangs on it."""
+
+    listed: data.Listed
+    study: Stored
+    dataset: str
+    method: str
+    budget: float
+    seed: int
+    matched: bool
+    person: int | None
+
+    @property
+    def run(self) -> str | None:
+        """Id of the selected student's run; None where it is not stored (yet)."""
+        return self._of_run("run")
+
+    @property
+    def teacher(self) -> str | None:
+        """Id of its teacher."""
+        return self._of_run("teacher")
+
+    def _of_run(self, column: str) -> str | None:
+        r = self.study.runs
+        here = r[
+            (r.dataset == self.dataset) & (r.method == self.method) & (r.budget == self.budget) & (r.seed == self.seed)
+        ]
+        return None if here.empty else str(here[column].iloc[0])
+
+    def at(self, measure: str) -> str:
+        """A measure's stored name under the selected approval."""
+        return f"{measure}_matched" if self.matched else measure
+
+    def query(self) -> dict[str, str]:
+        """Every part of the selection, as the URL writes it."""
+        chosen = {"study": self.study.id, "dataset": self.dataset, "method": self.method, "budget": f"{self.budget:g}"}
+        chosen |= {"seed": str(self.seed), "approval": APPROVALS[self.matched]}
+        return chosen if self.person is None else {**chosen, "person": str(self.person)}
+
+
+def selected() -> Selection | None:
+    """What is selected; None where no study is stored."""
+    return st.session_state.get("_selection")
+
+
+def choose(**changes: object) -> None:
+    """Change the selection; call it from a widget's callback. ``person=None`` lets go of the person."""
+    for key, value in changes.items():
+        st.session_state[key] = (
+            f"{value:g}" if key == "budget" else None if value is None else value if key == "study" else str(value)
+        )
+
+
+def sidebar() -> None:
+    """Draw the selection and keep it for the page."""
+    st.session_state["_selection"] = None
+    listed = {s.id: s for s in data.studies()}
+    with st.sidebar:
+        if trouble := data.problem():
+            st.error(trouble)
+        if not listed:
+            st.caption("No study yet. The page **Study** makes one.")
+            return
+        st.session_state["_selection"] = _select(listed)
+        _permalink(st.session_state["_selection"])
+
+
+def _select(listed: dict[str, data.Listed]) -> Selection:
+    _adopt("study", listed)
+    study_id = st.selectbox(
+        "Study",
+        list(listed),
+        format_func=lambda i: listed[i].label if i in listed else i,
+        key="study",
+        filter_mode=None,
+    )
+    of = listed[study_id]
+    study = data.study(of)
+    runs = study.runs
+    datasets = list(dict.fromkeys(runs.dataset))
+    dataset = _one("Data set", "dataset", datasets, datasets[0]) if len(datasets) > 1 else datasets[0]
+    runs = runs[runs.dataset == dataset]
+    methods = list(dict.fromkeys(runs.method))
+    method = _one("Method", "method", methods, USUAL_METHOD if USUAL_METHOD in methods else methods[0])
+    budgets = sorted(set(runs[runs.method == method].budget))
+    usual = min(budgets, key=lambda b: abs(b - USUAL_BUDGET))
+    budget = _slider("Budget (bits per weight)", "budget", [f"{b:g}" for b in budgets], f"{usual:g}")
+    seeds = [str(s) for s in sorted(set(runs.seed))]
+    seed = _one("Seed (for single models and people)", "seed", seeds, seeds[0])
+    approval = _approval()
+    person = _person()
+    _write("study", study_id)
+    return Selection(of, study, dataset, method, float(budget), int(seed), approval == "matched", person)
+
+
+# ---------------------------------------------------------------------- bound widgets
+def _one(label: str, key: str, options: Sequence[str], usual: str) -> str:
+    _drop_stale(key, options, usual)
+    chosen = st.selectbox(label, options, index=list(options).index(usual), key=key, bind="query-params")
+    return chosen if chosen in options else usual
+
+
+def _slider(label: str, key: str, options: Sequence[str], usual: str) -> str:
+    _drop_stale(key, options, usual)
+    if len(options) == 1:
+        st.caption(f"{label}: {options[0]}")
+        return options[0]
+    return st.select_slider(label, options, value=usual, key=key, bind="query-params")
+
+
+def _approval() -> str:
+    _drop_stale("approval", APPROVALS, APPROVALS[0])
+    chosen = st.segmented_control(
+        "Approval",
+        APPROVALS,
+        default=APPROVALS[0],
+        key="approval",
+        bind="query-params",
+        help=APPROVAL_HELP,
+    )
+    return chosen or APPROVALS[0]
+
+
+def _drop_stale(key: str, options: Sequence[str], usual: str) -> None:
+    """Say so where a link asks for what this study does not have; forget what another study had."""
+    raw = st.query_params.get(key)
+    first = key not in st.session_state
+    if first and raw is not None and raw not in options:
+        st.warning(f'The link asks for {key} "{raw[:60]}", which is not in this study. Showing {usual}.')
+    if not first and st.session_state[key] not in options:
+        st.session_state[key] = usual
+
+
+# ---------------------------------------------------------------------- unbound: study and person
+def _adopt(key: str, options: dict[str, data.Listed]) -> None:
+    """Take the study from the URL: at the start of a session, and when the browser goes back."""
+    raw, default = st.query_params.get(key), next(iter(options))
+    if raw is not None and _is_news(key, raw):
+        matching = [o for o in options if o == raw or (len(raw) >= 4 and o.startswith(raw))]
+        if len(matching) == 1:
+            st.session_state[key] = matching[0]
+        else:
+            st.warning(
+                f'The link asks for study "{raw[:60]}", which is not stored here. Showing "{options[default].name}".'
+            )
+    if st.session_state.get(key) not in options:
+        st.session_state[key] = default
+
+
+def _person() -> int | None:
+    raw = st.query_params.get("person")
+    if raw is not None and _is_news("person", raw):
+        if raw.isascii() and raw.isdigit() and len(raw) < 9:
+            st.session_state["person"] = raw
+        else:
+            st.warning(f'The link asks for person "{raw[:60]}"; a person is a whole number.')
+    chosen = st.session_state.get("person")
+    _write("person", chosen)
+    return None if chosen is None else int(chosen)
+
+
+def _is_news(key: str, raw: str) -> bool:
+    """Whether the URL says something that this session did not write; an echo of the time before a change is none."""
+    now, before, at = st.session_state.get(f"_url_{key}", (None, None, 0.0))
+    return raw != now and not (raw == before and time.monotonic() - at < ECHO)
+
+
+def _write(key: str, value: str | None) -> None:
+    written = st.session_state.get(f"_url_{key}", (None, None, 0.0))
+    if written[0] != value:
+        st.session_state[f"_url_{key}"] = (value, written[0], time.monotonic())
+    if value is None:
+        st.query_params.pop(key, None)
+    else:
+        st.query_params[key] = value
+
+
+def permalink(of: Selection) -> str:
+    """The address of this view with every part written out."""
+    base = (st.context.url or "").split("?")[0]
+    return f"{base}?{urlencode(of.query())}"
+
+
+def _permalink(of: Selection) -> None:
+    with st.popover("Link to this view", icon=":material/link:", width="stretch"):
+        st.code(permalink(of), language=None, wrap_lines=True)
+        st.caption("Reopens this study, model and person, whatever is the newest study by then.")
+    st.caption(f"study {of.study.id} · κ {of.study.setting['kappa']:g} logits · {len(set(of.study.runs.seed))} seeds")

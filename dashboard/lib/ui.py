@@ -1,0 +1,102 @@
+"""Pieces that every page is made of: head, pictures with their table and text, metrics, states."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+from cfq_core.report import words
+from dashboard.lib import data, pages
+from dashboard.lib.state import Selection
+
+
+def head(title: str, sentence: str, terms: Sequence[str] = (), caution: str | None = None) -> None:
+    """A page's first words: its title, what it says in a sentence, and a glossary of its terms."""
+    left, right = st.columns([6, 1], vertical_alignment="bottom")
+    left.title(title, anchor=False)
+    if terms:
+        with right.popover("Terms", icon=":material/menu_book:", width="stretch"):
+            glossary(terms)
+    st.markdown(sentence)
+    if caution:
+        st.warning(caution, icon=":material/warning:")
+
+
+def glossary(terms: Sequence[str]) -> None:
+    """Definitions, in plain words."""
+    for term in terms:
+        st.markdown(f"**{term}**  \n{words.GLOSSARY[term]}")
+
+
+def picture(name: str, sel: Selection, key: str = "", on_pick: Any = None, **options: data.Plain) -> Any:
+    """A picture with its text alternative, note, table and downloads.
+
+    ``on_pick``: called when a point is clicked, with the chart's key; the click is in `picked`. ``key``: tells apart
+    two pictures of one name on a page.
+    """
+    drawn = data.drawn(name, sel.study, **options)
+    if drawn.chart is None:
+        empty(f"{drawn.title}: not stored in this study.")
+        return drawn
+    key = f"{name}{f'-{key}' if key else ''}"
+    st.markdown(f"#### {drawn.title}")
+    chosen = {"on_select": lambda: on_pick(key), "selection_mode": "pick"} if on_pick else {}
+    st.altair_chart(drawn.chart, key=key, alt=drawn.alt, width="stretch", **chosen)
+    st.caption(f"{drawn.alt} {drawn.note}".replace("|", "\\|"))
+    table(drawn, key, f"{name}-{sel.study.id}")
+    return drawn
+
+
+def picked(key: str) -> dict[str, Any]:
+    """The clicked point of a picture, by its fields; empty where none is."""
+    points = st.session_state.get(key, {}).get("selection", {}).get("pick") or [{}]
+    return dict(points[0])
+
+
+def table(drawn: Any, key: str, file: str) -> None:
+    """The rows behind a picture, closed until asked for, as CSV and Parquet."""
+    with st.expander("Table and download", icon=":material/table:", on_change="rerun", key=f"{key}-table") as opened:
+        if opened.open:
+            frame(drawn.rows, key, file)
+
+
+def frame(rows: Any, key: str, file: str) -> None:
+    """A table with its two downloads."""
+    st.dataframe(rows, hide_index=True, width="stretch", key=f"{key}-rows")
+    file = re.sub(r"[^A-Za-z0-9_-]+", "-", file)
+    with st.container(horizontal=True):
+        for kind, make, mime in (("CSV", data.csv, "text/csv"), ("Parquet", data.parquet, "application/octet-stream")):
+            name = f"{file}.{kind.lower()}"
+            make_it = lambda m=make: m(rows)  # noqa: E731  (made on the click only)
+            st.download_button(
+                kind, make_it, name, mime, on_click="ignore", icon=":material/download:", key=f"{key}-{kind}"
+            )
+
+
+def metrics(items: Sequence[tuple[str, str, str]]) -> None:
+    """A row of (title, value, help)."""
+    for column, (title, value, about) in zip(st.columns(len(items)), items, strict=True):
+        column.metric(title, value, help=about or None)
+
+
+def empty(text: str) -> None:
+    """A picture that this study cannot show, and why."""
+    st.info(text, icon=":material/visibility_off:")
+
+
+def failed(text: str) -> None:
+    """Something that went wrong, in one line."""
+    st.error(text, icon=":material/error:")
+
+
+def nothing_stored() -> None:
+    """The state without any study: what would be here, and the one button that makes it."""
+    st.title("No study yet", anchor=False)
+    st.markdown(
+        "Here stands whether the recourse a model promised survives its quantization: how many promises break, at how "
+        "many bits, for whom. It needs one study. The embedded data set takes about a minute and no download."
+    )
+    pages.link("study", "Make a study", ":material/play_arrow:")

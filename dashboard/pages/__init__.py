@@ -1,0 +1,1 @@
+"""One file a page. How to add one: see `dashboard.lib`."""

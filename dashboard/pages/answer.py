@@ -1,0 +1,64 @@
+"""Answer: does recourse survive, for the chosen study and budget, in a sentence and three pictures."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from cfq_core.report import words
+from dashboard.lib import state, ui
+from dashboard.lib.page import Page
+
+TERMS = (
+    "VD, validity drop",
+    "approval shift",
+    "matched approval",
+    "bit budget",
+    "promise margin κ",
+    "lenient",
+    "interval",
+)
+SHOWN = ("vd", "accuracy_drop", "approval_shift", "crg_abs", "worst_group_vd")
+
+
+def body() -> None:
+    """The verdict first."""
+    sel = state.selected()
+    if sel is None:
+        return ui.nothing_stored()
+    lines, chosen = sel.study.lines, (sel.dataset, sel.method, sel.budget)
+    ui.head(
+        "Does the recourse survive?",
+        words.answer(lines, *chosen, matched=sel.matched),
+        TERMS,
+        words.caution(lines, *chosen),
+    )
+    _numbers(sel)
+    measure = sel.at("vd")
+    ui.picture("verdicts", sel, dataset=sel.dataset, measure=measure)
+    left, right = st.columns(2, gap="large")
+    with left:
+        ui.picture("curves", sel, on_pick=_pick, dataset=sel.dataset, measure=measure)
+    with right:
+        ui.picture("faithful", sel, on_pick=_pick, dataset=sel.dataset, budget=sel.budget)
+
+
+def _numbers(sel: state.Selection) -> None:
+    mine = words.line_of(sel.study.lines, sel.dataset, sel.method, sel.budget)
+    items = []
+    for name in SHOWN:
+        measure = sel.at(name) if name != "approval_shift" else name
+        if measure in mine.index:
+            told, m = words.measured(measure), mine.loc[measure]
+            spread = f"± {told.scale * m['sd']:.1f} over {m['seeds']:.0f} seeds" if m["sd"] == m["sd"] else "one seed"
+            items.append((told.title.removesuffix(", matched approval"), told.said(m["mean"]), spread))
+    if items:
+        ui.metrics(items)
+
+
+def _pick(key: str) -> None:
+    if point := ui.picked(key):
+        state.choose(method=point["method"], budget=point["budget"])
+
+
+PAGE = Page(order=2, title="Answer", icon="gavel", body=body, default=True)
+PAGE.draw(__name__)
