@@ -120,23 +120,16 @@ class Stored:
     @cached_property
     def sensitivities(self) -> pd.DataFrame:
         """One row a (teacher, allocator, layer, bits): what rounding that layer alone does; empty in older studies."""
+        columns = ("dataset", "seed", "allocator", "layer", "size", "bits", "value")
         rows = [
-            {
-                "dataset": t.dataset,
-                "seed": t.seed,
-                "allocator": k.split(".", 1)[1],
-                "layer": i,
-                "size": size,
-                "bits": b,
-                "value": v,
-            }
+            (t.dataset, t.seed, k.split(".", 1)[1], i, size, b, value)
             for t, stored in self._teacher_bits
             for k, profile in stored.items()
             if k.startswith("sensitivity.")
             for i, (size, of_layer) in enumerate(zip(stored["sizes"], profile, strict=True), start=1)
-            for b, v in zip(stored["choices"], of_layer, strict=True)
+            for b, value in zip(stored["choices"], of_layer, strict=True)
         ]
-        return pd.DataFrame(rows, columns=["dataset", "seed", "allocator", "layer", "size", "bits", "value"])
+        return pd.DataFrame(rows, columns=list(columns))
 
     @cached_property
     def landscape(self) -> pd.DataFrame:
@@ -146,7 +139,7 @@ class Stored:
 
     @cached_property
     def _teacher_bits(self) -> list[tuple[Any, dict[str, np.ndarray]]]:
-        return [(t, stored) for t in self.teachers.itertuples() if (stored := self.arrays(t.id, "bits"))]
+        return [(t, stored) for t in self.teachers.itertuples() if (stored := self.arrays(str(t.id), "bits"))]
 
     def arrays(self, owner: str, name: str) -> dict[str, np.ndarray]:
         """An artifact of a teacher or run; empty where it is not stored."""

@@ -30,6 +30,8 @@ KEPT_GROUPS = (
     "accuracy_drop", "approval_shift", "crg_abs", "crg_abs_matched", "crg_median", "frr", "margin_condition",
     "recourse_lost", "vd", "vd_matched", "windfall",
 )  # fmt: skip
+#: Ending of arrays with a value for every test row.
+OF_TEST_ROWS = ".test"
 DIGITS = 6  # significant ones of a measure: more than any interval resolves
 
 
@@ -59,7 +61,8 @@ def _pack_study(store: Store, target: Store, study: str, written: dict[str, int]
         target.put_teacher(t["id"], t["dataset"], t["seed"], t["spec"], _rounded(t["measures"]), weights, kept)
         for name in KEPT:
             if store.has_artifact(t["id"], name):
-                target.put_artifact(t["id"], name, _small(store.arrays(t["id"], name)))
+                arrays = {k: a for k, a in store.arrays(t["id"], name).items() if not k.endswith(OF_TEST_ROWS)}
+                target.put_artifact(t["id"], name, _small(arrays))
     for r in runs:
         _pack_run(store, target, r, denied[r["teacher_id"]])
     for name, size in target.db.execute("SELECT name, sum(bytes) FROM artifact GROUP BY name"):

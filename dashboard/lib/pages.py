@@ -24,12 +24,14 @@ def found() -> dict[str, Page]:
 
 def navigation() -> list[StreamlitPage]:
     """What `st.navigation` takes."""
-    return [
-        st.Page(FOLDER / f"{name}.py", title=p.title, icon=f":material/{p.icon}:", url_path=name, default=p.default)
-        for name, p in found().items()
-    ]
+    return [_page(name) for name in found()]
 
 
 def link(name: str, label: str, icon: str | None = None) -> None:
     """A link to another page of the dashboard, the selection kept."""
-    st.page_link(f"pages/{name}.py", label=label, icon=icon)
+    st.page_link(_page(name), label=label, icon=icon)
+
+
+def _page(name: str) -> StreamlitPage:
+    p = found()[name]
+    return st.Page(FOLDER / f"{name}.py", title=p.title, icon=f":material/{p.icon}:", url_path=name, default=p.default)

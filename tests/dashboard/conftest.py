@@ -15,7 +15,7 @@ from cfq_core.study.store import Store
 from cfq_core.training.loop import Teaching
 from dashboard.lib import pages
 
-APP = Path(__file__).parents[2] / "dashboard" / "app.py"
+SCRIPT = Path(__file__).parents[2] / "dashboard" / "lib" / "script.py"
 
 
 @pytest.fixture(scope="session")
@@ -50,12 +50,12 @@ def open_page() -> Callable[..., AppTest]:
     """Opens a page by its file's name with query parameters, as a browser would with its address."""
 
     def open_(name: str, **query: str) -> AppTest:
-        at = AppTest.from_file(str(APP), default_timeout=30)
+        at = AppTest.from_file(str(SCRIPT), default_timeout=30)
         for key, value in query.items():
             at.query_params[key] = value
         at.run()  # the default page; pages are known from here on
         if not pages.found()[name].default:
-            at.switch_page(f"pages/{name}.py").run()
+            at.switch_page(f"../pages/{name}.py").run()
         return at
 
     return open_

@@ -1,0 +1,11 @@
+"""What a session runs on every change: the navigation, the selection, then the page."""
+
+import streamlit as st
+
+from dashboard.lib import boot, pages, state
+
+boot.boot()
+st.set_page_config(page_title="cfq: does recourse survive quantization?", page_icon=str(boot.FAVICON), layout="wide")
+page = st.navigation(pages.navigation(), position="top")
+state.sidebar()
+page.run()
