@@ -1,4 +1,4 @@
-"""The command line: `cfq run | study | ls | show | data | export | parts | doctor`. Parses, calls, prints.
+"""The command line: `cfq run | study | ls | show | data | export | audit | parts | doctor`. Parses, calls, prints.
 
 Exit code 0; or one line on stderr and 2 for bad input, 1 for a failure.
 """
@@ -201,6 +201,48 @@ def export(run: str, path: Path, teacher: Path | None, form: Any, folder: Path |
 
 
 @cli.command()
+@click.option("--card", required=True, type=click.Path(path_type=Path), help="Card (.toml) of the table to audit on.")
+@click.option("--teacher", required=True, type=click.Path(path_type=Path), help="ONNX file that promises.")
+@click.option("--student", required=True, type=click.Path(path_type=Path), help="ONNX file that is deployed.")
+@click.option("--kappa", type=click.FloatRange(0, 100), help="The promise's margin, in logits [the files', else 0.2].")
+@click.option("--people", default="2000", show_default=True, help="Refused people who ask, or all.")
+@click.option("--regime", default="default", show_default=True, help="Action regime: any, immutable, default, strict.")
+@click.option("--rows", type=click.Choice(["test", "all"]), help="Whom to judge [the files' own test rows, else all].")
+@click.option(
+    "--layout",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", "standardised", "raw", "levels"]),
+    help="Input columns of files that do not say: one a level, numbers standardised or raw; or levels: one a feature.",
+)
+@click.option(
+    "--output",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", "logit", "probability"]),
+    help="What they give.",
+)
+@click.option("--html", "page", type=click.Path(path_type=Path), help="Write a report to this file too.")
+@json_option
+def audit(card: Path, teacher: Path, student: Path, page: Path | None, as_json: bool, **options: Any) -> None:
+    """Audit any pair of ONNX files on a table: does the student keep what the teacher promises?"""
+    _needs("onnx", "onnxruntime", extra="export")
+    from cfq_core.datasets.card import read_card
+    from cfq_core.export import told
+    from cfq_core.export.audit import Question, audit_pair
+    from cfq_core.export.read import read_model
+
+    options["people"] = None if options["people"] == "all" else _one("--people", options["people"], int)
+    found = audit_pair(read_card(card), read_model(teacher), read_model(student), Question(**options))
+    if page:
+        _write(page, told.page(found))
+    if as_json:
+        _print_json(told.plain(found))
+    else:
+        click.echo(told.text(found))
+
+
+@cli.command()
 @json_option
 def parts(as_json: bool) -> None:
     """List every part there is: data sets, solvers, allocators, methods, metrics, certificates."""
@@ -311,6 +353,13 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))] if cells else []
     for row in cells:
         click.echo("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip())
+
+
+def _write(path: Path, content: str) -> None:
+    try:
+        path.write_text(content, encoding="utf-8")
+    except OSError as problem:
+        raise BadInput(f"{path}: cannot be written ({problem.strerror})") from None
 
 
 def _print_json(value: Any) -> None:

@@ -14,10 +14,12 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any, Generic, cast
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from typing_extensions import TypeVar
 
 from cfq_core.actions.action_set import ActionSet
 from cfq_core.base.errors import CfqError
@@ -25,7 +27,7 @@ from cfq_core.base.plugins import load_all
 from cfq_core.base.seeds import numpy_stream, repeatable
 from cfq_core.evidence import Evidence, Measure, Measures, Metric, measure
 from cfq_core.methods.method import Method, Students, Trained, trained_together
-from cfq_core.nets.stack import Stack
+from cfq_core.nets.stack import Scorer, Stack
 from cfq_core.quant.bits import BitPlan, average_bits, size_bytes
 from cfq_core.quant.material import Material, Pairs
 from cfq_core.quant.quantized import QuantStack, Shifted
@@ -68,17 +70,31 @@ class Design:
         return self.encoding.encode(self.table.values[rows])
 
 
+#: What promises: a teacher trained here, unless said otherwise; an audit of files has imported ones.
+Teacher = TypeVar("Teacher", bound=Scorer, default=Stack)
+
+
 @dataclass(frozen=True)
-class Promise:
+class Promise(Generic[Teacher]):
     """What one teacher told the people it denied."""
 
     design: Design
-    teacher: Stack  # R = 1, float32, frozen
+    teacher: Teacher  # R = 1, float32, frozen
     logits: Float[np.ndarray, "n"]  # of the test rows
     person: Int[np.ndarray, "k"]  # position among the test rows
     recourse: Recourse  # of those people
     seconds: float
     rehearsal: Recourse | None = None  # recourse of denied training people, where a method asks for it
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What was seen of one student beside its teacher, raw and with its threshold moved, and what that measures."""
+
+    threshold: float  # logit at which its approval rate equals the teacher's
+    raw: Evidence
+    matched: Evidence
+    measures: Measures
 
 
 @dataclass(frozen=True)
@@ -119,15 +135,24 @@ def promise(designs: Sequence[Design], setting: Setting) -> list[Promise]:
     with repeatable():
         started = time.perf_counter()
         stack = teachers(designs, setting)
-        logits = [judged(stack, r, d.encoding, d.table.values[d.split.test]) for r, d in enumerate(designs)]
+        taught = time.perf_counter() - started
+        return [replace(p, seconds=p.seconds + taught / len(designs)) for p in promised(stack, designs, setting)]
+
+
+def promised(models: Teacher, designs: Sequence[Design], setting: Setting) -> list[Promise[Teacher]]:
+    """What given teachers, one a design, tell the test people they deny."""
+    with repeatable():
+        started = time.perf_counter()
+        logits = [judged(models, r, d.encoding, d.table.values[d.split.test]) for r, d in enumerate(designs)]
         people = [_sample(z <= 0, setting.people, d.seed) for z, d in zip(logits, designs, strict=True)]
         asks = [
             Ask(d.table.values[d.split.test[p]], d.encoding, d.actions) for d, p in zip(designs, people, strict=True)
         ]
         approves = [bool((z > 0).any()) for z in logits]
-        recourse = find(stack, asks, setting.solver, setting.kappa, approves)
+        recourse = find(models, asks, setting.solver, setting.kappa, approves)
         seconds = (time.perf_counter() - started) / len(designs)
-    return [Promise(d, stack.take([r]), logits[r], people[r], recourse.of(r), seconds) for r, d in enumerate(designs)]
+    one = [cast("Teacher", models.take([r])) for r in range(len(designs))]  # of the same kind as all of them
+    return [Promise(d, one[r], logits[r], people[r], recourse.of(r), seconds) for r, d in enumerate(designs)]
 
 
 def rehearse(promises: Sequence[Promise], setting: Setting) -> list[Promise]:
@@ -194,24 +219,28 @@ def _audited(
     setting: Setting,
 ) -> list[Audited]:
     each = [(p, b) for p in promises for b in budgets]
-    of_each = [p for p, _ in each]
-    thresholds = [_threshold(p, students.models, r) for r, p in enumerate(of_each)]
-    raw = _gather(of_each, students.models, setting)
-    moved = Shifted(students.models, torch.tensor(thresholds, dtype=torch.float64))
-    matched = _gather(of_each, moved, setting)
-    metrics: dict[str, Metric] = load_all("metrics")
+    seen = compared([p for p, _ in each], students.models, setting)
     out = []
-    for r, (p, budget) in enumerate(each):
-        measures = measure(metrics, raw[r], matched[r])
+    for r, ((p, budget), c) in enumerate(zip(each, seen, strict=True)):
         plan, student = students.plans[r], students.models.take([r])
         outputs = [w.shape[1] for w in p.teacher.weights]
-        measures.overall["size_bytes"] = _plain(size_bytes(plan, p.teacher.sizes, outputs))
-        measures.overall["seconds"] = _plain(seconds)
+        c.measures.overall["size_bytes"] = _plain(size_bytes(plan, p.teacher.sizes, outputs))
+        c.measures.overall["seconds"] = _plain(seconds)
         bits = average_bits(plan, p.teacher.sizes)
         out.append(
-            Audited(p.design.seed, method, budget, plan, bits, student, thresholds[r], raw[r], matched[r], measures)
+            Audited(p.design.seed, method, budget, plan, bits, student, c.threshold, c.raw, c.matched, c.measures)
         )
     return out
+
+
+def compared(promises: Sequence[Promise[Any]], models: Scorer, setting: Setting) -> list[Compared]:
+    """Whether each promise survives on the model beside it (run r of ``models``), raw and at matched approval."""
+    thresholds = [_threshold(p, models, r) for r, p in enumerate(promises)]
+    raw = _gather(promises, models, setting)
+    matched = _gather(promises, Shifted(models, torch.tensor(thresholds, dtype=torch.float64)), setting)
+    metrics: dict[str, Metric] = load_all("metrics")
+    each = zip(thresholds, raw, matched, strict=True)
+    return [Compared(t, r, m, measure(metrics, r, m)) for t, r, m in each]
 
 
 def _plain(value: float | int) -> Measure:
@@ -258,7 +287,7 @@ def _sample(denied: Bool[np.ndarray, "n"], people: int | None, seed: int) -> Int
     return np.sort(numpy_stream(seed, "pipeline/people").permutation(rows)[:people])
 
 
-def _threshold(p: Promise, models: QuantStack, run: int) -> float:
+def _threshold(p: Promise[Any], models: Scorer, run: int) -> float:
     """Logit above which the student approves as many training rows as the teacher does."""
     training = p.design.table.values[p.design.split.train]
     wanted = int((judged(p.teacher, 0, p.design.encoding, training) > 0).sum())
@@ -270,7 +299,7 @@ def _threshold(p: Promise, models: QuantStack, run: int) -> float:
     return float(min(candidates, key=lambda t: abs(int((ranked > t).sum()) - wanted)))
 
 
-def _gather(promises: Sequence[Promise], models: QuantStack | Shifted, setting: Setting) -> list[Evidence]:
+def _gather(promises: Sequence[Promise[Any]], models: Scorer, setting: Setting) -> list[Evidence]:
     """Evidence of every student: logits, and a second search for a sample of the people."""
     asked = [_sample(np.ones(len(p.person), bool), setting.again, p.design.seed) for p in promises]
     asks = [
@@ -287,7 +316,7 @@ def _gather(promises: Sequence[Promise], models: QuantStack | Shifted, setting: 
 
 
 def _evidence(
-    p: Promise,
+    p: Promise[Any],
     student: Float[np.ndarray, "n"],
     at: Float[np.ndarray, "k"],
     asked: Int[np.ndarray, "a"],
@@ -316,7 +345,7 @@ def _evidence(
     )
 
 
-def _cosine(p: Promise, asked: Int[np.ndarray, "a"], again: Recourse) -> Float[np.ndarray, "a"]:
+def _cosine(p: Promise[Any], asked: Int[np.ndarray, "a"], again: Recourse) -> Float[np.ndarray, "a"]:
     """Cosine of promised and student's action in cost-scaled space; NaN where one is missing or empty."""
     mine = p.design.actions.displacement(p.recourse.before[asked], p.recourse.after[asked])
     theirs = p.design.actions.displacement(again.before, again.after)

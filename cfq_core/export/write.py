@@ -6,8 +6,7 @@ Two forms of the same integers and steps:
   float64 holds exactly. Every decision equals the audited one on every input, whatever a runtime optimises, because
   no result depends on the order of a sum.
 - ``standard`` is the pattern compilers look for (float32 scales inside the quantize/dequantize nodes). There a value
-  on a rounding tie may get the neighbouring 8-bit code, and a logit of exactly 0 may turn positive
-  (benchmarks/parity.py counts both).
+  on a rounding tie may get the neighbouring 8-bit code (benchmarks/parity.py counts how often that changes a decision).
 
 There is no container of 3, 5 or 6 bits: those weights are stored in INT4 and INT8. The input is the encoded design,
 one row a person, its columns in the order that the metadata lists.
@@ -46,7 +45,7 @@ class _Graph:
         self.constants: list[onnx.TensorProto] = []
 
     def constant(self, name: str, value: np.ndarray) -> str:
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+        self.constants.append(numpy_helper.from_array(np.array(value, order="C"), name))
         return name
 
     def node(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
@@ -75,8 +74,7 @@ def student_model(student: QuantStack, told: Provenance, form: Form = "exact") -
     containers = [CONTAINER[b] for b in told.bits]
     add, floating = (_exact_layer, TensorProto.DOUBLE) if form == "exact" else (_standard_layer, TensorProto.FLOAT)
     graph, given, last = _Graph(floating), INPUT, len(containers) - 1
-    if form == "exact":
-        graph.constant("unit", np.ones((), np.float32))
+    graph.constant("unit", np.ones((), np.float32))
     for layer, container in enumerate(containers):
         given = add(graph, student, layer, container, given, OUTPUT if layer == last else f"layer{layer}")
     return graph.model(student.weights[0].shape[2], max(OPSET[c] for c in containers), told)
@@ -105,7 +103,7 @@ def _exact_layer(graph: _Graph, student: QuantStack, layer: int, container: int,
     narrow = graph.node(
         "Cast", [whole], f"narrow{layer}", to=TensorProto.FLOAT
     )  # whole numbers: exact, or clipped below
-    code = _codes(graph, layer, narrow, "unit")
+    code = _codes(graph, layer, narrow, "unit", "unit")
     weight = graph.node("DequantizeLinear", [_weight(graph, student, layer, container), "unit"], f"weight{layer}")
     bias = graph.constant(f"B{layer}", _array(student.biases[layer], np.int32))
     wide = [graph.wide(name, f"{name}_wide") for name in (code, weight, bias)]
@@ -117,25 +115,26 @@ def _exact_layer(graph: _Graph, student: QuantStack, layer: int, container: int,
 def _standard_layer(graph: _Graph, student: QuantStack, layer: int, container: int, given: str, output: str) -> str:
     """Quantize, dequantize, Gemm with dequantized int weights and int32 bias, ReLU."""
     step = graph.constant(f"step{layer}", _array(student.input_steps[layer][0], np.float32))
-    code = _codes(graph, layer, given, step)
     scale = graph.constant(f"scale{layer}", _array(student.weight_steps[layer], np.float32))
     held = _weight(graph, student, layer, container)
-    weight = graph.node("DequantizeLinear", [held, scale], f"weight{layer}", axis=0)
-    unit = student.weight_steps[layer][0].float() * student.input_steps[layer][0].float()
     whole = graph.constant(f"B{layer}", _array(student.biases[layer], np.int32))
+    unit = student.weight_steps[layer][0].float() * student.input_steps[layer][0].float()
     scale_of_bias = graph.constant(f"scaleB{layer}", _array(unit, np.float32))
+    if output == OUTPUT:  # summed as whole numbers, so that a logit of exactly 0 is one in float32 too
+        names = [_codes(graph, layer, given, step, "unit")]
+        names += [graph.node("DequantizeLinear", [n, "unit"], f"{n}_whole") for n in (held, whole)]
+        return graph.node("Mul", [graph.node("Gemm", names, f"sum{layer}", transB=1), scale_of_bias], output)
+    weight = graph.node("DequantizeLinear", [held, scale], f"weight{layer}", axis=0)
     bias = graph.node("DequantizeLinear", [whole, scale_of_bias], f"bias{layer}", axis=0)
-    if output == OUTPUT:
-        return graph.node("Gemm", [code, weight, bias], output, transB=1)
-    total = graph.node("Gemm", [code, weight, bias], f"sum{layer}", transB=1)
+    total = graph.node("Gemm", [_codes(graph, layer, given, step, step), weight, bias], f"sum{layer}", transB=1)
     return graph.node("Relu", [total], output)
 
 
-def _codes(graph: _Graph, layer: int, given: str, step: str) -> str:
-    """8-bit codes and back: signed at the input, unsigned (and so the ReLU) behind it."""
+def _codes(graph: _Graph, layer: int, given: str, step: str, back: str) -> str:
+    """8-bit codes and back: signed at the input, unsigned (and so the ReLU) behind it; ``back``: the scale they get."""
     zero = graph.constant(f"zero{layer}", np.zeros((), np.int8 if layer == 0 else np.uint8))
     code = graph.node("QuantizeLinear", [given, step, zero], f"code{layer}")
-    return graph.node("DequantizeLinear", [code, step, zero], f"seen{layer}")
+    return graph.node("DequantizeLinear", [code, back, zero], f"seen{layer}")
 
 
 def _weight(graph: _Graph, student: QuantStack, layer: int, container: int) -> str:

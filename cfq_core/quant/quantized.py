@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from cfq_core.nets.stack import Stack, interval_product
+from cfq_core.nets.stack import Scorer, Stack, interval_product
 from cfq_core.quant.grid import BIAS_LIMIT, activation_range, codes, signed_range
 
 
@@ -123,7 +123,7 @@ class QuantStack:
 class Shifted:
     """Models with a moved threshold: approval is ``logit - shift > 0``, exactly."""
 
-    models: QuantStack
+    models: Scorer
     shift: Float[Tensor, "r"]
 
     @property

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import torch
+from onnx import TensorProto, helper, numpy_helper
 
 from cfq_core.export.provenance import Input, Provenance
 from cfq_core.nets.stack import Stack
@@ -31,3 +33,49 @@ def told(plan: BitPlan = (), width: int = 12) -> Provenance:
 def rows(n: int, width: int = 12) -> np.ndarray:
     """Standard normal people."""
     return np.random.default_rng(5).standard_normal((n, width))
+
+
+def graph(
+    nodes: list[onnx.NodeProto], constants: dict[str, np.ndarray], width: int, outputs: int = 1, **of: object
+) -> bytes:
+    """A foreign file: one float32 input ``x``, one output ``y``."""
+    ends = [
+        helper.make_tensor_value_info(n, TensorProto.FLOAT, ["n", size]) for n, size in (("x", width), ("y", outputs))
+    ]
+    held = [numpy_helper.from_array(np.array(v), k) for k, v in constants.items()]
+    made = helper.make_graph(nodes, "foreign", ends[:1], ends[1:], held)
+    imports = [helper.make_opsetid("", 13), helper.make_opsetid("ai.onnx.ml", 3)]
+    return helper.make_model(made, opset_imports=imports, ir_version=8, **of).SerializeToString()
+
+
+def network(
+    width: int, hidden: str = "Relu", end: str = "", outputs: int = 1, seed: int = 0, scaled: bool = False
+) -> bytes:
+    """A dense network as other tools write it: MatMul and Add, then Gemm, perhaps behind a scaler."""
+    random = np.random.default_rng(seed)
+    sizes = [(width, 10), (10, 8), (8, outputs)]
+    gain = 6.0 if hidden == "Sigmoid" else 1.5  # a sigmoid passes a quarter of what it is given
+    weights = [(random.standard_normal(s) * gain / np.sqrt(s[0])).astype(np.float32) for s in sizes]
+    biases = [(random.standard_normal(s[1]) * 0.2).astype(np.float32) for s in sizes]
+    constants = {
+        "W0": weights[0],
+        "B0": biases[0],
+        "W1": weights[1].T,
+        "B1": biases[1],
+        "W2": weights[2],
+        "B2": biases[2],
+    }
+    nodes, given = [], "x"
+    if scaled:
+        constants |= {"mean": np.full(width, 0.3, np.float32), "std": np.full(width, 1.7, np.float32)}
+        nodes = [helper.make_node("Sub", ["x", "mean"], ["c"]), helper.make_node("Div", ["c", "std"], ["z"])]
+        given = "z"
+    nodes += [
+        helper.make_node("MatMul", [given, "W0"], ["m0"]),
+        helper.make_node("Add", ["B0", "m0"], ["s0"]),
+        helper.make_node(hidden, ["s0"], ["h0"]),
+        helper.make_node("Gemm", ["h0", "W1", "B1"], ["s1"], transB=1),
+        helper.make_node(hidden, ["s1"], ["h1"]),
+        helper.make_node("Gemm", ["h1", "W2", "B2"], ["s2" if end else "y"]),
+    ]
+    return graph(nodes + ([helper.make_node(end, ["s2"], ["y"])] if end else []), constants, width, outputs)

@@ -1,0 +1,294 @@
+"""Audit of any pair of model files on any table: what the one promises, does the other keep?
+
+The same search, evidence and metrics as everywhere else; here only the models come from files. How a file's input
+columns are made from people:
+
+- a file that `cfq export` wrote says so itself (feature order, standardisation of its training rows);
+- any other file is given the encoded design of the card: features in the card's order, a category one column a level
+  in its order of levels, numbers and ordinals standardised on the whole table (``standardised``), as they are
+  (``raw``), or as they are with a category as the index of its level in one column (``levels``). ``auto`` knows the
+  last by the number of columns and else takes ``standardised``. Numbers modelled as log(1 + x) are given so.
+
+The favourable decision is a logit above 0, a probability above one half, or the second of two classes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from cfq_core.actions.action_set import ActionSet
+from cfq_core.export.dense import dense
+from cfq_core.export.provenance import BadModel, encoding_of
+from cfq_core.export.read import ModelFile
+from cfq_core.export.runtime import BlackBox, Running, as_logits
+from cfq_core.nets.dense import Dense
+from cfq_core.nets.stack import Scorer, Stack, score
+from cfq_core.pipeline import Compared, Design, Promise, Setting, compared, prepare, promised
+from cfq_core.quant.quantized import QuantStack
+from cfq_core.recourse.relaxed import Relaxed
+from cfq_core.recourse.search import Search
+from cfq_core.tables.encode import Encoding
+from cfq_core.tables.schema import Schema, Table
+from cfq_core.tables.split import Split
+
+Layout = Literal["auto", "standardised", "raw", "levels"]
+Output = Literal["auto", "logit", "probability"]
+Rows = Literal["test", "all"]
+LAYOUTS: tuple[Layout, ...] = ("auto", "standardised", "raw", "levels")
+OUTPUTS: tuple[Output, ...] = ("auto", "logit", "probability")
+
+#: Operators after which a number is a probability.
+GIVES_PROBABILITY = (
+    "Sigmoid",
+    "Softmax",
+    "TreeEnsembleClassifier",
+    "LinearClassifier",
+    "SVMClassifier",
+    "QLinearSigmoid",
+)
+#: How far an imported network may be from the runtime that computes it: float32 rounding, relative to the logit.
+TOLERANCE = 1e-3
+SATURATED = 8.0  # logits; beyond, a float32 probability cannot tell them apart
+#: The search without its gradient steps: all that a graph which is only computed can be asked.
+GRADIENT_FREE = Search(relaxed=Relaxed(steps=0))
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of a pair."""
+
+    kappa: float | None = None  # logits; None: what the files were audited with, else the usual margin
+    regime: str = "default"
+    people: int | None = 2000  # denied people, a seeded sample; None: all
+    again: int = 1000  # of those, searched a second time on the student
+    layout: Layout = "auto"
+    output: Output = "auto"
+    rows: Rows | None = None  # None: the test rows where the files name this very table, else all
+    seconds: float = 300.0  # that each file may be computed for
+
+
+@dataclass(frozen=True)
+class Side:
+    """One file as the audit sees it."""
+
+    file: str
+    sha256: str
+    how: str  # what it was taken for
+    accuracy: float
+    approval_rate: float
+    differing: int  # decisions on which the import differs from onnxruntime, of the rows and recourse points
+    checked: int
+
+
+@dataclass(frozen=True)
+class PairAudit:
+    """What one file promises and whether the other keeps it."""
+
+    schema: Schema
+    teacher: Side
+    student: Side
+    question: Question
+    kappa: float
+    rows: int
+    denied: int
+    promise: Promise[Any]
+    seen: Compared
+    notes: tuple[str, ...]
+    seconds: float
+    bits: tuple[int, ...] = ()
+
+
+@dataclass
+class _Open:
+    """A file being audited: its process, and its model once it is known."""
+
+    file: ModelFile
+    running: Running
+    probability: bool
+    guessed: bool  # nobody said so
+    view: Float[Tensor, "h d"]
+    model: Scorer
+    how: str
+    notes: list[str] = field(default_factory=list)
+
+
+def audit_pair(table: Table, teacher: ModelFile, student: ModelFile, question: Question | None = None) -> PairAudit:
+    """Recourse from the teacher, and what becomes of it on the student; raises `BadModel` in one line."""
+    question = _with_layout(question or Question(), table, (teacher, student))
+    began = time.monotonic()
+    told = [f.told for f in (teacher, student)]
+    kappa = next((t.kappa for t in reversed(told) if t), 0.2) if question.kappa is None else question.kappa
+    design, notes = _design(table, (teacher, student), question)
+    inputs = design.inputs(design.split.test)
+    with ExitStack() as running:
+        sides = [_opened(f, running, design, question) for f in (teacher, student)]
+        for side in sides:
+            _settle(side, inputs)
+        blind = any(isinstance(s.model, BlackBox) for s in sides)
+        solver = GRADIENT_FREE if blind else Search()
+        setting = Setting((), kappa, question.regime, question.people, question.again, solver=solver)
+        (promise,) = promised(sides[0].model, [design], setting)
+        (seen,) = compared([promise], sides[1].model, setting)
+        after = design.encoding.encode(promise.recourse.after[promise.recourse.found])
+        checks = [_differing(s, np.concatenate([inputs, after])) for s in sides]
+    logits = (promise.logits, seen.raw.student)
+    outcome = table.outcome[design.split.test]
+    done = [_side(s, z, outcome, c, len(inputs) + len(after)) for s, z, c in zip(sides, logits, checks, strict=True)]
+    for s in sides:
+        notes += s.notes
+    return PairAudit(
+        table.schema, done[0], done[1], question, kappa, len(inputs), int((promise.logits <= 0).sum()), promise, seen,
+        tuple(notes), time.monotonic() - began, told[1].bits if told[1] else (),
+    )  # fmt: skip
+
+
+# ---------------------------------------------------------------------- rows and encoding
+def _design(table: Table, files: Sequence[ModelFile], question: Question) -> tuple[Design, list[str]]:
+    """Whom the files judge, and how people become inputs."""
+    known = [f for f in files if f.told is not None and f.told.inputs]
+    pinned = [(f.name, f.told) for f in known if f.told is not None]
+    encodings = [encoding_of(t, table.schema, name) for name, t in pinned]
+    if len({(e.mean, e.std) for e in encodings}) > 1:
+        names = " and ".join(f.name for f in known)
+        raise BadModel(f"{names} were trained with different standardisations; they are no teacher and student")
+    home = next((t for _, t in pinned if t.data == table.fingerprint()), None)
+    if question.rows == "test" and home is None:
+        raise BadModel("rows = test: neither file says that it was trained on this very table; ask for all rows")
+    if home is not None and question.rows != "all":
+        design = prepare(table, home.seed, question.regime)
+        note = f"judged on the {len(design.split.test)} test rows of seed {home.seed}: the files name this table"
+        return replace(design, encoding=encodings[0]), [note]
+    everybody = np.arange(len(table))
+    none = np.zeros(0, np.int64)
+    actions = ActionSet.fit(table.schema, table.values, question.regime)
+    encoding = encodings[0] if encodings else _plain(table, question.layout)
+    notes = [] if encodings else [_told_layout(question.layout)]
+    if home is not None:
+        notes.append("judged on all rows, also those the teacher was trained on")
+    return Design(table, 0, Split(everybody, none, everybody), encoding, actions), notes
+
+
+def _with_layout(question: Question, table: Table, files: Sequence[ModelFile]) -> Question:
+    """``auto`` resolved: one column a feature where that is what the files take."""
+    features = table.schema.features
+    encoded = sum(len(f.levels) if f.is_category else 1 for f in features)
+    pinned = any(f.told is not None and f.told.inputs for f in files)
+    if question.layout != "auto" or pinned:
+        return question
+    one_each = len(features) != encoded and all(f.width == len(features) for f in files)
+    return replace(question, layout="levels" if one_each else "standardised")
+
+
+def _plain(table: Table, layout: Layout) -> Encoding:
+    if layout in ("raw", "levels"):
+        features = len(table.schema.features)
+        return Encoding(table.schema, (0.0,) * features, (1.0,) * features)
+    return Encoding.fit(table.schema, table.values)
+
+
+def _told_layout(layout: Layout) -> str:
+    how = "as they are" if layout in ("raw", "levels") else "standardised on this whole table"
+    return f"the files do not say how their inputs were made: numbers are given {how}"
+
+
+def _view(file: ModelFile, encoding: Encoding, question: Question) -> Float[Tensor, "h d"]:
+    """The model's input columns as a linear map of the encoded ones; raises `BadModel` where the widths do not fit."""
+    features = encoding.schema.features
+    if question.layout != "levels" and file.width == encoding.width:
+        return torch.eye(encoding.width, dtype=torch.float64)
+    if question.layout != "levels" or file.width != len(features):
+        raise BadModel(
+            f"{file.name}: takes {file.width} columns; this card makes {encoding.width} (a category one a level), or "
+            f"{len(features)} with the layout levels (a category as the index of its level)"
+        )
+    view = torch.zeros(len(features), encoding.width, dtype=torch.float64)
+    for i, (f, start) in enumerate(zip(features, encoding.starts, strict=True)):
+        for k in range(len(f.levels) if f.is_category else 1):
+            view[i, start + k] = float(k) if f.is_category else 1.0
+    return view
+
+
+# ---------------------------------------------------------------------- the two models
+def _opened(file: ModelFile, running: ExitStack, design: Design, question: Question) -> _Open:
+    view = _view(file, design.encoding, question)
+    last = next((n.op_type for n in reversed(file.proto.graph.node) if n.op_type not in ("Identity", "Flatten")), "")
+    probability = question.output == "probability" or (question.output == "auto" and last in GIVES_PROBABILITY)
+    process = running.enter_context(Running(file, question.seconds))
+    blind = BlackBox(process, probability, view)
+    how = "computed by onnxruntime, searched without gradients"
+    return _Open(file, process, probability, question.output == "auto", view, blind, how)
+
+
+def _settle(side: _Open, inputs: Float[np.ndarray, "n d"]) -> None:
+    """Take the imported network where it is the one that onnxruntime computes on every row."""
+    outputs = side.running.outputs(inputs @ side.view.numpy().T)
+    logits = as_logits(outputs, side.probability, side.file.name)
+    if side.guessed and not side.probability and outputs.shape[1] == 1 and logits.min() >= 0 and logits.max() <= 1:
+        raise BadModel(
+            f"{side.file.name}: every output lies between 0 and 1; say whether it is a probability (--output "
+            "probability) or a logit (--output logit), by which it would approve everybody"
+        )
+    imported = dense(side.file)
+    if imported is None:
+        return
+    model = _through(imported, side.view)
+    found = score(model, torch.tensor(inputs)[None])[0].numpy()
+    differing = int(((found > 0) != (logits > 0)).sum())
+    near = np.abs(logits) < SATURATED
+    off = float((np.abs(found - logits) / (1 + np.abs(logits)))[near].max(initial=0.0))
+    if differing or (off > TOLERANCE and not isinstance(model, QuantStack)):
+        side.notes.append(
+            f"{side.file.name}: a network was read from it, but onnxruntime decides {differing} of {len(inputs)} rows "
+            f"otherwise (logits by up to {off:.2g}); what onnxruntime computes is audited"
+        )
+        return
+    side.model, side.how = model, _described(model)
+
+
+def _through(model: Scorer, view: Float[Tensor, "h d"]) -> Scorer:
+    """The network of encoded people, whose own inputs are ``view`` of them."""
+    if view.shape[0] == view.shape[1] or isinstance(model, QuantStack):
+        return model
+    if isinstance(model, Stack):
+        return Stack((model.weights[0] @ view, *model.weights[1:]), model.biases)
+    assert isinstance(model, Dense)
+    through = _through(model.layers, view)
+    assert isinstance(through, Stack)
+    return replace(model, layers=through)
+
+
+def _described(model: Scorer) -> str:
+    if isinstance(model, QuantStack):
+        return "our own quantized file: the integers of the audit, searched with gradients"
+    layers = model.layers if isinstance(model, Dense) else model
+    assert isinstance(layers, Stack)
+    widths = "-".join(str(w.shape[1]) for w in layers.weights)
+    kinds = ", ".join(sorted({a.lower() for a in model.activations})) if isinstance(model, Dense) else "relu"
+    return f"dense network {widths} ({kinds}), imported and searched with gradients"
+
+
+def _differing(side: _Open, inputs: Float[np.ndarray, "n d"]) -> int:
+    """Decisions on which what was audited and what onnxruntime computes differ."""
+    outputs = side.running.outputs(inputs @ side.view.numpy().T)
+    logits = as_logits(outputs, side.probability, side.file.name)
+    found = score(side.model.to(torch.float64), torch.tensor(inputs)[None])[0].numpy()
+    differing = int(((found > 0) != (logits > 0)).sum())
+    if differing:
+        side.notes.append(f"{side.file.name}: onnxruntime decides {differing} of {len(inputs)} points otherwise")
+    return differing
+
+
+def _side(
+    side: _Open, logits: Float[np.ndarray, "n"], outcome: Int[np.ndarray, "n"], differing: int, checked: int
+) -> Side:
+    right, approved = float(((logits > 0) == outcome).mean()), float((logits > 0).mean())
+    return Side(side.file.name, side.file.sha256, side.how, right, approved, differing, checked)

@@ -1,0 +1,163 @@
+"""An ONNX file from anywhere, read as untrusted: nothing is unpickled, no other file is opened, everything has a limit.
+
+Only the protocol buffer is parsed here. Whatever executes a foreign graph does so in a process of its own
+(`runtime.py`), with limits on memory, time and files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import AttributeProto, TensorProto
+
+from cfq_core.export.provenance import KEY, BadModel, Provenance, read_provenance
+
+MOST_BYTES = 64_000_000
+MOST_NODES = 5_000
+MOST_ELEMENTS = 30_000_000  # of all tensors together
+WIDEST = 20_000  # input columns
+
+#: Operators of the models this field deploys: dense networks, their quantized forms, linear models and trees. None of
+#: them loops, branches, draws random numbers, opens a file, or makes a tensor of a size that its inputs do not have.
+OPERATORS = {
+    "": frozenset("""
+        Abs Add And ArgMax BatchNormalization Cast Ceil Clip Concat Constant DequantizeLinear Div Dropout
+        DynamicQuantizeLinear Elu Equal Erf Exp Flatten Floor Gather Gelu Gemm Greater GreaterOrEqual HardSigmoid
+        HardSwish Identity LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax MatMul MatMulInteger Max Mean
+        Min Mish Mul Neg Not Or PRelu Pow QLinearMatMul QuantizeLinear Reciprocal ReduceMax ReduceMean ReduceMin
+        ReduceSum Relu Reshape Round Selu Shape Sigmoid Sign Slice Softmax Softplus Split Sqrt Squeeze Sub Sum Tanh
+        Transpose Unsqueeze Where
+    """.split()),
+    "ai.onnx.ml": frozenset("""
+        ArrayFeatureExtractor Binarizer FeatureVectorizer Imputer LabelEncoder LinearClassifier LinearRegressor
+        Normalizer OneHotEncoder SVMClassifier SVMRegressor Scaler TreeEnsemble TreeEnsembleClassifier
+        TreeEnsembleRegressor
+    """.split()),
+    "com.microsoft": frozenset("""
+        DequantizeLinear DynamicQuantizeMatMul FusedGemm FusedMatMul Gelu MatMulIntegerToFloat MatMulNBits QGemm
+        QLinearAdd QLinearSigmoid QuantizeLinear
+    """.split()),
+}  # fmt: skip
+FLOATING = {TensorProto.FLOAT: "float32", TensorProto.DOUBLE: "float64"}
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A file that kept to the limits: one floating input of people, and what it says about itself."""
+
+    name: str  # of the file, for messages
+    content: bytes
+    sha256: str
+    proto: onnx.ModelProto
+    given: str  # name of its input
+    floating: str  # element type of its input
+    width: int  # input columns
+    told: Provenance | None
+
+
+def read_model(path: Path) -> ModelFile:
+    """The model in a file; raises `BadModel` in one line."""
+    try:
+        if not path.is_file():
+            raise BadModel(f"{path}: no such file")
+        if (size := path.stat().st_size) > MOST_BYTES:
+            raise BadModel(f"{path.name}: has {size / 1e6:.1f} MB; at most {MOST_BYTES / 1e6:g} MB")
+        content = path.read_bytes()
+    except (OSError, ValueError) as problem:  # ValueError: a name with a NUL byte
+        raise BadModel(f"{path.name}: cannot be read ({type(problem).__name__})") from None
+    return parse_model(content, path.name)
+
+
+def parse_model(content: bytes, name: str) -> ModelFile:
+    """The model in an upload; raises `BadModel` in one line."""
+    if len(content) > MOST_BYTES:
+        raise BadModel(f"{name}: has {len(content) / 1e6:.1f} MB; at most {MOST_BYTES / 1e6:g} MB")
+    proto = onnx.ModelProto()
+    try:
+        proto.ParseFromString(content)
+    except DecodeError:
+        raise BadModel(f"{name}: not an ONNX file") from None
+    if not proto.graph.node:
+        raise BadModel(f"{name}: not an ONNX file, or one without a graph")
+    for mistake in _mistakes(proto):
+        raise BadModel(f"{name}: {mistake}")
+    given, floating, width = _input(proto.graph, name)
+    text = next((p.value for p in proto.metadata_props if p.key == KEY), None)
+    told = None if text is None else read_provenance(text, name)
+    sha256 = hashlib.sha256(content).hexdigest()
+    return ModelFile(name, content, sha256, proto, given, floating, width, told)
+
+
+def _mistakes(proto: onnx.ModelProto) -> Iterator[str]:
+    """Why the file is refused, most basic first."""
+    graph = proto.graph
+    if proto.functions or proto.training_info:
+        yield "holds functions of its own or training graphs; a plain graph is needed"
+    if len(graph.node) > MOST_NODES:
+        yield f"has {len(graph.node)} nodes; at most {MOST_NODES}"
+    for node in graph.node:
+        domain = "" if node.domain == "ai.onnx" else node.domain
+        if node.op_type == "ZipMap":
+            yield "ends in a ZipMap; export it with zipmap=False, so that probabilities are an array"
+        if node.op_type not in OPERATORS.get(domain, ()):
+            yield f'operator "{_short(node.op_type)}"{_of(domain)} is not one this audit runs'
+        for attribute in node.attribute:
+            if attribute.HasField("g") or attribute.graphs:
+                yield f'node "{_short(node.name)}" holds a graph of its own; loops and branches are not run'
+            if attribute.HasField("sparse_tensor") or attribute.sparse_tensors:
+                yield f'node "{_short(node.name)}" holds a sparse tensor'
+    if graph.sparse_initializer:
+        yield "holds sparse tensors"
+    yield from _mistakes_of_tensors(_tensors(proto))
+
+
+def _mistakes_of_tensors(tensors: Iterable[TensorProto]) -> Iterator[str]:
+    total = 0
+    for t in tensors:
+        if t.data_location == TensorProto.EXTERNAL or t.external_data:
+            yield f'tensor "{_short(t.name)}" lies in another file; one self-contained file is needed'
+        if any(d < 0 for d in t.dims) or len(t.dims) > 8:
+            yield f'tensor "{_short(t.name)}" has an impossible shape'
+        total += prod(t.dims)
+        if total > MOST_ELEMENTS:
+            yield f"holds more than {MOST_ELEMENTS} numbers"
+
+
+def _tensors(proto: onnx.ModelProto) -> Iterator[TensorProto]:
+    yield from proto.graph.initializer
+    for node in proto.graph.node:
+        for attribute in node.attribute:
+            if attribute.type == AttributeProto.TENSOR or attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.tensors
+
+
+def _input(graph: onnx.GraphProto, name: str) -> tuple[str, str, int]:
+    """Name, element type and width of the one input that is not a constant."""
+    held = {c.name for c in graph.initializer}
+    given = [i for i in graph.input if i.name not in held]
+    if len(given) != 1:
+        raise BadModel(f"{name}: has {len(given)} inputs; one is needed, a row of numbers for each person")
+    tensor = given[0].type.tensor_type
+    if tensor.elem_type not in FLOATING:
+        raise BadModel(f"{name}: its input is no float32 or float64 array of people by columns")
+    dims = [d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim]
+    if len(dims) != 2 or dims[1] is None or not 1 <= dims[1] <= WIDEST:
+        raise BadModel(f"{name}: its input must be people by columns, with a stated width from 1 to {WIDEST}")
+    if dims[0] not in (None, 0):
+        raise BadModel(f"{name}: takes exactly {dims[0]} people at a time; export it with a free first dimension")
+    return given[0].name, FLOATING[tensor.elem_type], dims[1]
+
+
+def _of(domain: str) -> str:
+    return f' of "{_short(domain)}"' if domain else ""
+
+
+def _short(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text[:40])

@@ -1,0 +1,153 @@
+"""An audit of a pair in words, as JSON, and as one self-contained HTML page."""
+
+from __future__ import annotations
+
+import html
+from typing import Any
+
+from cfq_core.evidence import SMALLEST_GROUP, Measure
+from cfq_core.export.audit import PairAudit, Side
+from cfq_core.recourse.outcome import Why
+from cfq_core.study.summary import LENIENT
+
+#: Title, measure and digits of each line of the answer.
+LINES = (
+    ("promised actions that fail (VD)", "vd", 3),
+    ("the same at matched approval", "vd_matched", 3),
+    ("VD of the worst group", "worst_group_vd", 3),
+    ("people told of an action (FRR)", "frr", 3),
+    ("cost of the promised action", "recourse_cost", 3),
+    ("relative change of cost, median (CRG)", "crg_median", 3),
+    ("relative change of cost, mean absolute", "crg_abs", 3),
+    ("people whose recourse the student loses", "recourse_lost", 3),
+    ("direction of the action (cosine)", "direction", 3),
+    ("margin condition holds", "margin_condition", 3),
+    ("decisions that differ", "flip_rate", 4),
+    ("decisions that differ, near the boundary", "boundary_flip_rate", 4),
+    ("approval shift", "approval_shift", 4),
+    ("shift of the logit", "logit_shift", 3),
+)
+STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 52rem; margin: 2rem auto; padding: 0 1rem; color: #1b1f24 }
+table { border-collapse: collapse; width: 100% } td, th { border-bottom: 1px solid #d0d7de; padding: .3rem .6rem }
+th { text-align: left } .verdict { font-size: 1.15rem } .note { color: #57606a } code { word-break: break-all }
+"""
+BY_GROUP = ("vd", "crg_median", "frr", "approval_shift")
+
+
+def verdict(a: PairAudit) -> str:
+    """The answer in one sentence."""
+    vd, shift = a.seen.measures.overall["vd"], a.seen.measures.overall["approval_shift"]
+    if vd.value is None or vd.low is None or vd.high is None or shift.value is None:
+        return (
+            f"{a.teacher.file} promises nobody an action here, so there is nothing that {a.student.file} could break."
+        )
+    lenient = " It approves more people than the teacher: part of this validity is leniency."
+    return (
+        f"Of {vd.count} people whom {a.teacher.file} refuses and tells how to be approved, {100 * vd.value:.1f} in 100 "
+        f"would be refused again by {a.student.file} (95 %: {100 * vd.low:.1f} to {100 * vd.high:.1f}; promise margin "
+        f"{a.kappa:g} logits); approvals shift by {100 * shift.value:+.1f} points."
+        f"{lenient if shift.value > LENIENT else ''} One teacher is one draw."
+    )
+
+
+def plain(a: PairAudit) -> dict[str, Any]:
+    """The object that ``--json`` prints."""
+    why = a.promise.recourse.why
+    return {
+        "dataset": a.schema.name,
+        "verdict": verdict(a),
+        "teacher": _side(a.teacher),
+        "student": _side(a.student) | {"threshold": a.seen.threshold, "bits": list(a.bits)},
+        "kappa": a.kappa,
+        "regime": a.question.regime,
+        "rows": a.rows,
+        "denied": a.denied,
+        "people": len(a.promise.person),
+        "answers": {reason.name.lower(): int((why == reason).sum()) for reason in Why},
+        "measures": {name: m.value for name, m in a.seen.measures.overall.items()},
+        "intervals": {name: _interval(m) for name, m in a.seen.measures.overall.items()},
+        "groups": {
+            column: {
+                level: {n: {"value": m.value} | _interval(m) for n, m in found.items()} for level, found in x.items()
+            }
+            for column, x in a.seen.measures.groups.items()
+        },
+        "notes": list(a.notes),
+        "seconds": a.seconds,
+    }
+
+
+def text(a: PairAudit) -> str:
+    """The answer for a terminal."""
+    asked = len(a.promise.person)
+    out = [f"{a.schema.title}: {a.rows} people judged, {a.denied} refused by {a.teacher.file}, {asked} asked"]
+    out += [_line(role, s) for role, s in _sides(a)]
+    out += [f"  note: {n}" for n in a.notes]
+    width = max(len(title) for title, *_ in LINES)
+    out += ["", *(f"  {title.ljust(width)}  {value}" for title, value in _table(a))]
+    for column, level, values in _groups(a):
+        out.append(f"  {f'{column}: {level}'.ljust(width)}  {', '.join(values)}")
+    return "\n".join([*out, "", verdict(a)])
+
+
+def page(a: PairAudit) -> str:
+    """One HTML file that needs nothing else; every word of a card or a file is escaped."""
+    e = html.escape
+    rows = "".join(f"<tr><td>{e(t)}</td><td>{e(v)}</td></tr>" for t, v in _table(a))
+    groups = "".join(f"<tr><td>{e(c)}</td><td>{e(v)}</td><td>{e(', '.join(x))}</td></tr>" for c, v, x in _groups(a))
+    sides = "".join(f"<p>{e(_line(r, s))}<br><code>sha256 {s.sha256}</code></p>" for r, s in _sides(a))
+    notes = "".join(f"<p class=note>{e(n)}</p>" for n in (*a.notes, a.schema.note) if n)
+    return f"""<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>{e(a.student.file)}: does the recourse survive?</title>
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<style>{STYLE}</style>
+<h1>{e(a.schema.title)}</h1><p class="verdict">{e(verdict(a))}</p>
+<p>{a.rows} people judged, {a.denied} refused by the teacher, {len(a.promise.person)} of them asked for recourse;
+favourable: {e(a.schema.favourable)}; actions: {e(a.question.regime)}.</p>{sides}{notes}
+<h2>Measures</h2><table><tr><th>measure</th><th>value, 95 % interval, people</th></tr>{rows}</table>
+<h2>Groups</h2>
+<table><tr><th>column</th><th>group</th><th>VD, CRG median, FRR, approval shift</th></tr>{groups}</table>
+</html>
+"""
+
+
+def _sides(a: PairAudit) -> list[tuple[str, Side]]:
+    return [("teacher", a.teacher), ("student", a.student)]
+
+
+def _line(role: str, s: Side) -> str:
+    agree = f"{s.differing} of {s.checked} decisions differ from onnxruntime's"
+    return (
+        f"{role} {s.file}: {s.how}; {agree}; right about {100 * s.accuracy:.1f} % of outcomes, "
+        f"approves {100 * s.approval_rate:.1f} %"
+    )
+
+
+def _table(a: PairAudit) -> list[tuple[str, str]]:
+    return [(title, _shown(a.seen.measures.overall[name], digits)) for title, name, digits in LINES]
+
+
+def _groups(a: PairAudit) -> list[tuple[str, str, list[str]]]:
+    """Single group columns; crossings stand in the JSON."""
+    out = []
+    for column, levels in a.seen.measures.groups.items():
+        if " x " not in column:
+            out += [(column, level, [f"{n} {_shown(m[n], 3)}" for n in BY_GROUP]) for level, m in levels.items()]
+    return out
+
+
+def _shown(m: Measure, digits: int) -> str:
+    if m.value is None:
+        return f"too few people to say ({m.count}; at least {SMALLEST_GROUP})" if m.count else "-"
+    if m.low is None or m.high is None:
+        return f"{m.value:.{digits}f}"
+    return f"{m.value:.{digits}f} [{m.low:.{digits}f}, {m.high:.{digits}f}] of {m.count}"
+
+
+def _interval(m: Measure) -> dict[str, Any]:
+    return {"low": m.low, "high": m.high, "count": m.count}
+
+
+def _side(s: Side) -> dict[str, Any]:
+    return {f: getattr(s, f) for f in ("file", "sha256", "how", "accuracy", "approval_rate", "differing", "checked")}
