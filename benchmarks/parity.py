@@ -88,11 +88,11 @@ def section(path: Path = OUT) -> list[str]:
     for row in found["runs"]:
         kind = "uniform" if len(set(row["bits"])) == 1 else "mixed"
         groups[row["dataset"], f"{kind} {min(row['bits'])}" if kind == "uniform" else kind].append(row)
+    methods, bits = ", ".join(found["plan"]["methods"]), ", ".join(f"{b:g}" for b in found["plan"]["bits"])
     out = [
-        f"Every run of {', '.join(found['plan']['methods'])} at {', '.join(f'{b:g}' for b in found['plan']['bits'])} bits, "
-        f"{found['plan']['seeds']} seeds, exported and run in {found['runtime']} at five optimisation levels on every test",
-        "row and recourse point, a sample of them also one at a time. Differing: decisions other than the audited model's,",
-        "worst level. Made by `python -m benchmarks.parity`.",
+        f"Every run of {methods} at {bits} bits, {found['plan']['seeds']} seeds, exported and run in {found['runtime']}",
+        "at five optimisation levels on every test row and recourse point, a sample of them also one at a time.",
+        "Differing: decisions other than the audited model's, at the worst level. Made by `python -m benchmarks.parity`.",
         "",
         "| data set | plans | files | decisions checked | exact: differing | exact: largest logit difference | "
         "standard: differing | standard: files with any | standard: largest |",
@@ -109,7 +109,8 @@ def section(path: Path = OUT) -> list[str]:
     teachers = {(r["dataset"], r["seed"]): r for r in found["runs"]}.values()
     for form in FORMS:
         differing = sum(max(r[f"{form} teacher"]["differing"].values()) for r in teachers)
-        out += ["", f"FP32 teachers, {form} form: {differing} of {sum(r['points'] for r in teachers)} decisions differ."]
+        checked = sum(r["points"] for r in teachers)
+        out += ["", f"FP32 teachers, {form} form: {differing} of {checked} decisions differ."]
     good = all(r["written"] for r in found["runs"])
     out += ["", f"`cfq export` as it is by default left every file: {'yes' if good else '**no**'}."]
     return out

@@ -114,7 +114,7 @@ def test_dense_networks_of_other_tools_are_searched_with_gradients(table: Table,
     assert isinstance(model, Dense) == (hidden != "Relu")
     recourse = found.promise.recourse
     assert recourse.found.any() and (recourse.margin[recourse.found] >= 0.2).all()
-    assert 0.2 < _vd(found) < 1, "two unrelated networks keep few promises"
+    assert 0.05 < _vd(found) < 1, "an unrelated network breaks some promises"
     same = audit_pair(
         table, _foreign(table, "a.onnx", hidden, end=end), _foreign(table, "a.onnx", hidden, end=end), FEW
     )
