@@ -90,9 +90,10 @@ def section(path: Path = OUT) -> list[str]:
         groups[row["dataset"], f"{kind} {min(row['bits'])}" if kind == "uniform" else kind].append(row)
     methods, bits = ", ".join(found["plan"]["methods"]), ", ".join(f"{b:g}" for b in found["plan"]["bits"])
     out = [
-        f"Every run of {methods} at {bits} bits, {found['plan']['seeds']} seeds, exported and run in {found['runtime']}",
-        "at five optimisation levels on every test row and recourse point, a sample of them also one at a time.",
-        "Differing: decisions other than the audited model's, at the worst level. Made by `python -m benchmarks.parity`.",
+        f"Every run of {methods} at {bits} bits, {found['plan']['seeds']} seeds, exported and run in",
+        f"{found['runtime']} at five optimisation levels on every test row and recourse point, a sample of them",
+        "also one at a time. Differing: decisions other than the audited model's, at the worst level.",
+        "Made by `python -m benchmarks.parity`.",
         "",
         "| data set | plans | files | decisions checked | exact: differing | exact: largest logit difference | "
         "standard: differing | standard: files with any | standard: largest |",
