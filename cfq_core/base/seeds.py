@@ -1,4 +1,4 @@
-"""Randomness and threads, fixed at the edge.
+"""Randomness, threads and memory, fixed at the edge.
 
 One thread per process: two OpenMP threads were slower on small nets and made sums depend on the
 schedule. Cores are used by processes.
@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import torch
 
+from cfq_core.base.memory import keep_freed_memory
 from cfq_core.base.streams import numpy_stream, stream
 
 __all__ = ["numpy_stream", "repeatable", "stream", "torch_stream"]
@@ -23,9 +24,10 @@ def torch_stream(seed: int, purpose: str) -> torch.Generator:
 
 @contextmanager
 def repeatable(seed: int = 0) -> Iterator[None]:
-    """One thread, deterministic kernels and seeded global generators; restored on leaving."""
+    """One thread, deterministic kernels and seeded global generators; restored on leaving. Freed memory is kept."""
     threads = torch.get_num_threads()
     deterministic = torch.are_deterministic_algorithms_enabled()
+    keep_freed_memory()
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     with torch.random.fork_rng(devices=[]):

@@ -1,0 +1,26 @@
+"""Freed memory stays with the process: the search allocates and frees arrays of megabytes thousands of times a second.
+
+Given back to the system and asked for again, their pages were a tenth of a study's processor time, and more on a busy
+machine (1.5 million page faults against 0.17 million, peak memory 10 % higher).
+"""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+
+# The parameters of glibc's mallopt (malloc.h).
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
+LARGEST = 32 << 20  # bytes, glibc's limit: larger arrays still come from the system and go back to it
+KEPT = 1 << 30  # bytes freed at the heap's end that are not given back
+
+
+@cache
+def keep_freed_memory() -> bool:
+    """Ask the C library to keep what is freed; False where it is not glibc and goes its own way."""
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return False
+    wanted = {M_MMAP_THRESHOLD: LARGEST, M_TRIM_THRESHOLD: KEPT, M_TOP_PAD: 1 << 26}
+    return all(mallopt(parameter, value) == 1 for parameter, value in wanted.items())
