@@ -47,7 +47,7 @@ def main() -> None:
         rows += [exported(store, row["id"]) for row in store.runs(study)]
     OUT.parent.mkdir(exist_ok=True)
     found = {"runtime": f"onnxruntime {onnxruntime.__version__}", "plan": PLAN, "runs": rows}
-    OUT.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    OUT.write_text(json.dumps(found, separators=(",", ":")) + "\n", encoding="utf-8")
     print("\n".join(section()))
 
 
