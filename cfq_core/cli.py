@@ -92,8 +92,11 @@ def study(plan: Path, workers: int | None, scheduler: str | None, folder: Path |
 @json_option
 def ls(folder: Path | None, as_json: bool) -> None:
     """List the stored studies, newest first."""
+    from cfq_core.study.store import readable
+
     store = _store(folder, must_exist=True)
-    studies = store.studies()
+    with readable(store):
+        studies = store.studies()
     if as_json:
         columns = ("id", "name", "created", "runs", "finished")
         _print_json({"store": str(store.folder), "studies": [{c: s[c] for c in columns} for s in studies]})
@@ -114,14 +117,16 @@ def ls(folder: Path | None, as_json: bool) -> None:
 @json_option
 def show(study: str, markdown: bool, folder: Path | None, as_json: bool) -> None:
     """Show a study's answer: by id, by the start of one, or the latest."""
+    from cfq_core.study.store import readable
     from cfq_core.study.summary import as_markdown
 
     store = _store(folder, must_exist=True)
-    found = store.study(study)["id"]
-    if markdown:
-        click.echo(as_markdown(store, found))
-    else:
-        _show(store, found, as_json)
+    with readable(store):
+        found = store.study(study)["id"]
+        if markdown:
+            click.echo(as_markdown(store, found))
+        else:
+            _show(store, found, as_json)
 
 
 @cli.group()
@@ -190,9 +195,12 @@ def export(run: str, path: Path, teacher: Path | None, form: Any, folder: Path |
     """Write a run as ONNX; the file stays only if onnxruntime decides everybody as the audited model does."""
     _needs("onnx", "onnxruntime", extra="export")
     from cfq_core.export.stored import export_student, export_teacher, stored_run
+    from cfq_core.study.store import readable
 
-    found = stored_run(_store(folder, must_exist=True), run)
-    written = [export_student(found, path, form)] + ([export_teacher(found, teacher, form)] if teacher else [])
+    store = _store(folder, must_exist=True)
+    with readable(store):
+        found = stored_run(store, run)
+        written = [export_student(found, path, form)] + ([export_teacher(found, teacher, form)] if teacher else [])
     if as_json:
         _print_json({"run": found.row["id"], "form": form, "files": [e.plain() for e in written]})
     else:

@@ -97,6 +97,9 @@ def parse_model(content: bytes, name: str) -> ModelFile:
 def _mistakes(proto: onnx.ModelProto) -> Iterator[str]:
     """Why the file is refused, most basic first."""
     graph = proto.graph
+    if not all(isinstance(name, str) for name in _names(proto)):  # protobuf hands over bytes that are no text
+        yield "holds names that are not UTF-8 text"
+        return
     if proto.functions or proto.training_info:
         yield "holds functions of its own or training graphs; a plain graph is needed"
     if len(graph.node) > MOST_NODES:
@@ -127,6 +130,16 @@ def _mistakes_of_tensors(tensors: Iterable[TensorProto]) -> Iterator[str]:
         total += prod(t.dims)
         if total > MOST_ELEMENTS:
             yield f"holds more than {MOST_ELEMENTS} numbers"
+
+
+def _names(proto: onnx.ModelProto) -> Iterator[object]:
+    for node in proto.graph.node:
+        yield from (node.op_type, node.domain, node.name, *node.input, *node.output)
+        yield from (a.name for a in node.attribute)
+    yield from (v.name for v in (*proto.graph.input, *proto.graph.output))
+    yield from (t.name for t in _tensors(proto))
+    for entry in proto.metadata_props:
+        yield from (entry.key, entry.value)
 
 
 def _tensors(proto: onnx.ModelProto) -> Iterator[TensorProto]:

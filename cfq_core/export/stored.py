@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 
 from cfq_core.base import plugins
-from cfq_core.base.errors import BadInput, CfqError
+from cfq_core.base.errors import BadInput, BadStore, CfqError
 from cfq_core.base.seeds import numpy_stream
 from cfq_core.datasets.fetch import FILES, on_disk
 from cfq_core.export.parity import Parity, ParityFailure, parity
@@ -23,6 +23,7 @@ from cfq_core.export.provenance import Provenance, Role, inputs_of
 from cfq_core.export.write import Form, student_model, teacher_model
 from cfq_core.nets.stack import Stack, score
 from cfq_core.pipeline import Design, prepare
+from cfq_core.quant.grid import WEIGHT_BITS
 from cfq_core.quant.quantized import QuantStack
 from cfq_core.study.plan import table_of
 from cfq_core.study.store import Row, Store
@@ -86,6 +87,8 @@ def stored_run(store: Store, id: str) -> StoredRun:
         _student(store.arrays(row["id"], "weights")),
         _teacher(store.arrays(row["teacher_id"], "weights")),
     )
+    if len(row["bits"]) != len(student.weights) or not set(row["bits"]) <= set(WEIGHT_BITS):
+        raise BadStore(f"run {row['id']}: its bits {row['bits']} are not those of its {len(student.weights)} layers")
     design, missing = _design(store, row)
     seen, told = store.arrays(row["id"], "people"), store.arrays(row["teacher_id"], "people")
     if design is None:

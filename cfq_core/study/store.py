@@ -11,14 +11,17 @@ import json
 import os
 import sqlite3
 import tempfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
@@ -61,6 +64,14 @@ MIGRATIONS = (
     """,
 )
 
+#: Columns kept as JSON, and what each holds.
+JSON_COLUMNS = {"spec": dict, "measures": dict, "groups": dict, "bits": list, "plan": dict, "versions": dict}
+
+#: What sqlite3 raises at a file that is damaged; the second where it cannot even decode its own message.
+BROKEN = (sqlite3.Error, UnicodeDecodeError)
+#: What the readers of arrays raise at a file that is.
+NO_ARRAYS = (SafetensorError, BadZipFile, zlib.error, OSError, RuntimeError, ValueError, EOFError, AttributeError)
+
 Arrays = Mapping[str, np.ndarray]
 
 
@@ -92,7 +103,7 @@ class Store:
             self.db.execute("PRAGMA journal_mode = WAL")
             self.db.execute("PRAGMA foreign_keys = ON")
             self._migrate()
-        except (OSError, sqlite3.Error) as problem:
+        except (OSError, *BROKEN) as problem:
             raise BadStore(f"{self.folder}: cannot be opened as a store ({problem})") from problem
 
     def _unwritten(self) -> sqlite3.Connection:
@@ -101,7 +112,7 @@ class Store:
             db = sqlite3.connect(f"{(self.folder / FILE).resolve().as_uri()}?mode=ro&immutable=1", uri=True)
             db.row_factory = sqlite3.Row
             written = db.execute("PRAGMA user_version").fetchone()[0]
-        except (OSError, sqlite3.Error) as problem:
+        except (OSError, *BROKEN) as problem:
             raise BadStore(f"{self.folder}: cannot be read as a store ({problem})") from problem
         if written != len(MIGRATIONS):
             raise BadStore(f"{self.folder}: has schema {written}, this version reads {len(MIGRATIONS)}")
@@ -200,16 +211,15 @@ class Store:
     # ------------------------------------------------------------------ reading
     def has_teacher(self, id: str) -> bool:
         """Whether a teacher is stored."""
-        return self.db.execute("SELECT 1 FROM teacher WHERE id = ?", [id]).fetchone() is not None
+        return bool(self._rows("SELECT 1 FROM teacher WHERE id = ?", id))
 
     def has_run(self, id: str) -> bool:
         """Whether a run is stored."""
-        return self.db.execute("SELECT 1 FROM run WHERE id = ?", [id]).fetchone() is not None
+        return bool(self._rows("SELECT 1 FROM run WHERE id = ?", id))
 
     def has_artifact(self, owner: str, name: str) -> bool:
         """Whether an artifact is stored."""
-        query = "SELECT 1 FROM artifact WHERE owner_id = ? AND name = ?"
-        return self.db.execute(query, [owner, name]).fetchone() is not None
+        return bool(self._rows("SELECT 1 FROM artifact WHERE owner_id = ? AND name = ?", owner, name))
 
     def studies(self) -> list[Row]:
         """All studies, newest first, with how many of their runs are stored."""
@@ -218,7 +228,7 @@ class Store:
             JOIN study_run sr ON sr.study_id = s.id LEFT JOIN run r ON r.id = sr.run_id
             GROUP BY s.id ORDER BY s.created DESC, s.id
         """
-        return [_row(r) for r in self.db.execute(query)]
+        return [self._read(r) for r in self._rows(query)]
 
     def study(self, id: str) -> Row:
         """A study by id or by the start of one; "latest" is the newest. Raises `UnknownName`."""
@@ -238,22 +248,22 @@ class Store:
         query = """
             SELECT r.* FROM study_run sr JOIN run r ON r.id = sr.run_id WHERE sr.study_id = ? ORDER BY sr.position
         """
-        return [_row(r) for r in self.db.execute(query, [study])]
+        return [self._read(r) for r in self._rows(query, study)]
 
     def run(self, id: str) -> Row:
         """A run by id or by the start of one; raises `UnknownName`."""
-        found = self.db.execute("SELECT * FROM run WHERE substr(id, 1, ?) = ? LIMIT 2", [len(id), id]).fetchall()
+        found = self._rows("SELECT * FROM run WHERE substr(id, 1, ?) = ? LIMIT 2", len(id), id)
         if len(found) != 1 or not id:
             reason = "is the start of several" if found else "is not stored"
             raise UnknownName(f'run "{id}" {reason} in {self.folder}; ids of runs stand in: cfq show STUDY --json')
-        return _row(found[0])
+        return self._read(found[0])
 
     def teacher(self, id: str) -> Row:
         """A teacher by id; raises `UnknownName`."""
-        found = self.db.execute("SELECT * FROM teacher WHERE id = ?", [id]).fetchone()
-        if found is None:
+        found = self._rows("SELECT * FROM teacher WHERE id = ?", id)
+        if not found:
             raise UnknownName(f'teacher "{id}" is not stored in {self.folder}')
-        return _row(found)
+        return self._read(found[0])
 
     def plans_of(self, run: str) -> list[dict[str, Any]]:
         """The plans of the studies a run is part of, newest first."""
@@ -261,7 +271,7 @@ class Store:
             SELECT s.plan FROM study_run sr JOIN study s ON s.id = sr.study_id
             WHERE sr.run_id = ? ORDER BY s.created DESC
         """
-        return [json.loads(r["plan"]) for r in self.db.execute(query, [run])]
+        return [self._read(r)["plan"] for r in self._rows(query, run)]
 
     def teachers(self, study: str) -> list[Row]:
         """The stored teachers of a study."""
@@ -269,34 +279,62 @@ class Store:
             SELECT DISTINCT t.* FROM study_run sr JOIN teacher t ON t.id = sr.teacher_id WHERE sr.study_id = ?
             ORDER BY t.dataset, t.seed
         """
-        return [_row(r) for r in self.db.execute(query, [study])]
+        return [self._read(r) for r in self._rows(query, study)]
 
     def measures(self, run: str) -> dict[str, dict[str, float | int | None]]:
         """Value, interval and denominator of everything measured of a run."""
-        rows = self.db.execute(
-            "SELECT name, value, low, high, count FROM measure WHERE run_id = ? ORDER BY name", [run]
-        )
+        rows = self._rows("SELECT name, value, low, high, count FROM measure WHERE run_id = ? ORDER BY name", run)
         return {r["name"]: {k: r[k] for k in ("value", "low", "high", "count")} for r in rows}
 
     def arrays(self, owner: str, name: str) -> dict[str, np.ndarray]:
         """An artifact's arrays, checked against its sha256; raises `BadStore`."""
-        row = self.db.execute(
-            "SELECT path, sha256 FROM artifact WHERE owner_id = ? AND name = ?", [owner, name]
-        ).fetchone()
-        if row is None:
+        rows = self._rows("SELECT path, sha256 FROM artifact WHERE owner_id = ? AND name = ?", owner, name)
+        if not rows:
             raise BadStore(f"{self.folder}: no {name} of {owner}")
-        path = self.folder / row["path"]
-        if not path.is_file() or file_sha256(path) != row["sha256"]:
-            raise BadStore(f"{path}: missing or changed; its sha256 is not the stored one")
-        if name == "weights":
-            return load_tensors(path.read_bytes())
-        with np.load(path, allow_pickle=False) as file:
-            return {k: file[k] for k in file.files}
+        path = self.folder / str(rows[0]["path"])
+        try:
+            if not path.resolve().is_relative_to(self.folder.resolve()):
+                raise BadStore(f"{self.folder}: {name} of {owner} lies outside the store")
+            if not path.is_file() or file_sha256(path) != rows[0]["sha256"]:
+                raise BadStore(f"{path}: missing or changed; its sha256 is not the stored one")
+            if name == "weights":
+                return load_tensors(path.read_bytes())
+            with np.load(path, allow_pickle=False) as file:
+                return {k: file[k] for k in file.files}
+        except NO_ARRAYS as problem:
+            what = f"{name} of {owner} cannot be read as arrays ({type(problem).__name__})"
+            raise BadStore(f"{self.folder}: {what}") from problem
+
+    def _rows(self, query: str, *values: Any) -> list[sqlite3.Row]:
+        try:
+            return self.db.execute(query, values).fetchall()
+        except BROKEN as problem:
+            raise BadStore(f"{self.folder}: cannot be read ({problem})") from problem
+
+    def _read(self, row: sqlite3.Row) -> Row:
+        """A row with its JSON read; each of the kind it was written as."""
+        columns: dict[str, Any] = {}
+        for name in row.keys():  # noqa: SIM118  (a Row iterates values)
+            columns[name] = row[name]
+            if name not in JSON_COLUMNS:
+                continue
+            try:
+                columns[name] = json.loads(row[name])
+            except (ValueError, TypeError, RecursionError) as problem:
+                raise BadStore(f"{self.folder}: {name} is not JSON ({type(problem).__name__})") from problem
+            if not isinstance(columns[name], JSON_COLUMNS[name]):
+                raise BadStore(f"{self.folder}: {name} holds {type(columns[name]).__name__}")
+        return Row(columns)
 
 
-def _row(row: sqlite3.Row) -> Row:
-    read = ("spec", "measures", "groups", "bits", "plan", "versions")
-    return Row({k: json.loads(row[k]) if k in read else row[k] for k in row.keys()})  # noqa: SIM118  (a Row iterates values)
+@contextmanager
+def readable(store: Store) -> Iterator[None]:
+    """Whatever a changed or newer store makes fail while it is read is told as `BadStore`, with its cause."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as problem:
+        what = f"{type(problem).__name__}: {str(problem)[:80]}"
+        raise BadStore(f"{store.folder}: holds what this version does not read ({what})") from problem
 
 
 def _json(value: Any) -> str:
