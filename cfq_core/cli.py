@@ -21,6 +21,7 @@ from tqdm import tqdm
 from cfq_core import __version__
 from cfq_core.base import plugins
 from cfq_core.base.errors import BadInput, BadPlan, CfqError, UnknownName, unknown
+from cfq_core.commands import COMMANDS
 
 DEFAULT_STORE = ".cfq"
 
@@ -275,6 +276,10 @@ def doctor(folder: Path | None, as_json: bool) -> None:
         _table([], [["ok" if ok else "FAIL", name, found] for name, ok, found in checks])
     if not all(ok for _, ok, _ in checks):
         sys.exit(1)
+
+
+for command in COMMANDS:
+    cli.add_command(command)
 
 
 # ---------------------------------------------------------------------- running and showing

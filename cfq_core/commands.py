@@ -1,0 +1,123 @@
+"""Commands around the dashboard: background studies, the shipped gallery, and the server itself."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cfq_core.base.errors import BadInput
+from cfq_core.base.shipped import shipped
+
+store_option = click.option(
+    "--store", "folder", type=click.Path(path_type=Path), help="Folder of results [CFQ_STORE, else ./.cfq]."
+)
+
+
+def _place(folder: Path | None) -> Path:
+    return folder or Path(os.environ.get("CFQ_STORE", ".cfq"))
+
+
+@click.group("jobs")
+def jobs_group() -> None:
+    """Studies in the background: list, cancel."""
+
+
+@jobs_group.command("list")
+@store_option
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def jobs_list(folder: Path | None, as_json: bool) -> None:
+    """List the newest background studies with their state."""
+    import json
+
+    from cfq_core.study import jobs
+
+    found = jobs.recent(_place(folder))
+    if as_json:
+        click.echo(json.dumps({"jobs": [_told(j) for j in found]}))
+    elif not found:
+        click.echo(f"no background study in {_place(folder)}; the dashboard's page Study starts one")
+    for j in [] if as_json else found:
+        names = ", ".join(map(str, j.given.get("datasets", ())))
+        end = j.error or j.study or j.what
+        click.echo(f"{j.id}  {j.state:9}  {j.done} of {j.total}  {j.seconds:6.0f} s  {names}  {end}")
+
+
+@jobs_group.command("cancel")
+@click.argument("id")
+@store_option
+def jobs_cancel(id: str, folder: Path | None) -> None:
+    """End a background study by id, or by the start of one; what it finished stays stored."""
+    from cfq_core.study import jobs
+
+    job = jobs.find(_place(folder), id)
+    if not job.live:
+        raise BadInput(f"job {job.id} is {job.state} already")
+    click.echo(f"{job.id}  {jobs.cancel(job).state}")
+
+
+def _told(j: Any) -> dict[str, Any]:
+    names = ("id", "state", "done", "total", "what", "study", "error", "created", "started", "ended", "given")
+    return {n: getattr(j, n) for n in names}
+
+
+@click.group("gallery")
+def gallery_group() -> None:
+    """Results that are shipped with the project."""
+
+
+@gallery_group.command("pack")
+@click.argument("studies", nargs=-1, required=True)
+@click.option("--to", type=click.Path(path_type=Path), help="The gallery's folder [data/gallery].")
+@store_option
+def gallery_pack(studies: Sequence[str], to: Path | None, folder: Path | None) -> None:
+    """Copy studies into a gallery, without any row of a raw table."""
+    from cfq_core.study.gallery import pack
+    from cfq_core.study.store import FILE, Store
+
+    place = _place(folder)
+    if not (place / FILE).is_file():
+        raise BadInput(f"{place}: no store here; name one with --store or CFQ_STORE")
+    target = to or shipped("gallery")
+    for kind, size in pack(Store(place), studies, target).items():
+        click.echo(f"{kind:16} {size / 1e6:8.2f} MB")
+
+
+@click.command("dashboard")
+@click.option("--port", default=8501, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--address", default="127.0.0.1", show_default=True, help="Interface to listen on.")
+@store_option
+def dashboard_command(port: int, address: str, folder: Path | None) -> None:
+    """Serve the dashboard."""
+    found = importlib.util.find_spec("dashboard")
+    if found is None or not found.submodule_search_locations or importlib.util.find_spec("streamlit") is None:
+        raise BadInput("the dashboard is not installed: pip install cfq")
+    app = Path(found.submodule_search_locations[0]) / "app.py"
+    if folder:
+        os.environ["CFQ_STORE"] = str(folder.resolve())
+    if not Path(".streamlit/config.toml").is_file():  # installed: the safe settings lie beside the app
+        os.environ.update(_settings(app.parent / "settings.toml"))
+    server = ["--server.port", str(port), "--server.address", address]
+    os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", str(app), *server])
+
+
+def _settings(file: Path) -> dict[str, str]:
+    """Streamlit's settings as environment variables, for where no ``.streamlit/`` is at hand."""
+    import json
+    import tomllib
+
+    out = {}
+    for section, values in tomllib.loads(file.read_text()).items():
+        for key, value in values.items():
+            words = "".join(f"_{c}" if c.isupper() else c for c in key).upper()
+            if not isinstance(value, dict):
+                out[f"STREAMLIT_{section.upper()}_{words}"] = value if isinstance(value, str) else json.dumps(value)
+    return out
+
+
+COMMANDS = (jobs_group, gallery_group, dashboard_command)
