@@ -131,8 +131,22 @@ class Column:
         return self.place.bad(f"row {row}: {shown(self.words[word])} {text}")
 
 
+def column_names(data: bytes | str, file: str) -> list[str]:
+    """Names of the columns of a comma-separated file, in order; raises `BadCard`."""
+    return _opened(data, file)[0]
+
+
 def read_columns(data: bytes | str, file: str, wanted: dict[str, Place]) -> dict[str, Column]:
     """Columns of a comma-separated file with a header row; ``wanted``: name -> where the card asks for it."""
+    header, rows = _opened(data, file)
+    for name, asked in wanted.items():
+        if name not in header:
+            raise asked.bad(f"not a column of {file}; {one_of(header, name)}")
+    return _columns(rows, header, [Place(file, asked.part) for asked in wanted.values()], list(wanted))
+
+
+def _opened(data: bytes | str, file: str) -> tuple[list[str], Iterator[list[str]]]:
+    """The header of a file, and the rows below it."""
     place = Place(file)
     text = decoded(data, place, MAX_CSV).rstrip()  # empty lines at the end are no rows
     if not text:
@@ -143,10 +157,7 @@ def read_columns(data: bytes | str, file: str, wanted: dict[str, Place]) -> dict
     for name, count in Counter(header).items():
         if count > 1:
             raise place.bad(f"column {shown(name)} is there {count} times; each column needs its own name")
-    for name, asked in wanted.items():
-        if name not in header:
-            raise asked.bad(f"not a column of {file}; {one_of(header, name)}")
-    return _columns(rows, header, [Place(file, asked.part) for asked in wanted.values()], list(wanted))
+    return header, rows
 
 
 def _check_delimiter(text: str, place: Place) -> None:

@@ -24,14 +24,15 @@ def found() -> dict[str, Page]:
 
 def navigation() -> list[StreamlitPage]:
     """What `st.navigation` takes."""
-    return [_page(name) for name in found()]
+    return [page(name) for name in found()]
 
 
 def link(name: str, label: str, icon: str | None = None) -> None:
     """A link to another page of the dashboard, the selection kept."""
-    st.page_link(_page(name), label=label, icon=icon)
+    st.page_link(page(name), label=label, icon=icon)
 
 
-def _page(name: str) -> StreamlitPage:
+def page(name: str) -> StreamlitPage:
+    """A page as streamlit knows it, by its address."""
     p = found()[name]
     return st.Page(FOLDER / f"{name}.py", title=p.title, icon=f":material/{p.icon}:", url_path=name, default=p.default)

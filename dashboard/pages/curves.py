@@ -27,11 +27,15 @@ def body() -> None:
     sel = state.selected()
     if sel is None:
         return ui.nothing_stored()
+    top = st.container()
     measure, methods = _controls(sel)
     mine = words.line_of(sel.study.lines, sel.dataset, sel.method, sel.budget)
     told = words.measured(measure)
     value = told.said(mine["mean"].get(measure)) if not mine.empty else "–"
-    ui.head("Curves", f"{sel.method} at {words.bits(sel.budget)}: **{told.title} {value}** on {sel.dataset}.", TERMS)
+    with top:
+        ui.head(
+            "Curves", f"{sel.method} at {words.bits(sel.budget)}: **{told.title} {value}** on {sel.dataset}.", TERMS
+        )
     st.caption("Click a point to select that model on every page.")
     ui.picture("curves", sel, on_pick=_pick, dataset=sel.dataset, measure=measure, methods=",".join(methods))
 

@@ -2,13 +2,63 @@
 
 from __future__ import annotations
 
-from dashboard.lib import ui
+import pandas as pd
+import streamlit as st
+
+from dashboard.lib import data, own_table, pages, running, state, study_form, ui, work
 from dashboard.lib.page import Page
+
+TERMS = ("teacher", "student", "bit budget", "promise margin κ", "regime", "seed")
 
 
 def body() -> None:
-    """The form, then what runs."""
-    ui.head("Study", "Choose a data set, methods and budgets, and run.")
+    """What runs, the form, what is stored."""
+    ui.head(
+        "Study",
+        "Train full-precision teachers, promise recourse to everyone they deny, quantize, and see which promises "
+        "survive. It runs in the background: close the page, come back later.",
+        TERMS,
+    )
+    found = work.recent()
+    if found:
+        st.markdown("#### Background studies")
+        running.panel()
+    st.markdown("#### A new study")
+    given = study_form.plan()
+    if given is not None:
+        st.caption(f"{_size(given)}, {work.how_long(given)} on a free core.")
+    left, _ = st.columns([1, 3])
+    left.button("Run", key="run", icon=":material/play_arrow:", width="stretch", disabled=given is None,
+                on_click=_start, args=(given,))  # fmt: skip
+    with st.expander("Use a table of your own", icon=":material/upload:", key="own"):
+        own_table.panel()
+    _stored()
+
+
+def _start(given: dict[str, object]) -> None:
+    before = {j.id for j in work.recent()}
+    job = work.start(given)
+    st.toast("This study runs already." if job.id in before else "Started.", icon=":material/play_arrow:")
+
+
+def _size(given: dict[str, object]) -> str:
+    runs = len(given["methods"]) * len(given["bits"]) * given["seeds"]
+    return f"{given['seeds']} teachers, {runs} quantized models"
+
+
+def _stored() -> None:
+    listed = data.studies()
+    st.markdown("#### Stored studies")
+    if not listed:
+        return ui.empty("None yet.")
+    names = ("name", "runs", "finished", "created", "id")
+    rows = pd.DataFrame([{n: getattr(s, n) for n in names} | {"gallery": s.gallery} for s in listed])
+    st.dataframe(rows.assign(created=rows.created.str[:16].str.replace("T", " ")), hide_index=True, key="stored")
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        ids = {s.id: s.label for s in listed}
+        chosen = st.selectbox("Open", list(ids), format_func=ids.get, key="to-open")
+        if st.button("Open its answer", key="open-stored", on_click=state.choose, kwargs={"study": chosen}):
+            st.switch_page(pages.page("answer"))
 
 
 PAGE = Page(order=1, title="Study", icon="play_circle", body=body)

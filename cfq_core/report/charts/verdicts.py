@@ -12,7 +12,7 @@ from cfq_core.report.frames import Stored
 from cfq_core.report.picture import Picture
 
 DARK = 0.45  # of the range: from here on a cell's number is white
-ROW = 28  # pixels
+ROW, AXIS = 28, 70  # pixels a row; and of the axis, which the page counts in
 
 
 def rows(study: Stored, dataset: str, measure: str = "vd") -> pd.DataFrame:
@@ -55,7 +55,7 @@ def chart(rows: pd.DataFrame, dataset: str, measure: str = "vd") -> Any:
     ink = alt.condition(alt.datum.value > DARK * top, alt.value("white"), alt.value("#1A1A1A"))
     boxes = grid.mark_rect(stroke="#888888", strokeWidth=0.5).encode(color=fill)
     numbers = grid.mark_text(fontSize=13).encode(text="text:N", color=ink)
-    return (boxes + numbers).properties(height=ROW * cells.method.nunique())
+    return (boxes + numbers).properties(height=AXIS + ROW * cells.method.nunique())
 
 
 def alt_text(rows: pd.DataFrame, dataset: str, measure: str = "vd") -> str:

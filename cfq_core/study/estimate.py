@@ -1,0 +1,49 @@
+"""About how long a study takes, from runs that were timed. A hint for whoever waits, not a promise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds on one core, nets 64-64-32, measured by running `cfq run` on each table."""
+
+    rows: int
+    teacher: float  # a seed: training, and its recourse
+    audit: float  # a run: rounding and the second search
+    trained: float  # further seconds of a run that is fine-tuned
+
+
+PACES = {
+    "toy": Pace(1200, 0.8, 0.5, 0.3),
+    "diabetes": Pace(442, 0.8, 1.8, 0.1),
+    "german": Pace(1000, 0.8, 0.5, 0.3),
+    "compas": Pace(6172, 1.5, 1.6, 0.9),
+    "adult": Pace(48842, 15.0, 4.0, 8.0),
+}
+BY_SIZE = ("german", "compas", "adult")  # which pace a user's own table has
+
+
+def pace_of(dataset: str, rows: int | None = None) -> Pace:
+    """A known table's pace, or that of the smallest known one with at least as many rows."""
+    if dataset in PACES:
+        return PACES[dataset]
+    larger = [PACES[name] for name in BY_SIZE if rows is not None and PACES[name].rows >= rows]
+    return larger[0] if larger else PACES[BY_SIZE[-1]]
+
+
+def seconds(pace: Pace, rounded: int, trained: int, budgets: int, seeds: int) -> float:
+    """Of a study with so many methods that only round, and so many that are trained."""
+    runs = budgets * ((rounded + trained) * pace.audit + trained * pace.trained)
+    return seeds * (pace.teacher + runs)
+
+
+def said(estimate: float) -> str:
+    """``about 3 minutes``."""
+    if estimate < 50:
+        return f"about {max(5, 5 * round(estimate / 5))} seconds"
+    if estimate < 5400:
+        minutes = round(estimate / 60)
+        return f"about {minutes} minute{'s' if minutes > 1 else ''}"
+    return f"about {estimate / 3600:.1f} hours"

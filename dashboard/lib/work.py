@@ -1,0 +1,65 @@
+"""The one door to background studies and uploaded tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from cfq_core.base import plugins
+from cfq_core.datasets import upload
+from cfq_core.datasets.fetch import FILES, on_disk
+from cfq_core.study import estimate, jobs
+from dashboard.lib import data
+
+
+def recent() -> list[jobs.Job]:
+    """The newest background studies of the user's store."""
+    return jobs.recent(data.own_store(), most=8)
+
+
+def start(given: dict[str, Any]) -> jobs.Job:
+    """Start a study; one that runs already is given back."""
+    return jobs.submit(data.own_store(), given)
+
+
+def stop(id: str) -> None:
+    """End a background study."""
+    jobs.cancel(jobs.find(data.own_store(), id))
+
+
+def datasets() -> dict[str, str]:
+    """What can be studied: name or card path -> words. Uploaded tables first."""
+    own = {str(path.resolve()): f"{name} (uploaded)" for name, path in upload.kept(data.own_store()).items()}
+    return own | {name: f"{name}: {_where(name)}" for name in plugins.names("datasets")}
+
+
+def _where(name: str) -> str:
+    if name not in FILES:
+        return "embedded"
+    return "on disk" if all(on_disk(f) for f in FILES[name]) else "will be downloaded"
+
+
+@st.cache_data(show_spinner=False)
+def methods() -> dict[str, str]:
+    """Every method and what it is, in a line."""
+    return {name: plugins.summary("methods", name) for name in plugins.names("methods")}
+
+
+def is_trained(method: str) -> bool:
+    """Whether a method fine-tunes (these take longer)."""
+    return method.startswith(("qat", "cfq"))
+
+
+def how_long(given: dict[str, Any], rows: int | None = None) -> str:
+    """About how long a study takes."""
+    pace = estimate.pace_of(given["datasets"][0], rows)
+    trained = sum(map(is_trained, given["methods"]))
+    return estimate.said(
+        estimate.seconds(pace, len(given["methods"]) - trained, trained, len(given["bits"]), given["seeds"])
+    )
+
+
+def keep(card: str, content: bytes, csv_name: str) -> str:
+    """Check an uploaded table and keep it; gives its card's path. Raises `BadCard`."""
+    return str(upload.keep(data.own_store(), card, content, csv_name).resolve())
