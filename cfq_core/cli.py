@@ -331,20 +331,23 @@ def _show(store: Any, study: str, as_json: bool) -> None:
         _print_json(summary.as_json(store, study))
         return
     row, teachers, lines = store.study(study), store.teachers(study), summary.lines(store, study)
-    setting = row["plan"]["setting"]
+    names = summary.varied(row["plan"])
     click.echo(f"\n{row['name']}  (study {study}, {row['finished']} of {row['runs']} runs, store {store.folder})")
-    for dataset in dict.fromkeys(t["dataset"] for t in teachers):
-        click.echo(_about_teachers(dataset, [t["measures"] for t in teachers if t["dataset"] == dataset], setting))
+    for setting in (row["plan"]["setting"], *row["plan"].get("further", ())):
+        of_setting = [t for t in teachers if all(t["spec"]["setting"][k] == setting[k] for k in names)]
+        for dataset in dict.fromkeys(t["dataset"] for t in of_setting):
+            measured = [t["measures"] for t in of_setting if t["dataset"] == dataset]
+            click.echo(_about_teachers(dataset, measured, setting))
     click.echo("")
-    head = ["data set", "method", "bits", *(title for title, *_ in COLUMNS)]
+    head = ["data set", *names, "method", "bits", *(title for title, *_ in COLUMNS)]
     rows = []
     for x in lines:
         cells = [summary.shown(x.measure(name), scale, digits) for _, name, scale, digits in COLUMNS]
-        rows.append([x.dataset, x.method, f"{x.budget:g}", *cells])
+        rows.append([x.dataset, *(summary.told(x.setting[k]) for k in names), x.method, f"{x.budget:g}", *cells])
     _table(head, rows)
     click.echo(f"\n{LEGEND}\n")
     for line in lines:
-        click.echo(summary.verdict(line, setting["kappa"]))
+        click.echo(summary.verdict(line, row["plan"]["setting"]["kappa"]))
 
 
 def _about_teachers(dataset: str, measured: list[dict[str, Any]], setting: dict[str, Any]) -> str:

@@ -6,9 +6,9 @@ methods = ["ptq"]            # or "all"
 bits = [2, 3, 4, 8]          # budgets, average bits per weight
 seeds = 5                    # a count, or a list
 hidden = [64, 64, 32]
-kappa = 0.2                  # logits
+kappa = 0.2                  # logits; a list makes a study over several settings
 people = 2000                # denied test people a seed, or "all"
-regime = "default"
+regime = "default"           # or a list
 recourse = "search"
 """
 
@@ -17,6 +17,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ WIDEST = 4096
 
 @dataclass(frozen=True)
 class Plan:
-    """Every data set x method x budget x seed of a study, under one setting."""
+    """Every data set x setting x method x budget x seed of a study."""
 
     datasets: tuple[str, ...]
     methods: tuple[str, ...] = ("ptq",)
@@ -48,6 +49,12 @@ class Plan:
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     setting: Setting = field(default_factory=Setting)
     name: str = ""
+    further: tuple[Setting, ...] = ()  # settings beside the first, where a key was given as a list
+
+    @property
+    def settings(self) -> tuple[Setting, ...]:
+        """Every setting of the study, in the order they were given."""
+        return (self.setting, *self.further)
 
     @property
     def title(self) -> str:
@@ -127,13 +134,28 @@ def read_plan(given: Mapping[str, Any], where: str) -> Plan:
             f'{where}: "datasets" is missing; one of {", ".join(plugins.names("datasets"))}, or a card\'s path'
         )
     read = {key: _read(key, value, where) for key, value in given.items()}
-    settings = {_FIELD.get(k, k): v for k, v in read.items() if k in SETTING_KEYS}
+    first, *further = _settings({k: v for k, v in read.items() if k in SETTING_KEYS})
     rest = {k: v for k, v in read.items() if k not in SETTING_KEYS}
-    return Plan(setting=replace(Setting(), **settings), **rest)
+    return Plan(setting=first, further=tuple(further), **rest)
+
+
+def _settings(read: Mapping[str, Any]) -> list[Setting]:
+    """One setting for every combination of the listed values, the last key's varying fastest."""
+    each = [v if isinstance(v, _Listed) else [v] for v in read.values()]
+    names = [_FIELD.get(k, k) for k in read]
+    return [replace(Setting(), **dict(zip(names, values, strict=True))) for values in product(*each)]
+
+
+class _Listed(tuple[Any, ...]):
+    """Several values of one setting key."""
 
 
 def _read(key: str, value: Any, where: str) -> Any:
     try:
+        if key in LISTABLE and isinstance(value, list | tuple):
+            if not value:
+                raise _Refused(f'"{key}" is an empty list; at least one value')
+            return _Listed(dict.fromkeys(READERS[key](v) for v in value))
         return READERS[key](value)
     except _Refused as problem:
         raise BadPlan(f"{where}: {problem}") from None
@@ -234,6 +256,9 @@ def _is_int(value: Any, low: int, high: int) -> bool:
 SETTING_KEYS = ("hidden", "kappa", "people", "regime", "recourse")
 _FIELD = {"recourse": "solver"}
 
+#: Keys that take a list too: the study then runs under every combination of their values.
+LISTABLE = ("kappa", "regime", "recourse")
+
 READERS: dict[str, Callable[[Any], Any]] = {
     "name": _text,
     "datasets": _names("datasets", "datasets"),
@@ -259,6 +284,7 @@ SPLIT_ROWS = 5_000
 class Chunk:
     """Seeds of one data set that are trained together. Chunks follow from the plan alone, never from what is stored."""
 
+    setting: Setting
     dataset: str
     table: Table
     data: str
@@ -271,8 +297,8 @@ def chunks(plan: Plan) -> Iterator[Chunk]:
         table = table_of(dataset)
         data = table.fingerprint()
         size = max(1, CHUNK_ROWS // len(table))
-        for start in range(0, len(plan.seeds), size):
-            yield Chunk(table.schema.name, table, data, plan.seeds[start : start + size])
+        for setting, start in product(plan.settings, range(0, len(plan.seeds), size)):
+            yield Chunk(setting, table.schema.name, table, data, plan.seeds[start : start + size])
 
 
 def budget_groups(plan: Plan, table: Table) -> list[tuple[float, ...]]:

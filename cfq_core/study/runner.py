@@ -114,9 +114,7 @@ class _Runner:
 
     def __init__(self, plan: Plan, store: Store, work: Sequence[Chunk], progress: Progress) -> None:
         self.plan, self.store, self.progress = plan, store, progress
-        self.audits = [
-            a for c in work for a in _audits(plan, c) if not all(store.has_run(s.id) for s in _specs(plan, a))
-        ]
+        self.audits = [a for c in work for a in _audits(plan, c) if not all(store.has_run(s.id) for s in _specs(a))]
         self.untaught = [c for c in work if not self._taught(c)]
         self.done, self.total = 0, len(self.audits) + len(self.untaught)
 
@@ -142,13 +140,12 @@ class _Runner:
                 future.cancel()
 
     def _submit(self, executor: Executor, task: Chunk | _Audit) -> Future[Any]:
-        setting = self.plan.setting
         if isinstance(task, Chunk):
             return executor.submit(
-                teach_chunk, self._stored(task), task.table, task.seeds, setting, self._rehearsed(task)
+                teach_chunk, self._stored(task), task.table, task.seeds, task.setting, self._rehearsed(task)
             )
         methods = {m: method_of(m) for m in task.methods}
-        return executor.submit(audit, self._stored(task.chunk), methods, task.budgets, setting)
+        return executor.submit(audit, self._stored(task.chunk), methods, task.budgets, task.chunk.setting)
 
     def _finish(self, task: Chunk | _Audit, result: Any) -> list[Chunk | _Audit]:
         """Store a task's results; gives the tasks that can now start."""
@@ -174,22 +171,20 @@ class _Runner:
         return any(a.needs_recourse for a in self._audits_of(chunk))
 
     def _taught(self, chunk: Chunk) -> bool:
-        ids = [_teacher(self.plan, chunk, s).id for s in chunk.seeds]
+        ids = [_teacher(chunk, s).id for s in chunk.seeds]
         wanted = [bits.ARTIFACT, groups.ARTIFACT, *(["rehearsal"] if self._rehearsed(chunk) else [])]
         return all(self.store.has_teacher(i) and all(self.store.has_artifact(i, w) for w in wanted) for i in ids)
 
     def _stored(self, chunk: Chunk) -> list[Promise]:
         """The chunk's teachers as they are stored; empty where one is missing."""
-        if not all(self.store.has_teacher(_teacher(self.plan, chunk, s).id) for s in chunk.seeds):
+        if not all(self.store.has_teacher(_teacher(chunk, s).id) for s in chunk.seeds):
             return []
-        ids = [_teacher(self.plan, chunk, s).id for s in chunk.seeds]
-        return [
-            _promise(chunk.table, s, self.plan.setting, self.store, i) for s, i in zip(chunk.seeds, ids, strict=True)
-        ]
+        ids = [_teacher(chunk, s).id for s in chunk.seeds]
+        return [_promise(chunk.table, s, chunk.setting, self.store, i) for s, i in zip(chunk.seeds, ids, strict=True)]
 
     def _put_teacher(self, chunk: Chunk, taught: Taught) -> None:
         p = taught.promise
-        spec = _teacher(self.plan, chunk, p.design.seed)
+        spec = _teacher(chunk, p.design.seed)
         r, table = p.recourse, p.design.table
         found = r.found
         measures = {
@@ -212,7 +207,7 @@ class _Runner:
             self.store.put_artifact(spec.id, "rehearsal", _recourse_arrays(p.rehearsal))
 
     def _put_run(self, task: _Audit, a: Audited) -> None:
-        spec = RunSpec(_teacher(self.plan, task.chunk, a.seed), method_of(a.method), a.budget, task.company)
+        spec = RunSpec(_teacher(task.chunk, a.seed), method_of(a.method), a.budget, task.company)
         columns = {
             "id": spec.id,
             "teacher_id": spec.teacher.id,
@@ -255,18 +250,18 @@ def _audits(plan: Plan, chunk: Chunk) -> list[_Audit]:
     return alone + ([_Audit(chunk, trained, plan.bits)] if trained else [])
 
 
-def _teacher(plan: Plan, chunk: Chunk, seed: int) -> TeacherSpec:
-    return TeacherSpec(REVISION, chunk.data, seed, plan.setting, chunk.seeds)
+def _teacher(chunk: Chunk, seed: int) -> TeacherSpec:
+    return TeacherSpec(REVISION, chunk.data, seed, chunk.setting, chunk.seeds)
 
 
-def _specs(plan: Plan, a: _Audit) -> list[RunSpec]:
+def _specs(a: _Audit) -> list[RunSpec]:
     each = [(m, seed, b) for m in a.methods for seed in a.chunk.seeds for b in a.budgets]
-    return [RunSpec(_teacher(plan, a.chunk, seed), method_of(m), b, a.company) for m, seed, b in each]
+    return [RunSpec(_teacher(a.chunk, seed), method_of(m), b, a.company) for m, seed, b in each]
 
 
 def _record(plan: Plan, work: Sequence[Chunk], store: Store) -> str:
     """Write down what the study consists of; its id follows from its runs and its name."""
-    specs = [s for c in work for a in _audits(plan, c) for s in _specs(plan, a)]
+    specs = [s for c in work for a in _audits(plan, c) for s in _specs(a)]
     runs = [(s.id, s.teacher.id) for s in specs]
     study = identity([plan.name, [r for r, _ in runs]])
     store.put_study(study, plan.title, canonical(plan), versions(), runs)

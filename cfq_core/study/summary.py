@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from statistics import mean, stdev
 from typing import Any
 
@@ -30,7 +32,7 @@ class OverSeeds:
 
 @dataclass(frozen=True)
 class Line:
-    """All seeds of one (data set, method, budget)."""
+    """All seeds of one (data set, setting, method, budget)."""
 
     dataset: str
     method: str
@@ -38,6 +40,7 @@ class Line:
     avg_bits: float
     seeds: int
     measures: dict[str, OverSeeds]
+    setting: dict[str, Any] = field(default_factory=dict)  # what sets it apart in a study over several settings
 
     @property
     def lenient(self) -> bool:
@@ -56,11 +59,12 @@ class Line:
 
 def as_json(store: Store, study: str) -> dict[str, Any]:
     """The object that ``--json`` prints."""
-    runs = []
+    runs, names = [], varied(store.study(study)["plan"])
     for row in store.runs(study):
         measured = store.measures(row["id"])
         runs.append({
             **{k: row[k] for k in ("id", "dataset", "method", "budget", "seed", "bits", "avg_bits")},
+            "setting": _apart(row, names),
             "measures": {name: m["value"] for name, m in measured.items()},
             "intervals": {name: {k: m[k] for k in ("low", "high", "count")} for name, m in measured.items()},
             "groups": row["groups"],
@@ -72,16 +76,40 @@ def as_json(store: Store, study: str) -> dict[str, Any]:
 
 
 def lines(store: Store, study: str) -> list[Line]:
-    """One line a (data set, method, budget), in the study's order."""
-    gathered: dict[tuple[str, str, float], list[Any]] = defaultdict(list)
+    """One line a (data set, setting, method, budget), in the study's order."""
+    gathered: dict[tuple[str, str, str, float], list[Any]] = defaultdict(list)
+    plan_varies = varied(store.study(study)["plan"])
     for row in store.runs(study):
-        gathered[row["dataset"], row["method"], row["budget"]].append((row["avg_bits"], store.measures(row["id"])))
+        key = row["dataset"], json.dumps(_apart(row, plan_varies)), row["method"], row["budget"]
+        gathered[key].append((row["avg_bits"], store.measures(row["id"])))
     out = []
-    for (dataset, method, budget), runs in gathered.items():
+    for (dataset, setting, method, budget), runs in gathered.items():
         names = sorted({name for _, measured in runs for name in measured})  # a run may be older than a metric
         measures = {name: _over_seeds(name, [m[name] for _, m in runs if name in m]) for name in names}
-        out.append(Line(dataset, method, budget, mean(b for b, _ in runs), len(runs), measures))
+        bits = mean(b for b, _ in runs)
+        out.append(Line(dataset, method, budget, bits, len(runs), measures, json.loads(setting)))
     return out
+
+
+def varied(plan: Mapping[str, Any]) -> tuple[str, ...]:
+    """Keys of the setting in which a stored plan's settings differ; none in a study under one setting."""
+    first = plan["setting"]
+    return tuple(k for k in first if any(s[k] != first[k] for s in plan.get("further", ())))
+
+
+def told(value: Any) -> str:
+    """A setting's value in a table: a number, a name, or the kind of a part."""
+    return str(value["kind"]).lower() if isinstance(value, dict) else f"{value:g}" if _is_number(value) else str(value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _apart(row: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    """What sets a run or teacher apart in a study over several settings."""
+    spec = row["spec"]
+    return {k: spec.get("teacher", spec)["setting"][k] for k in names}
 
 
 def _is_share(name: str) -> bool:
@@ -123,21 +151,28 @@ def as_markdown(store: Store, study: str) -> str:
     setting = row["plan"]["setting"]
     seeds = len(row["plan"]["seeds"])
     hidden = "-".join(map(str, setting["hidden"]))
+    names = varied(row["plan"])
+    margin = "" if "kappa" in names else f"promise margin {setting['kappa']:g} logits, "
+    actions = "" if "regime" in names else f"actions `{setting['regime']}`, "
+    head = ["data set", *names, "method", "bits", "spent", *(title for title, *_ in MARKDOWN)]
     out = [
-        f"net {hidden}, {seeds} seeds, promise margin {setting['kappa']:g} logits, actions `{setting['regime']}`, "
-        f"study `{study}`; mean ± sd over seeds, accuracy in %, approval shift in points, test people only",
+        f"net {hidden}, {seeds} seeds, {margin}{actions}study `{study}`; mean ± sd over seeds, accuracy in %, "
+        "approval shift in points, test people only",
         "",
-        "| data set | method | bits | spent | " + " | ".join(title for title, *_ in MARKDOWN) + " |",
-        "|" + "---|" * (4 + len(MARKDOWN)),
+        f"| {' | '.join(head)} |",
+        "|" + "---|" * len(head),
     ]
     for x in found:
         cells = [shown(x.measure(name), scale, digits) for _, name, scale, digits in MARKDOWN]
         flag = " (lenient)" if x.lenient else ""
-        out.append(f"| {x.dataset} | {x.method}{flag} | {x.budget:g} | {x.avg_bits:.2f} | " + " | ".join(cells) + " |")
+        apart = [told(x.setting[k]) for k in names]
+        row_cells = [x.dataset, *apart, f"{x.method}{flag}", f"{x.budget:g}", f"{x.avg_bits:.2f}", *cells]
+        out.append(f"| {' | '.join(row_cells)} |")
     out += ["", "Allocations (weight bits of every layer; how many seeds chose them):", ""]
     plans: dict[tuple[str, str, float], Counter[str]] = defaultdict(Counter)
     for run in store.runs(study):
-        plans[run["dataset"], run["method"], run["budget"]]["-".join(map(str, run["bits"]))] += 1
+        apart_by = "".join(f", {k} {told(v)}" for k, v in _apart(run, names).items())
+        plans[run["dataset"] + apart_by, run["method"], run["budget"]]["-".join(map(str, run["bits"]))] += 1
     for (dataset, method, budget), counted in plans.items():
         if len(counted) > 1 or len(set(next(iter(counted)).split("-"))) > 1:
             listed = ", ".join(f"{plan} ({n})" for plan, n in counted.most_common())
@@ -152,6 +187,7 @@ def verdict(line: Line, kappa: float) -> str:
         return f"{line.dataset}, {line.method} at {line.budget:g} bits: nobody with recourse to judge by."
     spread = f"± {100 * vd.sd:.1f} over {line.seeds} seeds" if vd.sd is not None else "one seed, so no claim"
     caution = " It approves more people than its teacher: part of this validity is leniency." if line.lenient else ""
+    kappa = line.setting.get("kappa", kappa)
     return (
         f"{line.dataset}, {line.method} at {line.budget:g} bits: accuracy {_falls(drop)}; {100 * vd.mean:.1f} in 100 "
         f"promised actions fail ({spread}; 95 % over {vd.people} people {100 * vd.low:.1f} to {100 * vd.high:.1f}; "

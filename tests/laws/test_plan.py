@@ -90,10 +90,10 @@ BAD = [
     ("people", 1.5, 'a number from 1, or "all"'),
     ("regime", "strickt", 'did you mean "strict"'),
     ("regime", 3, "one of any, immutable, default, strict"),
-    ("regime", ["any"], "one of any, immutable, default, strict"),
+    ("regime", [["any"]], "one of any, immutable, default, strict"),
     ("regime", {"any": 1}, "one of any, immutable, default, strict"),
     ("recourse", "serch", 'did you mean "search"'),
-    ("recourse", ["search"], "one of"),
+    ("recourse", [["search"]], "one of"),
 ]
 
 
@@ -157,6 +157,24 @@ def test_a_good_value_is_read_in_one_order_without_repeats(given_: dict[str, Any
 )
 def test_a_setting_is_read(given_: dict[str, Any], read: tuple[str, Any]) -> None:
     assert getattr(read_plan({"datasets": ["toy"], **given_}, "here").setting, read[0]) == read[1]
+
+
+def test_a_list_of_margins_or_regimes_is_a_study_over_several_settings() -> None:
+    one = read_plan({"datasets": ["toy"], "kappa": 0.2}, "here")
+    several = read_plan({"datasets": ["toy"], "kappa": [0.2, 0, 1, 0], "regime": ["default", "immutable"]}, "here")
+    assert one.settings == (one.setting,)
+    assert [(s.kappa, s.regime) for s in several.settings] == [
+        (k, r) for k in (0.2, 0.0, 1.0) for r in ("default", "immutable")
+    ]
+    assert several.setting == one.setting, "what the list begins with is the plan's own setting"
+    assert [c.setting for c in chunks(several)] == list(several.settings)
+    assert next(iter(chunks(one))).setting == next(iter(chunks(several))).setting
+
+
+@pytest.mark.parametrize("bad", [[], [[0.1]], [0.1, -1], ["a"], [True]], ids=str)
+def test_a_list_holds_what_its_key_takes(bad: Any) -> None:
+    with pytest.raises(BadPlan):
+        read_plan({"datasets": ["toy"], "kappa": bad}, "here")
 
 
 # ---------------------------------------------------------------------- files

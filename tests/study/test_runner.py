@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from cfq_core import pipeline
 from cfq_core.base.errors import BadTable, CfqError
-from cfq_core.study import runner
+from cfq_core.methods.method import Students
+from cfq_core.study import runner, summary
 from cfq_core.study.plan import Plan, method_of
 from cfq_core.study.runner import run_plan
 from cfq_core.study.store import Store
@@ -144,7 +146,7 @@ def test_stored_promises_are_the_ones_that_were_made(whole: tuple[Store, str], p
     chunk = next(iter(runner.chunks(plan)))
     designs = [pipeline.prepare(chunk.table, s, plan.setting.regime) for s in chunk.seeds]
     made = pipeline.rehearse(pipeline.promise(designs, plan.setting), plan.setting)[seed]
-    id = runner._teacher(plan, chunk, seed).id
+    id = runner._teacher(chunk, seed).id
     stored = runner._promise(chunk.table, seed, plan.setting, store, id)
     for a, b in zip(made.teacher.parameters, stored.teacher.parameters, strict=True):
         np.testing.assert_array_equal(a, b)
@@ -237,3 +239,49 @@ def test_a_method_that_learns_from_recourse_is_given_it_and_others_are_not_kept_
     monkeypatch.undo()
     run_plan(replace(plan, seeds=(0,)), store, 0)
     assert store.has_artifact(store.teachers(study)[0]["id"], "rehearsal"), "made for the stored teacher, not anew"
+
+
+def test_several_margins_are_one_study_whose_runs_are_those_of_each_alone(
+    plan: Plan, new_store: Open, contents_of: Contents
+) -> None:
+    base = replace(plan, methods=("ptq",), bits=(3.0,), seeds=(0,))
+    settings = [replace(plan.setting, kappa=k) for k in (0.0, 0.5)]
+    store, alone = new_store("several"), new_store("alone")
+    study = run_plan(replace(base, setting=settings[0], further=(settings[1],)), store, 0)
+    each = [contents_of(alone, run_plan(replace(base, setting=s), alone, 0)) for s in settings]
+    assert contents_of(store, study) == each[0] | each[1]
+    lines = summary.lines(store, study)
+    assert [x.setting for x in lines] == [{"kappa": 0.0}, {"kappa": 0.5}]
+    costs = [x.value("recourse_cost") for x in lines]
+    assert costs[0] < costs[1], "a promise with a wider margin costs more"  # type: ignore[operator]
+    assert "| data set | kappa | method |" in summary.as_markdown(store, study)
+    assert "promise margin 0.5 logits" in summary.verdict(lines[1], 0.0)
+    assert [r["setting"] for r in summary.as_json(store, study)["runs"]] == [{"kappa": 0.0}, {"kappa": 0.5}]
+
+
+@dataclass(frozen=True)
+class ApprovesEverybody:
+    """Rounds as PTQ does, then approves whoever comes."""
+
+    title: str = "approves everybody"
+    needs_recourse = False
+
+    def students(self, material: Any, budgets: Any) -> Students:
+        made = method_of("ptq").students(material, budgets)
+        return Students(made.models.raised(torch.full((made.models.runs,), 1e4)), made.plans)
+
+
+def test_a_model_that_approves_everybody_is_flagged(
+    plan: Plan, new_store: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It breaks no promise; the whole way from students to the words, it does not pass for faithful."""
+    everybody = ApprovesEverybody()
+    monkeypatch.setattr(runner, "method_of", lambda name: everybody if name == "everybody" else method_of(name))
+    store = new_store("everybody")
+    study = run_plan(replace(plan, methods=("everybody", "ptq"), bits=(8.0,)), store, 0)
+    them, ptq = summary.lines(store, study)
+    assert them.method == "everybody" and them.value("vd") == 0.0
+    assert them.lenient and "leniency" in summary.verdict(them, 0.2)
+    assert not ptq.lenient and "leniency" not in summary.verdict(ptq, 0.2)
+    table = summary.as_markdown(store, study)
+    assert "everybody (lenient)" in table and "ptq (lenient)" not in table
