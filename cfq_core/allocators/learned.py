@@ -59,7 +59,7 @@ class Learned:
         student = Student(start, bits, inputs, [self.recipe] * len(runs), gates)
         rest = [p for p in student.parameters if p is not gates.logits]
         rates: list[dict[str, Any]] = [{"params": rest}, {"params": [gates.logits], "lr": self.gate_rate}]
-        optimizer = torch.optim.Adam(rates, lr=self.schedule.learning_rate, fused=True)
+        optimizer = torch.optim.Adam(rates, lr=self.schedule.rate(material.inputs.shape[1]), fused=True)
         multiplier = torch.zeros(len(runs))
         steps = max(1, round(self.schedule.steps(material.inputs.shape[1]) * self.share_of_steps))
         for step, loss in enumerate(objectives(student, material, runs, self.schedule, steps)):

@@ -1,4 +1,8 @@
-"""Factual sensitivity: how much the training loss rises when one layer is rounded."""
+"""Factual sensitivity: how much the training loss rises when one layer is rounded.
+
+Rounding sometimes lowers the loss by chance. Taken at its word, the knapsack would buy fewer bits *because* they
+help; like the trace-based measures (HAWQ), which cannot be negative, a fall counts as no harm.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +26,7 @@ class LossSensitivity:
     """Mean cross-entropy with one layer rounded, minus that of the teacher, on training rows."""
 
     rows: int = ROWS
+    least: float = 0.0  # loss increase that a fall counts as
 
     def plans(self, material: Material, calibration: Calibration, budgets: Sequence[float]) -> tuple[BitPlan, ...]:
         """One plan a run and budget, budgets innermost."""
@@ -38,7 +43,7 @@ class LossSensitivity:
         base = loss(teachers)
         out = torch.zeros(teachers.runs, len(teachers.weights), len(CHOICES))
         for layer, choice, stack in one_layer_rounded(teachers, calibration):
-            out[:, layer, choice] = loss(stack) - base
+            out[:, layer, choice] = (loss(stack) - base).clamp_min(self.least)
         return out
 
 

@@ -7,6 +7,6 @@ from cfq_core.methods.method import Trained
 from cfq_core.training.finetune import Recipe
 from cfq_core.training.losses import Weights
 
-LOSSES = Recipe(Weights(task=1.0, outcome=0.5))
+LOSSES = Recipe(Weights(task=1.0, outcome=2.0, outcome_margin=0.5))
 
 PLUGIN = Trained("CFQ (paper)", Learned(LOSSES), LOSSES)

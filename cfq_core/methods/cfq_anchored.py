@@ -7,4 +7,6 @@ from cfq_core.methods.method import Trained
 from cfq_core.training.finetune import Recipe
 from cfq_core.training.losses import Weights
 
-PLUGIN = Trained("anchored CFQ", RecourseSensitivity(), Recipe(Weights(task=0.0, distill=0.5, segment=0.5, end=1.0)))
+LOSSES = Recipe(Weights(task=0.0, distill=0.5, segment=0.5, end=1.0, focus=0.9))
+
+PLUGIN = Trained("anchored CFQ", RecourseSensitivity(), LOSSES)

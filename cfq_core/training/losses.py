@@ -2,9 +2,12 @@
 
     task      cross-entropy on the observed outcome
     distill   squared difference to the teacher's logit on factual rows
-    outcome   the paper's CFQ: the student approves at x + sg(delta*_f)   softplus(-SHARPNESS q) / 1
+    outcome   the paper's CFQ: the student approves at x + sg(delta*_f)   softplus(-SHARPNESS (q - outcome_margin))
     segment   ours: squared difference to the teacher's logit along x + a delta: holds the boundary from both sides
     end       the same at x + delta
+
+``focus`` weighs squared differences by the slope of the teacher's probability, ``(1 - focus) + focus 4 p (1 - p)``:
+a logit of 5 that becomes 4 changes no decision, one of 0.2 that becomes -0.1 does, and few bits cannot hold both.
 
 Pushing ``q(x + delta)`` up (outcome) moves the whole boundary and buys validity with approvals;
 matching the teacher along the segment does not (PAPER.md).
@@ -32,6 +35,8 @@ class Weights:
     outcome: float = 0.0
     segment: float = 0.0
     end: float = 0.0
+    focus: float = 0.0  # 0: all logits count alike; 1: only those near the boundary
+    outcome_margin: float = 0.0  # logits: how far beyond the boundary the outcome is wanted
 
     @property
     def at_recourse(self) -> bool:
@@ -58,10 +63,21 @@ def columns(weights: list[Weights]) -> dict[str, Float[Tensor, "r"]]:
 def total(seen: Seen, weight: dict[str, Float[Tensor, "r"]]) -> Float[Tensor, "r"]:
     """Loss of every run."""
     task = binary_cross_entropy_with_logits(seen.student, seen.outcome, reduction="none").mean(1)
-    loss = weight["task"] * task + weight["distill"] * (seen.student - seen.teacher).square().mean(1)
+    focus = weight["focus"][:, None]
+    loss = weight["task"] * task + weight["distill"] * _difference(seen.student, seen.teacher, focus)
     if seen.segment is not None:
-        loss = loss + weight["segment"] * (seen.segment[0] - seen.segment[1]).square().mean(1)
+        loss = loss + weight["segment"] * _difference(*seen.segment, focus)
     if seen.end is not None:
-        loss = loss + weight["end"] * (seen.end[0] - seen.end[1]).square().mean(1)
-        loss = loss + weight["outcome"] * softplus(-SHARPNESS * seen.end[0]).mean(1)
+        loss = loss + weight["end"] * _difference(*seen.end, focus)
+        short = weight["outcome_margin"][:, None] - seen.end[0]
+        loss = loss + weight["outcome"] * softplus(SHARPNESS * short).mean(1)
     return loss
+
+
+def _difference(
+    student: Float[Tensor, "r n"], teacher: Float[Tensor, "r n"], focus: Float[Tensor, "r 1"]
+) -> Float[Tensor, "r"]:
+    """Mean squared difference of the logits, weighted towards the boundary by ``focus``."""
+    share = torch.sigmoid(teacher)
+    near = (1 - focus) + focus * 4 * share * (1 - share)
+    return (near * (student - teacher).square()).mean(1)

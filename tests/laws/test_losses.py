@@ -1,0 +1,65 @@
+"""What each loss asks for: nothing where it is met, and from the right side where it is not."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from cfq_core import pipeline
+from cfq_core.base import plugins
+from cfq_core.quant.calibrate import Calibration
+from cfq_core.training.finetune import Schedule
+from cfq_core.training.losses import Seen, Weights, columns, total
+
+NOTHING = Weights(task=0.0)
+
+
+def _loss(weights: Weights, teacher: float, student: float) -> float:
+    here = torch.tensor([[student]]), torch.tensor([[teacher]])
+    seen = Seen(torch.ones(1, 1), *here, segment=here, end=here)
+    return float(total(seen, columns([weights]))[0])
+
+
+def test_a_student_that_says_what_its_teacher_says_loses_nothing() -> None:
+    anchored = Weights(task=0.0, distill=0.5, segment=0.5, end=1.0, focus=0.9)
+    for logit in (-6.0, -0.1, 0.0, 0.2, 4.0):
+        assert _loss(anchored, logit, logit) == 0.0
+        above, below = (_loss(anchored, logit, logit + d) for d in (0.3, -0.3))
+        assert above == pytest.approx(below, rel=1e-4) and above > 0, "both sides alike"
+
+
+def test_focus_turns_to_the_boundary() -> None:
+    plain, focused = Weights(task=0.0, distill=1.0), Weights(task=0.0, distill=1.0, focus=0.9)
+    assert _loss(focused, 0.0, 0.3) == _loss(plain, 0.0, 0.3), "on the boundary nothing is taken away"
+    far, near = (_loss(focused, f, f + 0.3) / _loss(plain, f, f + 0.3) for f in (5.0, 0.2))
+    assert 0.1 <= far < 0.2 and near > 0.98
+
+
+def test_the_outcome_is_wanted_from_one_side_only_and_as_far_as_its_margin() -> None:
+    narrow, wide = Weights(task=0.0, outcome=1.0), Weights(task=0.0, outcome=1.0, outcome_margin=0.5)
+    for weights in (narrow, wide):
+        losses = [_loss(weights, 0.0, q) for q in (-1.0, 0.0, 0.5, 2.0)]
+        assert losses == sorted(losses, reverse=True) and losses[-1] < 0.01
+    assert _loss(wide, 0.0, 0.5) == _loss(narrow, 0.0, 0.0)
+
+
+def test_runs_of_one_stack_keep_their_own_weights() -> None:
+    here = torch.tensor([[0.4], [0.4]]), torch.tensor([[0.2], [0.2]])
+    seen = Seen(torch.ones(2, 1), *here, segment=here, end=here)
+    both = total(seen, columns([NOTHING, Weights(task=0.0, end=1.0)]))
+    assert both[0] == 0 and both[1] > 0
+
+
+def test_large_tables_are_trained_longer_and_faster_than_small_ones() -> None:
+    how = Schedule()
+    assert how.steps(630) < how.steps(4_000) < how.steps(30_000) == how.most_steps
+    assert how.rate(630) < how.rate(30_000)
+
+
+def test_a_layer_whose_rounding_happens_to_help_counts_as_harmless(cell) -> None:  # type: ignore[no-untyped-def]
+    """Sensitivities are sums a knapsack minimises: a negative one would pay for fewer bits."""
+    material = pipeline.material_of(cell.promises)
+    found = plugins.load("allocators", "loss_sensitivity").sensitivity(material, Calibration())
+    raw = type(plugins.load("allocators", "loss_sensitivity"))(least=-torch.inf).sensitivity(material, Calibration())
+    assert (raw < 0).any(), "the case exists on this table"
+    assert torch.equal(found, raw.clamp_min(0)) and (found > 0).any()
