@@ -10,6 +10,7 @@ import json
 import os
 import sqlite3
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -346,6 +347,8 @@ def _show(store: Any, study: str, as_json: bool) -> None:
         rows.append([x.dataset, *(summary.told(x.setting[k]) for k in names), x.method, f"{x.budget:g}", *cells])
     _table(head, rows)
     click.echo(f"\n{LEGEND}\n")
+    for why, count in Counter(store.skipped(study).values()).items():
+        click.echo(f"{count} runs are not there: {why}")
     for line in lines:
         click.echo(summary.verdict(line, row["plan"]["setting"]["kappa"]))
 

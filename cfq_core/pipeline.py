@@ -22,7 +22,6 @@ from jaxtyping import Bool, Float, Int
 from typing_extensions import TypeVar
 
 from cfq_core.actions.action_set import ActionSet
-from cfq_core.base.errors import CfqError
 from cfq_core.base.plugins import load_all
 from cfq_core.base.seeds import numpy_stream, repeatable
 from cfq_core.evidence import Evidence, Measure, Measures, Metric, measure
@@ -174,58 +173,68 @@ def audit(
 ) -> list[Audited]:
     """The students of some methods at every budget for every teacher, and whether the promises survive on them.
 
-    Methods that train alike are trained as one stack.
+    Methods that train alike are trained as one stack. A method that learns from recourse has no student of a teacher
+    on which no training person has any (`NO_TRAINING_RECOURSE`); the other teachers and methods have theirs.
     """
     with repeatable():
-        made = _students(methods, material_of(promises), budgets)
-        return [
-            a
-            for name, (students, seconds) in made.items()
-            for a in _audited(promises, name, students, budgets, seconds, setting)
-        ]
+        made = _students(methods, promises, budgets)
+        return [a for name in methods if name in made for a in _audited(name, made[name], budgets, setting)]
 
 
-def _students(
-    methods: Mapping[str, Method], material: Material, budgets: Sequence[float]
-) -> dict[str, tuple[Students, float]]:
-    """Each method's students and the seconds a student took; those of a shared stack share its seconds."""
-    out: dict[str, tuple[Students, float]] = {}
+#: Why a method that learns from recourse has no student of some teacher.
+NO_TRAINING_RECOURSE = "no training person has recourse on this teacher, so there is nothing to learn from"
+
+
+def can_rehearse(p: Promise) -> bool:
+    """Whether there is training recourse to learn from; where it was never looked for, a method will say so."""
+    return p.rehearsal is None or bool(p.rehearsal.found.any())
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A method's students, whose they are, and the seconds each took; those of a shared stack share its seconds."""
+
+    promises: Sequence[Promise]
+    students: Students
+    seconds: float
+
+
+def _students(methods: Mapping[str, Method], promises: Sequence[Promise], budgets: Sequence[float]) -> dict[str, _Made]:
+    out: dict[str, _Made] = {}
     for group in _groups_of(methods):
+        needs = any(methods[name].needs_recourse for name in group)
+        of = [p for p in promises if can_rehearse(p)] if needs else promises
+        if not of:
+            continue
+        material = material_of(of)
         started = time.perf_counter()
         if len(group) == 1:
             made = [methods[group[0]].students(material, budgets)]
         else:
             made = trained_together([m for n in group if isinstance(m := methods[n], Trained)], material, budgets)
         seconds = (time.perf_counter() - started) / sum(s.models.runs for s in made)
-        out |= {name: (students, seconds) for name, students in zip(group, made, strict=True)}
-    return {name: out[name] for name in methods}
+        out |= {name: _Made(of, students, seconds) for name, students in zip(group, made, strict=True)}
+    return out
 
 
 def _groups_of(methods: Mapping[str, Method]) -> list[list[str]]:
     """Names of methods that are made together: trained ones with one schedule that look at the same rows."""
     together: dict[object, list[str]] = {}
     for name, method in methods.items():
-        key: object = (method.schedule, method.recipe.losses.at_recourse) if isinstance(method, Trained) else name
+        key: object = (method.schedule, method.needs_recourse) if isinstance(method, Trained) else name
         together.setdefault(key, []).append(name)
     return list(together.values())
 
 
-def _audited(
-    promises: Sequence[Promise],
-    method: str,
-    students: Students,
-    budgets: Sequence[float],
-    seconds: float,
-    setting: Setting,
-) -> list[Audited]:
-    each = [(p, b) for p in promises for b in budgets]
+def _audited(method: str, made: _Made, budgets: Sequence[float], setting: Setting) -> list[Audited]:
+    students, each = made.students, [(p, b) for p in made.promises for b in budgets]
     seen = compared([p for p, _ in each], students.models, setting)
     out = []
     for r, ((p, budget), c) in enumerate(zip(each, seen, strict=True)):
         plan, student = students.plans[r], students.models.take([r])
         outputs = [w.shape[1] for w in p.teacher.weights]
         c.measures.overall["size_bytes"] = _plain(size_bytes(plan, p.teacher.sizes, outputs))
-        c.measures.overall["seconds"] = _plain(seconds)
+        c.measures.overall["seconds"] = _plain(made.seconds)
         bits = average_bits(plan, p.teacher.sizes)
         out.append(
             Audited(p.design.seed, method, budget, plan, bits, student, c.threshold, c.raw, c.matched, c.measures)
@@ -255,7 +264,7 @@ def _fold(designs: Sequence[Design], part: str) -> Fold:
 
 
 def material_of(promises: Sequence[Promise]) -> Material:
-    """What methods may see of teachers that were taught together."""
+    """What methods may see of teachers that were taught together; recourse where every one of them has some."""
     train = _fold([p.design for p in promises], "train")
     seeds = tuple(p.design.seed for p in promises)
     return Material(Stack.join([p.teacher for p in promises]), train.inputs, train.outcome, seeds, _pairs(promises))
@@ -263,12 +272,10 @@ def material_of(promises: Sequence[Promise]) -> Material:
 
 def _pairs(promises: Sequence[Promise]) -> Pairs | None:
     """Encoded training recourse of every teacher, padded by repetition."""
-    recourse = [p.rehearsal for p in promises if p.rehearsal is not None]
+    recourse = [p.rehearsal for p in promises if p.rehearsal is not None and p.rehearsal.found.any()]
     if len(recourse) < len(promises):
         return None
     count = [int(r.found.sum()) for r in recourse]
-    if min(count) == 0:
-        raise CfqError("no training person has recourse on one of the teachers, so no method can learn from it")
     width = max(count)
     ends = []
     for side in ("before", "after"):

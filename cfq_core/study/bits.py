@@ -21,7 +21,7 @@ from cfq_core.allocators.uniform import PLUGIN as UNIFORM
 from cfq_core.base.errors import UnknownName, unknown
 from cfq_core.base.plugins import load_all
 from cfq_core.base.seeds import repeatable
-from cfq_core.pipeline import Promise, material_of
+from cfq_core.pipeline import Promise, can_rehearse, material_of
 from cfq_core.quant.bits import BitPlan
 from cfq_core.quant.calibrate import Calibration
 from cfq_core.quant.material import Material
@@ -90,18 +90,18 @@ def teacher_bits(promises: Sequence[Promise]) -> list[TeacherBits]:
     The recourse profile is there where the promises hold training recourse.
     """
     with repeatable():
-        material, calibration = material_of(promises), Calibration()
-        found = {
-            name: allocator.sensitivity(material, calibration).numpy()
-            for name, allocator in load_all("allocators").items()
-            if isinstance(allocator, Profiler)
-            and (material.recourse is not None or not getattr(allocator, "needs_recourse", False))
-        }
+        profiles: list[dict[str, Float[np.ndarray, "l c"]]] = [{} for _ in promises]
+        for name, allocator in load_all("allocators").items():
+            if isinstance(allocator, Profiler):
+                needs = getattr(allocator, "needs_recourse", False)
+                of = [r for r, p in enumerate(promises) if not needs or (p.rehearsal is not None and can_rehearse(p))]
+                if of:
+                    seen = material_of([promises[r] for r in of])
+                    for r, table in zip(of, allocator.sensitivity(seen, Calibration()).double().numpy(), strict=True):
+                        profiles[r][name] = table
+        material = material_of(promises)
         sizes = material.teachers.sizes
-        return [
-            TeacherBits(CHOICES, sizes, {k: v[r].astype(np.float64) for k, v in found.items()}, _all(p, material, r))
-            for r, p in enumerate(promises)
-        ]
+        return [TeacherBits(CHOICES, sizes, profiles[r], _all(p, material, r)) for r, p in enumerate(promises)]
 
 
 def _all(p: Promise, material: Material, run: int) -> Landscape | None:

@@ -23,7 +23,7 @@ from cfq_core.base.errors import CfqError
 from cfq_core.base.identity import canonical, identity
 from cfq_core.methods.method import PostTraining, Trained
 from cfq_core.nets.stack import Stack
-from cfq_core.pipeline import Audited, Promise, Setting, audit, prepare, promise, rehearse
+from cfq_core.pipeline import NO_TRAINING_RECOURSE, Audited, Promise, Setting, audit, prepare, promise, rehearse
 from cfq_core.recourse.outcome import Recourse
 from cfq_core.study import bits, groups
 from cfq_core.study.bits import TeacherBits, teacher_bits
@@ -114,7 +114,7 @@ class _Runner:
 
     def __init__(self, plan: Plan, store: Store, work: Sequence[Chunk], progress: Progress) -> None:
         self.plan, self.store, self.progress = plan, store, progress
-        self.audits = [a for c in work for a in _audits(plan, c) if not all(store.has_run(s.id) for s in _specs(a))]
+        self.audits = [a for c in work for a in _audits(plan, c) if not all(store.is_settled(s.id) for s in _specs(a))]
         self.untaught = [c for c in work if not self._taught(c)]
         self.done, self.total = 0, len(self.audits) + len(self.untaught)
 
@@ -153,6 +153,9 @@ class _Runner:
         if isinstance(task, _Audit):
             for audited in result:
                 self._put_run(task, audited)
+            made = {(a.method, a.seed) for a in result}
+            for method, spec in ((m, s) for m, s in _named(task) if (m, s.teacher.seed) not in made):
+                self.store.put_skipped(spec.id, f"{method}: {NO_TRAINING_RECOURSE}")
             self._tick(f"{task.chunk.dataset}: {', '.join(task.methods)} at {_listed(task.budgets)} bits")
             return []
         for taught in result:
@@ -255,8 +258,13 @@ def _teacher(chunk: Chunk, seed: int) -> TeacherSpec:
 
 
 def _specs(a: _Audit) -> list[RunSpec]:
+    return [spec for _, spec in _named(a)]
+
+
+def _named(a: _Audit) -> list[tuple[str, RunSpec]]:
+    """Every run of a task beside its method's name."""
     each = [(m, seed, b) for m in a.methods for seed in a.chunk.seeds for b in a.budgets]
-    return [RunSpec(_teacher(a.chunk, seed), method_of(m), b, a.company) for m, seed, b in each]
+    return [(m, RunSpec(_teacher(a.chunk, seed), method_of(m), b, a.company)) for m, seed, b in each]
 
 
 def _record(plan: Plan, work: Sequence[Chunk], store: Store) -> str:

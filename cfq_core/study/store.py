@@ -74,6 +74,9 @@ NO_ARRAYS = (SafetensorError, BadZipFile, zlib.error, OSError, RuntimeError, Val
 
 Arrays = Mapping[str, np.ndarray]
 
+#: Name of the artifact that says why a run is not there.
+SKIPPED = "skipped"
+
 
 @dataclass(frozen=True)
 class Row:
@@ -217,6 +220,23 @@ class Store:
         """Whether a run is stored."""
         return bool(self._rows("SELECT 1 FROM run WHERE id = ?", id))
 
+    def put_skipped(self, run: str, reason: str) -> None:
+        """A run of a study that there cannot be, and why; it counts as finished."""
+        self.put_artifact(run, SKIPPED, {"reason": np.array(reason)})
+
+    def is_settled(self, id: str) -> bool:
+        """Whether a run is stored, or why there is none."""
+        return self.has_run(id) or self.has_artifact(id, SKIPPED)
+
+    def skipped(self, study: str) -> dict[str, str]:
+        """Why which runs of a study are not there, by their ids."""
+        query = """
+            SELECT sr.run_id FROM study_run sr JOIN artifact a ON a.owner_id = sr.run_id AND a.name = ?
+            WHERE sr.study_id = ? ORDER BY sr.position
+        """
+        ids = [r["run_id"] for r in self._rows(query, SKIPPED, study)]
+        return {i: str(self.arrays(i, SKIPPED)["reason"]) for i in ids}
+
     def has_artifact(self, owner: str, name: str) -> bool:
         """Whether an artifact is stored."""
         return bool(self._rows("SELECT 1 FROM artifact WHERE owner_id = ? AND name = ?", owner, name))
@@ -224,11 +244,12 @@ class Store:
     def studies(self) -> list[Row]:
         """All studies, newest first, with how many of their runs are stored."""
         query = """
-            SELECT s.*, count(sr.run_id) AS runs, count(r.id) AS finished FROM study s
+            SELECT s.*, count(sr.run_id) AS runs, count(coalesce(r.id, a.owner_id)) AS finished FROM study s
             JOIN study_run sr ON sr.study_id = s.id LEFT JOIN run r ON r.id = sr.run_id
+            LEFT JOIN artifact a ON a.owner_id = sr.run_id AND a.name = ?
             GROUP BY s.id ORDER BY s.created DESC, s.id
         """
-        return [self._read(r) for r in self._rows(query)]
+        return [self._read(r) for r in self._rows(query, SKIPPED)]
 
     def study(self, id: str) -> Row:
         """A study by id or by the start of one; "latest" is the newest. Raises `UnknownName`."""

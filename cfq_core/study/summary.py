@@ -168,6 +168,7 @@ def as_markdown(store: Store, study: str) -> str:
         apart = [told(x.setting[k]) for k in names]
         row_cells = [x.dataset, *apart, f"{x.method}{flag}", f"{x.budget:g}", f"{x.avg_bits:.2f}", *cells]
         out.append(f"| {' | '.join(row_cells)} |")
+    out += [f"\n{n} runs are not there: {why}" for why, n in Counter(store.skipped(study).values()).items()]
     out += ["", "Allocations (weight bits of every layer; how many seeds chose them):", ""]
     plans: dict[tuple[str, str, float], Counter[str]] = defaultdict(Counter)
     for run in store.runs(study):

@@ -14,7 +14,8 @@ import torch
 from cfq_core import pipeline
 from cfq_core.base.errors import BadTable, CfqError
 from cfq_core.methods.method import Students
-from cfq_core.study import runner, summary
+from cfq_core.recourse.outcome import Why
+from cfq_core.study import bits, runner, summary
 from cfq_core.study.plan import Plan, method_of
 from cfq_core.study.runner import run_plan
 from cfq_core.study.store import Store
@@ -285,3 +286,31 @@ def test_a_model_that_approves_everybody_is_flagged(
     assert not ptq.lenient and "leniency" not in summary.verdict(ptq, 0.2)
     table = summary.as_markdown(store, study)
     assert "everybody (lenient)" in table and "ptq (lenient)" not in table
+
+
+def test_a_teacher_without_training_recourse_is_passed_over_with_a_reason_and_the_others_are_not(
+    whole: tuple[Store, str], plan: Plan, new_store: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rehearse = runner.rehearse
+
+    def nobody_of_the_second(*args: Any) -> list[pipeline.Promise]:
+        first, second, third = rehearse(*args)
+        assert second.rehearsal is not None
+        none = replace(second.rehearsal, why=np.full_like(second.rehearsal.why, Why.NO_ACTION))
+        return [first, replace(second, rehearsal=none), third]
+
+    monkeypatch.setattr(runner, "rehearse", nobody_of_the_second)
+    store = new_store("passed over")
+    study = run_plan(plan, store, 0)
+    stored = {(r["method"], r["seed"], r["budget"]) for r in store.runs(study)}
+    expected = {(m, s, b) for m in plan.methods for s in plan.seeds for b in plan.bits}
+    assert stored == {e for e in expected if e[:2] != ("cf_ptq", 1)}
+    reasons = store.skipped(study)
+    assert len(reasons) == len(plan.bits) and all("cf_ptq: no training person" in r for r in reasons.values())
+    assert store.study(study)["finished"] == store.study(study)["runs"]
+    assert "3 runs are not there: cf_ptq: no training person has recourse" in summary.as_markdown(store, study)
+    known = [bits.stored_bits(store, t["id"]).allocators for t in store.teachers(study)]
+    assert ["recourse_sensitivity" in names for names in known] == [True, False, True]
+    monkeypatch.setattr(runner, "audit", _fails)
+    run_plan(plan, store, 0)  # what was passed over is not tried again
+    assert whole[0].skipped(whole[1]) == {}
