@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Protocol, runtime_checkable
 
@@ -20,6 +21,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from cfq_core.base.seeds import torch_stream
+from cfq_core.nets.linear import Form, Layers, Reach, form_above
 
 
 @runtime_checkable
@@ -146,6 +148,21 @@ class Stack:
         for weight, bias in zip(self.weights[1:], self.biases[1:], strict=True):
             low, high = interval_product(torch.relu(low), torch.relu(high), weight, bias)
         return high[..., 0]
+
+    @property
+    def seen_step(self) -> Float[Tensor, "r"]:
+        """Zeros: nothing is rounded."""
+        return torch.zeros(self.runs, dtype=self.first_weight.dtype)
+
+    @cached_property
+    def layers(self) -> Layers:
+        """The layers behind the first, for linear bounds."""
+        exact = tuple(self.seen_step for _ in self.weights[1:])
+        return Layers(torch.ones_like(self.first_bias), self.weights[1:], self.biases[1:], exact)
+
+    def above(self, run: Int[Tensor, "b"], reach: Reach) -> Form:
+        """A linear form nowhere below the logit on each set."""
+        return form_above(self.layers, run, reach)
 
     def layer_inputs(self, inputs: Float[Tensor, "r n d"]) -> list[Float[Tensor, "r n _"]]:
         """What each layer is given: the inputs, then every hidden layer after its ReLU."""

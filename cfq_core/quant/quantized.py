@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from cfq_core.nets.linear import Form, Layers, Reach, above, form_above, seen_step
 from cfq_core.nets.stack import Scorer, Stack, interval_product
 from cfq_core.quant.grid import BIAS_LIMIT, activation_range, codes, signed_range
 
@@ -82,6 +84,23 @@ class QuantStack:
             low, high = self._given(low, layer), self._given(high, layer)
             low, high = interval_product(low, high, self.weights[layer], self.biases[layer])
         return self._rescaled(high, len(self.weights) - 1)[..., 0]
+
+    @property
+    def seen_step(self) -> Float[Tensor, "r"]:
+        """Grid step of the inputs."""
+        return self.input_steps[0]
+
+    @cached_property
+    def layers(self) -> Layers:
+        """The layers behind the first in real numbers, for linear bounds."""
+        units = [w * x[:, None] for w, x in zip(self.weight_steps, self.input_steps, strict=True)]
+        weights = [w * s[..., None] for w, s in zip(self.weights, self.weight_steps, strict=True)]
+        biases = [b * u for b, u in zip(self.biases, units, strict=True)]
+        return Layers(units[0], tuple(weights[1:]), tuple(biases[1:]), self.input_steps[1:])
+
+    def above(self, run: Int[Tensor, "b"], reach: Reach) -> Form:
+        """A linear form nowhere below the logit on each set."""
+        return form_above(self.layers, run, reach)
 
     def _rescaled(self, total: Float[Tensor, "r n o"], layer: int) -> Float[Tensor, "r n o"]:
         return total * (self.weight_steps[layer] * self.input_steps[layer][:, None])[:, None]
@@ -152,6 +171,16 @@ class Shifted:
     def highest(self, low: Float[Tensor, "r n h"], high: Float[Tensor, "r n h"]) -> Float[Tensor, "r n"]:
         """Upper bound of the logit beyond the threshold."""
         return self.models.highest(low, high) - self.shift[:, None]
+
+    @property
+    def seen_step(self) -> Float[Tensor, "r"]:
+        """Grid step of the inputs."""
+        return seen_step(self.models)
+
+    def above(self, run: Int[Tensor, "b"], reach: Reach) -> Form:
+        """A linear form nowhere below the logit beyond the threshold on each set."""
+        form, shift = above(self.models, run, reach), self.shift[run]
+        return replace(form, constant=form.constant - shift, top=form.top - shift)
 
     def take(self, runs: Sequence[int]) -> Shifted:
         """A stack of the chosen runs."""

@@ -7,6 +7,7 @@ the model in float64; only what stands is an answer.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -22,6 +23,9 @@ from cfq_core.tables.encode import Encoding, Values
 #: Logits beyond kappa that a solver aims at in float32; the second is for the few points the first
 #: leaves a rounding error short.
 SLACK = (1e-5, 1e-3)
+
+#: Relative difference of cost that is not looked for: proved means cheapest up to this.
+CLOSE = 1e-7
 
 #: People searched for at a time. Their answers do not depend on who else is in the block.
 INSTANCES = 1000
@@ -39,6 +43,27 @@ class Solver(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Proof:
+    """Points, and what is proved of every instance: with a point that costs no more, that it is the cheapest."""
+
+    points: Points
+    lower: Float[Tensor, "i"]  # no valid action costs less; infinite: there is none
+
+
+@runtime_checkable
+class Prover(Protocol):
+    """A solver that proves its answers."""
+
+    def best(self, problem: Problem, feasible: Bool[Tensor, "i"]) -> Points:
+        """As of any solver."""
+        ...
+
+    def prove(self, problem: Problem, feasible: Bool[Tensor, "i"]) -> Proof:
+        """Cheapest points with proof; the problem is in float64 and its target the promise itself, without slack."""
+        ...
+
+
 def find(
     model: Scorer, asks: Sequence[Ask], solver: Solver, kappa: float = 0.2, approves: Sequence[bool] | None = None
 ) -> Recourse:
@@ -50,21 +75,23 @@ def find(
     target = max(kappa, POSITIVE)
     run = np.repeat(np.arange(len(asks)), [len(a.values) for a in asks])
     before = np.concatenate([a.values for a in asks])
-    after, feasible = _attempt(model, asks, solver, target + SLACK[0])
+    tried = _attempt(model, asks, solver, target, SLACK[0])
+    after, lower = tried.after, tried.lower
     margin = _judge(model, asks, run, after)
     short = (margin < target) & (after != before).any(1)
     if short.any():
         few = [Ask(before[short & (run == r)], a.encoding, a.actions) for r, a in enumerate(asks)]
-        after[short], _ = _attempt(model, few, solver, target + SLACK[1])
+        after[short] = _attempt(model, few, solver, target, SLACK[1]).after
         margin = _judge(model, asks, run, after)
     found = (margin >= target) & _per_run(asks, run, lambda a, mine: a.actions.legal(before[mine], after[mine]))
     after[~found] = before[~found]
-    cost = _per_run(asks, run, lambda a, mine: a.actions.cost(before[mine], after[mine]))
+    cost = np.where(found, _per_run(asks, run, lambda a, mine: a.actions.cost(before[mine], after[mine])), np.inf)
     never = ~np.asarray(approves, bool)[run] if approves is not None else np.zeros(len(run), bool)
-    why = np.where(
-        found, Why.FOUND, np.where(~feasible, Why.NO_ACTION, np.where(never, Why.NEVER_APPROVES, Why.BUDGET))
-    )
-    return Recourse(run, before, after, np.where(found, cost, np.inf), np.where(found, margin, np.nan), why)
+    nothing = np.where(np.isinf(lower), Why.NO_ACTION, np.where(never, Why.NEVER_APPROVES, Why.BUDGET))
+    return Recourse(
+        run, before, after, cost, np.where(found, margin, np.nan), np.where(found, Why.FOUND, nothing),
+        np.minimum(lower, cost), lower >= cost * (1 - CLOSE),
+    )  # fmt: skip
 
 
 def judged(model: Scorer, run: int, encoding: Encoding, values: Values) -> Float[np.ndarray, "n"]:
@@ -73,14 +100,26 @@ def judged(model: Scorer, run: int, encoding: Encoding, values: Values) -> Float
     return score(model.take([run]).to(torch.float64), inputs[None])[0].numpy()
 
 
-def _attempt(model: Scorer, asks: Sequence[Ask], solver: Solver, target: float) -> tuple[Values, Bool[np.ndarray, "i"]]:
-    after, feasible = [], []
+@dataclass(frozen=True)
+class _Tried:
+    after: Values
+    lower: Float[np.ndarray, "i"]
+
+
+def _attempt(model: Scorer, asks: Sequence[Ask], solver: Solver, target: float, slack: float) -> _Tried:
+    after, lower = [], []
     for runs, few in _blocks(asks):
-        problem = pose(model.take(runs), few, target)
-        possible = _feasible(problem)
-        after.append(decoded(problem, few, solver.best(problem, possible)))
-        feasible.append(possible.numpy())
-    return np.concatenate(after), np.concatenate(feasible)
+        if isinstance(solver, Prover):
+            problem = pose(model.take(runs), few, target if slack == SLACK[0] else target + slack, torch.float64)
+            proof = solver.prove(problem, _feasible(problem))
+            points, least = proof.points, proof.lower
+        else:
+            problem = pose(model.take(runs), few, target + slack)
+            feasible = _feasible(problem)
+            points, least = solver.best(problem, feasible), torch.where(feasible, 0.0, torch.inf)
+        after.append(decoded(problem, few, points))
+        lower.append(least.double().numpy())
+    return _Tried(np.concatenate(after), np.concatenate(lower))
 
 
 def _blocks(asks: Sequence[Ask]) -> Iterator[tuple[list[int], list[Ask]]]:
@@ -130,8 +169,7 @@ def first_box(problem: Problem) -> tuple[Float[Tensor, "i h"], Float[Tensor, "i 
     for j in range(problem.numbers):
         ends = []
         for bound in (problem.low, problem.high):
-            encoded = problem.modelled(bound) * problem.slope[run] + problem.offset[run]
-            ends.append(problem.model.see(encoded.float(), run)[:, j, None] * problem.number_weight[run, j])
+            ends.append(problem.seen(bound, run)[:, j, None] * problem.number_weight[run, j])
         low += torch.minimum(*ends)
         high += torch.maximum(*ends)
     for g in range(problem.groups):

@@ -203,7 +203,7 @@ def _lines(problem: Problem, best: Incumbent, c: Candidates) -> _Lines:
     rest_cost = (c.cost[:, None] - number_cost(problem, c)).clamp_min(0.0)
     own = problem.own.numbers[c.rows]
     room = torch.stack([problem.high[c.rows] - own, own - problem.low[c.rows]], dim=2)  # [b, p, 2]
-    steps = torch.minimum(room, _affordable(problem, c.rows, own, best.cost[c.rows][:, None] - rest_cost))
+    steps = torch.minimum(room, affordable(problem, c.rows, own, best.cost[c.rows][:, None] - rest_cost))
     covered = torch.arange(problem.numbers) == c.covered[:, None]
     candidate, number, side = ((steps >= 1) & ~covered[..., None]).nonzero(as_tuple=True)
     rows, run = c.rows[candidate], problem.run[c.rows[candidate]]
@@ -219,8 +219,8 @@ def _lines(problem: Problem, best: Incumbent, c: Candidates) -> _Lines:
     )  # fmt: skip
 
 
-def _affordable(problem: Problem, rows: Tensor, own: Tensor, budget: Float[Tensor, "b p"]) -> Float[Tensor, "b p 2"]:
-    """Grid steps up and down that the budget pays for."""
+def affordable(problem: Problem, rows: Tensor, own: Tensor, budget: Float[Tensor, "b p"]) -> Float[Tensor, "b p 2"]:
+    """Grid steps up and down from a count that the budget pays for."""
     reach = budget.clamp_min(0.0) / problem.number_price[problem.run[rows]]
     here = problem.modelled(own)
     up, down = here + reach, here - reach

@@ -42,11 +42,19 @@ class Recourse:
     cost: Float[np.ndarray, "i"]  # scale units
     margin: Float[np.ndarray, "i"]  # logit of the model at `after`
     why: Int[np.ndarray, "i"]  # `Why`
+    lower: Float[np.ndarray, "i"]  # no action that reaches the margin costs less; 0 where nothing is known
+    proved: Bool[np.ndarray, "i"]  # that `cost` is the least there is, or that no action exists
 
     @property
     def found(self) -> Bool[np.ndarray, "i"]:
         """Who has an action."""
         return self.why == Why.FOUND
+
+    @property
+    def gap(self) -> Float[np.ndarray, "i"]:
+        """By which share of its cost an action may be dearer than the cheapest there is; NaN without an action."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.where(self.found, np.where(self.proved, 0.0, 1 - self.lower / self.cost), np.nan)
 
     def of(self, run: int) -> Recourse:
         """The instances of one model."""

@@ -60,7 +60,7 @@ def listed(rows: Tensor) -> Int[Tensor, "n"]:
 class Problem:
     """I instances over R models; p movable numbers, g switchable categories with Q level columns in all."""
 
-    model: Scorer  # float32
+    model: Scorer  # in the floating type of `base`: float32 for a search, float64 for a proof
     run: Int[Tensor, "i"]  # sorted
     base: Float[Tensor, "i h"]  # first pre-activation from everything that stays
     own: Points  # where each person is
@@ -98,6 +98,13 @@ class Problem:
             high=self.high[rows], allowed=self.allowed[rows],
         )  # fmt: skip
 
+    def to(self, dtype: torch.dtype) -> Problem:
+        """The same problem computed in another floating type."""
+        return replace(
+            self, model=self.model.to(dtype), base=self.base.to(dtype), number_weight=self.number_weight.to(dtype),
+            switch_weight=self.switch_weight.to(dtype),
+        )  # fmt: skip
+
     # ------------------------------------------------------------------ candidates of listed instances
     def modelled(self, counts: Tensor, numbers: Tensor | slice = slice(None)) -> Tensor:
         """Modelled units of grid counts, log(1 + x) where the card says so; last axis: numbers."""
@@ -111,11 +118,15 @@ class Problem:
         switched = points.levels != self.own.levels[rows]
         return total + (self.switch_price[points.levels] * switched).sum(1)
 
+    def seen(self, counts: Float[Tensor, "b p"], run: Int[Tensor, "b"]) -> Float[Tensor, "b p"]:
+        """What the listed models' first layers are given for grid counts."""
+        encoded = self.modelled(counts) * self.slope[run] + self.offset[run]
+        return self.model.see(encoded.to(self.base.dtype), run)
+
     def first(self, points: Points, rows: Int[Tensor, "b"]) -> Float[Tensor, "b h"]:
         """First pre-activation of the listed instances at these points."""
         run = self.run[rows]
-        encoded = (self.modelled(points.numbers) * self.slope[run] + self.offset[run]).float()
-        seen = self.model.see(encoded, run)
+        seen = self.seen(points.numbers, run)
         out = self.base.index_select(0, rows)
         for r, piece in of_each_run(run):
             out[piece] = out[piece].addmm_(seen[piece], self.number_weight[r])
@@ -133,7 +144,7 @@ class Problem:
 
     def rest(self, first: Float[Tensor, "b h"], run: Int[Tensor, "b"]) -> Float[Tensor, "b"]:
         """Logits from first pre-activations of candidates sorted by model."""
-        out = torch.empty(len(first))
+        out = first.new_empty(len(first))
         for start in range(0, len(first), EVALUATIONS):
             piece = slice(start, start + EVALUATIONS)
             out[piece] = _rest(self.model, first[piece], run[piece])
@@ -166,9 +177,9 @@ def _rest(model: Scorer, first: Float[Tensor, "b h"], run: Int[Tensor, "b"]) -> 
     return models.rest(padded)[run - lowest, place]
 
 
-def pose(model: Scorer, asks: Sequence[Ask], target: float) -> Problem:
+def pose(model: Scorer, asks: Sequence[Ask], target: float, dtype: torch.dtype = torch.float32) -> Problem:
     """The reduced problem of everybody who asks; ``asks[r]`` are the people of run r."""
-    model = model.to(torch.float32)
+    model = model.to(dtype)
     numbers, switches = list(asks[0].actions.numbers), list(asks[0].actions.switches)
     features = asks[0].actions.schema.features
     widths = [len(features[i].levels) for i in switches]
@@ -181,14 +192,14 @@ def pose(model: Scorer, asks: Sequence[Ask], target: float) -> Problem:
         _rows(asks, lambda a: a.values[:, switches] + starts[:-1]).long(),
     )
     number_weight = model.first_weight[:, :, columns.numbers].mT.contiguous()
-    ones = torch.ones(model.runs, 1, len(columns.levels))
+    ones = torch.ones(model.runs, 1, len(columns.levels), dtype=dtype)
     switch_weight = (
         model.first_weight[:, :, columns.levels] * model.see(ones)
     ).mT.contiguous()  # a level is a 1 in its column
     return Problem(
         model=model,
         run=run,
-        base=_base(model, asks, columns),
+        base=_base(model, asks, columns, dtype),
         own=own,
         low=_bound(asks, boxes, 0),
         high=_bound(asks, boxes, 1),
@@ -223,10 +234,10 @@ def _columns(encoding: Encoding, numbers: Sequence[int], switches: Sequence[int]
     return _Movable([encoding.starts[i] for i in numbers], levels)
 
 
-def _base(model: Scorer, asks: Sequence[Ask], columns: _Movable) -> Float[Tensor, "i h"]:
+def _base(model: Scorer, asks: Sequence[Ask], columns: _Movable, dtype: torch.dtype) -> Float[Tensor, "i h"]:
     parts = []
     for r, ask in enumerate(asks):
-        inputs = torch.tensor(ask.encoding.encode(ask.values), dtype=torch.float32)
+        inputs = torch.tensor(ask.encoding.encode(ask.values), dtype=dtype)
         inputs[:, columns.numbers + columns.levels] = 0.0
         one = model.take([r])
         parts.append(torch.baddbmm(one.first_bias[:, None], one.see(inputs[None]), one.first_weight.mT)[0])

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from cfq_core.nets.linear import Form, Reach, above, seen_step
 from cfq_core.nets.stack import Scorer
 from cfq_core.recourse.find import judged
 from cfq_core.tables.encode import Encoding, Values
@@ -59,6 +60,27 @@ class Worst:
         """The least of the variants' upper bounds bounds their minimum."""
         return self._least(self.variants.highest(self._apart(low), self._apart(high)))
 
+    @property
+    def seen_step(self) -> Float[Tensor, "r"]:
+        """Grid step of the inputs, the same for all variants of a model."""
+        return seen_step(self.variants)[:: self.count]
+
+    def above(self, run: Int[Tensor, "b"], reach: Reach) -> Form:
+        """Of the variants' forms the one that is lowest on the set: what bounds one of them bounds their minimum."""
+        width = self.first_weight.shape[1]
+        best: Form | None = None
+        lowest = torch.full((len(run),), torch.inf, dtype=self.first_weight.dtype)
+        for v in range(self.count):
+            form = above(self.variants, run * self.count + v, _Part(reach, v, width // self.count, width))
+            weight, blame = (_Part.widened(t, v, width) for t in (form.weight, form.blame))
+            wide = Form(weight, form.constant, form.top, blame)
+            highest = torch.minimum(reach.highest(wide.weight[:, None])[:, 0] + wide.constant, wide.top)
+            better = highest < lowest
+            lowest = torch.minimum(lowest, highest)
+            best = wide if best is None else best.where(better, wide)
+        assert best is not None, "there is at least one variant"
+        return best
+
     def take(self, runs: Sequence[int]) -> Worst:
         """A stack of the chosen models."""
         return Worst(self.variants.take([r * self.count + v for r in runs for v in range(self.count)]), self.count)
@@ -73,6 +95,32 @@ class Worst:
 
     def _least(self, logits: Float[Tensor, "rv n"]) -> Float[Tensor, "r n"]:
         return logits.view(-1, self.count, logits.shape[1]).amin(1)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What one variant's first layer sees of a set."""
+
+    reach: Reach
+    variant: int
+    own: int  # width of a variant's first layer
+    width: int  # of all variants' together
+
+    @staticmethod
+    def widened(forms: Float[Tensor, "*b h"], variant: int, width: int) -> Float[Tensor, "*b vh"]:
+        """Forms of one variant as forms of all of them."""
+        own = forms.shape[-1]
+        return torch.nn.functional.pad(forms, (variant * own, width - (variant + 1) * own))
+
+    def ends(self) -> tuple[Float[Tensor, "b h"], Float[Tensor, "b h"]]:
+        """Ends of the variant's first pre-activations."""
+        low, high = self.reach.ends()
+        mine = slice(self.variant * self.own, (self.variant + 1) * self.own)
+        return low[:, mine], high[:, mine]
+
+    def highest(self, forms: Float[Tensor, "b m h"]) -> Float[Tensor, "b m"]:
+        """Upper bounds of the variant's forms."""
+        return self.reach.highest(self.widened(forms, self.variant, self.width))
 
 
 def holds_on(variants: Scorer, encoding: Encoding, values: Values) -> Bool[np.ndarray, "v n"]:

@@ -293,7 +293,7 @@ def _promise(table: Table, seed: int, setting: Setting, store: Store, id: str) -
     return Promise(design, stack, people["logits"], people["person"], recourse, 0.0, rehearsal)
 
 
-RECOURSE_ARRAYS = ("before", "after", "cost", "margin", "why")
+RECOURSE_ARRAYS = ("before", "after", "cost", "margin", "why", "lower", "proved")
 
 
 def _recourse_arrays(recourse: Recourse) -> dict[str, np.ndarray]:
@@ -301,7 +301,12 @@ def _recourse_arrays(recourse: Recourse) -> dict[str, np.ndarray]:
 
 
 def _read_recourse(arrays: dict[str, np.ndarray]) -> Recourse:
-    return Recourse(np.zeros(len(arrays["cost"]), np.int64), **{k: arrays[k] for k in RECOURSE_ARRAYS})
+    people = len(arrays["cost"])
+    unproved = {
+        "lower": np.zeros(people),
+        "proved": np.zeros(people, bool),
+    }  # recourse stored before it could be proved
+    return Recourse(np.zeros(people, np.int64), **{k: (unproved | arrays)[k] for k in RECOURSE_ARRAYS})
 
 
 def _groups(a: Audited) -> dict[str, Any]:
