@@ -1,4 +1,4 @@
-"""The command line: `cfq run | study | ls | show | data | export | audit | parts | doctor`. Parses, calls, prints.
+"""The command line: `cfq run | study | ls | show | report | data | export | audit | parts | doctor`; parses and prints.
 
 Exit code 0; or one line on stderr and 2 for bad input, 1 for a failure.
 """
@@ -129,6 +129,30 @@ def show(study: str, markdown: bool, folder: Path | None, as_json: bool) -> None
             click.echo(as_markdown(store, found))
         else:
             _show(store, found, as_json)
+
+
+@cli.command()
+@click.argument("study", default="latest")
+@click.option("--html", "path", required=True, type=click.Path(path_type=Path), help="File to write the report to.")
+@store_option
+@json_option
+def report(study: str, path: Path, folder: Path | None, as_json: bool) -> None:
+    """Write a study as one HTML file that needs no network: verdicts, pictures with their tables, groups, limits."""
+    from cfq_core.report import files, html
+    from cfq_core.report.frames import Stored
+
+    store = _store(folder, must_exist=True)
+    row = store.study(study)
+    if not row["finished"]:
+        raise BadInput(
+            f'study "{row["id"]}": none of its {row["runs"]} runs is finished, so there is nothing to report'
+        )
+    content = html.page(Stored(str(store.folder), row["id"], row["finished"])).encode()
+    files.write_whole(path, content)
+    if as_json:
+        _print_json({"study": row["id"], "path": str(path), "bytes": len(content)})
+    else:
+        click.echo(f"{path}: {row['name']} (study {row['id']}), {len(content)} bytes")
 
 
 @cli.group()

@@ -1,0 +1,80 @@
+"""Tables as files: CSV that no spreadsheet runs, Parquet, both of many in one zip; and files written whole."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from cfq_core.base.errors import BadInput
+
+#: First characters that a spreadsheet takes for a formula. A minus is kept: numbers are no text here.
+FORMULA = ("=", "+", "@", "\t", "\r")
+EARLIEST = (1980, 1, 1, 0, 0, 0)  # date of every member: the same tables give the same zip
+
+
+def csv(rows: pd.DataFrame) -> bytes:
+    """A table as CSV; text that a spreadsheet would run as a formula is quoted."""
+    text = rows.select_dtypes(include=["object", "string"]).columns
+    return rows.assign(**{c: rows[c].map(_harmless) for c in text}).to_csv(index=False).encode()
+
+
+def parquet(rows: pd.DataFrame) -> bytes:
+    """A table as Parquet."""
+    return rows.to_parquet(index=False)
+
+
+def zipped(tables: Mapping[str, pd.DataFrame]) -> bytes:
+    """Every table as CSV and as Parquet in one zip; names are made safe and stay apart."""
+    out, taken = io.BytesIO(), set[str]()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, rows in tables.items():
+            safe = _free(re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-") or "table", taken)
+            for kind, make in (("csv", csv), ("parquet", parquet)):
+                about = zipfile.ZipInfo(f"{kind}/{safe}.{kind}", EARLIEST)
+                about.compress_type = zipfile.ZIP_DEFLATED
+                archive.writestr(about, make(rows))
+    return out.getvalue()
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all; raises `BadInput` where it cannot be written."""
+    if path.is_dir():
+        raise BadInput(f"{path}: a folder; name a file")
+    if not path.parent.is_dir():
+        raise BadInput(f"{path}: the folder {path.parent} is not there")
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    except OSError as problem:
+        raise BadInput(f"{path}: cannot be written ({problem.strerror})") from None
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as problem:
+        raise BadInput(f"{path}: cannot be written ({problem.strerror})") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _free(name: str, taken: set[str]) -> str:
+    number, found = 1, name
+    while found.lower() in taken:
+        number += 1
+        found = f"{name}-{number}"
+    taken.add(found.lower())
+    return found
+
+
+def _harmless(cell: object) -> object:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
