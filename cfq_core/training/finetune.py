@@ -23,6 +23,7 @@ from cfq_core.quant.grid import activation_range, round_through, signed_range
 from cfq_core.quant.material import Material, Pairs
 from cfq_core.quant.quantized import QuantStack
 from cfq_core.training.gates import Gates
+from cfq_core.training.live import Live
 from cfq_core.training.losses import Seen, Weights, columns, total
 
 Steps = Literal["lsq", "pact"]
@@ -166,9 +167,17 @@ class Student:
 
 
 def finetune(
-    material: Material, teacher: Sequence[int], bits: Int[Tensor, "r l"], recipes: Sequence[Recipe], schedule: Schedule
+    material: Material,
+    teacher: Sequence[int],
+    bits: Int[Tensor, "r l"],
+    recipes: Sequence[Recipe],
+    schedule: Schedule,
+    live: Live | None = None,
 ) -> QuantStack:
-    """Train R runs together: run r starts at ``material``'s teacher ``teacher[r]`` with plan ``bits[r]``."""
+    """Train R runs together: run r starts at ``material``'s teacher ``teacher[r]`` with plan ``bits[r]``.
+
+    ``live`` makes recourse anew at every step, as the paper does, instead of taking the material's.
+    """
     how = list(recipes)
     calibration = material.inputs[:, : Calibration().rows][torch.as_tensor(list(teacher))]
     student = Student(material.teachers.take(list(teacher)), bits, calibration, how)
@@ -176,7 +185,7 @@ def finetune(
     rate = schedule.rate(material.inputs.shape[1])
     optimizer = torch.optim.Adam(student.parameters, lr=rate, fused=True)
     decay = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps + 1, pct_start=0.1)
-    for loss in objectives(student, material, teacher, schedule, steps):
+    for loss in objectives(student, material, teacher, schedule, steps, live):
         optimizer.zero_grad()
         loss.sum().backward()
         student.mask_gradients()
@@ -186,12 +195,17 @@ def finetune(
 
 
 def objectives(
-    student: Student, material: Material, teacher: Sequence[int], schedule: Schedule, steps: int
+    student: Student,
+    material: Material,
+    teacher: Sequence[int],
+    schedule: Schedule,
+    steps: int,
+    live: Live | None = None,
 ) -> Iterator[Float[Tensor, "r"]]:
     """The loss of every run on one batch after the other."""
     of = torch.as_tensor(list(teacher))
     weight = columns([h.losses for h in student.how])
-    batches = _Batches(material, schedule, any(h.losses.at_recourse for h in student.how))
+    batches = _Batches(material, schedule, any(h.losses.at_recourse for h in student.how), live)
     for _ in range(steps):
         batch = batches.draw()
         inputs, split = torch.cat(batch.inputs, dim=1), [p.shape[1] for p in batch.inputs]
@@ -211,8 +225,8 @@ class _Batch:
 class _Batches:
     """Rows and recourse of every teacher, in an order that depends on its seed alone."""
 
-    def __init__(self, material: Material, schedule: Schedule, at_recourse: bool) -> None:
-        self.material, self.schedule = material, schedule
+    def __init__(self, material: Material, schedule: Schedule, at_recourse: bool, live: Live | None) -> None:
+        self.material, self.schedule, self.live = material, schedule, live
         self.pairs: Pairs | None = material.pairs if at_recourse else None
         self.random = [torch_stream(s, "training/finetune") for s in material.seeds]
         self.order = torch.zeros(len(self.random), 0, dtype=torch.int64)
@@ -238,4 +252,6 @@ class _Batches:
         along[:, size // 2 :] = low + (high - low) * along[:, size // 2 :]
         teacher, pair = torch.arange(len(self.random))[:, None], chosen.long()
         start, end = pairs.start[teacher, pair], pairs.end[teacher, pair]
+        if self.live is not None:
+            end = self.live.ends(self.material.teachers, start)
         return start + along[..., None] * (end - start), end

@@ -7,8 +7,12 @@ import torch
 
 from cfq_core import pipeline
 from cfq_core.base import plugins
+from cfq_core.base.seeds import repeatable
+from cfq_core.nets.stack import Stack, score
 from cfq_core.quant.calibrate import Calibration
-from cfq_core.training.finetune import Schedule
+from cfq_core.quant.material import Material, Pairs
+from cfq_core.training.finetune import Recipe, Schedule, finetune
+from cfq_core.training.live import Live
 from cfq_core.training.losses import Seen, Weights, columns, total
 
 NOTHING = Weights(task=0.0)
@@ -63,3 +67,28 @@ def test_a_layer_whose_rounding_happens_to_help_counts_as_harmless(cell) -> None
     raw = type(plugins.load("allocators", "loss_sensitivity"))(least=-torch.inf).sensitivity(material, Calibration())
     assert (raw < 0).any(), "the case exists on this table"
     assert torch.equal(found, raw.clamp_min(0)) and (found > 0).any()
+
+
+def test_the_on_the_fly_teacher_reaches_its_margin_by_what_can_move_and_passes_no_gradient() -> None:
+    teachers = Stack.initial(6, (16, 8), [0, 1])
+    start = torch.randn(2, 200, 6, generator=torch.Generator().manual_seed(0))
+    movable = torch.tensor([1.0, 1.0, 1.0, 1.0, 0.0, 0.0])
+    before, far = score(teachers, start), Live(movable, steps=40).ends(teachers, start)
+    after = score(teachers, far)
+    assert torch.equal(far[..., 4:], start[..., 4:]) and not far.requires_grad
+    assert torch.equal(far[before >= 0.2], start[before >= 0.2]), "who is approved stays"
+    assert (after >= 0.2).float().mean() > (before >= 0.2).float().mean() + 0.2
+    assert torch.equal(Live(movable, steps=0).ends(teachers, start), start)
+
+
+def test_training_takes_the_on_the_fly_teacher_instead_of_what_was_kept() -> None:
+    teachers = Stack.initial(6, (8, 8), [0])
+    inputs = torch.randn(1, 300, 6, generator=torch.Generator().manual_seed(1))
+    kept = Pairs(inputs[:, :50], inputs[:, :50] + 0.3, torch.tensor([50]))
+    material = Material(teachers, inputs, (score(teachers, inputs) > 0).float(), (0,), kept)
+    recipe, plan = Recipe(Weights(task=0.0, end=1.0)), torch.tensor([[3, 3, 3]])
+    how = Schedule(least_steps=20, most_steps=20)
+    with repeatable():
+        made = [finetune(material, [0], plan, [recipe], how, live) for live in (None, None, Live(torch.ones(6)))]
+    assert all(torch.equal(a, b) for a, b in zip(made[0].weights, made[1].weights, strict=True))
+    assert any(not torch.equal(a, b) for a, b in zip(made[0].biases, made[2].biases, strict=True))
