@@ -26,11 +26,16 @@ from cfq_core.training.finetune import Recipe, Schedule
 from cfq_core.training.losses import Weights
 
 SCHEDULES = {
-    "500": Schedule(),
-    "1000": Schedule(most_steps=1000, epochs=60, least_steps=500),
-    "1000 fast": Schedule(most_steps=1000, epochs=60, least_steps=500, learning_rate=3e-3),
+    "1000 slow": Schedule(most_steps=1000, learning_rate=2e-3),
+    "1500": Schedule(most_steps=1500),
+    "3000 slow": Schedule(learning_rate=2e-3),
+    "3000": Schedule(),
 }
 LOSSES = {
+    "focus": Weights(task=0.0, distill=0.5, segment=0.5, end=1.0, focus=0.9),
+    "focus+distill": Weights(task=0.0, distill=2.0, segment=0.5, end=1.0, focus=0.9),
+    "paper": Weights(task=1.0, outcome=0.5),
+    "paper+margin": Weights(task=1.0, outcome=2.0, outcome_margin=0.5),
     "seg": Weights(task=0.0, distill=0.5, segment=0.5, end=1.0),
     "seg+task": Weights(task=0.2, distill=0.5, segment=0.5, end=1.0),
     "end": Weights(task=0.0, distill=0.5, segment=0.5, end=3.0),
@@ -61,7 +66,7 @@ def main() -> None:
     parser.add_argument("--dataset", default="adult")
     parser.add_argument("--seeds", default="100,101")
     parser.add_argument("--bits", default="2,3,4")
-    parser.add_argument("--schedules", default="500,1000,1000 fast")
+    parser.add_argument("--schedules", default="1000 slow,3000")
     parser.add_argument("--losses", default=",".join(LOSSES))
     given = parser.parse_args()
     setting = pipeline.Setting(people=1)
