@@ -16,7 +16,7 @@ from cfq_core.base.errors import BadTable, DataUnavailable
 from cfq_core.base.identity import file_sha256
 
 CONNECT_TIMEOUT = 10  # seconds; a closed network answers with this, not with a hang
-EMBEDDED = ("toy", "diabetes")
+EMBEDDED = ("toy", "diabetes", "digits")
 UCI = "https://archive.ics.uci.edu/ml/machine-learning-databases/"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, fields
 from datetime import timedelta
@@ -17,6 +18,8 @@ from cfq_core.base.errors import BadCard
 from cfq_core.datasets.card import CARD_FIELDS, FEATURE_FIELDS, parse_card, read_card
 from cfq_core.tables.encode import Encoding
 from cfq_core.tables.schema import Feature, Table
+
+MORE = int(os.environ.get("CFQ_FUZZ", "1"))  # times as many examples
 
 CARDS = Path(__file__).parents[2] / "data" / "cards"
 
@@ -498,7 +501,7 @@ def _mutated(text: str, edits: list[tuple[float, int, str]]) -> str:
     return text
 
 
-@settings(max_examples=150, deadline=timedelta(seconds=2), suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150 * MORE, deadline=timedelta(seconds=2), suppress_health_check=[HealthCheck.too_slow])
 @given(card=EDITS, csv=EDITS, junk=st.binary(max_size=2), at=st.integers(0, len(CSV)))
 def test_any_edit_gives_a_table_or_one_line(card: list, csv: list, junk: bytes, at: int) -> None:
     data = _mutated(CSV, csv).encode()

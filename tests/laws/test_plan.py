@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from cfq_core.study.plan import (
     read_plan_file,
     table_of,
 )
+
+MORE = int(os.environ.get("CFQ_FUZZ", "1"))  # times as many examples
 
 PLANS = Path(__file__).parents[2] / "data" / "studies"
 DEEP = "[" * 5000 + "]" * 5000
@@ -242,13 +245,13 @@ def _plan_or_one_line(read: Any) -> None:
         assert "\n" not in refused.line()
 
 
-@settings(max_examples=400)
+@settings(max_examples=400 * MORE)
 @given(plans, st.booleans())
 def test_any_values_give_a_plan_or_one_line(given_: dict[str, Any], with_data: bool) -> None:
     _plan_or_one_line(lambda: read_plan(given_ | ({"datasets": ["toy"]} if with_data else {}), "here"))
 
 
-@settings(max_examples=200)
+@settings(max_examples=200 * MORE)
 @given(st.sampled_from(list(READERS)), anything)
 def test_any_value_of_a_key_gives_a_plan_or_one_line(key: str, value: Any) -> None:
     _plan_or_one_line(lambda: read_plan({"datasets": ["toy"], key: value}, "here"))
@@ -257,7 +260,7 @@ def test_any_value_of_a_key_gives_a_plan_or_one_line(key: str, value: Any) -> No
 WRITTEN = b'name = "a"\ndatasets = ["toy", "german"]\nmethods = ["ptq"]\nbits = [2, 3.5]\nseeds = 2\nkappa = 0.2\n'
 
 
-@settings(max_examples=300)
+@settings(max_examples=300 * MORE)
 @given(edits=st.lists(st.tuples(st.integers(0, len(WRITTEN)), st.binary(max_size=4)), max_size=3), junk=st.binary())
 def test_any_bytes_give_a_plan_or_one_line(
     tmp_path_factory: pytest.TempPathFactory, edits: list[tuple[int, bytes]], junk: bytes

@@ -125,3 +125,48 @@ def test_a_study_that_is_killed_again_and_again_ends_with_the_same_numbers(
     store = Store(place)
     assert run_plan(_plan(), store, workers=0) == study
     assert contents_of(store, study) == expected
+
+
+# ---------------------------------------------------------------------- the long way: CFQ_KILLS=50
+KILLS = int(os.environ.get("CFQ_KILLS", "0"))
+
+
+def _ids(place: Path) -> set[str]:
+    if not (place / FILE).is_file():
+        return set()
+    with contextlib.closing(sqlite3.connect(f"file:{place / FILE}?mode=ro", uri=True)) as db:
+        made = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'run'").fetchone()
+        return {r[0] for r in db.execute("SELECT id FROM run")} if made else set()
+
+
+@pytest.mark.skipif(not KILLS, reason="minutes: set CFQ_KILLS=50")
+def test_a_kill_at_any_moment_loses_no_finished_run(
+    tmp_path: Path, contents_of: Callable[[Store, str], dict[str, Any]]
+) -> None:
+    """Moments are uniform over an undisturbed study's time; a study that ends is compared and begun anew."""
+    began = time.monotonic()
+    quiet = tmp_path / "quiet"
+    assert _start(quiet).wait(PATIENCE) == 0
+    lasts = time.monotonic() - began
+    store = Store(quiet)
+    study = store.study("latest")["id"]
+    expected, measures = contents_of(store, study), len(store.measures(store.runs(study)[0]["id"]))
+    moments, killed, ended, number = random.Random(11), 0, 0, 0
+    known: set[str] = set()
+    while killed < KILLS:
+        place = tmp_path / f"killed{number}"
+        process = _start(place)
+        time.sleep(moments.uniform(0, lasts))
+        killed += _kill(process)
+        found = _ids(place)
+        assert known <= found, "what is finished stays"
+        if (place / FILE).is_file():
+            assert _is_whole(place, measures) == len(found)
+        known = found
+        if len(found) == len(expected) - len(store.teachers(study)):
+            assert contents_of(Store(place), study) == expected
+            ended, number, known = ended + 1, number + 1, set()
+    print(
+        f"{killed} kills in a study of {lasts:.1f} s, {ended} times ended with the same numbers, no finished run lost"
+    )
+    assert ended, "no study came to its end between the kills"
