@@ -26,6 +26,7 @@ LINES = ("dataset", "method", "budget", "avg_bits", "seeds", "lenient", "measure
 MEASURES = ("run", "dataset", "method", "budget", "seed", "avg_bits", "measure", "value", "low", "high", "count")
 GROUPS = ("run", "dataset", "method", "budget", "seed", "column", "level", "crossing", "measure", "value", "low",
           "high", "count")  # fmt: skip
+NUMBERS = ("avg_bits", "mean", "sd", "seed_low", "seed_high", "value", "low", "high")
 PLANS = ("run", "dataset", "method", "budget", "seed", "layer", "bits")
 
 
@@ -86,7 +87,7 @@ class Stored:
         """One row a (data set, method, budget, measure): mean and sd over seeds, intervals over seeds and people."""
         with self.store() as store:
             found = summary.lines(store, self.id)
-        return pd.DataFrame([_line(line, name) for line in found for name in line.measures], columns=list(LINES))
+        return _floats(pd.DataFrame([_line(x, name) for x in found for name in x.measures], columns=list(LINES)))
 
     @cached_property
     def measures(self) -> pd.DataFrame:
@@ -97,7 +98,7 @@ class Stored:
                 for r in self.run_rows
                 for name, m in store.measures(r["id"]).items()
             ]
-        return pd.DataFrame(rows, columns=list(MEASURES))
+        return _floats(pd.DataFrame(rows, columns=list(MEASURES)))
 
     @cached_property
     def groups(self) -> pd.DataFrame:
@@ -109,7 +110,7 @@ class Stored:
             for level, measured in levels.items()
             for name, m in measured.items()
         ]
-        return pd.DataFrame(rows, columns=list(GROUPS))
+        return _floats(pd.DataFrame(rows, columns=list(GROUPS)))
 
     @cached_property
     def plans(self) -> pd.DataFrame:
@@ -218,6 +219,11 @@ def _landscape(stored: dict[str, np.ndarray]) -> pd.DataFrame:
     """The sheet of one teacher (see `cfq_core.allocators.landscape.Landscape`); its plans as tuples."""
     sheet = {k.split(".", 1)[1]: v for k, v in stored.items() if k.startswith("landscape.")}
     return pd.DataFrame({k: list(map(tuple, v.tolist())) if v.ndim == 2 else v for k, v in sheet.items()})
+
+
+def _floats(frame: pd.DataFrame) -> pd.DataFrame:
+    """Numbers as floats, NaN where they are not defined: a column of None alone would be of no type."""
+    return frame.astype({c: float for c in NUMBERS if c in frame})
 
 
 def _about(r: Row) -> dict[str, Any]:

@@ -17,6 +17,11 @@ from cfq_core.study.summary import LENIENT
 POINTS = ("approval_shift", "accuracy_drop")
 #: Measures of a run that no metric file makes.
 OTHERS = {"size_bytes": ("size of the weights and biases", "KiB", 1 / 1024), "seconds": ("seconds to make", "s", 1.0)}
+#: Names for narrow places; every one stands in the glossary.
+SHORT = {
+    "vd": "VD", "worst_group_vd": "worst group VD", "crg_abs": "CRG, absolute", "crg_median": "CRG, median",
+    "crg_mean": "CRG, mean", "margin_condition": "condition holds", "frr": "FRR", "direction": "direction",
+}  # fmt: skip
 UNITS = {
     "share": ("%", 100.0),
     "relative": ("%", 100.0),
@@ -36,6 +41,12 @@ class Measured:
     scale: float  # from the stored number to the unit
     better: str  # "lower", "higher", "near 0", "neither"
     share: bool  # a share of people: between 0 and 100 %
+
+    @property
+    def short(self) -> str:
+        """For narrow places: ``VD (%)``."""
+        base = self.name.removesuffix("_matched")
+        return f"{SHORT.get(base, self.title.removesuffix(', matched approval'))} ({self.unit})"
 
     @property
     def axis(self) -> str:
@@ -72,6 +83,11 @@ def in_100(share: float) -> str:
     """A share as people: ``24 in 100``; below half a person in 100 with a decimal."""
     people = 100 * share
     return f"{people:.1f} in 100" if 0 < people < 1 else f"{people:.0f} in 100"
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 seed``, ``3 seeds``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def points(share: float) -> str:

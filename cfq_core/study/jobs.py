@@ -33,6 +33,7 @@ MOST_RUNNING = max(2, (os.cpu_count() or 2) - 1)
 POLL = 0.5  # seconds between two looks of a waiting job
 STARTING = 10.0  # seconds a job may be without a process: it is being started
 LAST_LINES, LAST_BYTES = 12, 4000  # of the log, shown of a job that failed
+GRACE = 5.0  # seconds between asking a job to end and ending it
 NICE = 5  # the dashboard stays quick while a study runs
 
 _children: list[subprocess.Popen[bytes]] = []  # started by this process; polled, so that none stays a zombie
@@ -195,12 +196,11 @@ def _end(who: dict[str, Any]) -> None:
     if not _alive(who, {}):
         return
     os.killpg(who["pid"], signal.SIGTERM)  # its session's leader: the group has its number
-    for child in _children:
-        if child.pid == who["pid"]:
-            try:
-                child.wait(timeout=5)
-            except subprocess.TimeoutExpired:
-                os.killpg(who["pid"], signal.SIGKILL)
+    end = time.monotonic() + GRACE
+    while _alive(who, {}) and time.monotonic() < end:
+        time.sleep(0.05)
+    if _alive(who, {}):
+        os.killpg(who["pid"], signal.SIGKILL)
 
 
 # ---------------------------------------------------------------------- the worker

@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
+from cfq_core.report import words
 from cfq_core.report.frames import Stored
 from dashboard.lib import data
 
@@ -212,7 +213,8 @@ def permalink(of: Selection) -> str:
 
 
 def _permalink(of: Selection) -> None:
+    seeds = len(set(of.study.runs.seed))
     with st.popover("Link to this view", icon=":material/link:", width="stretch"):
         st.code(permalink(of), language=None, wrap_lines=True)
         st.caption("Reopens this study, model and person, whatever is the newest study by then.")
-    st.caption(f"study {of.study.id} · κ {of.study.setting['kappa']:g} logits · {len(set(of.study.runs.seed))} seeds")
+    st.caption(f"study {of.study.id} · κ {of.study.setting['kappa']:g} logits · {words.counted(seeds, 'seed')}")

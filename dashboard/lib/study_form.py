@@ -34,13 +34,20 @@ def plan() -> dict[str, Any] | None:
         dataset = st.selectbox(
             "Data set", list(tables), index=first, format_func=tables.get, key="form-dataset", **KEPT
         )
-        methods = st.multiselect(
-            "Methods", list(work.methods()), FIRST_METHODS, key="form-methods", help=_methods_help(), **KEPT
+        methods = st.pills(
+            "Methods",
+            list(work.methods()),
+            default=FIRST_METHODS,
+            selection_mode="multi",
+            key="form-methods",
+            help=_methods_help(),
+            **KEPT,
         )
-        bits = st.multiselect(
+        bits = st.pills(
             "Budgets (average bits per weight)",
             BUDGETS,
-            FIRST_BUDGETS,
+            default=FIRST_BUDGETS,
+            selection_mode="multi",
             format_func="{:g}".format,
             key="form-bits",
             **KEPT,

@@ -50,7 +50,7 @@ def _numbers(sel: state.Selection) -> None:
         if measure in mine.index:
             told, m = words.measured(measure), mine.loc[measure]
             spread = f"± {told.scale * m['sd']:.1f} over {m['seeds']:.0f} seeds" if m["sd"] == m["sd"] else "one seed"
-            items.append((told.title.removesuffix(", matched approval"), told.said(m["mean"]), spread))
+            items.append((told.short.rsplit(" (", 1)[0], told.said(m["mean"]), spread))
     if items:
         ui.metrics(items)
 

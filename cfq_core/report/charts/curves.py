@@ -40,7 +40,7 @@ def chart(rows: pd.DataFrame, dataset: str, measure: str, methods: str = "") -> 
         axis=alt.Axis(values=budgets, format="~g", grid=False),
         scale=alt.Scale(domain=[min(budgets) - 0.3, max(budgets) + 0.3], nice=False),
     )
-    y = alt.Y("value:Q", title=told.unit, scale=alt.Scale(zero=told.share))
+    y = alt.Y("value:Q", title=told.short, scale=alt.Scale(zero=told.share))
     base = alt.Chart(drawn)
     hue = palette.colour(shown)
     lines = base.mark_line(strokeWidth=2).encode(x=x, y=y, color=hue, strokeDash=palette.dash(shown))

@@ -32,7 +32,7 @@ def chart(rows: pd.DataFrame, dataset: str, budget: float) -> Any:
         **{c: 100 * rows[c] for c in rows.columns if c.startswith(("vd", "approval_shift"))},
     )
     x = alt.X("approval_shift:Q", title="approval shift (points)", scale=alt.Scale(zero=True, padding=20))
-    y = alt.Y("vd:Q", title="%", scale=alt.Scale(zero=True))
+    y = alt.Y("vd:Q", title="VD (%)", scale=alt.Scale(zero=True))
     base, hue = alt.Chart(drawn), palette.colour(shown)
     pick = alt.selection_point(name="pick", fields=["method", "budget"])
     dots = (

@@ -11,7 +11,7 @@ from cfq_core.report import palette, words
 from cfq_core.report.frames import Stored
 from cfq_core.report.picture import Picture
 
-DARK = 0.45  # of the range: from here on a cell's number is white
+DARK = 0.62  # of the range: from here on a cell's number is white, so that it passes 4.5:1 on either side
 ROW, AXIS = 28, 70  # pixels a row; and of the axis, which the page counts in
 
 

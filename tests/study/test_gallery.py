@@ -1,0 +1,86 @@
+"""A gallery holds results and no row of a raw table: proved against the table itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cfq_core.base.shipped import shipped
+from cfq_core.pipeline import prepare
+from cfq_core.report.frames import Stored
+from cfq_core.study import gallery
+from cfq_core.study.plan import Plan, table_of
+from cfq_core.study.runner import run_plan
+from cfq_core.study.store import FILE, Store
+
+LARGEST = 10_000_000  # bytes of the shipped gallery
+ALLOWED = {"weights", "people", "bits", "groups"}
+
+
+@pytest.fixture
+def packed(plan: Plan, new_store: Callable[[str], Store], tmp_path: Path) -> tuple[Store, str, Path]:
+    store = new_store("full")
+    study = run_plan(plan, store)
+    gallery.pack(store, [study], tmp_path / "gallery")
+    return store, study, tmp_path / "gallery"
+
+
+def arrays_of(store: Store) -> Iterator[tuple[str, str, np.ndarray]]:
+    for owner, name in store.db.execute("SELECT owner_id, name FROM artifact").fetchall():
+        for key, array in store.arrays(owner, name).items():
+            yield name, key, array
+
+
+def test_packed_study_tells_what_the_full_one_tells(packed: tuple[Store, str, Path]) -> None:
+    full, study, folder = packed
+    mine, theirs = Stored(str(full.folder), study, 6), Stored(str(folder), study, 6, read_only=True)
+    assert np.allclose(mine.lines["mean"], theirs.lines["mean"], rtol=1e-5, equal_nan=True)
+    run = mine.runs.run[0]
+    a, b = mine.people(run), theirs.people(run)
+    assert list(a.columns) == list(b.columns)
+    assert np.allclose(a.student_at, b.student_at, rtol=1e-5, equal_nan=True)
+    assert (a.holds == b.holds).all() and (a["group:sex"] == b["group:sex"]).all()
+    assert len(theirs.sensitivities) == len(mine.sensitivities) > 0
+    assert len(theirs.landscape) == len(mine.landscape)
+
+
+def test_packed_study_holds_no_row_of_its_table(packed: tuple[Store, str, Path], plan: Plan) -> None:
+    """No array is as long as the test rows or as wide as a person, and no person's own cells are anywhere in it."""
+    full, study, folder = packed
+    store = Store(folder, read_only=True)
+    design = prepare(table_of("diabetes"), plan.seeds[0])
+    people, test, width = design.table.values, len(design.split.test), design.table.values.shape[1]
+    looked = list(arrays_of(store))
+    assert {name for name, _, _ in looked} <= ALLOWED
+    for name, key, array in looked:
+        if name in ("people", "groups"):
+            assert array.ndim == 1 and len(array) < test, key
+            assert key not in ("before", "after", "logits", "student")
+    rows = {r.tobytes() for r in people.astype(np.int64)} | {r.tobytes() for r in people.astype(np.float32)}
+    blob = b"".join(np.ascontiguousarray(a).tobytes() for _, _, a in looked)
+    assert not any(r in blob for r in rows) and width > 2
+    before = full.arrays(full.teachers(study)[0]["id"], "people")["before"]
+    assert before[0].astype(np.int64).tobytes() in rows, "the full store does hold people: the check above can fail"
+    store.close()
+
+
+def test_shipped_gallery_is_small_whole_and_without_rows() -> None:
+    folder = shipped("gallery")
+    assert sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()) < LARGEST
+    assert not list(folder.glob(f"{FILE}-*")), "no journal beside it: it is read where nothing can be written"
+    store = Store(folder, read_only=True)
+    denied = {t["id"]: t["measures"]["people"] for s in store.studies() for t in store.teachers(s["id"])}
+    for owner, name in store.db.execute("SELECT owner_id, name FROM artifact").fetchall():
+        assert name in ALLOWED
+        arrays = store.arrays(owner, name)  # checked against its sha256
+        if name == "people":
+            assert set(arrays) <= {*gallery.KEPT_PEOPLE, "denied_logits", "denied_student"}
+            assert all(a.ndim == 1 and len(a) <= max(denied.values()) for a in arrays.values())
+        if name == "groups":
+            assert not any(k.endswith(gallery.OF_TEST_ROWS) for k in arrays)
+    assert store.studies()
+    assert all(s["runs"] == s["finished"] for s in store.studies())
+    store.close()
