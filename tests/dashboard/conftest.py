@@ -50,7 +50,7 @@ def open_page() -> Callable[..., AppTest]:
     """Opens a page by its file's name with query parameters, as a browser would with its address."""
 
     def open_(name: str, **query: str) -> AppTest:
-        at = AppTest.from_file(str(SCRIPT), default_timeout=30)
+        at = AppTest.from_file(str(SCRIPT), default_timeout=120)
         for key, value in query.items():
             at.query_params[key] = value
         at.run()  # the default page; pages are known from here on

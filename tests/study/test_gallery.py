@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +20,14 @@ LARGEST = 10_000_000  # bytes of the shipped gallery
 ALLOWED = {"weights", "people", "bits", "groups"}
 
 
-@pytest.fixture
-def packed(plan: Plan, new_store: Callable[[str], Store], tmp_path: Path) -> tuple[Store, str, Path]:
-    store = new_store("full")
+@pytest.fixture(scope="module")
+def packed(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Store, str, Path]]:
+    folder = tmp_path_factory.mktemp("gallery")
+    store = Store(folder / "full")
     study = run_plan(plan, store)
-    gallery.pack(store, [study], tmp_path / "gallery")
-    return store, study, tmp_path / "gallery"
+    gallery.pack(store, [study], folder / "gallery")
+    yield store, study, folder / "gallery"
+    store.close()
 
 
 def arrays_of(store: Store) -> Iterator[tuple[str, str, np.ndarray]]:

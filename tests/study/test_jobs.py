@@ -19,7 +19,7 @@ from cfq_core.study.store import Store
 
 QUICK = {"datasets": ["diabetes"], "methods": ["ptq"], "bits": [4], "seeds": 1, "hidden": [8], "people": 10}
 LONG = {**QUICK, "seeds": 40, "methods": ["qat_lsq"], "people": "all"}  # ended by the tests, never by itself
-PATIENCE = 90.0  # seconds; a worker imports torch on a busy machine
+PATIENCE = 300.0  # seconds; a worker imports torch on a busy machine
 
 
 def until(store: Path, id: str, reached: Callable[[jobs.Job], bool]) -> jobs.Job:
