@@ -151,6 +151,12 @@ class Stored:
         """One row a person whom the run's teacher denied: see `PEOPLE`; group columns are named ``group:NAME``."""
         return _people(self, run)
 
+    def pooled(self, dataset: str, method: str, budget: float) -> pd.DataFrame:
+        """`people` of every seed of one (data set, method, budget), with ``seed`` and the run's ``threshold``."""
+        mine = [r for r in self.run_rows if (r["dataset"], r["method"], r["budget"]) == (dataset, method, budget)]
+        frames = [self.people(r["id"]).assign(seed=r["seed"], threshold=r["threshold"]) for r in mine]
+        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
 
 #: Columns of `Stored.people` besides the groups. Logits are judged in float64; costs are in scale units.
 PEOPLE = {

@@ -118,14 +118,14 @@ def answer(lines: pd.DataFrame, dataset: str, method: str, budget: float, matche
     if mine.empty or vd not in mine.index or pd.isna(mine["mean"][vd]):
         return f"Nothing to judge by: no denied person of {dataset} has recourse here with {method} at {bits(budget)}."
     text = f"At {bits(budget)} with {method}, {_accuracy(mine)}; **{in_100(mine['mean'][vd])}** promised actions fail"
-    text += f" ({_how_sure(mine.loc[vd])}), at {points(mine['mean']['approval_shift'])} approvals"
+    text += f" ({how_sure(mine.loc[vd])}), at {points(mine['mean']['approval_shift'])} approvals"
     text += ", judged at the teacher's approval rate" if matched else ""
     best = most_faithful(lines, dataset, budget)
     if best is None or best == method:
         return text + (". No method here breaks fewer without approving more people." if best else ".")
     other = line_of(lines, dataset, best, budget)
     return (
-        f"{text}; with {best} **{in_100(other['mean'][vd])}** ({_how_sure(other.loc[vd])}), "
+        f"{text}; with {best} **{in_100(other['mean'][vd])}** ({how_sure(other.loc[vd])}), "
         f"at {points(other['mean']['approval_shift'])} approvals."
     )
 
@@ -151,7 +151,7 @@ def _accuracy(line: pd.DataFrame) -> str:
     return f"accuracy {'falls' if drop > 0 else 'rises'} {abs(drop):.1f} points"
 
 
-def _how_sure(m: Any) -> str:
+def how_sure(m: Any) -> str:
     """Spread over seeds and people, with the denominator."""
     seeds = f"± {100 * m['sd']:.1f} over {m['seeds']:.0f} seeds" if pd.notna(m["sd"]) else "one seed"
     if pd.isna(m["low"]):
