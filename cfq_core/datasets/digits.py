@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from safetensors.torch import load_file
 from sklearn.datasets import load_digits
 from torch import Tensor
 
-from cfq_core.base.seeds import torch_stream
 from cfq_core.tables.schema import Feature, Schema, Table
 
 LATENT = 8
@@ -19,8 +21,7 @@ HIDDEN = 32
 PIXELS = 64
 BRIGHTEST = 16.0  # of a pixel in the source
 STEP = 0.01  # grid of a latent number, in standard deviations of all images
-PASSES = 300  # over all images
-LEARNING_RATE = 0.01
+WEIGHTS = Path(__file__).with_suffix(".safetensors")
 STROKES = ("thin", "bold")
 
 SCHEMA = Schema(
@@ -45,49 +46,41 @@ SCHEMA = Schema(
 
 @dataclass(frozen=True)
 class Autoencoder:
-    """64-32-8-32-64, tanh inside, float64: a machine's rounding is far below the grid its latents are put on."""
+    """64-32-8-32-64, tanh inside, computed in float64: far finer than the grid its latent numbers are put on."""
 
-    weights: tuple[Float[Tensor, "i o"], ...]
-    biases: tuple[Float[Tensor, "o"], ...]
+    weights: Sequence[Float[Tensor, "i o"]]
+    biases: Sequence[Float[Tensor, "o"]]
     spread: Float[Tensor, "l"]  # standard deviation of each latent number over all images
 
     def encode(self, images: Float[Tensor, "n p"]) -> Float[Tensor, "n l"]:
         """Latent numbers in their standard deviations."""
-        return _latent(self.weights, self.biases, images) / self.spread
+        return latent_of(self.weights, self.biases, images) / self.spread
 
     def decode(self, latent: Float[Tensor, "n l"]) -> Float[Tensor, "n p"]:
         """Pixels from 0 to 1."""
-        return _pixels(self.weights, self.biases, latent * self.spread).clamp(0, 1)
+        return pixels_of(self.weights, self.biases, latent * self.spread).clamp(0, 1)
 
 
-def _latent(weights: tuple[Tensor, ...], biases: tuple[Tensor, ...], images: Tensor) -> Tensor:
+def latent_of(weights: Sequence[Tensor], biases: Sequence[Tensor], images: Tensor) -> Float[Tensor, "n l"]:
+    """The encoder."""
     return torch.tanh(images @ weights[0] + biases[0]) @ weights[1] + biases[1]
 
 
-def _pixels(weights: tuple[Tensor, ...], biases: tuple[Tensor, ...], latent: Tensor) -> Tensor:
+def pixels_of(weights: Sequence[Tensor], biases: Sequence[Tensor], latent: Tensor) -> Float[Tensor, "n p"]:
+    """The decoder."""
     return torch.tanh(latent @ weights[2] + biases[2]) @ weights[3] + biases[3]
 
 
 @cache
 def autoencoder() -> Autoencoder:
-    """Trained on all images by full-batch Adam on the squared error; about a second, once a process."""
-    generator = torch_stream(0, "datasets/digits")
-    sizes = ((PIXELS, HIDDEN), (HIDDEN, LATENT), (LATENT, HIDDEN), (HIDDEN, PIXELS))
-    weights = tuple(torch.randn(*s, generator=generator, dtype=torch.float64) / s[0] ** 0.5 for s in sizes)
-    biases = tuple(torch.zeros(s[1], dtype=torch.float64) for s in sizes)
-    images = _images()
-    with torch.enable_grad():
-        optimizer = torch.optim.Adam([p.requires_grad_() for p in (*weights, *biases)], lr=LEARNING_RATE)
-        for _ in range(PASSES):
-            loss = (_pixels(weights, biases, _latent(weights, biases, images)) - images).square().mean()
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-    weights, biases = (tuple(p.detach() for p in group) for group in (weights, biases))
-    return Autoencoder(weights, biases, _latent(weights, biases, images).std(0, correction=0))
+    """The shipped weights, trained by ``benchmarks/digits_autoencoder.py`` on all images without their digits."""
+    held = {name: t.double() for name, t in load_file(WEIGHTS).items()}
+    weights, biases = ([held[f"{kind}.{i}"] for i in range(4)] for kind in ("weights", "biases"))
+    return Autoencoder(weights, biases, latent_of(weights, biases, images_of()).std(0, correction=0))
 
 
-def _images() -> Float[Tensor, "n p"]:
+def images_of() -> Float[Tensor, "n p"]:
+    """All images, pixels from 0 to 1."""
     return torch.tensor(load_digits().data / BRIGHTEST)
 
 
@@ -99,7 +92,7 @@ class Digits:
 
     def load(self) -> Table:
         """Every image as its latent numbers; the same rows on every machine."""
-        images = _images()
+        images = images_of()
         latent = autoencoder().encode(images).numpy()
         ink = images.sum(1).numpy()
         numbers = [f.counts(latent[:, i]) for i, f in enumerate(self.schema.features[:LATENT])]

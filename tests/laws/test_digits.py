@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from sklearn.datasets import load_digits
 
 from cfq_core.actions.action_set import ActionSet
 from cfq_core.datasets import digits
 
 
-def test_the_decoder_shows_the_image_a_row_was_made_of() -> None:
-    table = digits.PLUGIN.load()
+def test_the_decoder_shows_the_digit_a_row_was_made_of() -> None:
+    table, digits_of = digits.PLUGIN.load(), load_digits().target
     shown, images = digits.pictures(table.values), load_digits().images / digits.BRIGHTEST
     assert shown.shape == images.shape and shown.min() >= 0 and shown.max() <= 1
-    assert ((shown - images) ** 2).mean() < 0.35 * images.var(axis=0).mean(), "eight numbers keep two thirds of it"
-    nearest = ((shown[:200, None] - images[None, :200]) ** 2).mean((2, 3)).argmin(1)
-    assert (nearest == np.arange(200)).mean() > 0.9, "a picture is nearest to its own image"
+    assert ((shown - images) ** 2).mean() < 0.25 * images.var(axis=0).mean(), "eight numbers keep three quarters of it"
+    far = ((shown[:300, None] - images[None]) ** 2).mean((2, 3))
+    far[np.arange(300), np.arange(300)] = np.inf
+    assert (digits_of[far.argmin(1)] == digits_of[:300]).mean() > 0.9, "the nearest other image shows the same digit"
 
 
 def test_the_latent_grid_is_far_coarser_than_a_machine_rounds() -> None:
-    """The same rows on every machine: training again with another order of summation moves no cell."""
-    table = digits.PLUGIN.load()
-    digits.autoencoder.cache_clear()
-    threads = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        assert digits.PLUGIN.load().fingerprint() == table.fingerprint()
-    finally:
-        torch.set_num_threads(threads)
+    """The same rows on every machine: another rounding of the encoder's sums moves no cell."""
+    table, machine = digits.PLUGIN.load(), digits.autoencoder()
+    images = digits.images_of()
+    for noise in (1e-13, -1e-13):
+        latent = machine.encode(images * (1 + noise)).numpy()
+        for i, f in enumerate(table.schema.features[: digits.LATENT]):
+            np.testing.assert_array_equal(f.counts(latent[:, i]), table.values[:, i])
 
 
 def test_only_the_latent_numbers_are_actionable() -> None:
