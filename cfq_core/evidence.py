@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import combinations
 from typing import Literal
@@ -48,6 +48,9 @@ class Evidence:
     again_found: Bool[np.ndarray, "k"]
     again_cost: Float[np.ndarray, "k"]  # 0 where the student needs no action
     cosine: Float[np.ndarray, "k"]  # of the two actions; NaN where one is missing or empty
+    proved: Bool[np.ndarray, "k"] | None = None  # both costs are the least there are; None: nobody's
+    #: By certificate: a lower bound of the student's logit over all it speaks about; -inf where it does not apply.
+    lowest: dict[str, Float[np.ndarray, "k"]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

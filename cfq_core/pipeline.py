@@ -24,6 +24,8 @@ from typing_extensions import TypeVar
 from cfq_core.actions.action_set import ActionSet
 from cfq_core.base.plugins import load_all
 from cfq_core.base.seeds import numpy_stream, repeatable
+from cfq_core.certificates.lowest import lowest_nearby, lowest_rounded, within_half_a_step
+from cfq_core.certificates.region import RADIUS
 from cfq_core.evidence import Evidence, Measure, Measures, Metric, measure
 from cfq_core.methods.method import Method, Students, Trained, trained_together
 from cfq_core.nets.stack import Scorer, Stack
@@ -247,6 +249,10 @@ def compared(promises: Sequence[Promise[Any]], models: Scorer, setting: Setting)
     thresholds = [_threshold(p, models, r) for r, p in enumerate(promises)]
     raw = _gather(promises, models, setting)
     matched = _gather(promises, Shifted(models, torch.tensor(thresholds, dtype=torch.float64)), setting)
+    for r, (p, moved) in enumerate(zip(promises, thresholds, strict=True)):
+        bounds = _lowest(p, models.take([r]))
+        raw[r] = replace(raw[r], lowest=bounds)
+        matched[r] = replace(matched[r], lowest={name: low - moved for name, low in bounds.items()})
     metrics: dict[str, Metric] = load_all("metrics")
     each = zip(thresholds, raw, matched, strict=True)
     return [Compared(t, r, m, measure(metrics, r, m)) for t, r, m in each]
@@ -322,6 +328,22 @@ def _gather(promises: Sequence[Promise[Any]], models: Scorer, setting: Setting) 
     ]
 
 
+def _lowest(p: Promise[Any], student: Scorer) -> dict[str, Float[np.ndarray, "k"]]:
+    """What certificates need: bounds of the student's logit around the recommended points. None of a foreign model."""
+    if not isinstance(student, QuantStack):
+        return {}
+    found, design = p.recourse.found, p.design
+    inputs = design.encoding.encode(p.recourse.after[found])
+    movable = [design.encoding.starts[i] for i in design.actions.numbers]
+    bounds = {"region": lowest_nearby(student, inputs, movable, RADIUS, "each")}
+    if isinstance(p.teacher, Stack) and within_half_a_step(p.teacher, student):
+        bounds["rounding"] = lowest_rounded(p.teacher, student, inputs)
+    out = {name: np.full(len(found), -np.inf) for name in bounds}
+    for name, low in bounds.items():
+        out[name][found] = low
+    return out
+
+
 def _evidence(
     p: Promise[Any],
     student: Float[np.ndarray, "n"],
@@ -335,6 +357,8 @@ def _evidence(
     cosine[asked] = _cosine(p, asked, again)
     again_found, again_cost = np.zeros(k, bool), np.full(k, np.inf)
     again_found[asked], again_cost[asked] = again.found, again.cost
+    proved = np.zeros(k, bool)
+    proved[asked] = p.recourse.proved[asked] & again.proved
     return Evidence(
         outcome=p.design.table.outcome[test],
         teacher=p.logits,
@@ -349,6 +373,7 @@ def _evidence(
         again_found=again_found,
         again_cost=again_cost,
         cosine=cosine,
+        proved=proved,
     )
 
 

@@ -18,3 +18,4 @@ class Certificate:
     title: str
     sentence: str  # true of every person with `holds`
     holds: Callable[[Evidence], Bool[np.ndarray, "k"]]
+    transfer: bool = True  # it says why the promise survives; False: it says more about a promise that is seen to

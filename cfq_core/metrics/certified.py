@@ -10,7 +10,7 @@ from cfq_core.evidence import Evidence, Metric, PerRow
 
 def score(e: Evidence) -> PerRow:
     """1 where some certificate holds."""
-    proved = np.any([c.holds(e) for c in load_all("certificates").values()], axis=0)
+    proved = np.any([c.holds(e) for c in load_all("certificates").values() if c.transfer], axis=0)
     return PerRow(proved[e.found].astype(float), e.person[e.found])
 
 

@@ -25,7 +25,7 @@ from cfq_core.methods.method import PostTraining, Trained
 from cfq_core.nets.stack import Stack
 from cfq_core.pipeline import NO_TRAINING_RECOURSE, Audited, Promise, Setting, audit, prepare, promise, rehearse
 from cfq_core.recourse.outcome import Recourse
-from cfq_core.study import bits, groups
+from cfq_core.study import bits, groups, safety
 from cfq_core.study.bits import TeacherBits, teacher_bits
 from cfq_core.study.groups import GroupLabels, group_labels
 from cfq_core.study.plan import (
@@ -39,6 +39,7 @@ from cfq_core.study.plan import (
     chunks,
     method_of,
 )
+from cfq_core.study.safety import Safety, safety_of
 from cfq_core.study.store import Store
 from cfq_core.tables.schema import Table
 
@@ -175,7 +176,7 @@ class _Runner:
 
     def _taught(self, chunk: Chunk) -> bool:
         ids = [_teacher(chunk, s).id for s in chunk.seeds]
-        wanted = [bits.ARTIFACT, groups.ARTIFACT, *(["rehearsal"] if self._rehearsed(chunk) else [])]
+        wanted = [bits.ARTIFACT, groups.ARTIFACT, safety.ARTIFACT, *(["rehearsal"] if self._rehearsed(chunk) else [])]
         return all(self.store.has_teacher(i) and all(self.store.has_artifact(i, w) for w in wanted) for i in ids)
 
     def _stored(self, chunk: Chunk) -> list[Promise]:
@@ -206,6 +207,7 @@ class _Runner:
         self.store.put_teacher(spec.id, chunk.dataset, p.design.seed, canonical(spec), measures, weights, people)
         self.store.put_artifact(spec.id, groups.ARTIFACT, taught.groups.arrays())
         self.store.put_artifact(spec.id, bits.ARTIFACT, taught.bits.arrays())
+        self.store.put_artifact(spec.id, safety.ARTIFACT, taught.safety.arrays())
         if p.rehearsal is not None:  # last: where it is stored, the profile at its points is too
             self.store.put_artifact(spec.id, "rehearsal", _recourse_arrays(p.rehearsal))
 
@@ -234,6 +236,7 @@ class Taught:
     promise: Promise
     bits: TeacherBits
     groups: GroupLabels
+    safety: Safety
 
 
 def teach_chunk(
@@ -243,7 +246,8 @@ def teach_chunk(
     promises = known or promise([prepare(table, s, setting.regime) for s in seeds], setting)
     if rehearsed and promises[0].rehearsal is None:
         promises = rehearse(promises, setting)
-    return [Taught(p, b, group_labels(p)) for p, b in zip(promises, teacher_bits(promises), strict=True)]
+    each = zip(promises, teacher_bits(promises), strict=True)
+    return [Taught(p, b, group_labels(p), safety_of(p)) for p, b in each]
 
 
 def _audits(plan: Plan, chunk: Chunk) -> list[_Audit]:
@@ -332,6 +336,8 @@ def _codes(a: Audited) -> dict[str, np.ndarray]:
 def _per_person(a: Audited) -> dict[str, np.ndarray]:
     e, m = a.raw, a.matched
     raw = {k: getattr(e, k) for k in ("student", "student_at", "asked_again", "again_found", "again_cost", "cosine")}
+    raw |= {} if e.proved is None else {"proved": e.proved}
+    raw |= {f"lowest_{name}": low for name, low in e.lowest.items()}
     return raw | {f"matched_{k}": getattr(m, k) for k in ("again_found", "again_cost", "cosine")}
 
 

@@ -1,0 +1,84 @@
+"""What is known of each promise before anything is quantized: proved at b bits, and forecast at b bits.
+
+Kept beside a stored teacher, for every uniform bit-width on the min-max grid. Proofs (`certificates/lowest.py`)
+hold for every rounding within half a step and are hardly ever possible below about 6 bits; forecasts
+(`quant/forecast.py`) are odds, calibrated in the mean only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+
+from cfq_core.certificates.lowest import lowest_nearby, lowest_rounded
+from cfq_core.certificates.region import RADIUS
+from cfq_core.pipeline import Promise
+from cfq_core.quant.calibrate import Calibration
+from cfq_core.quant.forecast import break_odds, margin_for, rounding_noise
+from cfq_core.quant.grid import WEIGHT_BITS
+from cfq_core.study.store import Arrays
+
+ARTIFACT = "safety"
+ACCEPTED = 0.05  # odds of breaking that the needed margin is stated for
+UNSAFE = 0  # stands for: at no bit-width
+
+
+@dataclass(frozen=True)
+class Safety:
+    """Of each denied person's promise at each bit-width; NaN without recourse."""
+
+    bits: Int[np.ndarray, "b"]
+    lowest: Float[np.ndarray, "b k"]  # proved: no rounding within half a step gives a lower logit
+    noise: Float[np.ndarray, "b k"]  # forecast: standard deviation of the logit, in logits
+    margin: Float[np.ndarray, "k"]  # of the promise on its teacher
+    region: Float[np.ndarray, "k"]  # proved: the teacher's least logit within `RADIUS` of the point
+
+    @property
+    def safe(self) -> Bool[np.ndarray, "b k"]:
+        """Proved to survive every rounding within half a step."""
+        return np.nan_to_num(self.lowest, nan=-np.inf) > 0
+
+    @property
+    def min_safe_bits(self) -> Int[np.ndarray, "k"]:
+        """The fewest bits from which on, at every larger width too, the promise is proved; 0 where it is at none."""
+        upwards = np.logical_and.accumulate(self.safe[::-1], axis=0)[::-1]  # bits increase
+        return np.where(upwards.any(0), self.bits[upwards.argmax(0)], UNSAFE)
+
+    @property
+    def odds(self) -> Float[np.ndarray, "b k"]:
+        """Forecast, not proved: P(the promise breaks) at each bit-width."""
+        return break_odds(self.margin, self.noise)
+
+    def needed_margin(self, odds: float = ACCEPTED) -> Float[np.ndarray, "b k"]:
+        """Forecast, not proved: the margin each promise needs to break with no more than these odds."""
+        return margin_for(odds, self.noise)
+
+    def arrays(self) -> Arrays:
+        """As it is stored."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    @staticmethod
+    def of_arrays(stored: Arrays) -> Safety:
+        """As it was before it was stored."""
+        return Safety(**{f.name: stored[f.name] for f in fields(Safety)})
+
+
+def safety_of(p: Promise, widths: Sequence[int] = WEIGHT_BITS) -> Safety:
+    """Proofs and forecasts of one teacher's promises; activations are calibrated on its training rows."""
+    design, found = p.design, p.recourse.found
+    inputs = design.encoding.encode(p.recourse.after[found])
+    watched = torch.tensor(design.inputs(design.split.train[: Calibration().rows]), dtype=torch.float32)[None]
+    lowest, noise = (np.full((len(widths), len(found)), np.nan) for _ in range(2))
+    for b, width in enumerate(widths):
+        plan = torch.full((1, len(p.teacher.weights)), width)
+        grid = Calibration(weights="min-max").quantize(p.teacher, plan, watched)
+        lowest[b, found] = lowest_rounded(p.teacher, grid, inputs)
+        noise[b, found] = rounding_noise(p.teacher, grid, inputs)
+    movable = [design.encoding.starts[i] for i in design.actions.numbers]
+    region = np.full(len(found), np.nan)
+    region[found] = lowest_nearby(p.teacher, inputs, movable, RADIUS, "each")
+    return Safety(np.array(widths), lowest, noise, np.where(found, p.recourse.margin, np.nan), region)
