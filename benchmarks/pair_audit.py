@@ -55,7 +55,7 @@ def main() -> None:
         found = [timed(card, folder / "teacher.onnx", folder / s) for s in ("ours.onnx", "static8.onnx")]
     OUT.parent.mkdir(exist_ok=True)
     OUT.write_text(json.dumps({"rows": ROWS, "limit": LIMIT, "audits": found}, indent=1) + "\n", encoding="utf-8")
-    print("\n".join(section()))
+    print(section())
 
 
 def timed(card: Path, teacher: Path, student: Path) -> dict[str, object]:
@@ -137,10 +137,12 @@ def foreign(teacher: Stack, rows: np.ndarray, folder: Path) -> None:
     )  # fmt: skip
 
 
-def section(path: Path = OUT) -> list[str]:
+def section(path: Path = OUT) -> str:
     """The table for benchmarks/RESULTS.md, from the stored numbers."""
     found = json.loads(path.read_text(encoding="utf-8"))
     out = [
+        "## Audit of any pair of files",
+        "",
         f"`cfq audit` on a CSV of {found['rows']:,} people (Adult, net 64-64-32), the whole command; bar: under",
         f"{found['limit']} s. Made by `python -m benchmarks.pair_audit`.",
         "",
@@ -151,7 +153,7 @@ def section(path: Path = OUT) -> list[str]:
         reached = "yes" if a["wall"] < found["limit"] else "**no**"
         numbers = f"{a['vd']:.3f} | {a['wall']:.1f} | {a['cpu']:.1f} | {reached}"
         out.append(f"| {a['student']} | {a['how']} | {a['people']} | {numbers} |")
-    return out
+    return "\n".join(out)
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ def main() -> None:
     OUT.parent.mkdir(exist_ok=True)
     found = {"runtime": f"onnxruntime {onnxruntime.__version__}", "plan": PLAN, "runs": rows}
     OUT.write_text(json.dumps(found, separators=(",", ":")) + "\n", encoding="utf-8")
-    print("\n".join(section()))
+    print(section())
 
 
 def exported(store: Store, id: str) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def written(run: Any) -> bool:
         return True
 
 
-def section(path: Path = OUT) -> list[str]:
+def section(path: Path = OUT) -> str:
     """The table for benchmarks/RESULTS.md, from the stored numbers."""
     found = json.loads(path.read_text(encoding="utf-8"))
     groups: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
@@ -90,6 +90,8 @@ def section(path: Path = OUT) -> list[str]:
         groups[row["dataset"], f"{kind} {min(row['bits'])}" if kind == "uniform" else kind].append(row)
     methods, bits = ", ".join(found["plan"]["methods"]), ", ".join(f"{b:g}" for b in found["plan"]["bits"])
     out = [
+        "## Exported files against the audited models",
+        "",
         f"Every run of {methods} at {bits} bits, {found['plan']['seeds']} seeds, exported and run in",
         f"{found['runtime']} at five optimisation levels on every test row and recourse point, a sample of them",
         "also one at a time. Differing: decisions other than the audited model's, at the worst level.",
@@ -114,7 +116,7 @@ def section(path: Path = OUT) -> list[str]:
         out += ["", f"FP32 teachers, {form} form: {differing} of {checked} decisions differ."]
     good = all(r["written"] for r in found["runs"])
     out += ["", f"`cfq export` as it is by default left every file: {'yes' if good else '**no**'}."]
-    return out
+    return "\n".join(out)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks import aims, speeds
+from benchmarks import aims, pair_audit, parity, speeds
 from cfq_core.study import summary
 from cfq_core.study.store import Row, Store
 
@@ -49,7 +49,7 @@ def main() -> None:
     for name in (*TABLES, KAPPA):
         if name in by_name:
             parts.append(_study(name, *by_name[name]))
-    parts.append(speeds.section())
+    parts += [speeds.section(), parity.section(), pair_audit.section()]
     given.out.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     if TABLES[0] in by_name:
         _write_readme(given.readme, *by_name[TABLES[0]])

@@ -26,6 +26,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from cfq_core.actions.action_set import ActionSet
+from cfq_core.base.errors import BadInput
 from cfq_core.export.dense import dense
 from cfq_core.export.provenance import BadModel, encoding_of
 from cfq_core.export.read import ModelFile
@@ -74,6 +75,10 @@ class Question:
     output: Output = "auto"
     rows: Rows | None = None  # None: the test rows where the files name this very table, else all
     seconds: float = 300.0  # that each file may be computed for
+
+    def __post_init__(self) -> None:
+        if self.people is not None and self.people < 1:
+            raise BadInput(f"people = {self.people}; a number from 1, or all")
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 from onnx import helper
 
+from cfq_core.base.errors import BadInput
 from cfq_core.cli import cli
 from cfq_core.datasets.card import read_card
 from cfq_core.export import audit as auditing
@@ -202,6 +203,23 @@ def test_what_the_runtime_computes_is_audited_where_the_import_differs(
     found = audit_pair(table, _foreign(table, "a.onnx"), _foreign(table, "b.onnx", seed=1), FEW)
     assert "without gradients" in found.teacher.how and any("decides" in n for n in found.notes)
     assert found.teacher.differing == 0
+
+
+def _always(logit: float, width: int = 11) -> ModelFile:
+    constants = {"W": np.full((width, 1), 1e-3, np.float32), "B": np.array([logit], np.float32)}
+    return parse_model(graph([helper.make_node("Gemm", ["x", "W", "B"], ["y"])], constants, width), f"{logit:g}.onnx")
+
+
+@pytest.mark.parametrize(("teacher", "student"), [(5.0, -5.0), (-5.0, 5.0), (-5.0, -5.0)])
+def test_models_that_say_one_thing_to_everybody_promise_nothing(table: Table, teacher: float, student: float) -> None:
+    found = audit_pair(table, _always(teacher), _always(student), FEW)
+    assert "promises nobody an action" in telling.verdict(found)
+    assert telling.text(found) and telling.page(found) and json.dumps(telling.plain(found), allow_nan=False)
+
+
+def test_nobody_to_ask_is_refused() -> None:
+    with pytest.raises(BadInput, match="people = 0"):
+        Question(people=0)
 
 
 # ---------------------------------------------------------------------- the command

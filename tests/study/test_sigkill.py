@@ -146,7 +146,9 @@ def test_a_kill_at_any_moment_loses_no_finished_run(
     """Moments are uniform over an undisturbed study's time; a study that ends is compared and begun anew."""
     began = time.monotonic()
     quiet = tmp_path / "quiet"
-    assert _start(quiet).wait(PATIENCE) == 0
+    process = _start(quiet)
+    process.communicate(timeout=10 * PATIENCE)
+    assert process.returncode == 0
     lasts = time.monotonic() - began
     store = Store(quiet)
     study = store.study("latest")["id"]
