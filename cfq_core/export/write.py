@@ -24,7 +24,7 @@ from torch import Tensor
 
 from cfq_core.export.provenance import KEY, Provenance
 from cfq_core.nets.stack import Stack
-from cfq_core.quant.grid import CONTAINER
+from cfq_core.quant.bits import CONTAINER
 from cfq_core.quant.quantized import QuantStack
 
 Form = Literal["exact", "standard"]

@@ -1,7 +1,7 @@
 """How many bits each layer's weights get, and what that costs.
 
 ``BitCost = sum_l n_l b_l`` over weights; a budget is stated as average bits per weight,
-``BitCost / sum_l n_l``, and never exceeded.
+``BitCost / sum_l n_l``, and never exceeded. Needs no torch: reading results does not.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from cfq_core.quant.grid import CONTAINER
-
 BitPlan = tuple[int, ...]  # weight bits of every layer
+
+#: Bits a runtime stores a weight of b bits in: there is no 3-, 5- or 6-bit container.
+CONTAINER = {2: 2, 3: 4, 4: 4, 5: 8, 6: 8, 8: 8}
 
 FLOAT_BYTES = 4  # a step
 BIAS_BYTES = 4  # an int32 bias

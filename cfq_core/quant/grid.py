@@ -14,9 +14,6 @@ WEIGHT_BITS = (2, 3, 4, 5, 6, 8)
 ACTIVATION_BITS = 8
 BIAS_LIMIT = 2**31 - 1
 
-#: Bits a runtime stores a weight of b bits in: there is no 3-, 5- or 6-bit container.
-CONTAINER = {2: 2, 3: 4, 4: 4, 5: 8, 6: 8, 8: 8}
-
 Bound = Tensor | float  # one code for all, or a tensor where runs differ
 
 #: Smallest step: keeps the division finite for a channel whose weights are all zero.

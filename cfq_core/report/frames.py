@@ -135,7 +135,7 @@ class Stored:
     @cached_property
     def landscape(self) -> pd.DataFrame:
         """One row a (teacher, allocation): its plan, average bits and what it does; empty where it was not judged."""
-        frames = [_landscape(stored).assign(dataset=t.dataset, seed=t.seed) for t, stored in self._teacher_bits]
+        frames = [sheet_of(stored).assign(dataset=t.dataset, seed=t.seed) for t, stored in self._teacher_bits]
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
     @cached_property
@@ -221,8 +221,8 @@ def group_labels(groups: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {f"group:{c}": groups[f"{c}.levels"][groups[f"{c}.people"]] for c in columns}
 
 
-def _landscape(stored: dict[str, np.ndarray]) -> pd.DataFrame:
-    """The sheet of one teacher (see `cfq_core.allocators.landscape.Landscape`); its plans as tuples."""
+def sheet_of(stored: dict[str, np.ndarray]) -> pd.DataFrame:
+    """The landscape of one teacher (see `cfq_core.allocators.landscape.Landscape`); its plans as tuples."""
     sheet = {k.split(".", 1)[1]: v for k, v in stored.items() if k.startswith("landscape.")}
     return pd.DataFrame({k: list(map(tuple, v.tolist())) if v.ndim == 2 else v for k, v in sheet.items()})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from cfq_core.report import words
+from cfq_core.report.charts import landscape
 from cfq_core.report.frames import Stored
 
 
@@ -25,3 +26,17 @@ def condition(study: Stored, dataset: str, method: str, budget: float) -> str:
             f"{words.in_100(mine['mean']['vd'])} are broken"
         )
     return f"{text}. It is sufficient, not necessary: beyond the first share it guarantees nothing."
+
+
+def bits(study: Stored, dataset: str, teacher: str, budget: float, matched: bool = False) -> str:
+    """What the best allocation within a budget breaks, and what two simple rules break."""
+    rows = landscape.rows(study, teacher, budget, matched)
+    if rows.empty or not rows.fits.any():
+        return f"What each layer gets under {words.bits(budget)} on {dataset}; all allocations are not stored here."
+    fitting, marks = rows[rows.fits], landscape.marks(rows).set_index("allocator")
+    text = f"At {words.bits(budget)} the best of {len(fitting)} allocations breaks **{words.in_100(fitting.vd.min())}**"
+    for told, by in (("uniform", "uniform bits"), ("factual: loss", "factual"), ("recourse", "recourse sensitivity")):
+        if told in marks.index:
+            text += f", {by} **{words.in_100(marks.vd[told])}**"
+    how = ", at the teacher's approval rate" if matched else ""
+    return f"{text} promised actions{how} (one teacher, post-training; how sure: see the seeds, and *Curves*)."

@@ -17,7 +17,8 @@ def body() -> None:
     if sel is None:
         return ui.nothing_stored()
     ui.head("Margins", sentences.condition(sel.study, sel.dataset, sel.method, sel.budget), TERMS)
-    ui.picture("margins", sel, dataset=sel.dataset, methods=_beside(sel), budget=sel.budget, matched=sel.matched)
+    chosen = {"dataset": sel.dataset, "method": sel.method, "budget": sel.budget, "matched": sel.matched}
+    ui.picture("margins", sel, **chosen, beside=_beside(sel))
     left, right = st.columns(2, gap="large")
     with left:
         ui.picture("condition", sel, on_pick=_pick, dataset=sel.dataset, run=sel.run or "")
@@ -27,12 +28,12 @@ def body() -> None:
 
 
 def _beside(sel: state.Selection) -> str:
-    """The selected method first, then those that are shown beside it."""
+    """Methods to draw beside the selected one."""
     runs = sel.study.runs
     here = runs[(runs.dataset == sel.dataset) & (runs.budget == sel.budget)]
     others = [m for m in dict.fromkeys(here.method) if m != sel.method]
     more = st.pills("Beside it", others, selection_mode="multi", key=f"margins-{sel.study.id}") if others else []
-    return ",".join([sel.method, *(m for m in more if m in others)])
+    return ",".join(m for m in more if m in others)
 
 
 def _pick(key: str) -> None:

@@ -34,7 +34,7 @@ def _about(study: Stored) -> tuple[str, str, float]:
 @pytest.mark.parametrize("matched", [False, True])
 def test_curve_is_the_validity_drop_at_zero(study: Stored, matched: bool) -> None:
     dataset, method, budget = _about(study)
-    rows = picture.draw("margins", study, dataset=dataset, methods=method, budget=budget, matched=matched).rows
+    rows = picture.draw("margins", study, dataset=dataset, method=method, budget=budget, matched=matched).rows
     mine = rows[(rows.model == method) & (rows.margin == 0.0)]
     stored = study.measures[study.measures.measure == ("vd_matched" if matched else "vd")]
     stored = stored[(stored.method == method) & (stored.budget == budget)]

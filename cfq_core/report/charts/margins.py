@@ -17,18 +17,23 @@ STEPS = 200  # of a curve; beside them it is exact at 0 and at the promise
 SHOWN = (0.005, 0.995)  # quantiles of all margins between which the axis runs
 
 
-def rows(study: Stored, dataset: str, methods: str, budget: float, matched: bool = False) -> pd.DataFrame:
-    """One row a step of a curve: share of promised actions whose margin is at most ``margin``; all seeds' people."""
+def rows(
+    study: Stored, dataset: str, method: str, budget: float, matched: bool = False, beside: str = ""
+) -> pd.DataFrame:
+    """One row a step of a curve: share of promised actions whose margin is at most ``margin``; all seeds' people.
+
+    ``beside``: comma-separated methods to draw beside it.
+    """
     kappa = float(study.setting["kappa"])
     frames: list[pd.DataFrame] = []
-    for method in methods.split(","):
-        people = study.pooled(dataset, method, budget)
+    for name in [method, *filter(None, beside.split(","))]:
+        people = study.pooled(dataset, name, budget)
         if people.empty or not people.found.any():
             continue
         asked = people[people.found]
         left = asked.student_at - (asked.threshold if matched else 0.0)
         curves = [] if frames else [(FP32, asked.teacher_at)]
-        frames += [_curve(name, values, kappa) for name, values in [*curves, (method, left)]]
+        frames += [_curve(model, values, kappa) for model, values in [*curves, (name, left)]]
     return pd.concat(frames, ignore_index=True).assign(budget=budget, kappa=kappa) if frames else pd.DataFrame()
 
 
@@ -39,7 +44,7 @@ def _curve(model: str, margins: pd.Series, kappa: float) -> pd.DataFrame:
     return pd.DataFrame({"model": model, "margin": at, "share": share, "people": len(ranked)})
 
 
-def chart(rows: pd.DataFrame, dataset: str, methods: str, budget: float, matched: bool = False) -> Any:
+def chart(rows: pd.DataFrame, dataset: str, method: str, budget: float, matched: bool = False, beside: str = "") -> Any:
     """Left of 0 a promise is broken: where a curve crosses 0 stands its validity drop."""
     models, kappa = list(dict.fromkeys(rows.model)), rows.kappa.iloc[0]
     low, high = np.quantile(rows.margin, SHOWN)
@@ -64,7 +69,9 @@ def chart(rows: pd.DataFrame, dataset: str, methods: str, budget: float, matched
     return alt.layer(rules, line).properties(height=340)
 
 
-def alt_text(rows: pd.DataFrame, dataset: str, methods: str, budget: float, matched: bool = False) -> str:
+def alt_text(
+    rows: pd.DataFrame, dataset: str, method: str, budget: float, matched: bool = False, beside: str = ""
+) -> str:
     """What each model refuses, and how far inside half of its people are."""
     parts = []
     for model, curve in rows.groupby("model", sort=False):
