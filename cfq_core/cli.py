@@ -277,6 +277,43 @@ def audit(card: Path, teacher: Path, student: Path, page: Path | None, as_json: 
 
 
 @cli.command()
+@click.option("--action", required=True, type=click.Path(path_type=Path), help="CSV: state (before, after), features.")
+@click.option("--study", default="latest", show_default=True, help="Whose models judge: an id, or the start of one.")
+@click.option("--dataset", help="Which of the study's data sets, where it has several.")
+@store_option
+@json_option
+def check(action: Path, study: str, dataset: str | None, folder: Path | None, as_json: bool) -> None:
+    """Test advice from any source: legal under the card, its cost, and on which stored models and bits it holds."""
+    from dataclasses import asdict
+
+    from cfq_core.study.check import check as checked
+    from cfq_core.study.check import judges_of, read_advice
+    from cfq_core.study.store import readable
+
+    store = _store(folder, must_exist=True)
+    with readable(store):
+        judges = judges_of(store, study, dataset)
+    verdicts = checked(read_advice(action, judges[0].design.table.schema), judges)
+    if as_json:
+        plain = [
+            {**asdict(v), "legal": v.legal, "models": [{**asdict(m), "approved": m.approved} for m in v.models]}
+            for v in verdicts
+        ]
+        _print_json({"study": store.study(study)["id"], "advice": plain})
+        return
+    for v in verdicts:
+        click.echo(f"\nperson {v.person}: {'; '.join(v.changes) or 'nothing changes'}")
+        click.echo("  legal" if v.legal else "  NOT legal: " + "; ".join(v.objections))
+        click.echo(f"  cost {v.cost:.2f}")
+        kinds = dict.fromkeys((m.method, m.bits) for m in v.models)
+        for method, bits in kinds:
+            mine = [m for m in v.models if (m.method, m.bits) == (method, bits)]
+            yes, least = sum(m.approved for m in mine), min(m.logit for m in mine)
+            name = method if method == "teacher" else f"{method} at {bits:g} bits"
+            click.echo(f"  {name}: approved by {yes} of {len(mine)} seeds, least logit {least:+.3f}")
+
+
+@cli.command()
 @json_option
 def parts(as_json: bool) -> None:
     """List every part there is: data sets, solvers, allocators, methods, metrics, certificates."""

@@ -1,0 +1,223 @@
+"""Advice from any source, a letter or another library: legal under the card, at what cost, and on which models valid.
+
+``check`` is a function of designs, models and people; the rest reads an advice file and a stored study. The
+file has a column ``state`` (``before`` or ``after``), one a feature, and optionally ``person``; every person
+has two rows, and an empty cell of the second says "as before".
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Int
+
+from cfq_core.actions.objections import objections
+from cfq_core.base.errors import BadInput, BadStore, did_you_mean
+from cfq_core.nets.stack import Scorer, Stack
+from cfq_core.pipeline import Design, prepare
+from cfq_core.quant.quantized import QuantStack
+from cfq_core.recourse.find import judged
+from cfq_core.study.plan import table_of
+from cfq_core.study.store import Store
+from cfq_core.tables.schema import Feature, Schema
+
+LARGEST = 10_000_000  # bytes of an advice file
+STATES = ("before", "after")
+
+
+@dataclass(frozen=True)
+class Judge:
+    """One stored model and the design it was trained under."""
+
+    design: Design
+    model: Scorer  # R = 1
+    method: str  # "teacher" for FP32
+    bits: float
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What some people were told, in exact integer form."""
+
+    person: tuple[str, ...]
+    before: Int[np.ndarray, "n f"]
+    after: Int[np.ndarray, "n f"]
+
+
+@dataclass(frozen=True)
+class OnModel:
+    """One piece of advice on one model."""
+
+    seed: int
+    method: str
+    bits: float
+    logit_before: float
+    logit: float
+
+    @property
+    def approved(self) -> bool:
+        """Whether the model approves the person after the change."""
+        return self.logit > 0
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One piece of advice: what the card says of it, what it costs, and on which models it holds."""
+
+    person: str
+    changes: tuple[str, ...]
+    objections: tuple[str, ...]  # empty: legal; of any seed's training rows
+    cost: float  # mean over seeds, in scale units
+    models: tuple[OnModel, ...]
+
+    @property
+    def legal(self) -> bool:
+        """Whether the person can do this."""
+        return not self.objections
+
+
+def check(advice: Advice, judges: Sequence[Judge]) -> list[Verdict]:
+    """One verdict a piece of advice, every model under its own design."""
+    designs = list({id(j.design): j.design for j in judges}.values())
+    logits = [[judged(j.model, 0, j.design.encoding, v) for v in (advice.before, advice.after)] for j in judges]
+    out = []
+    for k, person in enumerate(advice.person):
+        before, after = advice.before[k], advice.after[k]
+        against = [line for d in designs for line in objections(d.actions, before, after)]
+        cost = [float(d.actions.cost(before[None], after[None])[0]) for d in designs]
+        models = [
+            OnModel(j.design.seed, j.method, j.bits, float(old[k]), float(new[k]))
+            for j, (old, new) in zip(judges, logits, strict=True)
+        ]
+        changes = designs[0].actions.advice(before, after)
+        out.append(Verdict(person, tuple(changes), tuple(dict.fromkeys(against)), float(np.mean(cost)), tuple(models)))
+    return out
+
+
+# ---------------------------------------------------------------------- an advice file
+def read_advice(path: Path, schema: Schema) -> Advice:
+    """The advice in a CSV; raises `BadInput` in one line."""
+    try:
+        if path.stat().st_size > LARGEST:
+            raise BadInput(f"{path}: larger than {LARGEST / 1e6:g} MB")
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as problem:
+        raise BadInput(f"{path}: cannot be read as UTF-8 text ({type(problem).__name__})") from None
+    return advice_of(text, schema, str(path))
+
+
+def advice_of(text: str, schema: Schema, where: str) -> Advice:
+    """The advice in a CSV's text; ``where`` names it in messages."""
+    try:
+        rows = [r for r in csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True) if any(r)]
+    except csv.Error as problem:
+        raise BadInput(f"{where}: not a CSV: {problem}") from None
+    if not rows:
+        raise BadInput(f"{where}: is empty; the first row names the columns: state, {schema.features[0].name}, ...")
+    header = [cell.strip() for cell in rows[0]]
+    _check_header(header, schema, where)
+    listed = [_Row(f"{where}: row {i}", dict(zip(header, r, strict=False)), len(r)) for i, r in enumerate(rows[1:], 2)]
+    for row in listed:
+        if row.cells != len(header):
+            raise BadInput(f"{row.where} has {row.cells} cells; the header has {len(header)}")
+    if not listed or len(listed) % 2:
+        raise BadInput(f"{where}: has {len(listed)} rows below the header; every person has two, before and after")
+    person, before, after = [], [], []
+    for k, (old, new) in enumerate(zip(listed[::2], listed[1::2], strict=True), 1):
+        for row, state in ((old, "before"), (new, "after")):
+            if row.cell("state") != state:
+                given = row.cell("state")
+                raise BadInput(f'{row.where}: state "{given}"; rows come in pairs, before then after: {state} here')
+        person.append(old.cell("person") or str(k))
+        before.append([_count(f, old.cell(f.name), old.where) for f in schema.features])
+        told = zip(schema.features, before[-1], strict=True)
+        after.append([_count(f, new.cell(f.name), new.where) if new.cell(f.name) else own for f, own in told])
+    return Advice(tuple(person), np.array(before, np.int64), np.array(after, np.int64))
+
+
+@dataclass(frozen=True)
+class _Row:
+    where: str
+    given: Mapping[str, str]
+    cells: int
+
+    def cell(self, name: str) -> str:
+        return self.given.get(name, "").strip()
+
+
+def _check_header(header: list[str], schema: Schema, where: str) -> None:
+    names = [f.name for f in schema.features]
+    for name in header:
+        if name not in (*names, "state", "person"):
+            raise BadInput(f'{where}: column "{name[:60]}" is no feature{did_you_mean(name, names)}')
+        if header.count(name) > 1:
+            raise BadInput(f'{where}: column "{name[:60]}" is there {header.count(name)} times')
+    missing = [n for n in ("state", *names) if n not in header]
+    if missing:
+        raise BadInput(f'{where}: column "{missing[0]}" is missing; needed are state, {", ".join(names)}')
+
+
+def _count(f: Feature, cell: str, where: str) -> int:
+    if f.levels:
+        if cell not in f.levels:
+            raise BadInput(
+                f'{where}: {f.name} = "{cell[:60]}"; one of {", ".join(f.levels)}{did_you_mean(cell, f.levels)}'
+            )
+        return f.levels.index(cell)
+    try:
+        value = float(cell)
+    except ValueError:
+        raise BadInput(f'{where}: {f.name} = "{cell[:60]}"; a number') from None
+    if not np.isfinite(value) or abs(value) > 2**53 * f.step or (f.log and value < 0):
+        raise BadInput(f'{where}: {f.name} = "{cell[:60]}"; a finite number{" from 0" if f.log else ""}')
+    count = int(f.counts(np.array([value]))[0])
+    if abs(float(f.raw(np.array([count]))[0]) - value) > 1e-9 * max(1.0, abs(value)):
+        raise BadInput(f'{where}: {f.name} = "{cell[:60]}"; a multiple of {f.step:g}')
+    return count
+
+
+# ---------------------------------------------------------------------- a stored study
+def judges_of(store: Store, study: str, dataset: str | None = None) -> list[Judge]:
+    """Every stored model of one data set of a study, teachers first; raises `BadInput` where it holds several."""
+    row = store.study(study)
+    tables = {t.schema.name: t for t in (table_of(d) for d in row["plan"]["datasets"])}
+    if dataset is None and len(tables) > 1:
+        raise BadInput(f"study {row['id']} is about {', '.join(tables)}; say which with --dataset")
+    name = dataset or next(iter(tables))
+    if name not in tables:
+        raise BadInput(f'study {row["id"]} holds no data set "{name}"; one of {", ".join(tables)}')
+    judges: list[Judge] = []
+    designs: dict[str, Design] = {}
+    for t in store.teachers(row["id"]):
+        if t["dataset"] == name:
+            design = prepare(tables[name], t["seed"], t["spec"]["setting"]["regime"])
+            designs[t["id"]] = design
+            judges.append(Judge(design, _teacher(store, t["id"]), "teacher", 32.0))
+    for run in store.runs(row["id"]):
+        if run["dataset"] == name:
+            judges.append(Judge(designs[run["teacher_id"]], _student(store, run["id"]), run["method"], run["budget"]))
+    if not judges:
+        raise BadStore(f"study {row['id']}: no finished run of {name}")
+    return judges
+
+
+def _teacher(store: Store, id: str) -> Stack:
+    arrays = store.arrays(id, "weights")
+    layers = range(len(arrays) // 2)
+    return Stack(*(tuple(torch.tensor(arrays[f"{kind}.{i}"]) for i in layers) for kind in ("weights", "biases")))
+
+
+def _student(store: Store, id: str) -> QuantStack:
+    arrays = store.arrays(id, "weights")
+
+    def of(kind: str, flat: bool = False) -> tuple[torch.Tensor, ...]:
+        found = [torch.tensor(arrays[f"{kind}.{i}"]).double() for i in range(len(arrays) // 4)]
+        return tuple(t.reshape(1) if flat else t[None] for t in found)
+
+    return QuantStack(of("codes"), of("bias_codes"), of("weight_steps"), of("input_step", flat=True))
