@@ -6,7 +6,7 @@ may be shared between threads. What an older study does not hold is an empty fra
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -60,16 +60,29 @@ class Stored:
         return self.row["plan"]["setting"]
 
     @cached_property
+    def varied(self) -> tuple[str, ...]:
+        """Keys of the setting in which a study over several settings varies; empty for most studies."""
+        return summary.varied(self.row["plan"])
+
+    def first(self, key: str) -> Any:
+        """The value of a key in the study's first setting, as `across` holds it."""
+        return _plain(self.setting[key])
+
+    @cached_property
     def run_rows(self) -> list[Row]:
-        """Its stored runs, in order."""
+        """Its stored runs under its first setting, in order. Every frame but `across` is of that setting alone."""
         with self.store() as store:
-            return store.runs(self.id)
+            return [r for r in store.runs(self.id) if self._is_first(r["spec"]["teacher"])]
+
+    def _is_first(self, teacher: Mapping[str, Any]) -> bool:
+        return all(teacher["setting"][k] == self.setting[k] for k in self.varied)
 
     @cached_property
     def teachers(self) -> pd.DataFrame:
         """One row a teacher: id, dataset, seed and what was measured of it."""
         with self.store() as store:
-            rows = [{**{k: t[k] for k in ("id", "dataset", "seed")}, **t["measures"]} for t in store.teachers(self.id)]
+            rows = [{**{k: t[k] for k in ("id", "dataset", "seed")}, **t["measures"]}
+                for t in store.teachers(self.id) if self._is_first(t["spec"])]  # fmt: skip
         return pd.DataFrame(rows, columns=None if rows else ["id", "dataset", "seed"])
 
     @cached_property
@@ -85,9 +98,23 @@ class Stored:
     @cached_property
     def lines(self) -> pd.DataFrame:
         """One row a (data set, method, budget, measure): mean and sd over seeds, intervals over seeds and people."""
-        with self.store() as store:
-            found = summary.lines(store, self.id)
+        found = [x for x in self._all_lines if all(x.setting[k] == self.setting[k] for k in self.varied)]
         return _floats(pd.DataFrame([_line(x, name) for x in found for name in x.measures], columns=list(LINES)))
+
+    @cached_property
+    def across(self) -> pd.DataFrame:
+        """`lines` under every setting, with a column for each key in `varied`."""
+        rows = [
+            {**_line(x, name), **{k: _plain(v) for k, v in x.setting.items()}}
+            for x in self._all_lines
+            for name in x.measures
+        ]
+        return _floats(pd.DataFrame(rows, columns=[*LINES, *self.varied]))
+
+    @cached_property
+    def _all_lines(self) -> list[summary.Line]:
+        with self.store() as store:
+            return summary.lines(store, self.id)
 
     @cached_property
     def measures(self) -> pd.DataFrame:
@@ -230,6 +257,11 @@ def sheet_of(stored: dict[str, np.ndarray]) -> pd.DataFrame:
 def _floats(frame: pd.DataFrame) -> pd.DataFrame:
     """Numbers as floats, NaN where they are not defined: a column of None alone would be of no type."""
     return frame.astype({c: float for c in NUMBERS if c in frame})
+
+
+def _plain(value: Any) -> Any:
+    """A setting's value in a frame: a number, or a name."""
+    return value if isinstance(value, int | float) else summary.told(value)
 
 
 def _about(r: Row) -> dict[str, Any]:

@@ -1,0 +1,45 @@
+"""Groups: who is hit, how sure that is, and what the full-precision model did to them before."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from cfq_core.report import by_group, sentences, words
+from dashboard.lib import state, ui
+from dashboard.lib.page import Page
+
+TERMS = ("VD, validity drop", "CRG, recourse gap", "approval shift", "matched approval", "worst group", "interval")
+
+
+def body() -> None:
+    """Groups, then gaps with their p, then the baseline."""
+    sel = state.selected()
+    if sel is None:
+        return ui.nothing_stored()
+    chosen = {"dataset": sel.dataset, "method": sel.method}
+    head = sentences.groups(sel.study, sel.dataset, sel.method, sel.budget, sel.at("vd"))
+    ui.head("Groups", head, TERMS)
+    if sel.study.groups.empty:
+        return ui.empty(f"{sel.dataset} names no protected column: nothing is told by group.")
+    left, right = st.columns([2, 1], vertical_alignment="bottom")
+    known = set(sel.study.groups.measure)
+    options = [m for m in by_group.MEASURES if m in known]
+    name = left.segmented_control(
+        "Measure", options, default=options[0], format_func=lambda m: words.measured(m).short, key="group-measure"
+    )
+    crossing = right.toggle("Crossings of two", key="group-crossing")
+    asked = name or options[0]
+    measure = sel.at(asked) if sel.at(asked) in known and asked != "approval_shift" else asked
+    ui.picture("groups", sel, **chosen, budget=sel.budget, measure=measure, crossing=crossing)
+    gaps = ui.picture("group_gaps", sel, **chosen, measure=measure, crossing=crossing)
+    if gaps.chart is None and asked == "approval_shift":
+        st.caption(
+            "The gap's test needs every test person's decision, which a gallery leaves out; own studies hold it."
+        )
+    elif gaps.chart is None:
+        st.caption("A gap needs two groups of at least 30 people on one seed.")
+    ui.picture("group_baseline", sel, **chosen, budget=sel.budget)
+
+
+PAGE = Page(order=6, title="Groups", icon="groups", body=body)
+PAGE.draw(__name__)
