@@ -1,0 +1,133 @@
+"""The walk of a first visitor, in a real browser: run, reload, answer, click, person, link, report."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dashboard.lib import pages
+
+SCREENSHOTS = os.environ.get("CFQ_SCREENSHOTS")  # a folder; none are kept without it
+
+
+def settled(page: Any) -> None:
+    """Until the script has ended and every slot is filled."""
+    page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for()
+    page.wait_for_function(
+        """() => !document.querySelector(
+            '[data-testid="stAppSkeleton"],[data-testid="stSkeleton"],[data-stale="true"]')"""
+    )
+
+
+def go(page: Any, name: str) -> None:
+    page.get_by_test_id("stTopNavLink").filter(has_text=pages.found()[name].title).first.click()
+    page.wait_for_url(re.compile(rf"/{'' if pages.found()[name].default else name}(\?|$)"))
+    page.locator("h1").first.wait_for()
+    settled(page)
+
+
+def click_point(page: Any, picture: str, label: str) -> None:
+    """Click the mark of a picture whose description holds ``label``."""
+    mark = page.locator(f".st-key-{picture} svg g.mark-symbol.role-mark path[aria-label*='{label}']").first
+    mark.scroll_into_view_if_needed()
+    box = mark.bounding_box()
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+
+
+def test_walk(open_tab: Callable[..., Any], server: Any) -> None:
+    from playwright.sync_api import expect
+
+    page = open_tab()
+    expect.set_options(timeout=120_000)
+    page.goto(server.url)
+    expect(page.locator("h1")).to_contain_text("Does the recourse survive?")  # the gallery's answer, nothing run yet
+    settled(page)
+
+    go(page, "study")
+    page.get_by_label("Net: widths", exact=False).fill("8")
+    page.get_by_label("Net: widths", exact=False).press("Enter")
+    page.get_by_label("Seeds", exact=False).first.fill("2")
+    page.get_by_label("Seeds", exact=False).first.press("Enter")
+    page.get_by_label("Denied test people", exact=False).first.fill("20")
+    page.get_by_label("Denied test people", exact=False).first.press("Enter")
+    expect(page.get_by_text("2 teachers, 24 quantized models", exact=False)).to_be_visible()
+    page.locator(".st-key-run button").click()
+    progress = page.get_by_test_id("stProgress").first
+    expect(progress).to_be_visible()
+    page.reload()
+    opened = page.locator("[class*='st-key-open-2'] button").first
+    expect(progress.or_(opened).first).to_be_visible()  # found again after the reload, or done already
+    expect(opened).to_be_visible(timeout=240_000)
+    opened.click()
+
+    expect(page.locator("h1")).to_contain_text("Does the recourse survive?")
+    expect(page.get_by_test_id("stMarkdown").filter(has_text="with ptq").first).to_be_visible()
+    settled(page)
+    study = re.search(r"study=([0-9a-f]{12})", page.url)
+    assert study, page.url
+    click_point(page, "curves", "cfq_anchored")
+    expect(page.get_by_test_id("stMarkdown").filter(has_text="with cfq_anchored").first).to_be_visible()
+    expect(page).to_have_url(re.compile("method=cfq_anchored"))
+
+    go(page, "curves")
+    expect(page.get_by_test_id("stMarkdown").filter(has_text="cfq_anchored at").first).to_be_visible()
+    slider = page.get_by_role("slider").first
+    slider.focus()
+    slider.press("End")
+    expect(page).to_have_url(re.compile("budget=8"))
+    settled(page)
+
+    second = open_tab(context=page.context)  # the link in a new tab: the same view
+    second.goto(page.url)
+    expect(second.get_by_test_id("stMarkdown").filter(has_text="cfq_anchored at 8 bits").first).to_be_visible()
+    settled(second)
+    _person(page, expect)
+    _report(page, expect)
+
+
+def _person(page: Any, expect: Any) -> None:
+    if "person" not in pages.found():
+        return
+    go(page, "person")
+    expect(page.locator("h1")).to_be_visible()
+    sliders = page.get_by_test_id("stMain").get_by_role("slider")
+    if sliders.count():
+        before = sliders.first.get_attribute("aria-valuenow")
+        sliders.first.focus()
+        sliders.first.press("ArrowRight")
+        settled(page)
+        if sliders.first.get_attribute("aria-valuenow") == before:
+            sliders.first.press("ArrowLeft")
+        settled(page)
+
+
+def _report(page: Any, expect: Any) -> None:
+    if "report" not in pages.found():
+        return
+    go(page, "report")
+    button = page.get_by_test_id("stDownloadButton").filter(has_text=re.compile("HTML|report", re.I)).first
+    with page.expect_download() as download:
+        button.get_by_role("button").click()
+    text = Path(download.value.path()).read_text()
+    assert text.lstrip().lower().startswith("<!doctype html")
+    assert "<script" not in text
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1440, 800])
+def test_every_page_draws(scheme: str, width: int, open_tab: Callable[..., Any], server: Any) -> None:
+    """Each by its own address, on the gallery; no error in any, and a screenshot where one is asked for."""
+    page = open_tab(width=width, height=2000, scheme=scheme)
+    for name, about in pages.found().items():
+        page.goto(f"{server.url}/{'' if about.default else name}")
+        page.locator("h1").first.wait_for()
+        settled(page)
+        assert page.get_by_test_id("stException").count() == 0, name
+        if SCREENSHOTS:
+            page.wait_for_timeout(1500)  # the charts' own drawing
+            page.screenshot(path=Path(SCREENSHOTS) / f"{name}-{scheme}-{width}.png")
