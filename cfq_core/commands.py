@@ -74,17 +74,22 @@ def gallery_group() -> None:
 @gallery_group.command("pack")
 @click.argument("studies", nargs=-1, required=True)
 @click.option("--to", type=click.Path(path_type=Path), help="The gallery's folder [data/gallery].")
+@click.option("--methods", help="Only these, comma-separated.")
+@click.option("--seeds", type=click.IntRange(1), help="Only the first so many of each study.")
 @store_option
-def gallery_pack(studies: Sequence[str], to: Path | None, folder: Path | None) -> None:
+def gallery_pack(
+    studies: Sequence[str], to: Path | None, methods: str | None, seeds: int | None, folder: Path | None
+) -> None:
     """Copy studies into a gallery, without any row of a raw table."""
-    from cfq_core.study.gallery import pack
+    from cfq_core.study.gallery import Share, pack
     from cfq_core.study.store import FILE, Store
 
     place = _place(folder)
     if not (place / FILE).is_file():
         raise BadInput(f"{place}: no store here; name one with --store or CFQ_STORE")
     target = to or shipped("gallery")
-    for kind, size in pack(Store(place), studies, target).items():
+    share = Share(tuple(methods.split(",")) if methods else None, seeds)
+    for kind, size in pack(Store(place), studies, target, share).items():
         click.echo(f"{kind:16} {size / 1e6:8.2f} MB")
 
 

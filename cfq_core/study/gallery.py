@@ -8,11 +8,14 @@ groups. Teachers and students stay too: their weights are the result.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from cfq_core.base.errors import UnknownName, unknown
+from cfq_core.base.identity import identity
 from cfq_core.evidence import Measure
 from cfq_core.study.store import FILE, Row, Store
 
@@ -26,22 +29,39 @@ KEPT_PEOPLE = (
 #: Logits of all test rows, of which only those of the denied go along, as ``denied_NAME``.
 OF_DENIED = ("logits", "student")
 #: Measures by group that the pages show; a run's full table of groups is larger than everything else together.
-KEPT_GROUPS = (
-    "accuracy_drop", "approval_shift", "crg_abs", "crg_abs_matched", "crg_median", "frr", "margin_condition",
-    "recourse_lost", "vd", "vd_matched", "windfall",
-)  # fmt: skip
+KEPT_GROUPS = ("approval_shift", "crg_abs", "crg_abs_matched", "recourse_lost", "vd", "vd_matched")
 #: Ending of arrays with a value for every test row.
 OF_TEST_ROWS = ".test"
-DIGITS = 6  # significant ones of a measure: more than any interval resolves
+DIGITS, GROUP_DIGITS = 6, 4  # significant ones of a measure: more than any interval resolves
 
 
-def pack(store: Store, studies: Iterable[str], to: Path) -> dict[str, int]:
-    """Copy studies into the gallery at ``to``; gives the bytes of each kind of artifact, and of the database."""
+@dataclass(frozen=True)
+class Share:
+    """Which part of a study goes along: a gallery is small. None: all of it."""
+
+    methods: tuple[str, ...] | None = None
+    seeds: int | None = None  # the first so many
+
+    def of(self, runs: list[Row]) -> list[Row]:
+        """The runs that go along; raises `UnknownName` for a method that the study does not have."""
+        known = list(dict.fromkeys(r["method"] for r in runs))
+        for name in self.methods or ():
+            if name not in known:
+                raise UnknownName(unknown("method", name, known))
+        seeds = {
+            d: sorted({r["seed"] for r in runs if r["dataset"] == d})[: self.seeds]
+            for d in {r["dataset"] for r in runs}
+        }
+        return [r for r in runs if r["method"] in (self.methods or known) and r["seed"] in seeds[r["dataset"]]]
+
+
+def pack(store: Store, studies: Iterable[str], to: Path, share: Share = Share()) -> dict[str, int]:
+    """Copy (a share of) studies into the gallery at ``to``; gives the bytes of each kind of artifact."""
     target = Store(to)
     written: dict[str, int] = {}
     try:
         for study in studies:
-            _pack_study(store, target, store.study(study)["id"], written)
+            _pack_study(store, target, store.study(study), share, written)
         target.db.execute("PRAGMA journal_mode = DELETE")  # one file, readable where nothing can be written
         target.db.execute("VACUUM")
     finally:
@@ -49,9 +69,18 @@ def pack(store: Store, studies: Iterable[str], to: Path) -> dict[str, int]:
     return {**written, FILE: (to / FILE).stat().st_size}
 
 
-def _pack_study(store: Store, target: Store, study: str, written: dict[str, int]) -> None:
-    row, runs, teachers = store.study(study), store.runs(study), store.teachers(study)
-    target.put_study(study, row["name"], row["plan"], row["versions"], [(r["id"], r["teacher_id"]) for r in runs])
+def _pack_study(store: Store, target: Store, row: Row, share: Share, written: dict[str, int]) -> None:
+    stored = store.runs(row["id"])
+    runs = share.of(stored)
+    teachers = [t for t in store.teachers(row["id"]) if t["id"] in {r["teacher_id"] for r in runs}]
+    id, name, plan = row["id"], row["name"], row["plan"]
+    if len(runs) < row["runs"]:  # another study than the full one: it says so, and has an id of its own
+        methods, seeds = (list(dict.fromkeys(r[k] for r in runs)) for k in ("method", "seed"))
+        what = ", ".join(methods) if len(methods) < 3 else f"{len(methods)} methods"
+        name = f"{name.split(':')[0]}: {what}, {len(seeds)} seeds"
+        plan = {**plan, "name": name, "methods": methods, "seeds": seeds}
+        id = identity([name, [r["id"] for r in runs]])
+    target.put_study(id, name, plan, row["versions"], [(r["id"], r["teacher_id"]) for r in runs])
     denied: dict[str, np.ndarray] = {}
     for t in teachers:
         people = store.arrays(t["id"], "people")
@@ -76,7 +105,9 @@ def _pack_run(store: Store, target: Store, r: Row, person: np.ndarray) -> None:
     }
     measures = {name: Measure(**_rounded(m)) for name, m in store.measures(r["id"]).items()}
     kept = _of_the_denied(store.arrays(r["id"], "people"), person)
-    target.put_run({**r.columns, "groups": _rounded(groups)}, measures, store.arrays(r["id"], "weights"), kept)
+    target.put_run(
+        {**r.columns, "groups": _rounded(groups, GROUP_DIGITS)}, measures, store.arrays(r["id"], "weights"), kept
+    )
 
 
 def _of_the_denied(arrays: dict[str, np.ndarray], person: np.ndarray) -> dict[str, np.ndarray]:
@@ -92,7 +123,7 @@ def _small(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {k: a.astype(np.float32) if a.dtype == np.float64 else a for k, a in arrays.items()}
 
 
-def _rounded(value: Any) -> Any:
+def _rounded(value: Any, digits: int = DIGITS) -> Any:
     if isinstance(value, dict):
-        return {k: _rounded(v) for k, v in value.items()}
-    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
+        return {k: _rounded(v, digits) for k, v in value.items()}
+    return float(f"{value:.{digits}g}") if isinstance(value, float) else value

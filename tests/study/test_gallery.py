@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cfq_core.base.errors import UnknownName
 from cfq_core.base.shipped import shipped
 from cfq_core.pipeline import prepare
 from cfq_core.report.frames import Stored
@@ -67,6 +68,19 @@ def test_packed_study_holds_no_row_of_its_table(packed: tuple[Store, str, Path],
     before = full.arrays(full.teachers(study)[0]["id"], "people")["before"]
     assert before[0].astype(np.int64).tobytes() in rows, "the full store does hold people: the check above can fail"
     store.close()
+
+
+def test_share_of_a_study_is_a_study_of_its_own(packed: tuple[Store, str, Path], tmp_path: Path) -> None:
+    full, study, _ = packed
+    gallery.pack(full, [study], tmp_path / "share", gallery.Share(("ptq",), 2))
+    store = Store(tmp_path / "share", read_only=True)
+    found = store.studies()[0]
+    assert found["id"] != study and (found["runs"], found["finished"]) == (6, 6)
+    assert found["name"].endswith("ptq, 2 seeds")
+    assert {r["method"] for r in store.runs(found["id"])} == {"ptq"} and len(store.teachers(found["id"])) == 2
+    store.close()
+    with pytest.raises(UnknownName, match="nonsense"):
+        gallery.pack(full, [study], tmp_path / "none", gallery.Share(("nonsense",)))
 
 
 def test_shipped_gallery_is_small_whole_and_without_rows() -> None:
