@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,8 @@ import onnx
 import torch
 from jaxtyping import Float
 
-from cfq_core.base import plugins
-from cfq_core.base.errors import BadInput, BadStore, CfqError
+from cfq_core.base.errors import BadInput, BadStore
 from cfq_core.base.seeds import numpy_stream
-from cfq_core.datasets.fetch import FILES, on_disk
 from cfq_core.export.parity import Parity, ParityFailure, parity
 from cfq_core.export.provenance import Provenance, Role, inputs_of
 from cfq_core.export.write import Form, student_model, teacher_model
@@ -25,7 +23,8 @@ from cfq_core.nets.stack import Stack, score
 from cfq_core.pipeline import Design, prepare
 from cfq_core.quant.grid import WEIGHT_BITS
 from cfq_core.quant.quantized import QuantStack
-from cfq_core.study.plan import table_of
+from cfq_core.study.found import found_table
+from cfq_core.study.models import student_of, teacher_of
 from cfq_core.study.store import Row, Store
 
 MADE_INPUTS = 2000  # standard normal rows a file is checked on where its table is not on disk
@@ -84,8 +83,8 @@ def stored_run(store: Store, id: str) -> StoredRun:
     """A run by id (or the start of one) with everything its file needs; raises `UnknownName` or `BadStore`."""
     row = store.run(id)
     student, teacher = (
-        _student(store.arrays(row["id"], "weights")),
-        _teacher(store.arrays(row["teacher_id"], "weights")),
+        student_of(store.arrays(row["id"], "weights")),
+        teacher_of(store.arrays(row["teacher_id"], "weights")),
     )
     if len(row["bits"]) != len(student.weights) or not set(row["bits"]) <= set(WEIGHT_BITS):
         raise BadStore(f"run {row['id']}: its bits {row['bits']} are not those of its {len(student.weights)} layers")
@@ -164,47 +163,14 @@ def _umask() -> int:
 
 
 # ---------------------------------------------------------------------- what is stored
-def _student(arrays: Mapping[str, np.ndarray]) -> QuantStack:
-    """The integers and steps of a run, as they were audited (R = 1)."""
-
-    def each(kind: str) -> tuple[torch.Tensor, ...]:
-        found = (torch.tensor(arrays[f"{kind}.{i}"]).double() for i in range(len(arrays) // 4))
-        return tuple(t if kind == "input_step" else t[None] for t in found)
-
-    return QuantStack(each("codes"), each("bias_codes"), each("weight_steps"), each("input_step"))
-
-
-def _teacher(arrays: Mapping[str, np.ndarray]) -> Stack:
-    layers = range(len(arrays) // 2)
-    return Stack(*(tuple(torch.tensor(arrays[f"{kind}.{i}"]) for i in layers) for kind in ("weights", "biases")))
-
-
 def _logits(model: QuantStack | Stack, inputs: np.ndarray) -> Float[np.ndarray, "n"]:
     return score(model.to(torch.float64), torch.tensor(inputs)[None])[0].numpy()
 
 
 def _design(store: Store, row: Row) -> tuple[Design | None, str]:
     """The table a run was audited with, split and encoded as it was; or why that is not possible here."""
-    spec, reasons = row["spec"]["teacher"], []
-    for dataset in dict.fromkeys(_names(store, row)):
-        gone = [f.name for f in FILES.get(dataset, ()) if on_disk(f) is None]
-        if gone:
-            reasons.append(f"{dataset}: {', '.join(gone)} not on disk")
-            continue
-        try:
-            table = table_of(dataset)
-        except CfqError as problem:
-            reasons.append(str(problem))
-            continue
-        if table.fingerprint() == spec["data"]:
-            return prepare(table, row["seed"], spec["setting"]["regime"]), ""
-        reasons.append(f"{dataset}: another table than the one it was audited with")
-    return None, "; ".join(reasons) or f"{row['dataset']}: no data set of this name"
-
-
-def _names(store: Store, row: Row) -> Iterator[str]:
-    """Where the table may be: a data set's name, or a card that a plan names."""
-    if row["dataset"] in plugins.names("datasets"):
-        yield row["dataset"]
-    for plan in store.plans_of(row["id"]):
-        yield from (d for d in plan["datasets"] if d.endswith(".toml"))
+    spec = row["spec"]["teacher"]
+    found = found_table(row["dataset"], spec["data"], store.plans_of(row["id"]))
+    if found.table is None:
+        return None, found.missing
+    return prepare(found.table, row["seed"], spec["setting"]["regime"]), ""

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Int
 from sklearn.model_selection import train_test_split
 
-from cfq_core.base.seeds import stream
+from cfq_core.base.streams import stream
 from cfq_core.tables.schema import Table
 
 Rows = Int[np.ndarray, "n"]

@@ -1,0 +1,65 @@
+"""The table that a stored teacher was taught on, where it is on disk. Without torch: a page reads people through it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from cfq_core.base import plugins
+from cfq_core.base.errors import CfqError
+from cfq_core.datasets.card import read_card
+from cfq_core.datasets.fetch import FILES, on_disk
+from cfq_core.tables.schema import Table
+
+
+@dataclass(frozen=True)
+class FoundTable:
+    """A table, or why it is not here."""
+
+    table: Table | None
+    missing: str = ""
+
+
+def found_table(dataset: str, data: str, plans: Iterable[Mapping[str, Any]]) -> FoundTable:
+    """The table of this name and fingerprint ``data``; cards are those that the plans name."""
+    reasons = []
+    for name in dict.fromkeys(_places(dataset, plans)):
+        gone = [f.name for f in FILES.get(name, ()) if on_disk(f) is None]
+        if gone:
+            reasons.append(f"{name}: {', '.join(gone)} not on disk")
+            continue
+        try:
+            found = _same(name, data)
+        except CfqError as problem:
+            reasons.append(str(problem))
+            continue
+        if found is not None:
+            return FoundTable(found)
+        reasons.append(f"{name}: another table than the one it was audited with")
+    return FoundTable(None, "; ".join(reasons) or f"{dataset}: no data set of this name")
+
+
+def _places(dataset: str, plans: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Where the table may be: a data set's name, or a card that a plan names."""
+    if dataset in plugins.names("datasets"):
+        yield dataset
+    for plan in plans:
+        yield from (d for d in plan["datasets"] if d.endswith(".toml"))
+
+
+def _same(place: str, data: str) -> Table | None:
+    """The table at a place, if it is the one of this fingerprint. A card is read anew each time: it may change."""
+    if place.endswith(".toml"):
+        table = read_card(Path(place))
+        return table if table.fingerprint() == data else None
+    table, fingerprint = _built_in(place)
+    return table if fingerprint == data else None
+
+
+@lru_cache(maxsize=4)
+def _built_in(name: str) -> tuple[Table, str]:
+    table = plugins.load("datasets", name).load()
+    return table, table.fingerprint()

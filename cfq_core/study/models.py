@@ -1,0 +1,51 @@
+"""Stored arrays as the models they were, and a stored promise searched for anew."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from cfq_core.base import plugins
+from cfq_core.base.errors import BadStore
+from cfq_core.base.identity import canonical
+from cfq_core.base.seeds import repeatable
+from cfq_core.nets.stack import Scorer, Stack
+from cfq_core.quant.quantized import QuantStack
+from cfq_core.recourse.find import Solver, find
+from cfq_core.recourse.outcome import Recourse
+from cfq_core.recourse.problem import Ask
+
+
+def student_of(arrays: Mapping[str, np.ndarray]) -> QuantStack:
+    """The integers and steps of a run, as they were audited (R = 1)."""
+
+    def each(kind: str) -> tuple[torch.Tensor, ...]:
+        found = (torch.tensor(arrays[f"{kind}.{i}"]).double() for i in range(len(arrays) // 4))
+        return tuple(t if kind == "input_step" else t[None] for t in found)
+
+    return QuantStack(each("codes"), each("bias_codes"), each("weight_steps"), each("input_step"))
+
+
+def teacher_of(arrays: Mapping[str, np.ndarray]) -> Stack:
+    """A stored teacher (R = 1)."""
+    layers = range(len(arrays) // 2)
+    return Stack(*(tuple(torch.tensor(arrays[f"{kind}.{i}"]) for i in layers) for kind in ("weights", "biases")))
+
+
+def solver_of(setting: Mapping[str, Any]) -> Solver:
+    """The solver that a stored setting names; raises `BadStore` where this version's is another one."""
+    name = str(setting["solver"]["kind"]).lower()
+    solver: Solver = plugins.load("recourse", name)
+    if canonical(solver) != setting["solver"]:
+        raise BadStore(f"the study's recourse solver \"{name}\" had other settings than this version's")
+    return solver
+
+
+def searched(arrays: Mapping[str, np.ndarray], ask: Ask, setting: Mapping[str, Any]) -> Recourse:
+    """What a stored teacher or student (by its weights) tells some people, under a stored setting."""
+    model: Scorer = student_of(arrays) if "codes.0" in arrays else teacher_of(arrays)
+    with repeatable():
+        return find(model, [ask], solver_of(setting), setting["kappa"])

@@ -1,0 +1,111 @@
+"""The parts of the page Person: the table to choose from, what somebody was told, and the what-if widgets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from cfq_core.report import person as people
+from dashboard.lib import state
+
+FATES = {"all": "everybody", "broken": "broken", "holds": "holds", "none": "no action found"}
+SHOWN = {"person": "person", "cost": "cost (units)", "teacher_at": "promised logit", "student_at": "student's logit",
+         "fate": "promise", "again_cost": "cost on the student"}  # fmt: skip
+
+
+def choose(sel: state.Selection, who: pd.DataFrame) -> int | None:
+    """A table with filters; the person in the URL stays chosen. None where the filters leave nobody."""
+    holds = who.holds_matched if sel.matched else who.holds
+    who = who.assign(fate=np.where(~who.found, FATES["none"], np.where(holds, FATES["holds"], FATES["broken"])))
+    known = set(who.person)
+    if sel.person is not None and sel.person not in known:
+        st.warning(f"Person {sel.person} was not denied by this teacher, or was not asked. Choose one of the table.")
+    left = _filtered(who).sort_values(["fate", "cost"], ascending=[True, False])
+    groups = [c for c in left.columns if c.startswith("group:")]
+    names = {**SHOWN, **{c: c.removeprefix("group:") for c in groups}}
+    table = left[list(names)].rename(columns=names).reset_index(drop=True)
+    key = f"who-{sel.run}-{len(table)}"
+    st.dataframe(
+        table, hide_index=True, height=250, key=key, selection_mode="single-row",
+        on_select=lambda: _picked(key, list(table.person)),
+        column_config={c: st.column_config.NumberColumn(format="%.2f") for c in table.select_dtypes("float")},
+    )  # fmt: skip
+    st.caption(f"{len(table):,} of {len(who):,} denied people. Tick a row to choose a person.")
+    if sel.person in known:
+        return sel.person
+    return int(table.person.iloc[0]) if len(table) else None
+
+
+def _filtered(who: pd.DataFrame) -> pd.DataFrame:
+    groups = [c for c in who.columns if c.startswith("group:")]
+    columns = st.columns([2, *(1 for _ in groups), 2])
+    fate = columns[0].segmented_control(
+        "Promise", list(FATES), format_func=FATES.get, default="all", key="fate", help="On the selected model."
+    )
+    if fate not in (None, "all"):
+        who = who[who.fate == FATES[fate]]
+    for column, name in zip(columns[1:-1], groups, strict=True):
+        level = column.selectbox(name.removeprefix("group:"), ["all", *sorted(set(who[name]))], key=f"filter-{name}")
+        who = who if level == "all" else who[who[name] == level]
+    top = float(np.ceil(10 * who.cost.max()) / 10) if who.cost.notna().any() else 0.0
+    if top > 0:
+        most = columns[-1].slider("Cost at most (units)", 0.0, top, top, 0.1, key=f"cost-{top}")
+        who = who[who.cost.isna() | (who.cost <= most)]
+    return who
+
+
+def _picked(key: str, persons: list[int]) -> None:
+    rows = st.session_state[key]["selection"]["rows"]
+    if rows:
+        state.choose(person=int(persons[rows[0]]))
+
+
+def told(title: str, action: people.Action | None, nothing: str) -> None:
+    """An action in the card's words and units."""
+    with st.container(border=True):
+        st.markdown(f"**{title}**")
+        if action is None:
+            st.markdown(nothing)
+            return
+        for line in action.lines or ("nothing: approved as they are",):
+            st.markdown(f"- {_plain(line)}")
+        st.caption(f"cost {action.cost:.2f} units, logit {action.margin:+.2f} there; {action.origin}")
+
+
+def what_if(who: people.Crowd, start: tuple[int, ...], before: tuple[int, ...], key: str) -> tuple[int, ...]:
+    """One widget a feature the person can change, on its grid, inside what they can reach; starts at ``start``."""
+    actions, values = who.actions, list(before)
+    columns = st.columns(3)
+    for place, i in enumerate((*actions.numbers, *actions.switches)):
+        with columns[place % 3]:
+            values[i] = _widget(who, i, before[i], start[i], f"{key}-{i}")
+    return tuple(values)
+
+
+def _widget(who: people.Crowd, i: int, own: int, start: int, key: str) -> int:
+    f, one = who.actions.schema.features[i], np.array([own])
+    label = f"{_plain(f.words)}{f' ({_plain(f.unit)})' if f.unit else ''}"
+    if f.is_category or f.levels:
+        if f.is_category:
+            options = np.flatnonzero(who.actions.reachable(i, one)[0])
+        else:
+            low, high = who.actions.box(i, one)
+            options = np.arange(low[0], high[0] + 1)
+        found = [int(o) for o in options]
+        return st.selectbox(label, found, found.index(start), format_func=f.spoken, key=key, disabled=len(found) == 1)
+    low, high = (int(bound[0]) for bound in who.actions.box(i, one))
+    if low == high:
+        st.caption(f"{label}: {f.spoken(own)}, at its limit")
+        return own
+    whole = float(f.step).is_integer()
+    raw: list[Any] = [int(v) if whole else float(v) for v in f.raw(np.array([low, high, start]))]
+    step = int(f.step) if whole else float(f.step)
+    return int(f.counts(np.array([st.slider(label, *raw, step=step, key=key)]))[0])
+
+
+def _plain(text: str) -> str:
+    """A card's word, as it is: nothing of it is markup."""
+    return "".join(f"\\{c}" if c in "\\`*_{}[]()<>#+!|$~:" else c for c in text)

@@ -1,0 +1,76 @@
+"""Person: what one denied person was told, on which models it holds, and what they could do instead."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from cfq_core.report import person as people
+from cfq_core.report import words
+from dashboard.lib import people as parts
+from dashboard.lib import state, ui
+from dashboard.lib.page import Page
+
+TERMS = ("teacher", "student", "recourse", "cost", "promise margin κ", "matched approval", "CRG, recourse gap")
+
+
+def body() -> None:
+    """Who, what they were told, where it holds, what if."""
+    sel = state.selected()
+    if sel is None:
+        return ui.nothing_stored()
+    if sel.run is None or sel.teacher is None:
+        ui.head("Person", "", TERMS)
+        return ui.empty(f"{sel.method} at {words.bits(sel.budget)}, seed {sel.seed}, is not stored (yet).")
+    who = sel.study.people(sel.run)
+    asked = who[who.found]
+    broken = int((~(asked.holds_matched if sel.matched else asked.holds)).sum())
+    ui.head(
+        "Person",
+        f"Teacher {sel.seed} told {len(asked):,} of {len(who):,} denied people what to do; on {sel.method} at "
+        f"{words.bits(sel.budget)} **{broken:,} of these promises break**"
+        f"{' (matched approval)' if sel.matched else ''}.",
+        TERMS,
+    )
+    person = parts.choose(sel, who)
+    if person is None:
+        return ui.empty("Nobody is left by these filters.")
+    st.markdown(f"### Person {person}")
+    crowd = people.crowd(sel.study, sel.teacher)
+    if isinstance(crowd, str):
+        ui.empty(f"Who this is cannot be shown here: {crowd} Costs, logits and validity are stored and shown.")
+    else:
+        _told(sel, person)
+    ui.picture("person_holds", sel, teacher=sel.teacher, person=person, matched=sel.matched)
+    if not isinstance(crowd, str):
+        ui.picture("person_path", sel, teacher=sel.teacher, person=person, budget=sel.budget)
+        _what_if(sel, crowd, person)
+
+
+def _told(sel: state.Selection, person: int) -> None:
+    left, right = st.columns(2)
+    with left, st.spinner("Looking up what the teacher told them"):
+        action = people.promised(sel.study, sel.teacher, person)
+        parts.told("FP32 told them", action, "No action was found on the teacher.")
+    with right, st.spinner(f"Looking for the cheapest action on {sel.method}"):
+        own = people.own_action(sel.study, sel.teacher, sel.run, person)
+        parts.told(f"Cheapest on {sel.method} at {words.bits(sel.budget)}", own, "No action was found on it.")
+    # An action that is proved cheapest, and one that a visitor pastes, belong here, beside these two.
+
+
+def _what_if(sel: state.Selection, crowd: people.Crowd, person: int) -> None:
+    st.markdown("### What if")
+    told = people.promised(sel.study, sel.teacher, person)
+    before = tuple(int(v) for v in crowd.values[person])
+    starts = {"as they are": before} | ({"as FP32 told them": told.after} if told else {})
+    start = st.segmented_control("Start", list(starts), default="as they are", key="start") or "as they are"
+    values = parts.what_if(crowd, starts.get(start, before), before, f"if-{sel.teacher}-{person}-{start}")
+    packed = people.packed(values)
+    teacher, _ = people.logits(sel.study, sel.teacher, people.unpacked(packed))
+    cost = crowd.actions.cost(people.unpacked(people.packed(before)), people.unpacked(packed))[0]
+    said = "approves" if teacher[0] > 0 else "refuses"
+    st.markdown(f"FP32 **{said}** at logit {teacher[0]:+.3f}; this change costs {cost:.2f} units.")
+    ui.picture("person_decides", sel, teacher=sel.teacher, values=packed, matched=sel.matched)
+
+
+PAGE = Page(order=7, title="Person", icon="person", body=body)
+PAGE.draw(__name__)

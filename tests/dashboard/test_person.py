@@ -1,0 +1,69 @@
+"""The page Person: the one in the link, what they were told, and every model's decision about what they try."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from cfq_core.study import found
+
+Open = Callable[..., AppTest]
+
+
+def said(at: AppTest) -> str:
+    return " ".join(str(m.value) for m in (*at.markdown, *at.caption, *at.info, *at.warning))
+
+
+def test_link_opens_its_person_with_action_and_sliders(on_store: Callable[[str], None], open_page: Open) -> None:
+    on_store("own")
+    first = open_page("person")
+    sel = first.session_state["_selection"]
+    told = sel.study.people(sel.run)
+    person = int(told[told.found].person.iloc[3])
+    at = open_page("person", **{**sel.query(), "person": str(person)})
+    assert not at.exception and f"### Person {person}" in said(at)
+    assert "FP32 told them" in said(at) and "; stored" in said(at)
+    assert "FP32 **refuses** at logit" in said(at)
+    at.segmented_control(key="start").set_value("as FP32 told them").run()
+    assert not at.exception and "FP32 **approves** at logit" in said(at)
+
+
+def test_slider_moves_every_decision(on_store: Callable[[str], None], open_page: Open) -> None:
+    on_store("own")
+    at = open_page("person")
+    before = next(m.value for m in at.markdown if "FP32 **" in m.value)
+    slider = next(s for s in at.slider if s.key and s.key.startswith("if-"))
+    slider.set_value(slider.max if slider.value < slider.max else slider.min).run()
+    assert not at.exception and next(m.value for m in at.markdown if "FP32 **" in m.value) != before
+
+
+def test_person_who_is_not_there_is_told(on_store: Callable[[str], None], open_page: Open) -> None:
+    on_store("own")
+    at = open_page("person", person="99999")
+    assert not at.exception and "Person 99999 was not denied" in said(at)
+
+
+def test_without_the_table_costs_and_validity_stay(
+    on_store: Callable[[str], None], open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(_: Any) -> None:
+        return None
+
+    monkeypatch.setattr(found, "on_disk", gone)
+    on_store("gallery")
+    at = open_page("person")
+    assert not at.exception and "cfq data fetch" in said(at)
+    assert len(at.get("vega_lite_chart")) == 1, "whether it holds is stored"
+
+
+def test_filters_that_leave_nobody_say_so(on_store: Callable[[str], None], open_page: Open) -> None:
+    on_store("own")
+    at = open_page("person", method="ptq_minmax", budget="8")
+    at.segmented_control(key="fate").set_value("none").run()
+    assert not at.exception
+    sel = at.session_state["_selection"]
+    if sel.study.people(sel.run).found.all():
+        assert "Nobody is left" in said(at)

@@ -1,0 +1,132 @@
+"""One person: numpy decides as the engine does, actions are the stored ones, and a missing table is said."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from cfq_core.base.streams import numpy_stream
+from cfq_core.recourse.find import judged
+from cfq_core.report import person as people
+from cfq_core.report import picture
+from cfq_core.report.frames import Stored
+from cfq_core.study import found
+from cfq_core.study.models import student_of, teacher_of
+from cfq_core.tables.encode import Values
+
+SERVER_TIME = 0.1  # seconds of CPU a slider may cost
+
+
+def crowd(study: Stored, teacher: str) -> people.Crowd:
+    who = people.crowd(study, teacher)
+    assert not isinstance(who, str), who
+    return who
+
+
+def anybody(who: people.Crowd) -> Values:
+    """All test people, and as many with every feature drawn anew inside what they can reach."""
+    random, made = numpy_stream(0, "tests/person"), who.values.copy()
+    for i in who.actions.numbers:
+        made[:, i] = random.integers(*who.actions.box(i, who.values[:, i]), endpoint=True)
+    for i in who.actions.switches:
+        made[:, i] = random.integers(0, len(who.actions.schema.features[i].levels), len(made))
+    return np.concatenate([who.values, made])
+
+
+def test_numpy_decides_as_the_engine_does(evil: Stored) -> None:
+    for teacher in dict.fromkeys(evil.runs.teacher):
+        who = crowd(evil, teacher)
+        values = anybody(who)
+        of_teacher, of_students = people.logits(evil, teacher, values)
+        engine = judged(teacher_of(evil.arrays(teacher, "weights")), 0, who.encoding, values)
+        assert ((of_teacher > 0) == (engine > 0)).all()
+        np.testing.assert_allclose(of_teacher, engine, rtol=0, atol=1e-12)
+        for run, mine in zip(people.models(evil, teacher).runs, of_students, strict=True):
+            engine = judged(student_of(evil.arrays(run, "weights")), 0, who.encoding, values)
+            assert (mine == engine).all(), "a student's logits are the engine's bit for bit"
+
+
+def test_numpy_gives_the_logits_that_were_stored(evil: Stored) -> None:
+    for teacher in dict.fromkeys(evil.runs.teacher):
+        who, told = crowd(evil, teacher), evil.arrays(teacher, "people")
+        _, students = people.logits(evil, teacher, who.values)
+        _, after = people.logits(evil, teacher, told["after"])
+        for at, run in enumerate(people.models(evil, teacher).runs):
+            seen = evil.arrays(run, "people")
+            assert (students[at] == seen["student"]).all() and (after[at] == seen["student_at"]).all()
+
+
+def test_stored_action_is_told_in_words_and_found_again(evil: Stored) -> None:
+    teacher = evil.runs.teacher.iloc[0]
+    who, told = crowd(evil, teacher), evil.arrays(teacher, "people")
+    some = np.flatnonzero(told["why"] == 0)[:5]
+    for at in some:
+        person = int(told["person"][at])
+        action = people.promised(evil, teacher, person)
+        assert action is not None and action.origin == "stored"
+        assert action.after == tuple(told["after"][at]) and action.cost == pytest.approx(told["cost"][at])
+        assert list(action.lines) == who.actions.advice(told["before"][at], told["after"][at])
+        assert (who.values[person] == told["before"][at]).all(), "the person is the row of the table"
+        again = people._again(evil, who, teacher, person, action.cost)
+        assert again is not None and again.after == action.after and again.origin.endswith("at the stored cost")
+
+
+def test_own_action_has_the_cost_of_the_audit(evil: Stored) -> None:
+    run = evil.runs.iloc[0]
+    seen = evil.people(run.run)
+    asked = seen[seen.asked_again & seen.again_found]
+    for row in asked.head(4).itertuples():
+        action = people.own_action(evil, run.teacher, run.run, row.person)
+        assert action is not None and action.cost == pytest.approx(row.again_cost, rel=1e-6)
+
+
+def test_gallery_person_is_found_again_at_the_stored_cost(german: Stored, real_table: object) -> None:
+    real_table("german")  # type: ignore[operator]
+    teacher = german.runs.teacher.iloc[0]
+    told = german.arrays(teacher, "people")
+    for at in np.flatnonzero(told["why"] == 0)[:3]:
+        action = people.promised(german, teacher, int(told["person"][at]))
+        assert action is not None and action.origin == "searched anew, at the stored cost"
+        assert action.margin == pytest.approx(told["margin"][at], abs=1e-5)
+
+
+def test_missing_table_says_how_to_fetch_it(german: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(found, "on_disk", lambda _: None)
+    said = people.crowd(german, german.runs.teacher.iloc[0])
+    assert said == "german: german.data not on disk. Fetch it with: cfq data fetch german"
+
+
+def test_another_table_of_the_name_is_refused(evil: Stored) -> None:
+    with evil.store() as store:
+        row = store.teacher(evil.runs.teacher.iloc[0])
+    wrong = found.found_table(row["dataset"], "0" * 12, [evil.row["plan"]])
+    assert wrong.table is None and "another table" in wrong.missing
+
+
+def test_slider_costs_little_server_time(evil: Stored) -> None:
+    teacher = evil.runs.teacher.iloc[0]
+    who, spent = crowd(evil, teacher), []
+    for person in range(6):
+        started = time.process_time()
+        picture.draw("person_decides", evil, teacher=teacher, values=people.packed(who.values[person]))
+        spent.append(time.process_time() - started)
+    assert min(spent) < SERVER_TIME, spent
+
+
+def test_what_if_needs_no_torch(evil: Stored) -> None:
+    code = f"""
+import sys
+from cfq_core.report import person, picture
+from cfq_core.report.frames import Stored
+import dashboard.lib.people
+study = Stored({evil.folder!r}, {evil.id!r}, {evil.finished})
+teacher = study.runs.teacher.iloc[0]
+who = person.crowd(study, teacher)
+picture.draw("person_decides", study, teacher=teacher, values=person.packed(who.values[0]))
+assert "torch" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
