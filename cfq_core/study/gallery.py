@@ -7,6 +7,7 @@ groups. Teachers and students stay too: their weights are the result.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,11 +49,16 @@ class Share:
         for name in self.methods or ():
             if name not in known:
                 raise UnknownName(unknown("method", name, known))
-        seeds = {
-            d: sorted({r["seed"] for r in runs if r["dataset"] == d})[: self.seeds]
-            for d in {r["dataset"] for r in runs}
-        }
-        return [r for r in runs if r["method"] in (self.methods or known) and r["seed"] in seeds[r["dataset"]]]
+        chosen = [r for r in runs if r["method"] in (self.methods or known)]
+        kept = {dataset: self._seeds(chosen, dataset) for dataset in {r["dataset"] for r in chosen}}
+        return [r for r in chosen if r["seed"] in kept[r["dataset"]]]
+
+    def _seeds(self, runs: list[Row], dataset: str) -> list[int]:
+        """The first seeds that every method has: means are over the same teachers."""
+        here = [r for r in runs if r["dataset"] == dataset]
+        cells = {(r["method"], r["budget"]) for r in here}
+        counted = Counter(r["seed"] for r in here)
+        return sorted(seed for seed, number in counted.items() if number == len(cells))[: self.seeds]
 
 
 def pack(store: Store, studies: Iterable[str], to: Path, share: Share = Share()) -> dict[str, int]:

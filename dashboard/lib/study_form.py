@@ -40,6 +40,7 @@ def plan() -> dict[str, Any] | None:
             default=FIRST_METHODS,
             selection_mode="multi",
             key="form-methods",
+            wrap=True,
             help=_methods_help(),
             **KEPT,
         )
@@ -49,6 +50,7 @@ def plan() -> dict[str, Any] | None:
             default=FIRST_BUDGETS,
             selection_mode="multi",
             format_func="{:g}".format,
+            wrap=True,
             key="form-bits",
             **KEPT,
         )

@@ -47,7 +47,9 @@ def _controls(sel: state.Selection) -> tuple[str, list[str]]:
     first = all_methods if len(all_methods) <= MOST else [m for m in FIRST if m in all_methods][:MOST]
     left, right = st.columns([1, 2])
     name = left.selectbox("Measure", options, format_func=lambda m: words.measured(m).title, key="measure")
-    methods = right.pills("Methods", all_methods, default=first, selection_mode="multi", key=f"methods-{sel.study.id}")
+    methods = right.pills(
+        "Methods", all_methods, default=first, selection_mode="multi", wrap=True, key=f"methods-{sel.study.id}"
+    )
     measure = sel.at(name) if sel.at(name) in known else name
     return measure, list(methods or first)
 
