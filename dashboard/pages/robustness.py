@@ -40,7 +40,7 @@ def body() -> None:
 
 
 def _pictures(here: state.Selection, key: str) -> None:
-    about = {"dataset": here.dataset, "key": key, "budget": here.budget}
+    about = {"dataset": here.dataset, "varies": key, "budget": here.budget}
     left, right = st.columns(2, gap="large")
     with left:
         ui.picture("settings", here, key=f"vd-{here.study.id}", measure=here.at("vd"), **about)

@@ -45,7 +45,7 @@ def test_frames_are_of_the_first_setting_and_across_of_all(over_margins: Stored)
 
 
 def test_kept_is_what_is_not_broken_at_the_price_of_each_margin(over_margins: Stored) -> None:
-    about = {"dataset": "diabetes", "key": "kappa", "measure": "vd", "budget": 2.0}
+    about = {"dataset": "diabetes", "varies": "kappa", "measure": "vd", "budget": 2.0}
     broken = picture.draw("settings", over_margins, **about).rows
     kept = picture.draw("kept_at_cost", over_margins, **about).rows
     assert list(broken.kappa) == list(kept.kappa) == list(KAPPAS)

@@ -13,26 +13,26 @@ from cfq_core.report.frames import Stored
 from cfq_core.report.picture import Picture
 
 
-def rows(study: Stored, dataset: str, key: str, measure: str, budget: float) -> pd.DataFrame:
+def rows(study: Stored, dataset: str, varies: str, measure: str, budget: float) -> pd.DataFrame:
     """One row a (value, method): ``kept`` is 1 - VD, raw or matched by ``measure``; ``cost`` that of the promise."""
-    broken = settings.rows(study, dataset, key, measure, budget)
-    price = settings.rows(study, dataset, key, "recourse_cost", budget)
+    broken = settings.rows(study, dataset, varies, measure, budget)
+    price = settings.rows(study, dataset, varies, "recourse_cost", budget)
     if broken.empty or price.empty:
         return pd.DataFrame()
-    both = broken.merge(price[["method", key, "mean"]], on=["method", key], suffixes=("", "_cost"))
+    both = broken.merge(price[["method", varies, "mean"]], on=["method", varies], suffixes=("", "_cost"))
     kept = both.assign(kept=1 - both["mean"], low=1 - both.seed_high, high=1 - both.seed_low, cost=both.mean_cost)
-    return kept[["method", key, "budget", "cost", "kept", "low", "high", "seeds", "people"]]
+    return kept[["method", varies, "budget", "cost", "kept", "low", "high", "seeds", "people"]]
 
 
-def chart(rows: pd.DataFrame, dataset: str, key: str, measure: str, budget: float) -> Any:
+def chart(rows: pd.DataFrame, dataset: str, varies: str, measure: str, budget: float) -> Any:
     """Up and left is better: more promises kept for less."""
     shown = list(dict.fromkeys(rows.method))
-    drawn = rows.assign(**{c: 100 * rows[c] for c in ("kept", "low", "high")}, text=rows[key].map(summary))
+    drawn = rows.assign(**{c: 100 * rows[c] for c in ("kept", "low", "high")}, text=rows[varies].map(summary))
     x = alt.X("cost:Q", title="mean cost of the promised action (scale units)", scale=alt.Scale(zero=False, padding=20))
     y = alt.Y("kept:Q", title="promises kept (%)", scale=alt.Scale(domain=[min(0.0, drawn.low.min()), 100], nice=True))
     base, hue = alt.Chart(drawn), palette.colour(shown)
     line = base.mark_line(strokeWidth=2).encode(
-        x=x, y=y, color=hue, strokeDash=palette.dash(shown), order=alt.Order(f"{key}")
+        x=x, y=y, color=hue, strokeDash=palette.dash(shown), order=alt.Order(f"{varies}")
     )
     bars = base.mark_rule(strokeWidth=1.5).encode(x=x, y="low:Q", y2="high:Q", color=hue)
     dots = base.mark_point(size=90, filled=True, opacity=1).encode(
@@ -40,7 +40,7 @@ def chart(rows: pd.DataFrame, dataset: str, key: str, measure: str, budget: floa
         y=y,
         color=hue,
         shape=palette.shape(shown),
-        tooltip=["method:N", alt.Tooltip("text:N", title=settings.AXES.get(key, key)),
+        tooltip=["method:N", alt.Tooltip("text:N", title=settings.AXES.get(varies, varies)),
                  alt.Tooltip("cost:Q", format=".2f"), alt.Tooltip("kept:Q", title="kept (%)", format=".1f"), "seeds:Q"],
     )  # fmt: skip
     first = drawn[drawn.method == shown[0]]
@@ -53,7 +53,7 @@ def summary(value: Any) -> str:
     return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 
-def alt_text(rows: pd.DataFrame, dataset: str, key: str, measure: str, budget: float) -> str:
+def alt_text(rows: pd.DataFrame, dataset: str, varies: str, measure: str, budget: float) -> str:
     """Each method from the cheapest promises to the dearest."""
     parts = []
     for method, line in rows.dropna(subset=["kept"]).groupby("method", sort=False):

@@ -14,32 +14,32 @@ from cfq_core.report.picture import Picture
 AXES = {"kappa": "promised margin κ (logits)", "regime": "action regime", "solver": "recourse solver"}
 
 
-def rows(study: Stored, dataset: str, key: str, measure: str, budget: float) -> pd.DataFrame:
-    """One row a (value of ``key``, method) at one budget; whatever else the study varies stays at its first value."""
+def rows(study: Stored, dataset: str, varies: str, measure: str, budget: float) -> pd.DataFrame:
+    """One row a (value of ``varies``, method) at a budget; whatever else the study varies stays at its first value."""
     across = study.across
-    if key not in study.varied or across.empty:
+    if varies not in study.varied or across.empty:
         return pd.DataFrame()
     here = across[(across.dataset == dataset) & (across.measure == measure) & (across.budget == budget)]
     for other in study.varied:
-        if other != key:
+        if other != varies:
             here = here[here[other] == study.first(other)]
     return here.drop(columns=["dataset", "measure"]).reset_index(drop=True)
 
 
-def chart(rows: pd.DataFrame, dataset: str, key: str, measure: str, budget: float) -> Any:
+def chart(rows: pd.DataFrame, dataset: str, varies: str, measure: str, budget: float) -> Any:
     """A line a method where the setting is a number, marks side by side where it is a name."""
     told, shown = words.measured(measure), list(dict.fromkeys(rows.method))
     drawn = rows.assign(
         value=rows["mean"] * told.scale, bottom=rows.seed_low * told.scale, top=rows.seed_high * told.scale
     )
-    number = pd.api.types.is_numeric_dtype(rows[key])
-    title = AXES.get(key, key)
+    number = pd.api.types.is_numeric_dtype(rows[varies])
+    title = AXES.get(varies, varies)
     if number:
-        axis = alt.Axis(values=sorted(rows[key].unique()), format="~g", grid=False)
-        x = alt.X(f"{key}:Q", title=title, axis=axis, scale=alt.Scale(padding=16, nice=False))
+        axis = alt.Axis(values=sorted(rows[varies].unique()), format="~g", grid=False)
+        x = alt.X(f"{varies}:Q", title=title, axis=axis, scale=alt.Scale(padding=16, nice=False))
         place: dict[str, Any] = {"x": x}
     else:
-        x = alt.X(f"{key}:N", title=title, sort=list(dict.fromkeys(rows[key])), axis=alt.Axis(labelAngle=0))
+        x = alt.X(f"{varies}:N", title=title, sort=list(dict.fromkeys(rows[varies])), axis=alt.Axis(labelAngle=0))
         place = {"x": x, "xOffset": alt.XOffset("method:N", sort=shown)}
     y = alt.Y("value:Q", title=told.short, scale=alt.Scale(zero=True))
     base, hue = alt.Chart(drawn).encode(**place), palette.colour(shown)
@@ -50,7 +50,7 @@ def chart(rows: pd.DataFrame, dataset: str, key: str, measure: str, budget: floa
         shape=palette.shape(shown),
         tooltip=[
             "method:N",
-            alt.Tooltip(key, title=title),
+            alt.Tooltip(varies, title=title),
             alt.Tooltip("value:Q", title=told.axis, format=".2f"),
             alt.Tooltip("bottom:Q", title="95 % over seeds, from", format=".2f"),
             alt.Tooltip("top:Q", title="to", format=".2f"),
@@ -62,14 +62,14 @@ def chart(rows: pd.DataFrame, dataset: str, key: str, measure: str, budget: floa
     return alt.layer(*([line] if number else []), bars, dots).properties(height=340)
 
 
-def alt_text(rows: pd.DataFrame, dataset: str, key: str, measure: str, budget: float) -> str:
+def alt_text(rows: pd.DataFrame, dataset: str, varies: str, measure: str, budget: float) -> str:
     """Each method from the first value to the last."""
     told, parts = words.measured(measure), []
     for method, line in rows.dropna(subset=["mean"]).groupby("method", sort=False):
-        each = zip(line[key], line["mean"], strict=True)
+        each = zip(line[varies], line["mean"], strict=True)
         said = [f"{told.said(m)} at {v:g}" if _is_number(v) else f"{told.said(m)} with {v}" for v, m in each]
         parts.append(f"{method} {', '.join(said)}")
-    return f"{told.title} on {dataset} at {words.bits(budget)} by {AXES.get(key, key)}: {'; '.join(parts)}."
+    return f"{told.title} on {dataset} at {words.bits(budget)} by {AXES.get(varies, varies)}: {'; '.join(parts)}."
 
 
 def _is_number(value: Any) -> bool:
