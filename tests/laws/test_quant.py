@@ -13,12 +13,11 @@ from torch import Tensor
 
 from cfq_core.base.seeds import repeatable, torch_stream
 from cfq_core.nets.stack import Stack, score
-from cfq_core.quant.bits import average_bits, bit_cost, size_bytes
+from cfq_core.quant.bits import CONTAINER, average_bits, bit_cost, size_bytes
 from cfq_core.quant.calibrate import Calibration, activation_step, weight_step
 from cfq_core.quant.grid import (
     ACTIVATION_BITS,
     BIAS_LIMIT,
-    CONTAINER,
     WEIGHT_BITS,
     activation_range,
     codes,
