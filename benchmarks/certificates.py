@@ -157,10 +157,10 @@ def _curve(odds: np.ndarray, broken: np.ndarray) -> list[list[float]]:
     return [[float(odds[part].mean()), float(broken[part].mean()), len(part)] for part in np.array_split(order, BINS)]
 
 
-def section(path: Path = OUT) -> list[str]:
+def section(path: Path = OUT) -> str:
     """The tables of RESULTS.md; empty where the program has not run."""
     if not path.is_file():
-        return []
+        return ""
     found = json.loads(path.read_text(encoding="utf-8"))
     lines = found["lines"]
     trials, wrong = (sum(x[k] for x in lines) for k in ("trials", "contradictions"))
@@ -184,7 +184,7 @@ def section(path: Path = OUT) -> list[str]:
         shares = [x[k] for k in ("proved", "attackable", "tightness", "region", "broken", "odds")]
         cells = [x["data_set"], x["kappa"], x["bits"], x["people"], *(f"{s:.3f}" for s in shares), f"{x['ms']:.2f}"]
         out.append("| " + " | ".join(map(str, cells)) + " |")
-    return out
+    return "\n".join(out)
 
 
 def main() -> None:
@@ -202,7 +202,7 @@ def main() -> None:
         lines += measure(name, given)
         command = f"python -m benchmarks.certificates --people {given.people} --trials {given.trials}"
         given.out.write_text(json.dumps({"command": command, "lines": lines}, indent=1) + "\n", encoding="utf-8")
-    print("\n".join(section(given.out)))
+    print(section(given.out))
 
 
 if __name__ == "__main__":
