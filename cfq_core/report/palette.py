@@ -40,9 +40,9 @@ def _style(colour: int, shape: int, dash: int) -> Style:
 STYLES = {
     "ptq": _style(0, 0, 0),
     "ptq_minmax": _style(7, 1, 1),
-    "ptq_mixed": _style(4, 2, 0),
+    "ptq_mixed": _style(4, 5, 0),
     "ptq_hawq": _style(4, 3, 1),
-    "ptq_recourse": _style(6, 2, 0),
+    "ptq_recourse": _style(6, 6, 0),
     "ptq_random": _style(8, 4, 2),
     "ptq_shift": _style(7, 5, 2),
     "cf_ptq": _style(5, 3, 0),
@@ -66,7 +66,7 @@ def style(method: str) -> Style:
 
 
 def _legend(title: str) -> alt.Legend:
-    return alt.Legend(title=title, labelLimit=0, titleLimit=0, orient="top", columns=6)
+    return alt.Legend(title=title, labelLimit=0, titleLimit=0, orient="top", columns=3)
 
 
 def colour(methods: Sequence[str], field: str = "method:N", title: str = "method") -> alt.Color:
