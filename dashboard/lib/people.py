@@ -11,7 +11,7 @@ import streamlit as st
 from cfq_core.report import person as people
 from dashboard.lib import state
 
-FATES = {"all": "everybody", "broken": "broken", "holds": "holds", "none": "no action found"}
+FATES = {"all": "everybody", "broken": "broken", "holds": "holds", "none": "no action"}
 SHOWN = {"person": "person", "cost": "cost (units)", "teacher_at": "promised logit", "student_at": "student's logit",
          "fate": "promise", "again_cost": "cost on the student"}  # fmt: skip
 
@@ -41,7 +41,7 @@ def choose(sel: state.Selection, who: pd.DataFrame) -> int | None:
 
 def _filtered(who: pd.DataFrame) -> pd.DataFrame:
     groups = [c for c in who.columns if c.startswith("group:")]
-    columns = st.columns([2, *(1 for _ in groups), 2])
+    columns = st.columns([3, *(1 for _ in groups), 2])
     fate = columns[0].segmented_control(
         "Promise", list(FATES), format_func=FATES.get, default="all", key="fate", help="On the selected model."
     )

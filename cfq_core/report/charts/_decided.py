@@ -10,7 +10,7 @@ import pandas as pd
 from cfq_core.report import palette
 from cfq_core.report.frames import Stored
 
-ROW = 30  # pixels
+ROW, HEAD = 30, 70  # pixels; the head is the axis above the cells, which a page counts in
 YES, NO = "approves", "refuses"
 FP32 = "FP32"  # the teacher's row
 
@@ -51,8 +51,8 @@ def cells(rows: pd.DataFrame) -> Any:
     hue = alt.Color(
         "decision:N",
         scale=alt.Scale(domain=[YES, NO], range=[palette.HOLDS, palette.BREAKS]),
-        legend=alt.Legend(title=None, orient="top"),
+        legend=None,  # the signs say it
     )
     boxes = grid.mark_rect(stroke="#888888", strokeWidth=0.5).encode(color=hue)
     numbers = grid.mark_text(fontSize=13, fontWeight="bold", color="#111111").encode(text="text:N")
-    return (boxes + numbers).properties(height=ROW * rows.method.nunique())
+    return (boxes + numbers).properties(height=HEAD + ROW * rows.method.nunique())

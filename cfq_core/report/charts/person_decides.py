@@ -37,5 +37,5 @@ PICTURE = Picture(
     rows,
     chart,
     alt_text,
-    "Number: the student's logit, computed from its stored integers in the engine's own arithmetic.",
+    "✓ approves, ✗ refuses. Number: the student's logit, from its stored integers in the engine's own arithmetic.",
 )

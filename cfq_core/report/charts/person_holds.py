@@ -41,5 +41,5 @@ PICTURE = Picture(
     rows,
     chart,
     alt_text,
-    "Number: the student's logit after the promised action, as audited; above its threshold it approves.",
+    "✓ approves, ✗ refuses. Number: the student's logit after the promised action, as audited.",
 )

@@ -42,7 +42,14 @@ def chart(rows: pd.DataFrame, teacher: str, person: int, budget: float) -> Any:
         scale=alt.Scale(
             domain=[_decided.FP32, *shown], range=[palette.TEACHER, *(palette.style(m).colour for m in shown)]
         ),
-        legend=alt.Legend(title=f"model at {words.bits(budget)}", orient="top", labelLimit=0, titleLimit=0, columns=6),
+        legend=alt.Legend(
+            title=f"model at {words.bits(budget)}",
+            orient="top",
+            labelLimit=0,
+            titleLimit=0,
+            columns=6,
+            symbolOpacity=1,
+        ),
     )
     base = alt.Chart(drawn).encode(x=x, y=y, color=colour, detail="model:N")
     tip = ["method:N", alt.Tooltip("budget:Q", title="bits"), alt.Tooltip("logit:Q", format="+.3f")]
@@ -52,7 +59,7 @@ def chart(rows: pd.DataFrame, teacher: str, person: int, budget: float) -> Any:
     fp32 = base.transform_filter(alt.datum.method == _decided.FP32).mark_line(strokeWidth=3.5, strokeDash=[7, 3])
     ends = base.transform_filter(strong & (alt.datum.way == 1)).mark_point(size=70, filled=True).encode(tooltip=tip)
     zero = alt.Chart(pd.DataFrame({"logit": [0.0]})).mark_rule(color=palette.TEACHER).encode(y="logit:Q")
-    return alt.layer(zero, others, mine, fp32, ends).properties(height=340)
+    return alt.layer(zero, others, mine, fp32, ends).properties(height=440)
 
 
 def alt_text(rows: pd.DataFrame, teacher: str, person: int, budget: float) -> str:
