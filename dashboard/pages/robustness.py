@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from cfq_core.report import sentences
+from cfq_core.report import sentences, words
 from dashboard.lib import data, state, ui
 from dashboard.lib.page import Page
 
@@ -46,7 +46,10 @@ def _pictures(here: state.Selection, key: str) -> None:
         ui.picture("settings", here, key=f"vd-{here.study.id}", measure=here.at("vd"), **about)
     with right:
         ui.picture("kept_at_cost", here, key=here.study.id, measure=here.at("vd"), **about)
-    measure = st.segmented_control("Another measure", MEASURES[1:], default=MEASURES[1], key="robust-measure")
+    told = lambda m: words.measured(m).title  # noqa: E731
+    measure = st.segmented_control(
+        "Another measure", MEASURES[1:], default=MEASURES[1], format_func=told, key="robust-measure"
+    )
     ui.picture("settings", here, key=f"more-{here.study.id}", measure=measure or MEASURES[1], **about)
 
 
