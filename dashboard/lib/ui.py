@@ -12,6 +12,8 @@ from cfq_core.report import words
 from dashboard.lib import data, pages
 from dashboard.lib.state import Selection
 
+METRIC, HALF = 170, 455  # pixels: of a metric, and of a picture beside another
+
 
 def head(title: str, sentence: str, terms: Sequence[str] = (), caution: str | None = None) -> None:
     """A page's first words: its title, what it says in a sentence, and a glossary of its terms."""
@@ -78,8 +80,9 @@ def frame(rows: Any, key: str, file: str) -> None:
 
 def metrics(items: Sequence[tuple[str, str, str]]) -> None:
     """A row of (title, value, help)."""
-    for column, (title, value, about) in zip(st.columns(len(items)), items, strict=True):
-        column.metric(title, value, help=about or None)
+    with st.container(horizontal=True):  # wraps where the page is narrow
+        for title, value, about in items:
+            st.metric(title, value, help=about or None, width=METRIC)
 
 
 def empty(text: str) -> None:

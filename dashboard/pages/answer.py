@@ -35,10 +35,10 @@ def body() -> None:
     _numbers(sel)
     measure = sel.at("vd")
     ui.picture("verdicts", sel, dataset=sel.dataset, measure=measure)
-    left, right = st.columns(2, gap="large")
-    with left:
+    pair = st.container(horizontal=True, gap="large")  # one below the other where the page is narrow
+    with pair.container(width=ui.HALF):
         ui.picture("curves", sel, on_pick=_pick, dataset=sel.dataset, measure=measure)
-    with right:
+    with pair.container(width=ui.HALF):
         ui.picture("faithful", sel, on_pick=_pick, dataset=sel.dataset, budget=sel.budget)
 
 

@@ -118,8 +118,11 @@ def _report(page: Any, expect: Any) -> None:
     assert "<script" not in text
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 800])
+#: Every combination where screenshots are asked for; else each theme and each width once.
+VIEWS = [("light", 1440), ("dark", 800), *([("dark", 1440), ("light", 800)] if SCREENSHOTS else [])]
+
+
+@pytest.mark.parametrize(("scheme", "width"), VIEWS)
 def test_every_page_draws(scheme: str, width: int, open_tab: Callable[..., Any], server: Any) -> None:
     """Each by its own address, on the gallery; no error in any, and a screenshot where one is asked for."""
     page = open_tab(width=width, height=2000, scheme=scheme)
