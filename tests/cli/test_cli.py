@@ -292,7 +292,7 @@ BAD = {
 def test_bad_input_is_one_line_and_exit_code_two(case: str, cfq: Cfq, tmp_path: Path) -> None:
     files = {
         "file": "", "broken.toml": "datasets = [", "key.toml": 'datasets = ["toy"]\nmetods = ["ptq"]',
-        "regime.toml": 'datasets = ["toy"]\nregime = ["any"]', "deep.toml": "x = " + "[" * 3000,
+        "regime.toml": 'datasets = ["toy"]\nregime = ["anyy"]', "deep.toml": "x = " + "[" * 3000,
         "card.toml": 'name = "mine"\n', "carded.toml": 'datasets = ["none.toml"]',
     }  # fmt: skip
     for name, content in files.items():
