@@ -22,6 +22,7 @@ LEVELS = 255  # largest code of an 8-bit activation after a ReLU
 ROUNDING = 1e-9  # widens an interval before its ends are rounded: float64 sums may lie on the other side of a tie
 
 
+@runtime_checkable
 class Reach(Protocol):
     """One set of first pre-activations for each of B networks."""
 
