@@ -26,11 +26,11 @@ ROUNDING = 1e-9  # widens an interval before its ends are rounded: float64 sums 
 class Reach(Protocol):
     """One set of first pre-activations for each of B networks."""
 
-    def ends(self) -> tuple[Float[Tensor, "b h"], Float[Tensor, "b h"]]:
+    def ends(self) -> tuple[Float[Tensor, "#b h"], Float[Tensor, "#b h"]]:
         """Lower and upper bound of every first pre-activation."""
         ...
 
-    def highest(self, forms: Float[Tensor, "b m h"]) -> Float[Tensor, "b m"]:
+    def highest(self, forms: Float[Tensor, "#b m h"]) -> Float[Tensor, "#b m"]:
         """An upper bound of ``form @ z`` over the set, for every form."""
         ...
 
@@ -39,16 +39,16 @@ class Reach(Protocol):
 class Form:
     """``weight @ z + constant``, nowhere below the logit."""
 
-    weight: Float[Tensor, "b h"]
-    constant: Float[Tensor, "b"]
-    top: Float[Tensor, "b"]  # no logit of the set is above it, by intervals alone
-    blame: Float[Tensor, "b h"]  # how far the form may lie above the logit for want of a narrower ``z``: per unit of it
+    weight: Float[Tensor, "#b h"]
+    constant: Float[Tensor, "#b"]
+    top: Float[Tensor, "#b"]  # no logit of the set is above it, by intervals alone
+    blame: Float[Tensor, "#b h"]  # how far the form may lie above the logit for want of a narrower ``z``: per unit of it
 
     def take(self, rows: Tensor) -> Form:
         """The chosen sets' forms."""
         return Form(self.weight[rows], self.constant[rows], self.top[rows], self.blame[rows])
 
-    def where(self, other: Bool[Tensor, "b"], instead: Form) -> Form:
+    def where(self, other: Bool[Tensor, "#b"], instead: Form) -> Form:
         """These forms, and ``instead``'s where ``other``."""
         return Form(
             torch.where(other[:, None], instead.weight, self.weight),
@@ -67,11 +67,11 @@ class Layers:
     """
 
     scale: Float[Tensor, "r h"]  # real value of a unit of the first pre-activation
-    weights: tuple[Float[Tensor, "r o i"], ...]
-    biases: tuple[Float[Tensor, "r o"], ...]
+    weights: tuple[Float[Tensor, "r _ _"], ...]
+    biases: tuple[Float[Tensor, "r _"], ...]
     steps: tuple[Float[Tensor, "r"], ...]
-    weight_radius: tuple[Float[Tensor, "r o"], ...] | None = None
-    bias_radius: tuple[Float[Tensor, "r o"], ...] | None = None
+    weight_radius: tuple[Float[Tensor, "r _"], ...] | None = None
+    bias_radius: tuple[Float[Tensor, "r _"], ...] | None = None
 
 
 @runtime_checkable
@@ -83,7 +83,7 @@ class Linear(Protocol):
         """Grid step on which `see` rounds an input; 0 where it does not."""
         ...
 
-    def above(self, run: Int[Tensor, "b"], reach: Reach) -> Form:
+    def above(self, run: Int[Tensor, "#b"], reach: Reach) -> Form:
         """For each set of first pre-activations, a linear form nowhere below the logit of its model."""
         ...
 
@@ -93,7 +93,7 @@ def seen_step(model: Scorer) -> Float[Tensor, "r"]:
     return model.seen_step if isinstance(model, Linear) else torch.zeros(model.runs, dtype=model.first_weight.dtype)
 
 
-def above(model: Scorer, run: Int[Tensor, "b"], reach: Reach) -> Form:
+def above(model: Scorer, run: Int[Tensor, "#b"], reach: Reach) -> Form:
     """For each set of first pre-activations, a linear form nowhere below the logit of model ``run[k]``."""
     if isinstance(model, Linear):
         return model.above(run, reach)
@@ -102,7 +102,7 @@ def above(model: Scorer, run: Int[Tensor, "b"], reach: Reach) -> Form:
     return Form(torch.zeros_like(low), top, top, high - low)
 
 
-def form_above(layers: Layers, run: Int[Tensor, "b"], reach: Reach) -> Form:
+def form_above(layers: Layers, run: Int[Tensor, "#b"], reach: Reach) -> Form:
     """The form of every set; set k is of network ``run[k]``."""
     nets = _Nets(layers, run)
     low, high = (end * nets.scale for end in reach.ends())
@@ -121,7 +121,7 @@ def form_above(layers: Layers, run: Int[Tensor, "b"], reach: Reach) -> Form:
     return Form(weight[:, 0], constant[:, 0], most[:, 0], _blame(given[:, 0], *first) * nets.scale)
 
 
-def _blame(given: Float[Tensor, "b h"], low: Float[Tensor, "b h"], high: Float[Tensor, "b h"]) -> Float[Tensor, "b h"]:
+def _blame(given: Float[Tensor, "#b h"], low: Float[Tensor, "#b h"], high: Float[Tensor, "#b h"]) -> Float[Tensor, "#b h"]:
     """The widest gap between the lines of a ReLU whose sign is open, by its interval's width and its weight."""
     open_ = (low < 0) & (high > 0)
     width = torch.where(open_, high - low, 1.0)
@@ -131,7 +131,7 @@ def _blame(given: Float[Tensor, "b h"], low: Float[Tensor, "b h"], high: Float[T
 class _Nets:
     """The network of each set: tensors without a leading axis where all sets are of one network."""
 
-    def __init__(self, layers: Layers, run: Int[Tensor, "b"]) -> None:
+    def __init__(self, layers: Layers, run: Int[Tensor, "#b"]) -> None:
         one = bool((run == run[0]).all())
 
         def of(each: tuple[Tensor, ...]) -> list[Tensor]:
@@ -149,15 +149,15 @@ class _Nets:
 class _Lines:
     """For every neuron: lines above and below what the next layer is given, and the ends of that."""
 
-    above: Float[Tensor, "b h"]  # slopes
-    below: Float[Tensor, "b h"]
-    above_at: Float[Tensor, "b h"]  # values at 0
-    below_at: Float[Tensor, "b h"]
-    least: Float[Tensor, "b h"]
-    most: Float[Tensor, "b h"]
+    above: Float[Tensor, "#b h"]  # slopes
+    below: Float[Tensor, "#b h"]
+    above_at: Float[Tensor, "#b h"]  # values at 0
+    below_at: Float[Tensor, "#b h"]
+    least: Float[Tensor, "#b h"]
+    most: Float[Tensor, "#b h"]
 
 
-def _lines(low: Float[Tensor, "b h"], high: Float[Tensor, "b h"], step: Float[Tensor, "b 1"]) -> _Lines:
+def _lines(low: Float[Tensor, "#b h"], high: Float[Tensor, "#b h"], step: Float[Tensor, "#b 1"]) -> _Lines:
     """Lines of ``relu`` on [low, high], of ``step * round(relu / step)`` where there is a step."""
     open_ = (low < 0) & (high > 0)
     on = (low >= 0).to(low.dtype)
@@ -183,7 +183,7 @@ def _lines(low: Float[Tensor, "b h"], high: Float[Tensor, "b h"], step: Float[Te
     )  # fmt: skip
 
 
-def _intervals(nets: _Nets, layer: int, given: _Lines) -> tuple[Float[Tensor, "b o"], Float[Tensor, "b o"]]:
+def _intervals(nets: _Nets, layer: int, given: _Lines) -> tuple[Float[Tensor, "#b o"], Float[Tensor, "#b o"]]:
     """The ends of a layer's pre-activations by interval arithmetic; what it is given is never negative."""
     weight, bias = nets.weights[layer], nets.biases[layer]
     middle, half = (given.most + given.least) / 2, (given.most - given.least) / 2
@@ -224,9 +224,9 @@ def _back(nets: _Nets, lines: list[_Lines], layer: int, both: bool) -> tuple[Ten
     return forms * nets.scale[:, None], constant, given
 
 
-def _apply(weight: Tensor, given: Float[Tensor, "b i"]) -> Float[Tensor, "b o"]:
+def _apply(weight: Tensor, given: Float[Tensor, "#b i"]) -> Float[Tensor, "#b o"]:
     return given @ weight.mT if weight.dim() == 2 else torch.bmm(weight, given[..., None])[..., 0]
 
 
-def _dot(forms: Float[Tensor, "b m h"], values: Float[Tensor, "b h"]) -> Float[Tensor, "b m"]:
+def _dot(forms: Float[Tensor, "#b m h"], values: Float[Tensor, "#b h"]) -> Float[Tensor, "#b m"]:
     return (forms @ values[..., None])[..., 0]
