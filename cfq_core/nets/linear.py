@@ -42,7 +42,9 @@ class Form:
     weight: Float[Tensor, "#b h"]
     constant: Float[Tensor, "#b"]
     top: Float[Tensor, "#b"]  # no logit of the set is above it, by intervals alone
-    blame: Float[Tensor, "#b h"]  # how far the form may lie above the logit for want of a narrower ``z``: per unit of it
+    blame: Float[
+        Tensor, "#b h"
+    ]  # how far the form may lie above the logit for want of a narrower ``z``: per unit of it
 
     def take(self, rows: Tensor) -> Form:
         """The chosen sets' forms."""
@@ -121,7 +123,9 @@ def form_above(layers: Layers, run: Int[Tensor, "#b"], reach: Reach) -> Form:
     return Form(weight[:, 0], constant[:, 0], most[:, 0], _blame(given[:, 0], *first) * nets.scale)
 
 
-def _blame(given: Float[Tensor, "#b h"], low: Float[Tensor, "#b h"], high: Float[Tensor, "#b h"]) -> Float[Tensor, "#b h"]:
+def _blame(
+    given: Float[Tensor, "#b h"], low: Float[Tensor, "#b h"], high: Float[Tensor, "#b h"]
+) -> Float[Tensor, "#b h"]:
     """The widest gap between the lines of a ReLU whose sign is open, by its interval's width and its weight."""
     open_ = (low < 0) & (high > 0)
     width = torch.where(open_, high - low, 1.0)
