@@ -10,21 +10,27 @@ from pathlib import Path
 from typing import Any
 
 import streamlit as st
-from starlette.middleware import Middleware
-from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import RedirectResponse
+from starlette.routing import Route
 
-from dashboard.lib import boot
+from dashboard.lib import boot, pages
 
 
 @asynccontextmanager
 async def warm(_: Any) -> AsyncIterator[None]:
-    """Before the first visitor, not with them."""
-    boot.boot()
+    """Beside the first visitor's first second, which goes to scripts."""
+    boot.warm()
     yield
+
+
+def at_the_root(request: Request) -> RedirectResponse:
+    """The page that opens has no address of its own in streamlit; its name is one all the same."""
+    return RedirectResponse(f"./?{request.url.query}" if request.url.query else "./")
 
 
 app = st.App(
     Path(__file__).parent / "lib" / "script.py",
     lifespan=warm,
-    middleware=[Middleware(GZipMiddleware, minimum_size=2000)],  # 10 MB of scripts on a first visit become 3
+    routes=[Route(f"/{name}", at_the_root) for name, place in pages.found().items() if place.default],
 )

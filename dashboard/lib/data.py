@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import pandas as pd
 import streamlit as st
 
 from cfq_core.base.errors import CfqError
@@ -14,6 +13,7 @@ from cfq_core.base.shipped import gallery
 from cfq_core.report import picture
 from cfq_core.report.frames import Stored
 from cfq_core.study.store import FILE, Store
+from dashboard.lib import chart
 
 Plain = str | int | float | bool | None
 MOST_STUDIES, MOST_PICTURES = 32, 256  # kept in memory by a server
@@ -65,25 +65,19 @@ def study(listed: Listed) -> Stored:
 
 
 def drawn(name: str, of: Stored, **options: Plain) -> picture.Drawn:
-    """A picture of a study; drawn once for each set of options."""
+    """A picture of a study, its chart as `chart.spec` gives it; drawn once for each set of options."""
     packed = repr(sorted(options.items()))
     return _drawn(name, of.folder, of.id, of.finished, of.read_only, packed, _options=options)
 
 
-def csv(rows: pd.DataFrame) -> bytes:
-    """A table as CSV; text that a spreadsheet would run as a formula is quoted."""
-    text = rows.select_dtypes(include=["object", "string"]).columns
-    safe = rows.assign(**{c: rows[c].map(_harmless) for c in text})
-    return safe.to_csv(index=False).encode()
+def warm() -> None:
+    """What the first visitor's first page stands on: its modules, and the numbers of the newest study."""
+    import cfq_core.report.charts.faithful
+    import cfq_core.report.charts.verdicts  # noqa: F401
 
-
-def parquet(rows: pd.DataFrame) -> bytes:
-    """A table as Parquet."""
-    return rows.to_parquet(index=False)
-
-
-def _harmless(cell: object) -> object:
-    return f"'{cell}" if isinstance(cell, str) and cell[:1] in ("=", "+", "@", "\t", "\r") else cell
+    for listed in studies()[:1]:
+        found = study(listed)
+        _ = found.runs, found.lines
 
 
 def _own(folder: str) -> list[Listed]:
@@ -113,4 +107,5 @@ def _study(folder: str, id: str, finished: int, read_only: bool) -> Stored:
 def _drawn(
     name: str, folder: str, id: str, finished: int, read_only: bool, packed: str, _options: dict[str, Plain]
 ) -> picture.Drawn:
-    return picture.draw(name, _study(folder, id, finished, read_only), **_options)
+    found = picture.draw(name, _study(folder, id, finished, read_only), **_options)
+    return found if found.chart is None else replace(found, chart=chart.spec(found.chart))

@@ -1,25 +1,46 @@
-"""The page list, found in ``dashboard/pages/``: a file that ends in ``PAGE = Page(...)`` is a page."""
+"""The page list, read from ``dashboard/pages/``: a file that ends in ``PAGE = Page(...)`` is a page.
+
+No page is imported for it: a visitor of one page does not pay for what the others stand on.
+"""
 
 from __future__ import annotations
 
-import importlib
+import ast
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
-from dashboard.lib.page import Page
-
 FOLDER = Path(__file__).parents[1] / "pages"
 
 
+@dataclass(frozen=True)
+class Place:
+    """What the navigation needs of a page: everything of `dashboard.lib.page.Page` but its body."""
+
+    order: int
+    title: str
+    icon: str
+    default: bool = False
+
+
 @cache
-def found() -> dict[str, Page]:
+def found() -> dict[str, Place]:
     """Every page by its address, in the order of the navigation."""
-    names = [p.stem for p in FOLDER.glob("*.py") if not p.stem.startswith("_")]
-    pages = {name: importlib.import_module(f"dashboard.pages.{name}").PAGE for name in names}
-    return dict(sorted(pages.items(), key=lambda item: (item[1].order, item[0])))
+    files = [p for p in FOLDER.glob("*.py") if not p.stem.startswith("_")]
+    places = {p.stem: _place(p) for p in files}
+    return dict(sorted(places.items(), key=lambda item: (item[1].order, item[0])))
+
+
+def _place(file: Path) -> Place:
+    """The plain values in ``PAGE = Page(order=..., title=..., ...)``."""
+    for line in ast.parse(file.read_text(encoding="utf-8")).body:
+        match line:
+            case ast.Assign(targets=[ast.Name(id="PAGE")], value=ast.Call(keywords=given)):
+                return Place(**{k.arg: ast.literal_eval(k.value) for k in given if k.arg != "body"})
+    raise LookupError(f"{file}: a page ends in PAGE = Page(order=..., title=..., icon=..., body=...)")
 
 
 def navigation() -> list[StreamlitPage]:

@@ -4,7 +4,6 @@ import streamlit as st
 
 from dashboard.lib import boot, pages, state
 
-boot.boot()
 st.set_page_config(page_title="cfq: does recourse survive quantization?", page_icon=str(boot.FAVICON), layout="wide")
 page = st.navigation(pages.navigation(), position="top")
 state.sidebar()

@@ -8,10 +8,11 @@ from typing import Any
 
 import streamlit as st
 
-from cfq_core.report import words
+from cfq_core.report import files, words
 from dashboard.lib import data, pages
 from dashboard.lib.state import Selection
 
+FILES = (("CSV", files.csv, "text/csv"), ("Parquet", files.parquet, "application/octet-stream"))
 METRIC, HALF = 170, 455  # pixels: of a metric, and of a picture beside another
 
 
@@ -46,7 +47,7 @@ def picture(name: str, sel: Selection, key: str = "", on_pick: Any = None, **opt
     key = f"{name}{f'-{key}' if key else ''}"
     st.markdown(f"#### {drawn.title}")
     chosen = {"on_select": lambda: on_pick(key), "selection_mode": "pick"} if on_pick else {}
-    st.altair_chart(drawn.chart, key=key, alt=drawn.alt, width="stretch", **chosen)
+    st.vega_lite_chart(spec=drawn.chart, key=key, alt=drawn.alt, width="stretch", **chosen)
     st.caption(f"{drawn.alt} {drawn.note}".replace("|", "\\|"))
     table(drawn, key, f"{name}-{sel.study.id}")
     return drawn
@@ -70,7 +71,10 @@ def frame(rows: Any, key: str, file: str) -> None:
     st.dataframe(rows, hide_index=True, width="stretch", key=f"{key}-rows")
     file = re.sub(r"[^A-Za-z0-9_-]+", "-", file)
     with st.container(horizontal=True):
-        for kind, make, mime in (("CSV", data.csv, "text/csv"), ("Parquet", data.parquet, "application/octet-stream")):
+        for kind, make, mime in (
+            ("CSV", files.csv, "text/csv"),
+            ("Parquet", files.parquet, "application/octet-stream"),
+        ):
             name = f"{file}.{kind.lower()}"
             make_it = lambda m=make: m(rows)  # noqa: E731  (made on the click only)
             st.download_button(
