@@ -454,7 +454,7 @@ def _store(folder: Path | None, must_exist: bool = False) -> Any:
         raise BadInput(
             f"{place}: no store here; name one with --store or CFQ_STORE, or make one with: cfq run --dataset diabetes"
         )
-    return Store(place)
+    return Store.for_reading(place) if must_exist else Store(place)
 
 
 # ---------------------------------------------------------------------- reading options

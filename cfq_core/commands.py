@@ -89,7 +89,7 @@ def gallery_pack(
         raise BadInput(f"{place}: no store here; name one with --store or CFQ_STORE")
     target = to or shipped("gallery")
     share = Share(tuple(methods.split(",")) if methods else None, seeds)
-    for kind, size in pack(Store(place), studies, target, share).items():
+    for kind, size in pack(Store.for_reading(place), studies, target, share).items():
         click.echo(f"{kind:16} {size / 1e6:8.2f} MB")
 
 

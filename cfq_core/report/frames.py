@@ -42,7 +42,7 @@ class Stored:
     @contextmanager
     def store(self) -> Iterator[Store]:
         """The open store, for as long as it is read."""
-        store = Store(self.folder, self.read_only)
+        store = Store(self.folder, read_only=True) if self.read_only else Store.for_reading(self.folder)
         try:
             yield store
         finally:

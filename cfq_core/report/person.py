@@ -24,6 +24,9 @@ from cfq_core.tables.encode import Encoding, Values
 from cfq_core.tables.split import split
 
 SAME = 1e-4  # relative: a stored cost is single precision in a gallery
+LEAST = 1e-6  # relative: a cost this near to the proved least is the least
+#: Boxes of actions that branch and bound may take for one person whom somebody waits for: a few seconds at the most.
+BOXES = 4_000
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,32 @@ class Action:
     margin: float  # logit of the model that told it, at the new point
     lines: tuple[str, ...]
     origin: str  # "stored", or how it compares with what is stored
+
+
+@dataclass(frozen=True)
+class Cheapest:
+    """What exact recourse knows of one person on one model."""
+
+    action: Action | None  # the cheapest found; None: there is none, or none was found
+    lower: float  # no allowed action that reaches the margin costs less; infinite: there is none
+
+    @property
+    def sure(self) -> str:
+        """What is proved of its own action, or of there being none."""
+        if self.action is not None:
+            return self.of(self.action.cost)
+        return "Proved: no allowed change is enough." if np.isinf(self.lower) else "Not proved that there is none."
+
+    def of(self, cost: float) -> str:
+        """What is proved of an action at this cost: that it is the cheapest, or by how much it may be too dear."""
+        if self.lower >= cost * (1 - LEAST):
+            return "Proved cheapest: no allowed change costs less."
+        best = min(cost, self.action.cost) if self.action is not None else cost
+        if self.lower >= best * (1 - LEAST):
+            return f"Not the cheapest: {best:.2f} units are enough, proved the least ({1 - best / cost:.1%} less)."
+        cheaper = f"{best:.2f} units are enough; " if best < cost * (1 - LEAST) else ""
+        surely = "" if cheaper else ", none surely"
+        return f"Not proved cheapest: {cheaper}at most {1 - self.lower / cost:.1%} could be saved{surely}."
 
 
 @dataclass(frozen=True)
@@ -88,10 +117,7 @@ def models(study: Stored, teacher: str) -> Models:
 
 def logits(study: Stored, teacher: str, values: Values) -> tuple[Float[np.ndarray, "n"], Float[np.ndarray, "m n"]]:
     """Of the teacher and of each of its students, for people in exact integer form; needs the table."""
-    who = crowd(study, teacher)
-    if isinstance(who, str):
-        raise CfqError(who)
-    return logits_at(study, teacher, who.encoding.encode(values))
+    return logits_at(study, teacher, _known(study, teacher).encoding.encode(values))
 
 
 def logits_at(
@@ -102,31 +128,46 @@ def logits_at(
     return m.teacher.logits(inputs), m.students.logits(inputs)
 
 
+@lru_cache(maxsize=4096)
 def promised(study: Stored, teacher: str, person: int) -> Action | None:
     """What the teacher told somebody; None where it found nothing. Needs the table."""
-    return _action(study, teacher, teacher, person)
-
-
-def own_action(study: Stored, teacher: str, run: str, person: int) -> Action | None:
-    """The cheapest action that the search finds on a student; stores keep its cost only, so it is searched anew."""
-    return _action(study, teacher, run, person)
+    who, told = _known(study, teacher), study.arrays(teacher, "people")
+    at = int(np.flatnonzero(told["person"] == person)[0])
+    if told["why"][at] != 0:
+        return None
+    if "after" in told:
+        return _spoken(who, told["before"][at], told["after"][at], float(told["margin"][at]), "stored")
+    return _again(study, who, teacher, person, float(told["cost"][at]))
 
 
 @lru_cache(maxsize=4096)
-def _action(study: Stored, teacher: str, owner: str, person: int) -> Action | None:
+def cheapest(study: Stored, teacher: str, owner: str, person: int) -> Cheapest:
+    """The cheapest action there is on a teacher or student, with its proof; what is proved already is not sought anew.
+
+    Needs the table, and torch. Within `BOXES`: beyond, a lower bound is left and nothing is claimed.
+    """
+    who, told = _known(study, teacher), study.arrays(owner, "people")
+    if owner == teacher and "after" in told and "proved" in told:
+        at = int(np.flatnonzero(told["person"] == person)[0])
+        if told["proved"][at] and told["why"][at] == 0:
+            return Cheapest(promised(study, teacher, person), float(told["lower"][at]))
+
+    from cfq_core.recourse.problem import Ask
+    from cfq_core.study.models import proved
+
+    x = who.values[[person]]
+    found = proved(study.arrays(owner, "weights"), Ask(x, who.encoding, who.actions), study.setting["kappa"], BOXES)
+    if not found.found[0]:
+        return Cheapest(None, float(found.lower[0]))
+    action = _spoken(who, x[0], found.after[0], float(found.margin[0]), "branch and bound")
+    return Cheapest(action, float(found.lower[0]))
+
+
+def _known(study: Stored, teacher: str) -> Crowd:
     who = crowd(study, teacher)
     if isinstance(who, str):
         raise CfqError(who)
-    if owner == teacher:
-        told = study.arrays(teacher, "people")
-        at = int(np.flatnonzero(told["person"] == person)[0])
-        if told["why"][at] != 0:
-            return None
-        if "after" in told:
-            return _spoken(who, told["before"][at], told["after"][at], float(told["margin"][at]), "stored")
-        return _again(study, who, owner, person, float(told["cost"][at]))
-    people = study.people(owner).set_index("person")
-    return _again(study, who, owner, person, float(people.again_cost.get(person, np.nan)))
+    return who
 
 
 def _again(study: Stored, who: Crowd, owner: str, person: int, stored: float) -> Action | None:

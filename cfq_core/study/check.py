@@ -14,21 +14,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from jaxtyping import Int
 
 from cfq_core.actions.objections import objections
 from cfq_core.base.errors import BadInput, BadStore, did_you_mean
-from cfq_core.nets.stack import Scorer, Stack
+from cfq_core.nets.stack import Scorer
 from cfq_core.pipeline import Design, prepare
-from cfq_core.quant.quantized import QuantStack
 from cfq_core.recourse.find import judged
+from cfq_core.study.models import model_of
 from cfq_core.study.plan import table_of
 from cfq_core.study.store import Store
-from cfq_core.tables.schema import Feature, Schema
+from cfq_core.tables.schema import Feature, Schema, Table
 
 LARGEST = 10_000_000  # bytes of an advice file
 STATES = ("before", "after")
+TEACHER = "teacher"  # the method of a full-precision judge
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Judge:
 
     design: Design
     model: Scorer  # R = 1
-    method: str  # "teacher" for FP32
+    method: str  # `TEACHER` for FP32
     bits: float
 
 
@@ -130,7 +130,7 @@ def advice_of(text: str, schema: Schema, where: str) -> Advice:
         raise BadInput(f"{where}: has {len(listed)} rows below the header; every person has two, before and after")
     person, before, after = [], [], []
     for k, (old, new) in enumerate(zip(listed[::2], listed[1::2], strict=True), 1):
-        for row, state in ((old, "before"), (new, "after")):
+        for row, state in zip((old, new), STATES, strict=True):
             if row.cell("state") != state:
                 given = row.cell("state")
                 raise BadInput(f'{row.where}: state "{given}"; rows come in pairs, before then after: {state} here')
@@ -139,6 +139,23 @@ def advice_of(text: str, schema: Schema, where: str) -> Advice:
         told = zip(schema.features, before[-1], strict=True)
         after.append([_count(f, new.cell(f.name), new.where) if new.cell(f.name) else own for f, own in told])
     return Advice(tuple(person), np.array(before, np.int64), np.array(after, np.int64))
+
+
+def advice_text(advice: Advice, schema: Schema) -> str:
+    """Advice as the CSV that `advice_of` reads; what does not change stays empty in the second row."""
+    out = io.StringIO()
+    written = csv.writer(out, lineterminator="\n")
+    written.writerow(["person", "state", *(f.name for f in schema.features)])
+    for person, before, after in zip(advice.person, advice.before, advice.after, strict=True):
+        old, new = ([_cell(f, int(c)) for f, c in zip(schema.features, row, strict=True)] for row in (before, after))
+        written.writerow([person, STATES[0], *old])
+        written.writerow([person, STATES[1], *("" if a == b else b for a, b in zip(old, new, strict=True))])
+    return out.getvalue()
+
+
+def _cell(f: Feature, count: int) -> str:
+    """A value as `_count` reads it back: a level, or the shortest decimal."""
+    return f.levels[count] if f.levels else repr(float(f.raw(np.array([count]))[0])).removesuffix(".0")
 
 
 @dataclass(frozen=True)
@@ -192,32 +209,20 @@ def judges_of(store: Store, study: str, dataset: str | None = None) -> list[Judg
     name = dataset or next(iter(tables))
     if name not in tables:
         raise BadInput(f'study {row["id"]} holds no data set "{name}"; one of {", ".join(tables)}')
-    judges: list[Judge] = []
-    designs: dict[str, Design] = {}
-    for t in store.teachers(row["id"]):
+    return judges_on(store, row["id"], tables[name])
+
+
+def judges_on(store: Store, study: str, table: Table) -> list[Judge]:
+    """Every stored model of a study that was taught on this table, teachers first."""
+    name, judges, designs = table.schema.name, list[Judge](), dict[str, Design]()
+    for t in store.teachers(study):
         if t["dataset"] == name:
-            design = prepare(tables[name], t["seed"], t["spec"]["setting"]["regime"])
-            designs[t["id"]] = design
-            judges.append(Judge(design, _teacher(store, t["id"]), "teacher", 32.0))
-    for run in store.runs(row["id"]):
+            designs[t["id"]] = design = prepare(table, t["seed"], t["spec"]["setting"]["regime"])
+            judges.append(Judge(design, model_of(store.arrays(t["id"], "weights")), TEACHER, 32.0))
+    for run in store.runs(study):
         if run["dataset"] == name:
-            judges.append(Judge(designs[run["teacher_id"]], _student(store, run["id"]), run["method"], run["budget"]))
+            model = model_of(store.arrays(run["id"], "weights"))
+            judges.append(Judge(designs[run["teacher_id"]], model, run["method"], run["budget"]))
     if not judges:
-        raise BadStore(f"study {row['id']}: no finished run of {name}")
+        raise BadStore(f"study {study}: no finished run of {name}")
     return judges
-
-
-def _teacher(store: Store, id: str) -> Stack:
-    arrays = store.arrays(id, "weights")
-    layers = range(len(arrays) // 2)
-    return Stack(*(tuple(torch.tensor(arrays[f"{kind}.{i}"]) for i in layers) for kind in ("weights", "biases")))
-
-
-def _student(store: Store, id: str) -> QuantStack:
-    arrays = store.arrays(id, "weights")
-
-    def of(kind: str, flat: bool = False) -> tuple[torch.Tensor, ...]:
-        found = [torch.tensor(arrays[f"{kind}.{i}"]).double() for i in range(len(arrays) // 4)]
-        return tuple(t.reshape(1) if flat else t[None] for t in found)
-
-    return QuantStack(of("codes"), of("bias_codes"), of("weight_steps"), of("input_step", flat=True))

@@ -24,8 +24,8 @@ from cfq_core.study.store import FILE, Row, Store
 KEPT = ("bits", "groups")
 #: Arrays of an artifact "people" that go along, per denied person.
 KEPT_PEOPLE = (
-    "person", "cost", "margin", "why", "student_at", "asked_again", "again_found", "again_cost", "cosine",
-    "matched_again_found", "matched_again_cost", "matched_cosine",
+    "person", "cost", "margin", "why", "lower", "proved", "student_at", "asked_again", "again_found", "again_cost",
+    "cosine", "matched_again_found", "matched_again_cost", "matched_cosine",
 )  # fmt: skip
 #: Logits of all test rows, of which only those of the denied go along, as ``denied_NAME``.
 OF_DENIED = ("logits", "student")

@@ -14,6 +14,7 @@ from cfq_core.base.identity import canonical
 from cfq_core.base.seeds import repeatable
 from cfq_core.nets.stack import Scorer, Stack
 from cfq_core.quant.quantized import QuantStack
+from cfq_core.recourse.exact import Exact
 from cfq_core.recourse.find import Solver, find
 from cfq_core.recourse.outcome import Recourse
 from cfq_core.recourse.problem import Ask
@@ -44,8 +45,18 @@ def solver_of(setting: Mapping[str, Any]) -> Solver:
     return solver
 
 
+def model_of(arrays: Mapping[str, np.ndarray]) -> Scorer:
+    """A stored teacher or student, by its weights."""
+    return student_of(arrays) if "codes.0" in arrays else teacher_of(arrays)
+
+
+def proved(arrays: Mapping[str, np.ndarray], ask: Ask, kappa: float, boxes: int) -> Recourse:
+    """The cheapest there is on a stored teacher or student, with its proof, in at most ``boxes`` a person."""
+    with repeatable():
+        return find(model_of(arrays), [ask], Exact(boxes=boxes), kappa)
+
+
 def searched(arrays: Mapping[str, np.ndarray], ask: Ask, setting: Mapping[str, Any]) -> Recourse:
     """What a stored teacher or student (by its weights) tells some people, under a stored setting."""
-    model: Scorer = student_of(arrays) if "codes.0" in arrays else teacher_of(arrays)
     with repeatable():
-        return find(model, [ask], solver_of(setting), setting["kappa"])
+        return find(model_of(arrays), [ask], solver_of(setting), setting["kappa"])

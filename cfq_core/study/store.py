@@ -29,6 +29,8 @@ from cfq_core.base.errors import BadInput, BadStore, UnknownName, did_you_mean
 from cfq_core.base.identity import file_sha256
 
 FILE = "studies.sqlite"
+#: How an SQLite file begins, and its bytes 18 and 19 in WAL mode (file format, section 1.3).
+MAGIC, IN_WAL_MODE = b"SQLite format 3\0", b"\2\2"
 BUSY_TIMEOUT = 30_000  # milliseconds another process may hold the write lock
 
 #: Applied in order, each in a transaction; `user_version` counts them. Append only.
@@ -93,7 +95,7 @@ class Store:
 
     def __init__(self, folder: Path | str, read_only: bool = False) -> None:
         """``read_only``: a store that nobody writes to, such as the shipped gallery; nothing is made beside it."""
-        self.folder = Path(folder)
+        self.folder, self.read_only = Path(folder), read_only
         if read_only:
             self.db = self._unwritten()
             return
@@ -108,6 +110,11 @@ class Store:
             self._migrate()
         except (OSError, *BROKEN) as problem:
             raise BadStore(f"{self.folder}: cannot be opened as a store ({problem})") from problem
+
+    @classmethod
+    def for_reading(cls, folder: Path | str) -> Store:
+        """A store to look at: one that nobody has written to since it was packed stays as it is, byte for byte."""
+        return cls(folder, read_only=_is_packed(Path(folder) / FILE))
 
     def _unwritten(self) -> sqlite3.Connection:
         """A connection that takes no lock and writes no journal."""
@@ -356,6 +363,16 @@ def readable(store: Store) -> Iterator[None]:
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as problem:
         what = f"{type(problem).__name__}: {str(problem)[:80]}"
         raise BadStore(f"{store.folder}: holds what this version does not read ({what})") from problem
+
+
+def _is_packed(file: Path) -> bool:
+    """Whether a database is in no WAL mode, in which whoever opens it to write leaves it."""
+    try:
+        with file.open("rb") as opened:
+            head = opened.read(20)
+    except OSError:
+        return False
+    return head.startswith(MAGIC) and head[18:] != IN_WAL_MODE
 
 
 def _json(value: Any) -> str:

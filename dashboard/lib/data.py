@@ -82,7 +82,7 @@ def warm() -> None:
 
 def _own(folder: str) -> list[Listed]:
     """Read anew each time: another process may be writing."""
-    return _list(Store(folder), folder, False) if (Path(folder) / FILE).is_file() else []
+    return _list(Store.for_reading(folder), folder, False) if (Path(folder) / FILE).is_file() else []
 
 
 @st.cache_data(show_spinner=False)

@@ -9,8 +9,9 @@ import pandas as pd
 import streamlit as st
 
 from cfq_core.report import person as people
-from dashboard.lib import state
+from dashboard.lib import state, ui
 
+GROUP, COST = 190, 260  # pixels
 FATES = {"all": "everybody", "broken": "broken", "holds": "holds", "none": "no action"}
 SHOWN = {"person": "person", "cost": "cost (units)", "teacher_at": "promised logit", "student_at": "student's logit",
          "fate": "promise", "again_cost": "cost on the student"}  # fmt: skip
@@ -40,19 +41,19 @@ def choose(sel: state.Selection, who: pd.DataFrame) -> int | None:
 
 
 def _filtered(who: pd.DataFrame) -> pd.DataFrame:
-    groups = [c for c in who.columns if c.startswith("group:")]
-    columns = st.columns([3, *(1 for _ in groups), 2])
-    fate = columns[0].segmented_control(
+    line = st.container(horizontal=True, vertical_alignment="bottom")  # wraps where the page is narrow; no word is cut
+    fate = line.segmented_control(
         "Promise", list(FATES), format_func=FATES.get, default="all", key="fate", help="On the selected model."
     )
     if fate not in (None, "all"):
         who = who[who.fate == FATES[fate]]
-    for column, name in zip(columns[1:-1], groups, strict=True):
-        level = column.selectbox(name.removeprefix("group:"), ["all", *sorted(set(who[name]))], key=f"filter-{name}")
+    for name in (c for c in who.columns if c.startswith("group:")):
+        levels = ["all", *sorted(set(who[name]))]
+        level = line.selectbox(name.removeprefix("group:"), levels, key=f"filter-{name}", width=GROUP)
         who = who if level == "all" else who[who[name] == level]
     top = float(np.ceil(10 * who.cost.max()) / 10) if who.cost.notna().any() else 0.0
     if top > 0:
-        most = columns[-1].slider("Cost at most (units)", 0.0, top, top, 0.1, key=f"cost-{top}")
+        most = line.slider("Cost at most (units)", 0.0, top, top, 0.1, key=f"cost-{top}", width=COST)
         who = who[who.cost.isna() | (who.cost <= most)]
     return who
 
@@ -63,16 +64,18 @@ def _picked(key: str, persons: list[int]) -> None:
         state.choose(person=int(persons[rows[0]]))
 
 
-def told(title: str, action: people.Action | None, nothing: str) -> None:
-    """An action in the card's words and units."""
+def told(title: str, action: people.Action | None, nothing: str, sure: str) -> None:
+    """An action in the card's words and units, and what is proved of it."""
     with st.container(border=True):
         st.markdown(f"**{title}**")
         if action is None:
             st.markdown(nothing)
+            st.caption(sure)
             return
         for line in action.lines or ("nothing: approved as they are",):
-            st.markdown(f"- {_plain(line)}")
+            st.markdown(f"- {ui.plain(line)}")
         st.caption(f"cost {action.cost:.2f} units, logit {action.margin:+.2f} there; {action.origin}")
+        st.markdown(f":material/{'verified' if sure.startswith('Proved') else 'info'}: {sure}")
 
 
 def what_if(who: people.Crowd, start: tuple[int, ...], before: tuple[int, ...], key: str) -> tuple[int, ...]:
@@ -87,7 +90,7 @@ def what_if(who: people.Crowd, start: tuple[int, ...], before: tuple[int, ...], 
 
 def _widget(who: people.Crowd, i: int, own: int, start: int, key: str) -> int:
     f, one = who.actions.schema.features[i], np.array([own])
-    label = f"{_plain(f.words)}{f' ({_plain(f.unit)})' if f.unit else ''}"
+    label = f"{ui.plain(f.words)}{f' ({ui.plain(f.unit)})' if f.unit else ''}"
     if f.is_category or f.levels:
         if f.is_category:
             options = np.flatnonzero(who.actions.reachable(i, one)[0])
@@ -104,8 +107,3 @@ def _widget(who: people.Crowd, i: int, own: int, start: int, key: str) -> int:
     raw: list[Any] = [int(v) if whole else float(v) for v in f.raw(np.array([low, high, start]))]
     step = int(f.step) if whole else float(f.step)
     return int(f.counts(np.array([st.slider(label, *raw, step=step, key=key)]))[0])
-
-
-def _plain(text: str) -> str:
-    """A card's word, as it is: nothing of it is markup."""
-    return "".join(f"\\{c}" if c in "\\`*_{}[]()<>#+!|$~:" else c for c in text)

@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from cfq_core.report import files, words
-from dashboard.lib import data, pages
+from dashboard.lib import chart, data, pages
 from dashboard.lib.state import Selection
 
 FILES = (("CSV", files.csv, "text/csv"), ("Parquet", files.parquet, "application/octet-stream"))
@@ -41,16 +41,25 @@ def picture(name: str, sel: Selection, key: str = "", on_pick: Any = None, **opt
     two pictures of one name on a page.
     """
     drawn = data.drawn(name, sel.study, **options)
+    shown(drawn, f"{name}{f'-{key}' if key else ''}", f"{name}-{sel.study.id}", on_pick)
+    return drawn
+
+
+def shown(drawn: Any, key: str, file: str, on_pick: Any = None) -> None:
+    """A drawn picture, its chart as `cfq_core.report.picture` or as `dashboard.lib.chart` gives it."""
     if drawn.chart is None:
-        empty(f"{drawn.title}: not stored in this study.")
-        return drawn
-    key = f"{name}{f'-{key}' if key else ''}"
+        return empty(f"{drawn.title}: not stored in this study.")
     st.markdown(f"#### {drawn.title}")
     chosen = {"on_select": lambda: on_pick(key), "selection_mode": "pick"} if on_pick else {}
-    st.vega_lite_chart(spec=drawn.chart, key=key, alt=drawn.alt, width="stretch", **chosen)
+    told = drawn.chart if isinstance(drawn.chart, dict) else chart.spec(drawn.chart)
+    st.vega_lite_chart(spec=told, key=key, alt=drawn.alt, width="stretch", **chosen)
     st.caption(f"{drawn.alt} {drawn.note}".replace("|", "\\|"))
-    table(drawn, key, f"{name}-{sel.study.id}")
-    return drawn
+    table(drawn, key, file)
+
+
+def plain(text: str) -> str:
+    """A card's word, as it is: nothing of it is markup."""
+    return "".join(f"\\{c}" if c in "\\`*_{}[]()<>#+!|$~:" else c for c in text)
 
 
 def picked(key: str) -> dict[str, Any]:

@@ -6,8 +6,8 @@ import streamlit as st
 
 from cfq_core.report import person as people
 from cfq_core.report import words
+from dashboard.lib import advice, state, ui
 from dashboard.lib import people as parts
-from dashboard.lib import state, ui
 from dashboard.lib.page import Page
 
 TERMS = ("teacher", "student", "recourse", "cost", "promise margin κ", "matched approval", "CRG, recourse gap")
@@ -44,17 +44,20 @@ def body() -> None:
     if not isinstance(crowd, str):
         ui.picture("person_path", sel, teacher=sel.teacher, person=person, budget=sel.budget)
         _what_if(sel, crowd, person)
+        advice.panel(sel, person)
 
 
 def _told(sel: state.Selection, person: int) -> None:
     left, right = st.columns(2)
-    with left, st.spinner("Looking up what the teacher told them"):
+    with left, st.spinner("Looking up what the teacher told them, and proving it"):
         action = people.promised(sel.study, sel.teacher, person)
-        parts.told("FP32 told them", action, "No action was found on the teacher.")
-    with right, st.spinner(f"Looking for the cheapest action on {sel.method}"):
-        own = people.own_action(sel.study, sel.teacher, sel.run, person)
-        parts.told(f"Cheapest on {sel.method} at {words.bits(sel.budget)}", own, "No action was found on it.")
-    # An action that is proved cheapest, and one that a visitor pastes, belong here, beside these two.
+        best = people.cheapest(sel.study, sel.teacher, sel.teacher, person)
+        sure = best.of(action.cost) if action else best.sure
+        parts.told("FP32 told them", action, "No action was found on the teacher.", sure)
+    with right, st.spinner(f"Proving the cheapest action on {sel.method}"):
+        own = people.cheapest(sel.study, sel.teacher, sel.run, person)
+        parts.told(f"Cheapest on {sel.method} at {words.bits(sel.budget)}", own.action, "No action was found on it.",
+                   own.sure)  # fmt: skip
 
 
 def _what_if(sel: state.Selection, crowd: people.Crowd, person: int) -> None:

@@ -14,7 +14,7 @@ import pytest
 from cfq_core import cli
 from cfq_core.base.errors import BadInput
 from cfq_core.recourse.find import judged
-from cfq_core.study.check import Advice, Judge, advice_of, check, judges_of, read_advice
+from cfq_core.study.check import Advice, Judge, advice_of, advice_text, check, judges_of, read_advice
 from cfq_core.study.plan import read_plan
 from cfq_core.study.runner import run_plan
 from cfq_core.study.store import Store
@@ -75,6 +75,15 @@ def test_stored_promises_are_found_legal_at_their_cost_and_valid_where_the_study
         np.testing.assert_allclose([v.models[k].logit for v in own], stored)
     assert len(verdicts[0].models) == len(judges) == 6
     assert {m.approved for v in verdicts for m in v.models} == {True, False}
+
+
+def test_advice_is_written_as_it_is_read(judges: list[Judge]) -> None:
+    schema, values = judges[0].design.table.schema, judges[0].design.table.values
+    given = Advice(("a", "b, c", "3"), values[:3], values[3:6])
+    again = advice_of(advice_text(given, schema), schema, "text")
+    assert again.person == given.person
+    np.testing.assert_array_equal(again.before, given.before)
+    np.testing.assert_array_equal(again.after, given.after)
 
 
 def test_what_cannot_be_done_is_told_by_feature(judges: list[Judge]) -> None:

@@ -16,6 +16,7 @@ import pytest
 from cfq_core import __version__, cli
 from cfq_core.base import plugins
 from cfq_core.datasets.fetch import FILES
+from cfq_core.report.frames import Stored
 from cfq_core.study.store import Store
 
 TINY = ("--dataset", "diabetes", "--bits", "2,8", "--seeds", "2", "--hidden", "6", "--people", "15")
@@ -140,6 +141,20 @@ def test_ls_lists_studies_and_says_what_to_do_where_there_is_none(cfq: Cfq, stor
     assert list(found["studies"][0]) == ["id", "name", "created", "runs", "finished"]
     Store(tmp_path / "empty").close()
     assert "make one with: cfq run" in cfq("ls", "--store", "empty").out
+
+
+def test_looking_at_a_packed_store_changes_no_byte_of_it(cfq: Cfq, stored: Path, tmp_path: Path) -> None:
+    place = tmp_path / "packed"
+    assert cfq("gallery", "pack", "latest", "--to", place, "--store", stored).code == 0
+
+    def content() -> dict[Path, bytes]:
+        return {p: p.read_bytes() for p in sorted(place.rglob("*")) if p.is_file()}
+
+    before = content()
+    assert "tiny" in cfq("ls", "--store", place).out and cfq("show", "--store", place).code == 0
+    id = cfq("show", "--json", "--store", place).json["study"]
+    assert len(Stored(str(place), id, 1).runs) and content() == before
+    assert "tiny" in cfq("ls", "--store", stored).out, "and one that is being written to is read as before"
 
 
 def test_a_plan_runs_and_is_not_run_again(cfq: Cfq, tmp_path: Path) -> None:

@@ -67,3 +67,44 @@ def test_filters_that_leave_nobody_say_so(on_store: Callable[[str], None], open_
     sel = at.session_state["_selection"]
     if sel.study.people(sel.run).found.all():
         assert "Nobody is left" in said(at)
+
+
+def test_every_recommendation_says_whether_it_is_proved_cheapest(
+    on_store: Callable[[str], None], open_page: Open
+) -> None:
+    on_store("own")
+    at = open_page("person")
+    sure = [m.value for m in at.markdown if m.value.startswith((":material/verified:", ":material/info:"))]
+    assert len(sure) == 2 and all("roved" in s or "cheapest" in s for s in sure), sure
+
+
+def test_pasted_advice_is_judged_on_every_stored_model(on_store: Callable[[str], None], open_page: Open) -> None:
+    on_store("own")
+    at = open_page("person")
+    at.session_state["advice"] = True  # the expander, opened
+    at.run()
+    assert not at.exception
+    line = next(m.value for m in at.markdown if "under the card" in m.value)
+    assert line.startswith("Legal under the card; costs **") and "of 12** stored students" in line, "all seeds' models"
+    text = at.text_area[0]
+    header, before, after = text.value.strip().split("\n")
+    fixed = header.split(",").index("age")
+    cells = after.split(",")
+    cells[fixed] = "20"
+    text.set_value("\n".join((header, before, ",".join(cells)))).run()
+    assert not at.exception and any(m.value.startswith("**Not legal**") for m in at.markdown)
+    assert any("age" in w.value and "cannot be changed" in w.value for w in at.warning)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("what is this", "no feature"), ("", "is empty"), ('"', "not a CSV"), ("=cmd()|a,b", "no feature")],
+)
+def test_advice_that_is_none_is_one_line(
+    text: str, said: str, on_store: Callable[[str], None], open_page: Open
+) -> None:
+    on_store("own")
+    at = open_page("person")
+    at.session_state["advice"] = True
+    at.run().text_area[0].set_value(text).run()
+    assert not at.exception and [said in e.value and "\n" not in e.value for e in at.error] == [True]

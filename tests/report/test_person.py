@@ -75,13 +75,47 @@ def test_stored_action_is_told_in_words_and_found_again(evil: Stored) -> None:
         assert again is not None and again.after == action.after and again.origin.endswith("at the stored cost")
 
 
-def test_own_action_has_the_cost_of_the_audit(evil: Stored) -> None:
+def test_cheapest_is_proved_and_no_dearer_than_what_the_audit_found(evil: Stored) -> None:
     run = evil.runs.iloc[0]
     seen = evil.people(run.run)
-    asked = seen[seen.asked_again & seen.again_found]
-    for row in asked.head(4).itertuples():
-        action = people.own_action(evil, run.teacher, run.run, row.person)
-        assert action is not None and action.cost == pytest.approx(row.again_cost, rel=1e-6)
+    for row in seen[seen.asked_again & seen.again_found & seen.found].head(4).itertuples():
+        for owner, audited in ((run.run, row.again_cost), (run.teacher, row.cost)):
+            best = people.cheapest(evil, run.teacher, owner, row.person)
+            assert best.action is not None and best.lower == pytest.approx(best.action.cost, rel=1e-6)
+            assert best.action.cost <= audited * (1 + 1e-9)
+            assert best.sure == "Proved cheapest: no allowed change costs less."
+            if audited > best.action.cost * (1 + people.LEAST):
+                assert best.of(audited).startswith(f"Not the cheapest: {best.action.cost:.2f} units are enough")
+
+
+def test_what_is_not_proved_is_said_with_its_gap() -> None:
+    made = people.Action((0,), (1,), 2.0, 0.3, (), "branch and bound")
+    assert people.Cheapest(made, 2.0).sure == "Proved cheapest: no allowed change costs less."
+    assert people.Cheapest(made, 1.5).sure == "Not proved cheapest: at most 25.0% could be saved, none surely."
+    assert (
+        people.Cheapest(made, 2.0).of(2.5) == "Not the cheapest: 2.00 units are enough, proved the least (20.0% less)."
+    )
+    assert people.Cheapest(made, 1.5).of(2.5) == (
+        "Not proved cheapest: 2.00 units are enough; at most 40.0% could be saved."
+    )
+    assert people.Cheapest(None, np.inf).sure == "Proved: no allowed change is enough."
+    assert people.Cheapest(None, 1.0).sure == "Not proved that there is none."
+
+
+def test_a_study_that_proved_its_promises_is_believed_and_not_searched_anew(
+    evil: Stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teacher = evil.runs.teacher.iloc[-1]
+    told = evil.arrays(teacher, "people")
+    at = int(np.flatnonzero(told["why"] == 0)[0])
+    exact = {**told, "proved": told["why"] == 0, "lower": told["cost"]}
+    real = Stored.arrays
+    monkeypatch.setattr(Stored, "arrays", lambda s, o, n: exact if (o, n) == (teacher, "people") else real(s, o, n))
+    monkeypatch.setattr("cfq_core.study.models.proved", None)
+    people.cheapest.cache_clear()
+    best = people.cheapest(evil, teacher, teacher, int(told["person"][at]))
+    people.cheapest.cache_clear()
+    assert best.action is not None and best.action.origin == "stored" and best.sure.startswith("Proved cheapest")
 
 
 def test_gallery_person_is_found_again_at_the_stored_cost(german: Stored, real_table: object) -> None:
