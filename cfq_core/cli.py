@@ -387,7 +387,7 @@ def _run(plan: Any, workers: int | None, folder: Path | None, as_json: bool, sch
 
 
 def _show(store: Any, study: str, as_json: bool) -> None:
-    from cfq_core.study import summary
+    from cfq_core.study import probed, summary
 
     if as_json:
         _print_json(summary.as_json(store, study))
@@ -396,7 +396,7 @@ def _show(store: Any, study: str, as_json: bool) -> None:
     names = summary.varied(row["plan"])
     click.echo(f"\n{row['name']}  (study {study}, {row['finished']} of {row['runs']} runs, store {store.folder})")
     for setting in (row["plan"]["setting"], *row["plan"].get("further", ())):
-        of_setting = [t for t in teachers if all(t["spec"]["setting"][k] == setting[k] for k in names)]
+        of_setting = [t for t in teachers if summary.same(t["spec"]["setting"], setting, names)]
         for dataset in dict.fromkeys(t["dataset"] for t in of_setting):
             measured = [t["measures"] for t in of_setting if t["dataset"] == dataset]
             click.echo(_about_teachers(dataset, measured, setting))
@@ -408,6 +408,10 @@ def _show(store: Any, study: str, as_json: bool) -> None:
         rows.append([x.dataset, *(summary.told(x.setting[k]) for k in names), x.method, f"{x.budget:g}", *cells])
     _table(head, rows)
     click.echo(f"\n{LEGEND}\n")
+    for probe, of_probe, shown in probed.tables(store, study):
+        click.echo(f"{probe}: {plugins.summary('probes', probe)}")
+        _table(of_probe, shown)
+        click.echo("")
     for why, count in Counter(store.skipped(study).values()).items():
         click.echo(f"{count} runs are not there: {why}")
     for line in lines:

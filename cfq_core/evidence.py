@@ -183,8 +183,23 @@ def summarise(scored: PerRow, summary: Summary) -> Measure:
     return Measure(value, float(low), float(high), n)
 
 
-def wilson(successes: int, n: int) -> tuple[float, float]:
-    """Wilson's score interval for a share (Wilson 1927)."""
+def weighted_share(values: Float[np.ndarray, "m"], weight: Float[np.ndarray, "m"], least: float = 0.0) -> Measure:
+    """Mean of values in [0, 1] under weights, with Wilson's interval at Kish's effective number of people.
+
+    Values between 0 and 1 spread no more than a share with their mean, so the interval is not too narrow. ``least``:
+    effective people, (sum w)^2 / sum w^2 (Kish 1965), below which there is no number.
+    """
+    count = int((weight > 0).sum())
+    effective = float(weight.sum() ** 2 / (weight**2).sum()) if count else 0.0
+    if not count or effective < least - ROUNDING:
+        return Measure.missing(count)
+    share = float((values * weight).sum() / weight.sum())
+    low, high = wilson(share * effective, effective)
+    return Measure(share, low, high, count)
+
+
+def wilson(successes: float, n: float) -> tuple[float, float]:
+    """Wilson's score interval for a share (Wilson 1927); n need not be whole where people are weighted."""
     z = NORMAL_QUANTILE
     share, spread = successes / n, z * z / n
     centre = (share + spread / 2) / (1 + spread)

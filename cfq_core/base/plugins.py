@@ -24,6 +24,7 @@ FOLDERS = {
     "methods": "method",
     "metrics": "metric",
     "certificates": "certificate",
+    "probes": "probe",
 }
 
 

@@ -126,6 +126,8 @@ def _lowest(layers: Layers, reach: Reach) -> Lowest:
         layers, weights=(*layers.weights[:-1], -layers.weights[-1]), biases=(*layers.biases[:-1], -layers.biases[-1])
     )
     low, _ = reach.ends()
+    if not len(low):  # nobody was told of an action
+        return np.zeros(0)
     form = form_above(turned, torch.zeros(len(low), dtype=torch.int64), reach)
     above = torch.minimum(form.top, reach.highest(form.weight[:, None])[:, 0] + form.constant)
     return (-above - GUARD).numpy()

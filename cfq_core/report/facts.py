@@ -14,6 +14,7 @@ from cfq_core.datasets.card import read_card
 from cfq_core.evidence import SMALLEST_GROUP
 from cfq_core.report.figures import chosen, figures
 from cfq_core.report.frames import Stored
+from cfq_core.study import summary
 from cfq_core.tables.schema import Feature, Schema
 
 #: Keys of a plan file that stand in the plan itself, and those of its setting.
@@ -54,7 +55,11 @@ def plan_text(study: Stored) -> str:
     plan, setting = study.row["plan"], study.row["plan"]["setting"]
     given = {k: plan[k] for k in OF_PLAN} | {k: setting[k] for k in OF_SETTING}
     given["people"] = "all" if given["people"] is None else given["people"]
-    given["recourse"] = setting["solver"]["kind"].lower()
+    given["recourse"] = summary.told(setting["solver"])
+    for key in study.varied:  # every value once, in the plan's order
+        values = [summary.value_of(s, "solver" if key == "steps" else key) for s in (setting, *plan["further"])]
+        listed = [summary.told(v) if isinstance(v, dict) else v for v in values]
+        given["recourse" if key in ("steps", "solver") else key] = list(dict.fromkeys(listed))
     return "".join(f"{k} = {json.dumps(v)}\n" for k, v in given.items())
 
 

@@ -18,7 +18,7 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from cfq_core.evidence import CONFIDENCE
-from cfq_core.study import summary
+from cfq_core.study import probed, summary
 from cfq_core.study.store import Row, Store
 
 LINES = ("dataset", "method", "budget", "avg_bits", "seeds", "lenient", "measure", "mean", "sd", "seed_low",
@@ -26,7 +26,9 @@ LINES = ("dataset", "method", "budget", "avg_bits", "seeds", "lenient", "measure
 MEASURES = ("run", "dataset", "method", "budget", "seed", "avg_bits", "measure", "value", "low", "high", "count")
 GROUPS = ("run", "dataset", "method", "budget", "seed", "column", "level", "crossing", "measure", "value", "low",
           "high", "count")  # fmt: skip
-NUMBERS = ("avg_bits", "mean", "sd", "seed_low", "seed_high", "value", "low", "high")
+NUMBERS = ("budget", "at", "avg_bits", "mean", "sd", "seed_low", "seed_high", "value", "low", "high")
+PROBED = ("probe", "dataset", "method", "budget", "series", "at", "label", "measure", "mean", "sd", "seed_low",
+          "seed_high", "seeds", "people")  # fmt: skip
 PLANS = ("run", "dataset", "method", "budget", "seed", "layer", "bits")
 
 
@@ -66,7 +68,7 @@ class Stored:
 
     def first(self, key: str) -> Any:
         """The value of a key in the study's first setting, as `across` holds it."""
-        return _plain(self.setting[key])
+        return _plain(summary.value_of(self.setting, key))
 
     @cached_property
     def run_rows(self) -> list[Row]:
@@ -75,7 +77,7 @@ class Stored:
             return [r for r in store.runs(self.id) if self._is_first(r["spec"]["teacher"])]
 
     def _is_first(self, teacher: Mapping[str, Any]) -> bool:
-        return all(teacher["setting"][k] == self.setting[k] for k in self.varied)
+        return summary.same(teacher["setting"], self.setting, self.varied)
 
     @cached_property
     def teachers(self) -> pd.DataFrame:
@@ -98,7 +100,8 @@ class Stored:
     @cached_property
     def lines(self) -> pd.DataFrame:
         """One row a (data set, method, budget, measure): mean and sd over seeds, intervals over seeds and people."""
-        found = [x for x in self._all_lines if all(x.setting[k] == self.setting[k] for k in self.varied)]
+        mine = {k: summary.value_of(self.setting, k) for k in self.varied}
+        found = [x for x in self._all_lines if x.setting == mine]
         return _floats(pd.DataFrame([_line(x, name) for x in found for name in x.measures], columns=list(LINES)))
 
     @cached_property
@@ -169,6 +172,14 @@ class Stored:
     def _teacher_bits(self) -> list[tuple[Any, dict[str, np.ndarray]]]:
         return [(t, stored) for t in self.teachers.itertuples() if (stored := self.arrays(str(t.id), "bits"))]
 
+    @cached_property
+    def probed(self) -> pd.DataFrame:
+        """One row a (probe, model, condition, measure) under the first setting; the teachers' have no budget."""
+        with self.store() as store:
+            found = probed.probe_lines(store, self.id)
+        mine = {k: self.first(k) for k in self.varied}
+        return _floats(pd.DataFrame([_probe_line(x) for x in found if x.setting == mine], columns=list(PROBED)))
+
     def arrays(self, owner: str, name: str) -> dict[str, np.ndarray]:
         """An artifact of a teacher or run; empty where it is not stored."""
         with self.store() as store:
@@ -184,6 +195,9 @@ class Stored:
         frames = [self.people(r["id"]).assign(seed=r["seed"], threshold=r["threshold"]) for r in mine]
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
+
+#: Measures of probes that are no shares of people.
+NO_SHARES = ("approval_shift", "accuracy_drop", "crg_median", "crg_abs", "recourse_cost", "cost_ratio")
 
 #: Columns of `Stored.people` besides the groups. Logits are judged in float64; costs are in scale units.
 PEOPLE = {
@@ -270,12 +284,25 @@ def _about(r: Row) -> dict[str, Any]:
 
 def _line(line: summary.Line, name: str) -> dict[str, Any]:
     m = line.measure(name)
-    half = _half_width(m)
-    low, high = (None, None) if half is None or m.mean is None else (m.mean - half, m.mean + half)
-    if m.low is not None and low is not None and high is not None:  # a share stays one
-        low, high = max(0.0, low), min(1.0, high)
+    low, high = _over_seeds(m, share=m.low is not None)
     about = (line.dataset, line.method, line.budget, line.avg_bits, line.seeds, line.lenient)
     return dict(zip(LINES, (*about, name, m.mean, m.sd, low, high, m.low, m.high, m.people), strict=True))
+
+
+def _probe_line(x: probed.ProbeLine) -> dict[str, Any]:
+    m = x.over
+    low, high = _over_seeds(m, share=x.measure not in NO_SHARES)
+    about = (x.probe, x.dataset, x.method, x.budget, x.series, x.at, x.label, x.measure)
+    return dict(zip(PROBED, (*about, m.mean, m.sd, low, high, m.seeds, m.people), strict=True))
+
+
+def _over_seeds(m: summary.OverSeeds, share: bool) -> tuple[float | None, float | None]:
+    """Student's interval of the mean over seeds; a share stays one."""
+    half = _half_width(m)
+    if half is None or m.mean is None:
+        return None, None
+    low, high = m.mean - half, m.mean + half
+    return (max(0.0, low), min(1.0, high)) if share else (low, high)
 
 
 def _half_width(m: summary.OverSeeds) -> float | None:

@@ -38,6 +38,7 @@ def _style(colour: int, shape: int, dash: int) -> Style:
 
 #: A family shares a hue where it must; within it shape and dash differ. The first of each family has a hue alone.
 STYLES = {
+    "teacher": Style(TEACHER, "circle", (4, 3)),
     "ptq": _style(0, 0, 0),
     "ptq_minmax": _style(7, 1, 1),
     "ptq_mixed": _style(4, 5, 0),

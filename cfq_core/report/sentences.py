@@ -6,7 +6,7 @@ import pandas as pd
 
 from cfq_core.report import by_group, words
 from cfq_core.report.charts import groups as group_chart
-from cfq_core.report.charts import kept_at_cost, landscape, settings
+from cfq_core.report.charts import landscape
 from cfq_core.report.frames import Stored
 
 
@@ -63,24 +63,4 @@ def groups(study: Stored, dataset: str, method: str, budget: float, measure: str
     return (
         f"{text}. The gap between groups of {hit.column} is {told.scale * g.gap:.1f} points, p = {g.p:.2g} "
         f"({words.counted(int(g.seeds), 'seed')}, {g.people:.0f} people a seed)."
-    )
-
-
-def robustness(study: Stored, dataset: str, key: str, measure: str, budget: float) -> str:
-    """From the setting's first value to its last: what is broken, and at which cost of the promise."""
-    rows = kept_at_cost.rows(study, dataset, key, measure, budget)
-    if rows.empty:
-        return f"Nothing stored for {dataset} at {words.bits(budget)}."
-    parts = []
-    for method, line in rows.groupby("method", sort=False):
-        first, last = line.iloc[0], line.iloc[-1]
-        before, after = words.in_100(1 - first.kept), words.in_100(1 - last.kept)
-        parts.append(f"with {method} **{before}** to **{after}** promised actions fail")
-    one = rows[rows.method == rows.method.iloc[0]]
-    values = " to ".join(kept_at_cost.summary(v) for v in (one[key].iloc[0], one[key].iloc[-1]))
-    price = one.cost.iloc[-1] / one.cost.iloc[0] - 1
-    seeds = words.counted(int(rows.seeds.min()), "seed")
-    return (
-        f"At {words.bits(budget)} on {dataset}, from {settings.AXES.get(key, key)} {values}: {'; '.join(parts)}; the "
-        f"promised action costs {100 * price:+.0f} % ({seeds}; intervals in the pictures)."
     )

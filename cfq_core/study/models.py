@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -38,8 +39,10 @@ def teacher_of(arrays: Mapping[str, np.ndarray]) -> Stack:
 
 def solver_of(setting: Mapping[str, Any]) -> Solver:
     """The solver that a stored setting names; raises `BadStore` where this version's is another one."""
-    name = str(setting["solver"]["kind"]).lower()
+    name, steps = str(setting["solver"]["kind"]).lower(), setting["solver"].get("steps")
     solver: Solver = plugins.load("recourse", name)
+    if isinstance(steps, int):  # the one setting of a solver that a plan chooses
+        solver = replace(cast(Any, solver), steps=steps)
     if canonical(solver) != setting["solver"]:
         raise BadStore(f"the study's recourse solver \"{name}\" had other settings than this version's")
     return solver

@@ -9,7 +9,8 @@ hidden = [64, 64, 32]
 kappa = 0.2                  # logits; a list makes a study over several settings
 people = 2000                # denied test people a seed, or "all"
 regime = "default"           # or a list
-recourse = "search"
+probes = ["action_noise"]    # further questions, see `cfq parts`; none unless named
+recourse = "search"         # or a list; "pgd:5" is the paper's teacher with 5 steps
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from cfq_core.tables.schema import Table
 REVISION = 3
 
 MOST_SEEDS = 1000
+MOST_STEPS = 1000  # of a gradient teacher
 MOST_LAYERS = 16
 WIDEST = 4096
 
@@ -50,6 +52,7 @@ class Plan:
     setting: Setting = field(default_factory=Setting)
     name: str = ""
     further: tuple[Setting, ...] = ()  # settings beside the first, where a key was given as a list
+    probes: tuple[str, ...] = ()  # asked of the runs once they are there; no run's identity depends on them
 
     @property
     def settings(self) -> tuple[Setting, ...]:
@@ -245,7 +248,15 @@ def _regime(value: Any) -> str:
 def _solver(value: Any) -> Any:
     if not isinstance(value, str):
         raise _Refused(f'"recourse" = {value!r}; one of {", ".join(plugins.names("recourse"))}')
-    return plugins.load("recourse", value)
+    name, colon, steps = value.partition(":")
+    solver = plugins.load("recourse", name)
+    if not colon:
+        return solver
+    if not isinstance(getattr(solver, "steps", None), int):
+        raise _Refused(f'"recourse" = {value!r}; {name} takes no number of steps, only pgd does, as "pgd:5"')
+    if not (steps.isascii() and steps.isdigit() and len(steps) < 6 and 1 <= int(steps) <= MOST_STEPS):
+        raise _Refused(f'"recourse" = {value!r}; {name} takes 1 to {MOST_STEPS} steps, as "{name}:5"')
+    return replace(solver, steps=int(steps))
 
 
 def _is_int(value: Any, low: int, high: int) -> bool:
@@ -265,6 +276,7 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "methods": _names("methods", "methods"),
     "bits": _bits,
     "seeds": _seeds,
+    "probes": _names("probes", "probes"),
     "hidden": _hidden,
     "kappa": _kappa,
     "people": _people,

@@ -17,15 +17,12 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-import torch
 
 from cfq_core.base.errors import CfqError
 from cfq_core.base.identity import canonical, identity
 from cfq_core.methods.method import PostTraining, Trained
-from cfq_core.nets.stack import Stack
 from cfq_core.pipeline import NO_TRAINING_RECOURSE, Audited, Promise, Setting, audit, prepare, promise, rehearse
-from cfq_core.recourse.outcome import Recourse
-from cfq_core.study import bits, groups, safety
+from cfq_core.study import bits, groups, probing, safety
 from cfq_core.study.bits import TeacherBits, teacher_bits
 from cfq_core.study.groups import GroupLabels, group_labels
 from cfq_core.study.plan import (
@@ -39,6 +36,8 @@ from cfq_core.study.plan import (
     chunks,
     method_of,
 )
+from cfq_core.study.probing import Probing
+from cfq_core.study.promises import recourse_arrays, stored_promise
 from cfq_core.study.safety import Safety, safety_of
 from cfq_core.study.store import Store
 from cfq_core.tables.schema import Table
@@ -65,6 +64,10 @@ class _Audit:
     def needs_recourse(self) -> bool:
         """Whether a method of the task looks at training recourse."""
         return any(method_of(m).needs_recourse for m in self.methods)
+
+
+#: What the runner hands to an executor.
+_Task = Chunk | _Audit | Probing
 
 
 def run_plan(
@@ -114,16 +117,19 @@ class _Runner:
     """The state of one go through a plan."""
 
     def __init__(self, plan: Plan, store: Store, work: Sequence[Chunk], progress: Progress) -> None:
-        self.plan, self.store, self.progress = plan, store, progress
+        self.plan, self.store, self.work, self.progress = plan, store, work, progress
         self.audits = [a for c in work for a in _audits(plan, c) if not all(store.is_settled(s.id) for s in _specs(a))]
         self.untaught = [c for c in work if not self._taught(c)]
-        self.done, self.total = 0, len(self.audits) + len(self.untaught)
+        self.probings = [p for c in work for p in probing.probings(c, plan.probes, _runs(plan, c), store)]
+        self.open = list(self.audits)  # not finished yet: a chunk is probed when none of its own is
+        self.done, self.total = 0, len(self.audits) + len(self.untaught) + len(self.probings)
 
     def go(self, executor: Executor, slots: int) -> None:
         """Keep ``slots`` tasks running, store results as they come."""
-        ready: list[Chunk | _Audit] = [a for a in self.audits if not any(a.chunk is c for c in self.untaught)]
+        taught = [c for c in self.work if not any(c is u for u in self.untaught)]
+        ready: list[_Task] = [task for c in taught for task in self._after(c)]
         ready += self.untaught
-        pending: dict[Future[Any], Chunk | _Audit] = {}
+        pending: dict[Future[Any], _Task] = {}
         self._tick("starting")
         try:
             while ready or pending:
@@ -140,7 +146,10 @@ class _Runner:
             for future in pending:
                 future.cancel()
 
-    def _submit(self, executor: Executor, task: Chunk | _Audit) -> Future[Any]:
+    def _submit(self, executor: Executor, task: _Task) -> Future[Any]:
+        if isinstance(task, Probing):
+            about = probing.subjects(task, self._stored(task.chunk), self.store)
+            return executor.submit(probing.ask, probing.load(task), about)
         if isinstance(task, Chunk):
             return executor.submit(
                 teach_chunk, self._stored(task), task.table, task.seeds, task.setting, self._rehearsed(task)
@@ -148,9 +157,13 @@ class _Runner:
         methods = {m: method_of(m) for m in task.methods}
         return executor.submit(audit, self._stored(task.chunk), methods, task.budgets, task.chunk.setting)
 
-    def _finish(self, task: Chunk | _Audit, result: Any) -> list[Chunk | _Audit]:
+    def _finish(self, task: _Task, result: Any) -> list[_Task]:
         """Store a task's results; gives the tasks that can now start."""
         self.done += 1
+        if isinstance(task, Probing):
+            probing.put(task, result, self.store)
+            self._tick(f"{task.chunk.dataset}: {task.name}")
+            return []
         if isinstance(task, _Audit):
             for audited in result:
                 self._put_run(task, audited)
@@ -158,11 +171,19 @@ class _Runner:
             for method, spec in ((m, s) for m, s in _named(task) if (m, s.teacher.seed) not in made):
                 self.store.put_skipped(spec.id, f"{method}: {NO_TRAINING_RECOURSE}")
             self._tick(f"{task.chunk.dataset}: {', '.join(task.methods)} at {_listed(task.budgets)} bits")
-            return []
+            self.open = [a for a in self.open if a is not task]
+            return [] if any(a.chunk is task.chunk for a in self.open) else self._probings_of(task.chunk)
         for taught in result:
             self._put_teacher(task, taught)
         self._tick(f"{task.dataset}: teachers, seeds {_listed(task.seeds)}")
-        return list(self._audits_of(task))
+        return self._after(task)
+
+    def _after(self, chunk: Chunk) -> list[_Task]:
+        """What can start once a chunk's teachers are stored: its audits, or, where all are, its probes."""
+        return [*self._audits_of(chunk)] or self._probings_of(chunk)
+
+    def _probings_of(self, chunk: Chunk) -> list[_Task]:
+        return [p for p in self.probings if p.chunk is chunk]
 
     def _tick(self, what: str) -> None:
         self.progress(self.done, self.total, what)
@@ -184,7 +205,9 @@ class _Runner:
         if not all(self.store.has_teacher(_teacher(chunk, s).id) for s in chunk.seeds):
             return []
         ids = [_teacher(chunk, s).id for s in chunk.seeds]
-        return [_promise(chunk.table, s, chunk.setting, self.store, i) for s, i in zip(chunk.seeds, ids, strict=True)]
+        return [
+            stored_promise(chunk.table, s, chunk.setting, self.store, i) for s, i in zip(chunk.seeds, ids, strict=True)
+        ]
 
     def _put_teacher(self, chunk: Chunk, taught: Taught) -> None:
         p = taught.promise
@@ -203,13 +226,13 @@ class _Runner:
         weights = {
             f"{kind}.{i}": t.numpy() for kind in ("weights", "biases") for i, t in enumerate(getattr(p.teacher, kind))
         }
-        people = {"logits": p.logits, "person": p.person, **_recourse_arrays(r)}
+        people = {"logits": p.logits, "person": p.person, **recourse_arrays(r)}
         self.store.put_teacher(spec.id, chunk.dataset, p.design.seed, canonical(spec), measures, weights, people)
         self.store.put_artifact(spec.id, groups.ARTIFACT, taught.groups.arrays())
         self.store.put_artifact(spec.id, bits.ARTIFACT, taught.bits.arrays())
         self.store.put_artifact(spec.id, safety.ARTIFACT, taught.safety.arrays())
         if p.rehearsal is not None:  # last: where it is stored, the profile at its points is too
-            self.store.put_artifact(spec.id, "rehearsal", _recourse_arrays(p.rehearsal))
+            self.store.put_artifact(spec.id, "rehearsal", recourse_arrays(p.rehearsal))
 
     def _put_run(self, task: _Audit, a: Audited) -> None:
         spec = RunSpec(_teacher(task.chunk, a.seed), method_of(a.method), a.budget, task.company)
@@ -261,6 +284,11 @@ def _teacher(chunk: Chunk, seed: int) -> TeacherSpec:
     return TeacherSpec(REVISION, chunk.data, seed, chunk.setting, chunk.seeds)
 
 
+def _runs(plan: Plan, chunk: Chunk) -> list[RunSpec]:
+    """Every run of a chunk, in the study's order."""
+    return [s for a in _audits(plan, chunk) for s in _specs(a)]
+
+
 def _specs(a: _Audit) -> list[RunSpec]:
     return [spec for _, spec in _named(a)]
 
@@ -273,9 +301,9 @@ def _named(a: _Audit) -> list[tuple[str, RunSpec]]:
 
 def _record(plan: Plan, work: Sequence[Chunk], store: Store) -> str:
     """Write down what the study consists of; its id follows from its runs and its name."""
-    specs = [s for c in work for a in _audits(plan, c) for s in _specs(a)]
-    runs = [(s.id, s.teacher.id) for s in specs]
-    study = identity([plan.name, [r for r, _ in runs]])
+    runs = [(s.id, s.teacher.id) for c in work for s in _runs(plan, c)]
+    about: list[Any] = [plan.name, [r for r, _ in runs]]
+    study = identity(about + ([list(plan.probes)] if plan.probes else []))
     store.put_study(study, plan.title, canonical(plan), versions(), runs)
     return study
 
@@ -284,33 +312,6 @@ def versions() -> dict[str, str]:
     """What produced a study's numbers."""
     packages = ("cfq", "torch", "numpy", "scikit-learn", "scipy")
     return {"python": platform.python_version(), "machine": platform.machine(), **{p: version(p) for p in packages}}
-
-
-def _promise(table: Table, seed: int, setting: Setting, store: Store, id: str) -> Promise:
-    """A stored teacher's promises, as they were."""
-    weights, people = store.arrays(id, "weights"), store.arrays(id, "people")
-    layers = len(weights) // 2
-    stack = Stack(*(tuple(torch.tensor(weights[f"{k}.{i}"]) for i in range(layers)) for k in ("weights", "biases")))
-    recourse = _read_recourse(people)
-    rehearsal = _read_recourse(store.arrays(id, "rehearsal")) if store.has_artifact(id, "rehearsal") else None
-    design = prepare(table, seed, setting.regime)
-    return Promise(design, stack, people["logits"], people["person"], recourse, 0.0, rehearsal)
-
-
-RECOURSE_ARRAYS = ("before", "after", "cost", "margin", "why", "lower", "proved")
-
-
-def _recourse_arrays(recourse: Recourse) -> dict[str, np.ndarray]:
-    return {k: getattr(recourse, k) for k in RECOURSE_ARRAYS}
-
-
-def _read_recourse(arrays: dict[str, np.ndarray]) -> Recourse:
-    people = len(arrays["cost"])
-    unproved = {
-        "lower": np.zeros(people),
-        "proved": np.zeros(people, bool),
-    }  # recourse stored before it could be proved
-    return Recourse(np.zeros(people, np.int64), **{k: (unproved | arrays)[k] for k in RECOURSE_ARRAYS})
 
 
 def _groups(a: Audited) -> dict[str, Any]:

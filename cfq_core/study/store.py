@@ -248,6 +248,15 @@ class Store:
         """Whether an artifact is stored."""
         return bool(self._rows("SELECT 1 FROM artifact WHERE owner_id = ? AND name = ?", owner, name))
 
+    def holds(self, study: str, name: str) -> bool:
+        """Whether every run of a study that there can be is stored and has an artifact of this name."""
+        query = """
+            SELECT count(*) AS missing FROM study_run sr LEFT JOIN artifact a ON a.owner_id = sr.run_id AND a.name = ?
+            LEFT JOIN artifact s ON s.owner_id = sr.run_id AND s.name = ?
+            WHERE sr.study_id = ? AND a.owner_id IS NULL AND s.owner_id IS NULL
+        """
+        return not self._rows(query, name, SKIPPED, study)[0]["missing"]
+
     def studies(self) -> list[Row]:
         """All studies, newest first, with how many of their runs are stored."""
         query = """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import mean, stdev
 from typing import Any
@@ -59,7 +59,9 @@ class Line:
 
 def as_json(store: Store, study: str) -> dict[str, Any]:
     """The object that ``--json`` prints."""
-    runs, names = [], varied(store.study(study)["plan"])
+    from cfq_core.study import probed  # it is made of what stands here
+
+    runs, names, probes = [], varied(store.study(study)["plan"]), probed.names(store, study)
     for row in store.runs(study):
         measured = store.measures(row["id"])
         runs.append({
@@ -68,10 +70,13 @@ def as_json(store: Store, study: str) -> dict[str, Any]:
             "measures": {name: m["value"] for name, m in measured.items()},
             "intervals": {name: {k: m[k] for k in ("low", "high", "count")} for name, m in measured.items()},
             "groups": row["groups"],
+            **({"probes": probed.as_plain(store, row["id"], probes)} if probes else {}),
         })  # fmt: skip
     teachers = [
-        {**{k: t[k] for k in ("id", "dataset", "seed")}, "measures": t["measures"]} for t in store.teachers(study)
-    ]
+        {**{k: t[k] for k in ("id", "dataset", "seed")}, "measures": t["measures"],
+         **({"probes": probed.as_plain(store, t["id"], probes)} if probes else {})}
+        for t in store.teachers(study)
+    ]  # fmt: skip
     return {"study": study, "store": str(store.folder), "runs": runs, "teachers": teachers}
 
 
@@ -92,14 +97,32 @@ def lines(store: Store, study: str) -> list[Line]:
 
 
 def varied(plan: Mapping[str, Any]) -> tuple[str, ...]:
-    """Keys of the setting in which a stored plan's settings differ; none in a study under one setting."""
-    first = plan["setting"]
-    return tuple(k for k in first if any(s[k] != first[k] for s in plan.get("further", ())))
+    """Keys of the setting in which a stored plan's settings differ; none in a study under one setting.
+
+    ``steps`` stands for a solver where only its number of steps differs: it can then be an axis.
+    """
+    first, settings = plan["setting"], [plan["setting"], *plan.get("further", ())]
+    keys = (k for k in first if any(s[k] != first[k] for s in settings))
+    by_steps = len({json.dumps({**s.get("solver", {}), "steps": None}, sort_keys=True) for s in settings}) == 1
+    return tuple("steps" if k == "solver" and by_steps else k for k in keys)
+
+
+def value_of(setting: Mapping[str, Any], key: str) -> Any:
+    """What a stored setting has for a key that `varied` names."""
+    return setting[key] if key in setting else setting["solver"][key]
+
+
+def same(one: Mapping[str, Any], other: Mapping[str, Any], names: Sequence[str]) -> bool:
+    """Whether two stored settings agree in the keys that a study varies."""
+    return all(value_of(one, k) == value_of(other, k) for k in names)
 
 
 def told(value: Any) -> str:
-    """A setting's value in a table: a number, a name, or the kind of a part."""
-    return str(value["kind"]).lower() if isinstance(value, dict) else f"{value:g}" if _is_number(value) else str(value)
+    """A setting's value in a table: a number, a name, or the kind of a part (``pgd:5``: with 5 steps)."""
+    if isinstance(value, dict):
+        steps = value.get("steps")
+        return str(value["kind"]).lower() + (f":{steps}" if _is_number(steps) else "")
+    return f"{value:g}" if _is_number(value) else str(value)
 
 
 def _is_number(value: Any) -> bool:
@@ -109,7 +132,7 @@ def _is_number(value: Any) -> bool:
 def _apart(row: Any, names: tuple[str, ...]) -> dict[str, Any]:
     """What sets a run or teacher apart in a study over several settings."""
     spec = row["spec"]
-    return {k: spec.get("teacher", spec)["setting"][k] for k in names}
+    return {k: value_of(spec.get("teacher", spec)["setting"], k) for k in names}
 
 
 def _is_share(name: str) -> bool:
@@ -146,7 +169,9 @@ MARKDOWN = (
 
 
 def as_markdown(store: Store, study: str) -> str:
-    """A study as Markdown: its setting, mean and sd over seeds, and every allocation."""
+    """A study as Markdown: its setting, mean and sd over seeds, every allocation, and what its probes read."""
+    from cfq_core.study import probed  # it is made of what stands here
+
     row, found = store.study(study), lines(store, study)
     setting = row["plan"]["setting"]
     seeds = len(row["plan"]["seeds"])
@@ -178,6 +203,15 @@ def as_markdown(store: Store, study: str) -> str:
         if len(counted) > 1 or len(set(next(iter(counted)).split("-"))) > 1:
             listed = ", ".join(f"{plan} ({n})" for plan, n in counted.most_common())
             out.append(f"- {dataset}, {method}, {budget:g} bits: {listed}")
+    for probe, heads, shown_rows in probed.tables(store, study):
+        out += [
+            "",
+            f"Probe `{probe}`, mean ± sd over seeds:",
+            "",
+            f"| {' | '.join(heads)} |",
+            "|" + "---|" * len(heads),
+        ]
+        out += [f"| {' | '.join(c)} |" for c in shown_rows]
     return "\n".join(out)
 
 

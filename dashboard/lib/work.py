@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
+import tomllib
 from typing import Any
 
 import streamlit as st
 
 from cfq_core.base import plugins
+from cfq_core.base.shipped import shipped
 from cfq_core.datasets import upload
 from cfq_core.datasets.fetch import FILES, on_disk
+from cfq_core.report import words
 from cfq_core.study import estimate, jobs
 from dashboard.lib import data
 
@@ -58,6 +62,24 @@ def how_long(given: dict[str, Any], rows: int | None = None) -> str:
     return estimate.said(
         estimate.seconds(pace, len(given["methods"]) - trained, trained, len(given["bits"]), given["seeds"])
     )
+
+
+def shipped_plan(name: str) -> dict[str, Any]:
+    """A plan that comes with the project, as plain values."""
+    return tomllib.loads((shipped("studies") / f"{name}.toml").read_text(encoding="utf-8"))
+
+
+def about_plan(given: dict[str, Any]) -> str:
+    """What a plan runs and how long it takes, in words."""
+    settings = math.prod(len(given[k]) for k in ("kappa", "regime", "recourse") if isinstance(given.get(k), list))
+    seeds = given["seeds"] if isinstance(given["seeds"], int) else len(given["seeds"])
+    trained = sum(map(is_trained, given["methods"]))
+    rounded, budgets = len(given["methods"]) - trained, len(given["bits"])
+    paces = [estimate.pace_of(d) for d in given["datasets"]]
+    took = settings * sum(estimate.seconds(p, rounded, trained, budgets, seeds) for p in paces)
+    runs = settings * len(paces) * seeds * budgets * len(given["methods"])
+    tables = words.listed(list(given["datasets"]))
+    return f"{tables}, {words.counted(runs, 'quantized model')}, {estimate.said(took)} on a free core"
 
 
 def keep(card: str, content: bytes, csv_name: str) -> str:

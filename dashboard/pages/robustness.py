@@ -1,4 +1,4 @@
-"""Robustness: what a study over several settings says; every stored one appears by itself."""
+"""Robustness: a question, the stored study that answers it, or the button that makes one."""
 
 from __future__ import annotations
 
@@ -6,57 +6,60 @@ from dataclasses import replace
 
 import streamlit as st
 
-from cfq_core.report import sentences, words
-from dashboard.lib import data, state, ui
+from cfq_core.report import robust
+from dashboard.lib import data, running, state, ui, work
 from dashboard.lib.page import Page
 
-TERMS = ("promise margin κ", "VD, validity drop", "matched approval", "cost", "regime", "interval", "seed")
-MAKE = "cfq study data/studies/kappa.toml"
-MEASURES = ("vd", "recourse_cost", "accuracy_drop", "approval_shift", "crg_abs", "frr")
+TITLES = {q.name: q.title for q in robust.QUESTIONS}
 
 
 def body() -> None:
-    """The selected study if it varies something, else the newest that does."""
+    """The question first; a study that is selected and answers it, else the newest that does."""
+    chosen = st.segmented_control(
+        "Robust against what?", list(TITLES), default=next(iter(TITLES)), format_func=TITLES.get, key="robust"
+    )
+    question = robust.of(chosen or next(iter(TITLES)))
     sel = state.selected()
-    if sel is None:
-        return ui.nothing_stored()
-    found = {s.id: s for s in data.studies() if data.study(s).varied}
-    if not found:
-        return _none()
+    found = {s.id: s for s in data.studies() if question.shows(data.study(s))}
+    if sel is None or not found:
+        ui.head("Robustness", f"{question.about} No stored study shows it, so nothing is claimed.", question.terms)
+    else:
+        _answer(question, sel, found)
+    _run(question, bool(found))
+
+
+def _answer(question: robust.Question, sel: state.Selection, found: dict[str, data.Listed]) -> None:
     usual = list(found).index(sel.study.id) if sel.study.id in found else 0
-    left, middle, right = st.columns([2, 1, 1])
+    left, right = st.columns([3, 1])
     label = lambda i: found[i].label if i in found else i  # noqa: E731
-    chosen = left.selectbox("Study over several settings", list(found), usual, format_func=label, key="robust-study")
+    chosen = left.selectbox("Study", list(found), usual, format_func=label, key=f"robust-study-{question.name}")
     study = data.study(found[chosen])
-    dataset = middle.selectbox("Data set", list(dict.fromkeys(study.runs.dataset)), key=f"robust-data-{chosen}")
-    key = right.selectbox("Varied", study.varied, key=f"robust-key-{chosen}")
+    datasets = list(dict.fromkeys(study.runs.dataset))
+    dataset = right.selectbox("Data set", datasets, key=f"robust-data-{chosen}-{question.name}")
     budgets = sorted(set(study.runs[study.runs.dataset == dataset].budget))
     budget = min(budgets, key=lambda b: abs(b - sel.budget))
     here = replace(sel, listed=found[chosen], study=study, dataset=dataset, budget=budget)
-    ui.head("Robustness", sentences.robustness(study, dataset, key, here.at("vd"), budget), TERMS)
+    ui.head("Robustness", question.says(study, robust.Asked(dataset, budget, here.at("vd"))), question.terms)
     if budget != sel.budget:
         st.caption(f"This study has no {sel.budget:g} bits; shown is its nearest budget, {budget:g}.")
-    _pictures(here, key)
+    beside = st.container(horizontal=True, gap="large")  # wraps where the page is narrow
+    for number, (name, own) in enumerate(question.pictures):
+        with beside.container(width=ui.HALF):
+            ui.picture(name, here, key=f"{question.name}-{number}-{study.id}", **robust.options(name, here, own))
 
 
-def _pictures(here: state.Selection, key: str) -> None:
-    about = {"dataset": here.dataset, "varies": key, "budget": here.budget}
-    left, right = st.columns(2, gap="large")
-    with left:
-        ui.picture("settings", here, key=f"vd-{here.study.id}", measure=here.at("vd"), **about)
-    with right:
-        ui.picture("kept_at_cost", here, key=here.study.id, measure=here.at("vd"), **about)
-    told = lambda m: words.measured(m).title  # noqa: E731
-    measure = st.segmented_control(
-        "Another measure", MEASURES[1:], default=MEASURES[1], format_func=told, key="robust-measure"
+def _run(question: robust.Question, stored: bool) -> None:
+    """The shipped plan as a background job."""
+    given = work.shipped_plan(question.plan)
+    st.markdown(f"#### {'Run it again' if stored else 'Make this study'}")
+    st.caption(
+        f"`cfq study data/studies/{question.plan}.toml`: {work.about_plan(given)}. It runs in the background: close "
+        "the page, come back later. What is stored is not run again."
     )
-    ui.picture("settings", here, key=f"more-{here.study.id}", measure=measure or MEASURES[1], **about)
-
-
-def _none() -> None:
-    ui.head("Robustness", "No stored study varies its setting, so nothing here is claimed.", TERMS)
-    ui.empty("A study over several promise margins, action regimes or solvers appears here by itself. This makes one:")
-    st.code(MAKE, language="bash")
+    if st.button("Run", key=f"robust-run-{question.name}", icon=":material/play_arrow:"):
+        work.start(given)
+    if any(j.live for j in work.recent()):
+        running.panel()
 
 
 PAGE = Page(order=9, title="Robustness", icon="shield", body=body)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from cfq_core.quant.grid import WEIGHT_BITS
 from cfq_core.study.plan import (
     MOST_LAYERS,
     MOST_SEEDS,
+    MOST_STEPS,
     READERS,
     WIDEST,
     Plan,
@@ -97,6 +99,18 @@ BAD = [
     ("regime", {"any": 1}, "one of any, immutable, default, strict"),
     ("recourse", "serch", 'did you mean "search"'),
     ("recourse", [["search"]], "one of"),
+    ("probes", [], "a list of names"),
+    ("probes", [1], "a list of names"),
+    ("probes", ["action_noize"], 'did you mean "action_noise"'),
+    ("recourse", "search:5", "only pgd does"),
+    ("recourse", "exact:5", "only pgd does"),
+    ("recourse", "pdg:5", 'did you mean "pgd"'),
+    ("recourse", "pgd:", f"1 to {MOST_STEPS} steps"),
+    ("recourse", "pgd:0", f"1 to {MOST_STEPS} steps"),
+    ("recourse", "pgd:-1", f"1 to {MOST_STEPS} steps"),
+    ("recourse", "pgd:²", f"1 to {MOST_STEPS} steps"),
+    ("recourse", "pgd:1:2", f"1 to {MOST_STEPS} steps"),
+    ("recourse", f"pgd:{MOST_STEPS + 1}", f"1 to {MOST_STEPS} steps"),
 ]
 
 
@@ -104,7 +118,13 @@ BAD = [
 def test_a_bad_value_is_refused_with_its_key_and_what_is_allowed(key: str, value: Any, allowed: str) -> None:
     line = _refused({"datasets": ["toy"], key: value}).line()
     assert allowed in line
-    part = {"datasets": "data set", "methods": "method", "regime": "regime", "recourse": "solver"}.get(key, key)
+    part = {
+        "datasets": "data set",
+        "methods": "method",
+        "regime": "regime",
+        "recourse": "solver",
+        "probes": "probe",
+    }.get(key, key)
     assert key in line or part in line
 
 
@@ -172,6 +192,14 @@ def test_a_list_of_margins_or_regimes_is_a_study_over_several_settings() -> None
     assert several.setting == one.setting, "what the list begins with is the plan's own setting"
     assert [c.setting for c in chunks(several)] == list(several.settings)
     assert next(iter(chunks(one))).setting == next(iter(chunks(several))).setting
+
+
+def test_the_steps_of_the_gradient_teacher_are_a_setting() -> None:
+    usual = plugins.load("recourse", "pgd")
+    several = read_plan({"datasets": ["toy"], "recourse": ["pgd:1", f"pgd:{usual.steps}", "pgd", "search"]}, "here")
+    assert [s.solver for s in several.settings] == [
+        replace(usual, steps=1), usual, plugins.load("recourse", "search")
+    ], "the usual number written out is the solver as it is"  # fmt: skip
 
 
 @pytest.mark.parametrize("bad", [[], [[0.1]], [0.1, -1], ["a"], [True]], ids=str)

@@ -174,3 +174,11 @@ def test_odds_and_needed_margin_are_each_others_inverse() -> None:
     margin = margin_for(0.05, noise)
     np.testing.assert_allclose(break_odds(margin, noise), 0.05)
     np.testing.assert_allclose(margin, norm.ppf(0.95) * noise)
+
+
+def test_of_nobody_nothing_is_proved_and_nothing_fails(cell) -> None:  # type: ignore[no-untyped-def]
+    p, nobody = cell.promises[0], np.zeros((0, cell.designs[0].encoding.width))
+    assert lowest_rounded(p.teacher, grid(p, 4), nobody).shape == (0,)
+    assert lowest_nearby(p.teacher, nobody, [0], 0.1, "each").shape == (0,)
+    told = replace(p, recourse=replace(p.recourse, why=np.ones_like(p.recourse.why)))
+    assert not told.recourse.found.any() and np.isnan(safety_of(told).lowest).all()

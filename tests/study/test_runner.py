@@ -15,7 +15,7 @@ from cfq_core import pipeline
 from cfq_core.base.errors import BadTable, CfqError
 from cfq_core.methods.method import Students
 from cfq_core.recourse.outcome import Why
-from cfq_core.study import bits, runner, summary
+from cfq_core.study import bits, promises, runner, summary
 from cfq_core.study.plan import Plan, method_of
 from cfq_core.study.runner import run_plan
 from cfq_core.study.store import Store
@@ -47,6 +47,7 @@ def test_every_run_of_the_plan_is_stored_in_its_order(whole: tuple[Store, str], 
 def test_a_stored_study_is_not_run_again(whole: tuple[Store, str], plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("audit", "promise", "rehearse", "prepare"):
         monkeypatch.setattr(runner, name, _fails)
+    monkeypatch.setattr(promises, "prepare", _fails)
     store, study = whole
     ticks: list[tuple[int, int]] = []
     assert run_plan(plan, store, 0, lambda done, total, _: ticks.append((done, total))) == study
@@ -148,7 +149,7 @@ def test_stored_promises_are_the_ones_that_were_made(whole: tuple[Store, str], p
     designs = [pipeline.prepare(chunk.table, s, plan.setting.regime) for s in chunk.seeds]
     made = pipeline.rehearse(pipeline.promise(designs, plan.setting), plan.setting)[seed]
     id = runner._teacher(chunk, seed).id
-    stored = runner._promise(chunk.table, seed, plan.setting, store, id)
+    stored = promises.stored_promise(chunk.table, seed, plan.setting, store, id)
     for a, b in zip(made.teacher.parameters, stored.teacher.parameters, strict=True):
         np.testing.assert_array_equal(a, b)
     assert made.rehearsal is not None and stored.rehearsal is not None

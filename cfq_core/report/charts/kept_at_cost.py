@@ -13,10 +13,11 @@ from cfq_core.report.frames import Stored
 from cfq_core.report.picture import Picture
 
 
-def rows(study: Stored, dataset: str, varies: str, measure: str, budget: float) -> pd.DataFrame:
+def rows(study: Stored, dataset: str, measure: str, budget: float, varies: str = "") -> pd.DataFrame:
     """One row a (value, method): ``kept`` is 1 - VD, raw or matched by ``measure``; ``cost`` that of the promise."""
-    broken = settings.rows(study, dataset, varies, measure, budget)
-    price = settings.rows(study, dataset, varies, "recourse_cost", budget)
+    varies = settings.chosen(study, varies)
+    broken = settings.of_methods(study, dataset, measure, budget, varies)
+    price = settings.of_methods(study, dataset, "recourse_cost", budget, varies)
     if broken.empty or price.empty:
         return pd.DataFrame()
     both = broken.merge(price[["method", varies, "mean"]], on=["method", varies], suffixes=("", "_cost"))
@@ -24,10 +25,11 @@ def rows(study: Stored, dataset: str, varies: str, measure: str, budget: float) 
     return kept[["method", varies, "budget", "cost", "kept", "low", "high", "seeds", "people"]]
 
 
-def chart(rows: pd.DataFrame, dataset: str, varies: str, measure: str, budget: float) -> Any:
+def chart(rows: pd.DataFrame, dataset: str, measure: str, budget: float, varies: str = "") -> Any:
     """Up and left is better: more promises kept for less."""
+    varies = settings.drawn_key(rows, varies)
     shown = list(dict.fromkeys(rows.method))
-    drawn = rows.assign(**{c: 100 * rows[c] for c in ("kept", "low", "high")}, text=rows[varies].map(summary))
+    drawn = rows.assign(**{c: 100 * rows[c] for c in ("kept", "low", "high")}, text=rows[varies].map(settings.spoken))
     x = alt.X("cost:Q", title="mean cost of the promised action (scale units)", scale=alt.Scale(zero=False, padding=20))
     y = alt.Y("kept:Q", title="promises kept (%)", scale=alt.Scale(domain=[min(0.0, drawn.low.min()), 100], nice=True))
     base, hue = alt.Chart(drawn), palette.colour(shown)
@@ -48,12 +50,7 @@ def chart(rows: pd.DataFrame, dataset: str, varies: str, measure: str, budget: f
     return alt.layer(line, bars, dots, labels).properties(height=340)
 
 
-def summary(value: Any) -> str:
-    """A setting's value on a mark."""
-    return f"{value:g}" if isinstance(value, int | float) else str(value)
-
-
-def alt_text(rows: pd.DataFrame, dataset: str, varies: str, measure: str, budget: float) -> str:
+def alt_text(rows: pd.DataFrame, dataset: str, measure: str, budget: float, varies: str = "") -> str:
     """Each method from the cheapest promises to the dearest."""
     parts = []
     for method, line in rows.dropna(subset=["kept"]).groupby("method", sort=False):

@@ -1,4 +1,4 @@
-"""One measure against what a study varies in its setting: the promised margin, the action regime, the solver."""
+"""One measure against what a study varies in its setting: the margin, the action regime, the teacher's steps."""
 
 from __future__ import annotations
 
@@ -11,24 +11,54 @@ from cfq_core.report import palette, words
 from cfq_core.report.frames import Stored
 from cfq_core.report.picture import Picture
 
-AXES = {"kappa": "promised margin κ (logits)", "regime": "action regime", "solver": "recourse solver"}
+AXES = {
+    "kappa": "promised margin κ (logits)",
+    "regime": "action regime",
+    "solver": "recourse solver",
+    "steps": "steps K of the gradient teacher",
+}
+#: Measures of the promise itself: the same whatever is deployed, so they are told once, of the teacher.
+OF_TEACHER = ("frr", "recourse_cost")
+TEACHER = "teacher"
 
 
-def rows(study: Stored, dataset: str, varies: str, measure: str, budget: float) -> pd.DataFrame:
-    """One row a (value of ``varies``, method) at a budget; whatever else the study varies stays at its first value."""
-    across = study.across
+def rows(study: Stored, dataset: str, measure: str, budget: float, varies: str = "") -> pd.DataFrame:
+    """One row a (value of ``varies``, method) at a budget; whatever else the study varies stays at its first value.
+
+    ``varies``: a key of `Stored.varied`; empty: the first. What is the teacher's own has one method, the teacher.
+    """
+    here = of_methods(study, dataset, measure, budget, varies)
+    if measure in OF_TEACHER and not here.empty:
+        here = here[here.method == here.method.iloc[0]].assign(method=TEACHER).reset_index(drop=True)
+    return here
+
+
+def of_methods(study: Stored, dataset: str, measure: str, budget: float, varies: str) -> pd.DataFrame:
+    """`rows` with every method's own, where they are equal too."""
+    across, varies = study.across, chosen(study, varies)
     if varies not in study.varied or across.empty:
         return pd.DataFrame()
     here = across[(across.dataset == dataset) & (across.measure == measure) & (across.budget == budget)]
     for other in study.varied:
         if other != varies:
             here = here[here[other] == study.first(other)]
-    return here.drop(columns=["dataset", "measure"]).reset_index(drop=True)
+    rest = [c for c in here.columns if c not in ("dataset", "measure", "method", varies)]
+    return here[["method", varies, *rest]].reset_index(drop=True)
 
 
-def chart(rows: pd.DataFrame, dataset: str, varies: str, measure: str, budget: float) -> Any:
+def chosen(study: Stored, varies: str) -> str:
+    """The key that is drawn: the asked one, else the first that the study varies; empty where it varies none."""
+    return varies or next(iter(study.varied), "")
+
+
+def drawn_key(rows: pd.DataFrame, varies: str) -> str:
+    """The same from the rows alone, whose second column it is."""
+    return varies or str(rows.columns[1])
+
+
+def chart(rows: pd.DataFrame, dataset: str, measure: str, budget: float, varies: str = "") -> Any:
     """A line a method where the setting is a number, marks side by side where it is a name."""
-    told, shown = words.measured(measure), list(dict.fromkeys(rows.method))
+    told, shown, varies = words.measured(measure), list(dict.fromkeys(rows.method)), drawn_key(rows, varies)
     drawn = rows.assign(
         value=rows["mean"] * told.scale, bottom=rows.seed_low * told.scale, top=rows.seed_high * told.scale
     )
@@ -36,7 +66,7 @@ def chart(rows: pd.DataFrame, dataset: str, varies: str, measure: str, budget: f
     title = AXES.get(varies, varies)
     if number:
         axis = alt.Axis(values=sorted(rows[varies].unique()), format="~g", grid=False)
-        x = alt.X(f"{varies}:Q", title=title, axis=axis, scale=alt.Scale(padding=16, nice=False))
+        x = alt.X(f"{varies}:Q", title=title, axis=axis, scale=scale_of(varies))
         place: dict[str, Any] = {"x": x}
     else:
         x = alt.X(f"{varies}:N", title=title, sort=list(dict.fromkeys(rows[varies])), axis=alt.Axis(labelAngle=0))
@@ -62,14 +92,25 @@ def chart(rows: pd.DataFrame, dataset: str, varies: str, measure: str, budget: f
     return alt.layer(*([line] if number else []), bars, dots).properties(height=340)
 
 
-def alt_text(rows: pd.DataFrame, dataset: str, varies: str, measure: str, budget: float) -> str:
+def scale_of(varies: str) -> alt.Scale:
+    """Numbers of steps double; everything else is evenly spaced."""
+    kind: dict[str, Any] = {"type": "log"} if varies == "steps" else {}
+    return alt.Scale(padding=16, nice=False, **kind)
+
+
+def alt_text(rows: pd.DataFrame, dataset: str, measure: str, budget: float, varies: str = "") -> str:
     """Each method from the first value to the last."""
-    told, parts = words.measured(measure), []
+    told, varies, parts = words.measured(measure), drawn_key(rows, varies), []
     for method, line in rows.dropna(subset=["mean"]).groupby("method", sort=False):
         each = zip(line[varies], line["mean"], strict=True)
         said = [f"{told.said(m)} at {v:g}" if _is_number(v) else f"{told.said(m)} with {v}" for v, m in each]
         parts.append(f"{method} {', '.join(said)}")
     return f"{told.title} on {dataset} at {words.bits(budget)} by {AXES.get(varies, varies)}: {'; '.join(parts)}."
+
+
+def spoken(value: Any) -> str:
+    """A setting's value in words and on marks."""
+    return f"{value:g}" if _is_number(value) else str(value)
 
 
 def _is_number(value: Any) -> bool:

@@ -1,0 +1,146 @@
+"""The questions of robustness: which plan answers each, which stored study shows it, its pictures, its sentence.
+
+The dashboard's Robustness page and the tests go through `QUESTIONS`; to ask another one is to add a line there.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from cfq_core.report import picture, words
+from cfq_core.report.charts import feasible, settings
+from cfq_core.report.frames import Stored
+
+Plain = str | int | float | bool | None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What of a study is looked at."""
+
+    dataset: str
+    budget: float
+    measure: str  # vd or vd_matched
+
+    @property
+    def matched(self) -> bool:
+        """At the teacher's approval rate."""
+        return self.measure.endswith("_matched")
+
+
+@dataclass(frozen=True)
+class Question:
+    """One of the page's questions."""
+
+    name: str  # in the address
+    title: str
+    about: str  # what is done to whom, before anything is stored
+    plan: str  # shipped plan that answers it: data/studies/PLAN.toml
+    shows: Callable[[Stored], bool]  # whether a study holds its answer
+    says: Callable[[Stored, Asked], str]  # the sentence
+    pictures: tuple[tuple[str, dict[str, Plain]], ...]  # pictures with the options that are theirs
+    terms: tuple[str, ...] = field(default=("VD, validity drop", "approval shift", "matched approval", "interval"))
+
+
+# ---------------------------------------------------------------------- studies over several settings
+def _varies(key: str) -> Callable[[Stored], bool]:
+    return lambda study: key in study.varied
+
+
+def _over(key: str) -> Callable[[Stored, Asked], str]:
+    return lambda study, asked: over(study, asked, key)
+
+
+def over(study: Stored, asked: Asked, key: str) -> str:
+    """From the first value of a setting to the last: who has an action, at which cost, and what of it breaks."""
+    broken = settings.rows(study, asked.dataset, asked.measure, asked.budget, key)
+    told = feasible.rows(study, asked.dataset, asked.budget, key)
+    if broken.empty or told.empty:
+        return f"Nothing stored for {asked.dataset} at {words.bits(asked.budget)}."
+    shift = settings.rows(study, asked.dataset, "approval_shift", asked.budget, key).set_index(["method", key])["mean"]
+    parts = []
+    for method, line in broken.groupby("method", sort=False):
+        ends = [line.iloc[0], line.iloc[-1]]
+        shifts = " and ".join(words.points(shift[method, e[key]]) for e in ends)
+        parts.append(f"with {method} {_ends(ends)} promised actions fail, at {shifts} approvals")
+    first, last = told.iloc[0], told.iloc[-1]
+    price = f"; its mean cost goes {first.cost:.2f} to {last.cost:.2f}"
+    how = ", judged at the teacher's approval rate" if asked.matched else ""
+    values = " to ".join(f"**{settings.spoken(v)}**" for v in (first[key], last[key]))
+    return (
+        f"On {asked.dataset} at {words.bits(asked.budget)}, from {settings.AXES.get(key, key)} {values}: an action is "
+        f"there for {_ends([first, last])} of the denied{price}; {'; '.join(parts)}{how} "
+        f"({words.counted(int(broken.seeds.min()), 'seed')}; in brackets 95 % over them)."
+    )
+
+
+def _ends(ends: list[Any]) -> str:
+    """``18 in 100 (12 to 25) to 2 in 100 (0 to 4)``."""
+    return " to ".join(f"**{words.in_100(e['mean'])}**{_within(e)}" for e in ends)
+
+
+def _within(row: Any) -> str:
+    return "" if pd.isna(row["seed_low"]) else f" ({100 * row['seed_low']:.0f} to {100 * row['seed_high']:.0f})"
+
+
+def _settings(key: str, *measures: str) -> tuple[tuple[str, dict[str, Plain]], ...]:
+    return tuple(("settings", {"varies": key, **({"measure": m} if m else {})}) for m in measures)
+
+
+QUESTIONS = (
+    Question(
+        "kappa",
+        "Promise margin",
+        "Promises that must land further beyond the teacher's boundary cost more and break less.",
+        "kappa",
+        _varies("kappa"),
+        _over("kappa"),
+        (
+            *_settings("kappa", ""),
+            ("kept_at_cost", {"varies": "kappa"}),
+            *_settings("kappa", "approval_shift", "crg_abs"),
+        ),
+        ("promise margin κ", "cost", "VD, validity drop", "approval shift", "matched approval", "interval"),
+    ),
+    Question(
+        "regimes",
+        "Who may change what",
+        "The same denied people under four action regimes, from everything but protected features to the easiest only.",
+        "regimes",
+        _varies("regime"),
+        _over("regime"),
+        (("feasible", {"varies": "regime"}), *_settings("regime", "", "crg_abs", "approval_shift")),
+        ("regime", "FRR", "cost", "VD, validity drop", "CRG, recourse gap", "approval shift", "interval"),
+    ),
+    Question(
+        "steps",
+        "Teacher's steps",
+        "The paper's teacher takes K gradient steps: how many find an action, what it costs, what of it breaks.",
+        "steps",
+        _varies("steps"),
+        _over("steps"),
+        (
+            *_settings("steps", ""),
+            ("feasible", {"varies": "steps"}),
+            *_settings("steps", "recourse_cost", "accuracy_drop", "approval_shift"),
+        ),
+        ("teacher", "FRR", "cost", "VD, validity drop", "approval shift", "interval", "seed"),
+    ),
+)  # fmt: skip
+
+
+def options(picture_name: str, here: Any, own: dict[str, Plain]) -> dict[str, Plain]:
+    """What a picture is asked: its own options, else those of what is looked at that it takes."""
+    asked = list(inspect.signature(picture.load(picture_name).rows).parameters)[1:]
+    seen = {"dataset": here.dataset, "budget": here.budget, "measure": here.at("vd"), "matched": here.matched}
+    return {k: v for k, v in {**seen, **own}.items() if k in asked}
+
+
+def of(name: str) -> Question:
+    """A question by its name."""
+    return next(q for q in QUESTIONS if q.name == name)
