@@ -2,6 +2,8 @@
 
     STORE/jobs/ID/  params.json (what to run)  pid.json (who)  status.json (how far)  cancel (was asked)  log.txt
 
+An audit of two files is a job too (`Job.kind`); what it is given lies in the folder until it ends.
+
 A process is known by its id, its start and the boot, so that a recycled number is never signalled.
 Everything is read from the folder: whoever looks, sees the same. No torch is imported here; the worker does.
 """
@@ -12,11 +14,12 @@ import fcntl
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +29,10 @@ from cfq_core.base.errors import BadInput, CfqError, UnknownName, did_you_mean
 from cfq_core.base.identity import identity
 
 FOLDER = "jobs"
+GIVEN = "given"  # in a job's folder: files it works on
+#: Kind of a job -> the module that works on it; `cfq_core.export` stands above this layer: named, not imported.
+STUDY, AUDIT = "study", "audit"
+WORKERS = {STUDY: "cfq_core.study.jobs", AUDIT: "cfq_core.export.pairs"}
 QUEUED, RUNNING, DONE, FAILED, CANCELLED = "queued", "running", "done", "failed", "cancelled"
 LIVE = (QUEUED, RUNNING)
 #: Jobs that run at once; one core stays with whoever looks on, but a second study need not wait for the first.
@@ -35,6 +42,9 @@ STARTING = 10.0  # seconds a job may be without a process: it is being started
 LAST_LINES, LAST_BYTES = 12, 4000  # of the log, shown of a job that failed
 GRACE = 5.0  # seconds between asking a job to end and ending it
 NICE = 5  # the dashboard stays quick while a study runs
+
+#: Tells the folder how far a job is: keys of its status.
+Tell = Callable[..., None]
 
 _children: list[subprocess.Popen[bytes]] = []  # started by this process; polled, so that none stays a zombie
 
@@ -51,6 +61,7 @@ class Job:
     total: int
     what: str  # the last task
     study: str | None  # its id, once it is known
+    audit: str | None  # the same of an audit
     error: str | None  # one line
     created: float  # seconds since the epoch
     started: float | None
@@ -60,6 +71,11 @@ class Job:
     def live(self) -> bool:
         """Waits or runs."""
         return self.state in LIVE
+
+    @property
+    def kind(self) -> str:
+        """A study, or an audit of two files."""
+        return str(self.given.get("kind", STUDY))
 
     @property
     def seconds(self) -> float:
@@ -77,8 +93,11 @@ class Job:
 
 
 # ---------------------------------------------------------------------- asking
-def submit(store: Path, given: Mapping[str, Any]) -> Job:
-    """Start a plan in the background; a live job with the same plan is given back instead of a second one."""
+def submit(store: Path, given: Mapping[str, Any], files: Mapping[str, bytes] | None = None) -> Job:
+    """Start a plan in the background; a live job with the same plan is given back instead of a second one.
+
+    ``files``: laid by plain names into ``given/`` of the job's folder, which is removed however the job ends.
+    """
     home = store.resolve() / FOLDER
     home.mkdir(parents=True, exist_ok=True)
     with _locked(home):
@@ -88,9 +107,12 @@ def submit(store: Path, given: Mapping[str, Any]) -> Job:
         id = f"{time.strftime('%Y%m%d-%H%M%S')}-{identity([dict(given), time.time_ns()])[:6]}"
         folder = home / id
         folder.mkdir()
+        for name, content in (files or {}).items():
+            (folder / GIVEN).mkdir(exist_ok=True)
+            (folder / GIVEN / name).write_bytes(content)
         _write(folder / "params.json", dict(given))
         _write(folder / "status.json", {"state": QUEUED, "created": time.time()})
-        _write(folder / "pid.json", _process(_spawn(folder)))
+        _write(folder / "pid.json", _process(_spawn(folder, WORKERS[str(given.get("kind", STUDY))])))
     return read(folder)
 
 
@@ -103,7 +125,11 @@ def recent(store: Path, most: int = 20) -> list[Job]:
     folders = (
         sorted((f for f in home.glob("*") if (f / "status.json").is_file()), reverse=True) if home.is_dir() else []
     )
-    return [read(f) for f in folders[:most]]
+    found = [read(f) for f in folders[:most]]
+    for job in found:
+        if not job.live and (job.folder / GIVEN).is_dir():  # it was cancelled or killed
+            shutil.rmtree(job.folder / GIVEN, ignore_errors=True)
+    return found
 
 
 def find(store: Path, id: str) -> Job:
@@ -140,17 +166,17 @@ def read(folder: Path) -> Job:
     numbers = {k: status.get(k, 0) for k in ("done", "total")}
     return Job(
         folder.name, folder, _read(folder / "params.json"), state, **numbers, what=status.get("what", ""),
-        study=status.get("study"), error=error, created=status.get("created", 0.0), started=status.get("started"),
-        ended=ended,
+        study=status.get("study"), audit=status.get("audit"), error=error, created=status.get("created", 0.0),
+        started=status.get("started"), ended=ended,
     )  # fmt: skip
 
 
 # ---------------------------------------------------------------------- processes
-def _spawn(folder: Path) -> int:
+def _spawn(folder: Path, module: str) -> int:
     """A session of its own: no signal to the server reaches it, and one signal reaches all its processes."""
     with (folder / "log.txt").open("ab") as log:
         child = subprocess.Popen(
-            [sys.executable, "-m", "cfq_core.study.jobs", str(folder)],
+            [sys.executable, "-m", module, str(folder)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -204,8 +230,8 @@ def _end(who: dict[str, Any]) -> None:
 
 
 # ---------------------------------------------------------------------- the worker
-def work(folder: Path) -> int:
-    """Wait for a turn, run the plan, tell the folder; gives an exit code."""
+def work(folder: Path, run: Callable[[Path, Tell], dict[str, str]]) -> int:
+    """Wait for a turn, run, tell the folder what came of it; gives an exit code."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     os.nice(NICE)
     status = {**_read(folder / "status.json")}
@@ -217,20 +243,22 @@ def work(folder: Path) -> int:
     _wait_for_turn(folder)
     tell(state=RUNNING, started=time.time(), what="reading the data set")
     try:
-        study = _run(folder, tell)
+        found = run(folder, tell)
     except CfqError as problem:
         logging.error("%s", problem.line())
         tell(state=FAILED, error=problem.line(), ended=time.time())
         return problem.exit_code
     except Exception as problem:
-        logging.exception("the study failed")
+        logging.exception("it failed")
         tell(state=FAILED, error=f"{type(problem).__name__}: {problem}"[:300], ended=time.time())
         return 1
-    tell(state=DONE, study=study, ended=time.time())
+    finally:
+        shutil.rmtree(folder / GIVEN, ignore_errors=True)
+    tell(state=DONE, **found, ended=time.time())
     return 0
 
 
-def _run(folder: Path, tell: Any) -> str:
+def _run(folder: Path, tell: Tell) -> dict[str, str]:
     from cfq_core.study.plan import read_plan  # torch: not before it is this job's turn
     from cfq_core.study.runner import run_plan
     from cfq_core.study.store import Store
@@ -245,7 +273,7 @@ def _run(folder: Path, tell: Any) -> str:
     try:
         study = run_plan(plan, store, progress=progress)
         logging.info("study %s is stored", study)
-        return study
+        return {"study": study}
     finally:
         store.close()
 
@@ -286,7 +314,12 @@ def _write(path: Path, value: dict[str, Any]) -> None:
     part.replace(path)
 
 
-if __name__ == "__main__":
+def main(run: Callable[[Path, Tell], dict[str, str]]) -> None:
+    """What a worker's module does when it is started on the folder of a job."""
     if len(sys.argv) != 2 or not Path(sys.argv[1], "params.json").is_file():
-        raise BadInput("python -m cfq_core.study.jobs FOLDER_OF_A_JOB")
-    sys.exit(work(Path(sys.argv[1])))
+        raise BadInput("python -m MODULE FOLDER_OF_A_JOB")
+    sys.exit(work(Path(sys.argv[1]), run))
+
+
+if __name__ == "__main__":
+    main(_run)

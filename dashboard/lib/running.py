@@ -47,6 +47,8 @@ def _row(job: jobs.Job) -> None:
         )
         if opened:
             st.switch_page(pages.page("answer"))
+    elif job.state == jobs.DONE and job.audit:
+        button.button("Show", key=f"show-{job.id}", on_click=state.choose, kwargs={"audit": job.audit}, width="stretch")
     elif job.state == jobs.FAILED:
         ui.failed(job.error or "failed")
     with st.expander("Log", icon=":material/terminal:", expanded=job.state == jobs.FAILED):
@@ -55,6 +57,8 @@ def _row(job: jobs.Job) -> None:
 
 def _title(job: jobs.Job) -> str:
     tables = ", ".join(d.rsplit("/", 2)[-2] if d.endswith(".toml") else d for d in job.given.get("datasets", ()))
+    if job.kind == jobs.AUDIT:
+        return ui.plain(f"Audit of {job.given['student']['name']} against {job.given['teacher']['name']} on {tables}")
     methods = job.given.get("methods", ())
     return job.given.get("name") or f"{tables}: {', '.join(methods[:3])}{' …' if len(methods) > 3 else ''}"
 

@@ -8,7 +8,7 @@ follow from the study alone.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
@@ -97,14 +97,7 @@ def sidebar() -> None:
 
 
 def _select(listed: dict[str, data.Listed]) -> Selection:
-    _adopt("study", listed)
-    study_id = st.selectbox(
-        "Study",
-        list(listed),
-        format_func=lambda i: listed[i].label if i in listed else i,
-        key="study",
-        filter_mode=None,
-    )
+    study_id = _named("Study", "study", {i: s.label for i, s in listed.items()})
     of = listed[study_id]
     study = data.study(of)
     runs = study.runs
@@ -162,18 +155,32 @@ def _drop_stale(key: str, options: Sequence[str], usual: str) -> None:
         st.session_state[key] = usual
 
 
-# ---------------------------------------------------------------------- unbound: study and person
-def _adopt(key: str, options: dict[str, data.Listed]) -> None:
-    """Take the study from the URL: at the start of a session, and when the browser goes back."""
+# ---------------------------------------------------------------------- unbound: what has an id, and person
+def named(label: str, key: str, options: Mapping[str, str]) -> str:
+    """A select box of things by id -> name, the first at first; gives the id, which stands in the address.
+
+    Of a bound box the name would.
+    """
+    chosen = _named(label, key, options)
+    _write(key, chosen)
+    return chosen
+
+
+def _named(label: str, key: str, options: Mapping[str, str]) -> str:
+    _adopt(key, options)
+    said = lambda i: options.get(i, i)  # noqa: E731  (an id of before a change is drawn once more)
+    return st.selectbox(label, list(options), format_func=said, key=key, filter_mode=None)
+
+
+def _adopt(key: str, options: Mapping[str, str]) -> None:
+    """Take an id from the URL: at the start of a session, and when the browser goes back."""
     raw, default = st.query_params.get(key), next(iter(options))
     if raw is not None and _is_news(key, raw):
         matching = [o for o in options if o == raw or (len(raw) >= 4 and o.startswith(raw))]
         if len(matching) == 1:
             st.session_state[key] = matching[0]
         else:
-            st.warning(
-                f'The link asks for study "{raw[:60]}", which is not stored here. Showing "{options[default].name}".'
-            )
+            st.warning(f'The link asks for {key} "{raw[:60]}", which is not stored here. Showing "{options[default]}".')
     if st.session_state.get(key) not in options:
         st.session_state[key] = default
 

@@ -1,7 +1,8 @@
-"""The one door to background studies and uploaded tables."""
+"""The one door to background studies, audits of two files, and uploaded tables."""
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import tomllib
 from typing import Any
@@ -12,6 +13,7 @@ from cfq_core.base import plugins
 from cfq_core.base.shipped import shipped
 from cfq_core.datasets import upload
 from cfq_core.datasets.fetch import FILES, on_disk
+from cfq_core.export import pairs
 from cfq_core.report import words
 from cfq_core.study import estimate, jobs
 from dashboard.lib import data
@@ -30,6 +32,24 @@ def start(given: dict[str, Any]) -> jobs.Job:
 def stop(id: str) -> None:
     """End a background study."""
     jobs.cancel(jobs.find(data.own_store(), id))
+
+
+def audit(dataset: str, teacher: pairs.Upload, student: pairs.Upload, question: dict[str, Any]) -> str | None:
+    """Audit two files in the background, or give the id of the audit that says it already; raises `BadInput`."""
+    given = pairs.asked(dataset, teacher, student, question)
+    if (found := pairs.known(data.own_store(), given)) is None:
+        pairs.submit(data.own_store(), given, teacher, student)
+    return found
+
+
+def audits() -> dict[str, pairs.Kept]:
+    """The stored audits by id, newest first."""
+    return {a.id: a for a in pairs.kept(data.own_store())}
+
+
+def can_audit() -> bool:
+    """Whether what reads and runs model files is installed."""
+    return all(importlib.util.find_spec(m) is not None for m in ("onnx", "onnxruntime"))
 
 
 def datasets() -> dict[str, str]:

@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from cfq_core.report import words
-from dashboard.lib import data, own_table, pages, running, state, study_form, ui, work
+from dashboard.lib import data, own_table, pages, pair, running, state, study_form, ui, work
 from dashboard.lib.page import Page
 
 TERMS = ("teacher", "student", "bit budget", "promise margin κ", "regime", "seed")
@@ -33,7 +33,10 @@ def body() -> None:
                 on_click=_start, args=(given,))  # fmt: skip
     with st.expander("Use a table of your own", icon=":material/upload:", key="own"):
         own_table.panel()
+    with st.expander("Audit two model files (ONNX)", icon=":material/compare_arrows:", key="pair"):
+        pair.panel()
     _stored()
+    pair.stored()
 
 
 def _start(given: dict[str, object]) -> None:

@@ -1,0 +1,147 @@
+"""Audits of two files in the background, kept in a store and found again.
+
+    STORE/audits/ID/  audit.json (what `cfq audit --json` prints, and what was asked)  report.html
+
+Both files are read before anything is written, so a hostile or wrong one leaves nothing behind; they
+lie in a job's folder while it runs. No torch is imported here; the worker does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cfq_core.base.errors import BadStore
+from cfq_core.base.identity import identity
+from cfq_core.datasets.upload import checked_upload
+from cfq_core.study import jobs
+
+if TYPE_CHECKING:
+    from cfq_core.export.audit import PairAudit
+
+FOLDER = "audits"
+TEACHER, STUDENT = "teacher", "student"
+TOLD, REPORT = "audit.json", "report.html"
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A model file somebody hands over."""
+
+    name: str
+    content: bytes
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A stored audit."""
+
+    id: str
+    folder: Path
+
+    @cached_property
+    def told(self) -> dict[str, Any]:
+        """Everything that was found, as `cfq audit --json` prints it, with ``created`` and ``lines``."""
+        try:
+            told = json.loads((self.folder / TOLD).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as problem:
+            raise BadStore(f"{self.folder}: no audit can be read ({type(problem).__name__})") from None
+        if not isinstance(told, dict) or not {"verdict", "created", "lines", TEACHER, STUDENT} <= told.keys():
+            raise BadStore(f"{self.folder}: holds no audit of this version")
+        return told
+
+    @property
+    def title(self) -> str:
+        """``student.onnx against teacher.onnx on german``."""
+        return f"{self.told[STUDENT]['file']} against {self.told[TEACHER]['file']} on {self.told['dataset']}"
+
+    def page(self) -> bytes:
+        """Its report: one HTML file."""
+        return (self.folder / REPORT).read_bytes()
+
+
+def asked(dataset: str, teacher: Upload, student: Upload, question: Mapping[str, Any]) -> dict[str, Any]:
+    """What an audit is about, as a job's plain values; raises `BadModel` or `BadCard` in one line for a bad file.
+
+    ``dataset``: a name or the path of a card; ``question``: fields of `cfq_core.export.audit.Question`.
+    """
+    from cfq_core.export.read import parse_model
+
+    files = {}
+    for role, upload in ((TEACHER, teacher), (STUDENT, student)):
+        checked_upload(upload.name, upload.content)
+        parse_model(upload.content, upload.name)
+        files[role] = {"name": upload.name, "sha256": hashlib.sha256(upload.content).hexdigest()}
+    return {"kind": jobs.AUDIT, "datasets": [dataset], **files, "question": dict(question)}
+
+
+def submit(store: Path, given: Mapping[str, Any], teacher: Upload, student: Upload) -> jobs.Job:
+    """Audit two files in the background; ``given`` as `asked` made it."""
+    return jobs.submit(store, given, {TEACHER: teacher.content, STUDENT: student.content})
+
+
+def kept(store: Path) -> list[Kept]:
+    """The stored audits, newest first; what cannot be read as one is left out."""
+    found = []
+    for file in (store / FOLDER).glob(f"[!.]*/{TOLD}"):
+        one = Kept(file.parent.name, file.parent)
+        try:
+            found.append((one.told["created"], one.id, one))
+        except BadStore:
+            continue  # of another version, or damaged: the others can be read all the same
+    return [one for _, _, one in sorted(found, key=lambda f: f[:2], reverse=True)]
+
+
+def known(store: Path, given: Mapping[str, Any]) -> str | None:
+    """The id of the stored audit that answers this already."""
+    id = identity(dict(given))
+    return id if (store / FOLDER / id / TOLD).is_file() else None
+
+
+# ---------------------------------------------------------------------- the worker
+def audited(folder: Path, tell: jobs.Tell) -> dict[str, str]:
+    """Audit the two files in a job's folder and keep the answer in its store."""
+    from cfq_core.export.audit import Question, audit_pair
+    from cfq_core.export.read import parse_model
+    from cfq_core.study.plan import table_of
+
+    given = json.loads((folder / "params.json").read_text())
+    content = {role: (folder / jobs.GIVEN / role).read_bytes() for role in (TEACHER, STUDENT)}
+    teacher, student = (parse_model(content[role], given[role]["name"]) for role in (TEACHER, STUDENT))
+    table = table_of(given["datasets"][0])
+    tell(done=1, total=3, what="searching recourse on both files")
+    found = audit_pair(table, teacher, student, Question(**given["question"]))
+    tell(done=2, total=3, what="writing the report")
+    return {"audit": _keep(folder.parents[1], identity(given), found, given["question"])}
+
+
+def _keep(store: Path, id: str, found: PairAudit, question: Mapping[str, Any]) -> str:
+    """Write an audit whole or not at all; one that is there already is replaced by its like."""
+    from cfq_core.export import told
+
+    home = store / FOLDER
+    home.mkdir(parents=True, exist_ok=True)
+    lines = [{"title": title, "measure": name} for title, name, _ in told.LINES]
+    plain = told.plain(found) | {"title": found.schema.title, "created": time.time(), "lines": lines}
+    draft = Path(tempfile.mkdtemp(dir=home, prefix="."))
+    try:
+        (draft / TOLD).write_text(json.dumps(plain | {"question": dict(question)}, allow_nan=False), encoding="utf-8")
+        (draft / REPORT).write_text(told.page(found), encoding="utf-8")
+        draft.chmod(0o755)
+        shutil.rmtree(home / id, ignore_errors=True)
+        draft.replace(home / id)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return id
+
+
+if __name__ == "__main__":
+    jobs.main(audited)

@@ -1,0 +1,126 @@
+"""Audits in the background: what a command finds, kept in a store; what is refused leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from cfq_core.base.errors import BadInput
+from cfq_core.datasets.card import read_card
+from cfq_core.export import pairs, told
+from cfq_core.export.audit import Question, audit_pair
+from cfq_core.export.pairs import Upload
+from cfq_core.export.read import parse_model
+from cfq_core.study import jobs
+from cfq_core.tables.encode import Encoding
+
+from .conftest import CARD
+from .made import network
+
+SCRIPT = Path(__file__).parents[2] / "dashboard" / "lib" / "script.py"
+PATIENCE = 300.0  # seconds; a worker imports torch on a busy machine
+QUESTION = {"people": 20, "again": 5}
+
+
+def uploads() -> tuple[Upload, Upload]:
+    table = read_card(CARD)
+    width = Encoding.fit(table.schema, table.values).width
+    return Upload("teacher one.onnx", network(width)), Upload("student.onnx", network(width, seed=1))
+
+
+def everything(store: Path) -> list[str]:
+    return sorted(str(p.relative_to(store)) for p in store.rglob("*")) if store.exists() else []
+
+
+def ended(store: Path, id: str) -> jobs.Job:
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end and jobs.find(store, id).live:
+        time.sleep(0.1)
+    jobs.recent(store)
+    return jobs.find(store, id)
+
+
+def test_a_job_finds_what_the_command_finds_and_is_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, (teacher, student) = tmp_path / "store", uploads()
+    given = pairs.asked(str(CARD), teacher, student, QUESTION)
+    assert pairs.known(store, given) is None and everything(store) == []
+    job = pairs.submit(store, given, teacher, student)
+    assert pairs.submit(store, given, teacher, student).id == job.id, "not twice at once"
+    done = ended(store, job.id)
+    assert (done.state, done.error) == (jobs.DONE, None), done.last_lines()
+    assert not [n for n in everything(store) if n.endswith(("/teacher", "/student", "/given"))], "models are not kept"
+    (kept,) = pairs.kept(store)
+    assert kept.id == done.audit == pairs.known(store, given)
+    models = (parse_model(u.content, u.name) for u in (teacher, student))
+    again = told.plain(audit_pair(read_card(CARD), *models, Question(**QUESTION)))
+    changing = {"seconds"}
+    assert {k: v for k, v in json.loads(json.dumps(again)).items() if k not in changing} == {
+        k: v for k, v in kept.told.items() if k in again and k not in changing
+    }
+    assert kept.title == "student.onnx against teacher one.onnx on example"
+    page = kept.page().decode()
+    assert page.startswith("<!doctype html>") and kept.told["verdict"].split("(")[0] in page
+    _shown_on_study(store, kept, monkeypatch)
+
+
+def _shown_on_study(store: Path, kept: pairs.Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The dashboard's page Study shows it with its numbers, by its address; one that is not there is told."""
+    monkeypatch.setenv("CFQ_STORE", str(store))
+    for asked, warned in ((kept.id, False), ("nothere", True)):
+        at = AppTest.from_file(str(SCRIPT), default_timeout=120)
+        at.query_params["audit"] = asked
+        at.run().switch_page("../pages/study.py").run()
+        assert not at.exception and at.session_state["audit"] == kept.id
+        assert any("nothere" in w.value for w in at.warning) == warned
+        said = " ".join(m.value for m in at.markdown)
+        assert "Audited pairs" in said and "who" in said and "Audit of student" in said
+        shown = next(t.value for t in at.dataframe if "95 % from" in t.value)
+        vd = shown.set_index("measure").value["promised actions that fail (VD)"]
+        assert vd == kept.told["measures"]["vd"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.onnx", b"\x80\x04pickled", "not an ONNX file"),
+        ("a.onnx", b"", "is empty"),
+        ("../a.onnx", b"x", "not a plain file name"),
+        ("a.onnx", b"\x00" * 30_000_000, "at most 20 MB"),
+    ],
+)
+def test_a_file_that_is_none_is_one_line_and_leaves_nothing(
+    name: str, content: bytes, said: str, tmp_path: Path
+) -> None:
+    good = uploads()[0]
+    for pair in ((Upload(name, content), good), (good, Upload(name, content))):
+        with pytest.raises(BadInput, match=said) as refused:
+            pairs.asked(str(CARD), *pair, QUESTION)
+        assert "\n" not in refused.value.line() and len(refused.value.line()) < 300
+    assert everything(tmp_path) == []
+
+
+def test_a_pair_that_fits_no_table_fails_in_one_line_and_keeps_no_model(tmp_path: Path) -> None:
+    store, (teacher, student) = tmp_path / "store", uploads()
+    given = pairs.asked("toy", teacher, student, QUESTION)
+    failed = ended(store, pairs.submit(store, given, teacher, student).id)
+    assert failed.state == jobs.FAILED and failed.error.startswith("BadModel: teacher one.onnx: takes"), failed.error
+    assert pairs.kept(store) == [] and not (failed.folder / jobs.GIVEN).exists()
+
+
+def test_a_cancelled_audit_keeps_no_model(tmp_path: Path) -> None:
+    store, (teacher, student) = tmp_path / "store", uploads()
+    job = pairs.submit(store, pairs.asked(str(CARD), teacher, student, QUESTION), teacher, student)
+    jobs.cancel(job)
+    jobs.recent(store)
+    assert not (job.folder / jobs.GIVEN).exists()
+
+
+def test_what_is_no_audit_is_left_out(tmp_path: Path) -> None:
+    for name, text in (("a", "{"), ("b", "[]"), ("c", "{}"), (".d", "{}")):
+        (tmp_path / pairs.FOLDER / name).mkdir(parents=True)
+        (tmp_path / pairs.FOLDER / name / pairs.TOLD).write_text(text)
+    assert pairs.kept(tmp_path) == []
