@@ -56,6 +56,8 @@ def plan_text(study: Stored) -> str:
     given = {k: plan[k] for k in OF_PLAN} | {k: setting[k] for k in OF_SETTING}
     given["people"] = "all" if given["people"] is None else given["people"]
     given["recourse"] = summary.told(setting["solver"])
+    if plan.get("probes"):
+        given["probes"] = plan["probes"]
     for key in study.varied:  # every value once, in the plan's order
         values = [summary.value_of(s, "solver" if key == "steps" else key) for s in (setting, *plan["further"])]
         listed = [summary.told(v) if isinstance(v, dict) else v for v in values]

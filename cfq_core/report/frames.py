@@ -18,6 +18,7 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from cfq_core.evidence import CONFIDENCE
+from cfq_core.probes.reading import artifact
 from cfq_core.study import probed, summary
 from cfq_core.study.store import Row, Store
 
@@ -179,6 +180,13 @@ class Stored:
             found = probed.probe_lines(store, self.id)
         mine = {k: self.first(k) for k in self.varied}
         return _floats(pd.DataFrame([_probe_line(x) for x in found if x.setting == mine], columns=list(PROBED)))
+
+    def has_probe(self, name: str) -> bool:
+        """Whether every run has been asked; read anew each time, since probes come after the last run."""
+        if name not in self.row["plan"].get("probes", ()):
+            return False
+        with self.store() as store:
+            return store.holds(self.id, artifact(name))
 
     def arrays(self, owner: str, name: str) -> dict[str, np.ndarray]:
         """An artifact of a teacher or run; empty where it is not stored."""

@@ -13,10 +13,11 @@ from typing import Any
 import pandas as pd
 
 from cfq_core.report import picture, words
-from cfq_core.report.charts import feasible, settings
+from cfq_core.report.charts import action_noise, feasible, settings
 from cfq_core.report.frames import Stored
 
 Plain = str | int | float | bool | None
+NOISE_SAID = 0.2  # relative imprecision that the sentence is about
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def over(study: Stored, asked: Asked, key: str) -> str:
     return (
         f"On {asked.dataset} at {words.bits(asked.budget)}, from {settings.AXES.get(key, key)} {values}: an action is "
         f"there for {_ends([first, last])} of the denied{price}; {'; '.join(parts)}{how} "
-        f"({words.counted(int(broken.seeds.min()), 'seed')}; in brackets 95 % over them)."
+        f"({_seeds(broken)})."
     )
 
 
@@ -90,6 +91,37 @@ def _within(row: Any) -> str:
 
 def _settings(key: str, *measures: str) -> tuple[tuple[str, dict[str, Plain]], ...]:
     return tuple(("settings", {"varies": key, **({"measure": m} if m else {})}) for m in measures)
+
+
+# ---------------------------------------------------------------------- studies with probes
+def _probed(name: str) -> Callable[[Stored], bool]:
+    return lambda study: study.has_probe(name)
+
+
+def imprecise(study: Stored, asked: Asked) -> str:
+    """What still holds at a fifth of imprecision, on the teacher and on each student, beside what holds without."""
+    rows = action_noise.rows(study, asked.dataset, asked.budget, asked.matched)
+    if rows.empty:
+        return f"Nothing stored for {asked.dataset} at {words.bits(asked.budget)}."
+    parts = []
+    for method, line in rows.groupby("method", sort=False):
+        exact, noisy = (line[line["at"] == at].iloc[0] for at in (0.0, NOISE_SAID))
+        parts.append(f"{method} {_ends([exact, noisy])}{_shift(study, asked, str(method))}")
+    how = ", students at the teacher's approval rate" if asked.matched else ""
+    return (
+        f"On {asked.dataset} at {words.bits(asked.budget)}, from actions done exactly to {100 * NOISE_SAID:.0f} % "
+        f"imprecisely, promises kept{how}: {'; '.join(parts)} ({_seeds(rows)})."
+    )
+
+
+def _shift(study: Stored, asked: Asked, method: str) -> str:
+    """A student's approval shift, which no claim goes without; nothing of a teacher."""
+    line = words.line_of(study.lines, asked.dataset, method, asked.budget)
+    return f", at {words.points(line['mean']['approval_shift'])} approvals" if not line.empty else ""
+
+
+def _seeds(rows: pd.DataFrame) -> str:
+    return f"{words.counted(int(rows.seeds.min()), 'seed')}; in brackets 95 % over them"
 
 
 QUESTIONS = (
@@ -130,6 +162,16 @@ QUESTIONS = (
             *_settings("steps", "recourse_cost", "accuracy_drop", "approval_shift"),
         ),
         ("teacher", "FRR", "cost", "VD, validity drop", "approval shift", "interval", "seed"),
+    ),
+    Question(
+        "noise",
+        "Imprecise actions",
+        "People do a little more or less than they were told: does the promise still hold, on each model?",
+        "noise",
+        _probed("action_noise"),
+        imprecise,
+        tuple(("action_noise", {"shown": shown}) for shown in ("kept", "vd", "crg_abs")),
+        ("imprecise action", "VD, validity drop", "CRG, recourse gap", "approval shift", "interval", "seed"),
     ),
 )  # fmt: skip
 

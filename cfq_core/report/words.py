@@ -17,6 +17,10 @@ from cfq_core.study.summary import LENIENT
 POINTS = ("approval_shift", "accuracy_drop")
 #: Measures of a run that no metric file makes.
 OTHERS = {"size_bytes": ("size of the weights and biases", "KiB", 1 / 1024), "seconds": ("seconds to make", "s", 1.0)}
+#: Measures that only probes read: title, unit, scale, what is better, whether a share.
+OF_PROBES = {
+    "kept": ("promises kept", "%", 100.0, "higher", True),
+}
 #: Names for narrow places; every one stands in the glossary.
 SHORT = {
     "vd": "VD", "worst_group_vd": "worst group VD", "crg_abs": "CRG, absolute", "crg_median": "CRG, median",
@@ -68,6 +72,9 @@ def measured(name: str) -> Measured:
         title, unit, scale = OTHERS[name]
         return Measured(name, title, unit, scale, "lower", False)
     base = name.removesuffix("_matched")
+    if base in OF_PROBES:
+        title, unit, scale, better, share = OF_PROBES[base]
+        return Measured(name, f"{title}, matched approval" if name != base else title, unit, scale, better, share)
     metric: Metric = plugins.load("metrics", base)
     unit, scale = ("points", 100.0) if base in POINTS else UNITS[metric.unit]
     title = f"{metric.title}, matched approval" if name != base else metric.title
@@ -198,5 +205,7 @@ GLOSSARY = {
     "worst group": "The largest validity drop among protected groups of at least 30 people.",
     "factual sensitivity": "How much a layer's quantization raises the loss on training rows.",
     "recourse sensitivity": "How much a layer's quantization moves logits at training recourse points.",
+    "imprecise action": "People do a little more or less than they were told: each changed number by its own random "
+    "share of the change, on its grid and within what is legal for them.",
     "regime": "Which features people may change: as the card says (default), only the easiest (strict), or more.",
 }

@@ -40,7 +40,7 @@ class Probing:
 
 def is_probed(task: Probing, store: Store) -> bool:
     """Whether every teacher and run there can be has readings of this very probe."""
-    spec, name = identity(plugins.load("probes", task.name)), artifact(task.name)
+    spec, name = identity(load(task)), artifact(task.name)
     owners = [i for teacher, runs in task.of_teachers.items() for i in (teacher, *_possible(runs, store))]
     return all(store.has_artifact(i, name) and str(store.arrays(i, name)["spec"]) == spec for i in owners)
 
@@ -60,7 +60,7 @@ def ask(probe: Probe, of: Sequence[Subject]) -> list[Probed]:
 
 def put(task: Probing, found: Sequence[Probed], store: Store) -> None:
     """Store readings; the teacher's first, so that a run that has them belongs to a teacher that has them."""
-    spec, name = identity(plugins.load("probes", task.name)), artifact(task.name)
+    spec, name = identity(load(task)), artifact(task.name)
     for probed, (teacher, runs) in zip(found, task.of_teachers.items(), strict=True):
         store.put_artifact(teacher, name, arrays(probed.teacher, spec))
         for run, readings in zip(_possible(runs, store), probed.students, strict=True):

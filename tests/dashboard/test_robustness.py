@@ -31,15 +31,17 @@ VARIED: dict[str, list[Setting]] = {
     "steps": [replace(FIRST, solver=Pgd(steps=k)) for k in STEPS],
     "regimes": [replace(FIRST, regime=r) for r in REGIMES],
 }
+PROBES = {"noise": ("action_noise",)}
 
 
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Stored]:
     """One tiny study a question, all in one store."""
     store, found = Store(tmp_path_factory.mktemp("robust") / "store"), {}
-    for name, (first, *further) in VARIED.items():
-        plan = Plan(("diabetes",), ("ptq",), (2.0,), (0, 1), first, name, tuple(further))
-        found[name] = Stored(str(store.folder), run_plan(plan, store), 2 * len(VARIED[name]))
+    for name in (*VARIED, *PROBES):
+        first, *further = VARIED.get(name, [FIRST])
+        plan = Plan(("diabetes",), ("ptq",), (2.0,), (0, 1), first, name, tuple(further), PROBES.get(name, ()))
+        found[name] = Stored(str(store.folder), run_plan(plan, store), 2 * (1 + len(further)))
     store.close()
     return found
 
@@ -106,6 +108,13 @@ def test_plan_in_the_report_makes_the_whole_study(stored: dict[str, Stored], nam
 def test_report_of_such_a_study_holds_its_pictures(stored: dict[str, Stored], name: str) -> None:
     drawn = {f.name for f in figures.figures(stored[name], figures.chosen(stored[name], "diabetes"))}
     assert {"settings", "feasible", "kept_at_cost"} <= drawn
+
+
+def test_report_of_a_probed_study_holds_its_pictures(stored: dict[str, Stored]) -> None:
+    for name, probes in PROBES.items():
+        drawn = {f.name for f in figures.figures(stored[name], figures.chosen(stored[name], "diabetes"))}
+        assert {p for p, _ in robust.of(name).pictures} <= drawn
+        assert tuple(read_plan(tomllib.loads(facts.plan_text(stored[name])), "report").probes) == probes
 
 
 # ---------------------------------------------------------------------- every question

@@ -1,0 +1,67 @@
+"""What a probe read, as rows of a picture, and a line a model over a condition with a number."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from cfq_core.report import palette, words
+from cfq_core.report.frames import Stored
+
+TEACHER = "teacher"
+COLUMNS = ["method", "series", "at", "label", "measure", "mean", "seed_low", "seed_high", "sd", "seeds", "people"]
+
+
+def readings(study: Stored, probe: str, dataset: str, budget: float, measures: tuple[str, ...]) -> pd.DataFrame:
+    """One row a (model, condition, measure): the teachers' and those of the students at a budget."""
+    p = study.probed
+    if p.empty:
+        return pd.DataFrame()
+    here = p[(p.probe == probe) & (p.dataset == dataset) & p.measure.isin(measures)]
+    return here[(here.budget == budget) | here.budget.isna()][COLUMNS].reset_index(drop=True)
+
+
+def known(study: Stored, probe: str, measure: str, matched: bool) -> str:
+    """A measure at matched approval where that is asked for and was read."""
+    wanted = f"{measure}_matched"
+    return wanted if matched and wanted in set(study.probed[study.probed.probe == probe].measure) else measure
+
+
+def lines(rows: pd.DataFrame, measure: str, x: alt.X, about: str) -> Any:
+    """A line a model: mean over seeds with its interval, on a number in ``at``."""
+    told, shown = words.measured(measure), list(dict.fromkeys(rows.method))
+    drawn = rows.assign(
+        value=rows["mean"] * told.scale, bottom=rows.seed_low * told.scale, top=rows.seed_high * told.scale
+    )
+    base, hue = alt.Chart(drawn).encode(x=x), palette.colour(shown)
+    y = alt.Y("value:Q", title=told.short, scale=alt.Scale(zero=True))
+    bars = base.mark_rule(strokeWidth=1.5).encode(y="bottom:Q", y2="top:Q", color=hue)
+    line = base.mark_line(strokeWidth=2).encode(y=y, color=hue, strokeDash=palette.dash(shown))
+    dots = base.mark_point(size=90, filled=True, opacity=1).encode(
+        y=y, color=hue, shape=palette.shape(shown), tooltip=tooltip(told, about)
+    )
+    return alt.layer(line, bars, dots).properties(height=340)
+
+
+def tooltip(told: words.Measured, about: str) -> list[Any]:
+    """What a mark says: model, condition, value, interval, seeds, people."""
+    return [
+        "method:N",
+        alt.Tooltip("label:N", title=about),
+        alt.Tooltip("value:Q", title=told.axis, format=".2f"),
+        alt.Tooltip("bottom:Q", title="95 % over seeds, from", format=".2f"),
+        alt.Tooltip("top:Q", title="to", format=".2f"),
+        "seeds:Q",
+        "people:Q",
+    ]
+
+
+def said(rows: pd.DataFrame, measure: str) -> str:
+    """Each model with its values, in the order of the conditions."""
+    told, parts = words.measured(measure), []
+    for method, mine in rows.dropna(subset=["mean"]).groupby("method", sort=False):
+        each = ", ".join(f"{told.said(m)} at {at}" for m, at in zip(mine["mean"], mine.label, strict=True))
+        parts.append(f"{method} {each}")
+    return "; ".join(parts)

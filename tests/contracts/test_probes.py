@@ -1,0 +1,87 @@
+"""Every probe: repeatable, changes nothing, tells shares with their people, and begins with the plain audit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from cfq_core.base import plugins
+from cfq_core.base.identity import canonical, identity
+from cfq_core.probes.probe import Probe, Probed, Student, Subject
+from cfq_core.probes.reading import Reading, arrays, of_arrays
+from cfq_core.report import words
+from cfq_core.report.frames import NO_SHARES
+
+NAMES = plugins.names("probes")
+each_probe = pytest.mark.parametrize("name", NAMES)
+
+
+def subject_of(cell: Any, seed: int = 0) -> Subject:
+    """The first teacher of the tiny cell with its PTQ students at every budget."""
+    audits = [a for a in cell.audits("ptq") if a.seed == seed]
+    students = tuple(Student(a.student, a.threshold, a.raw.again_found, a.raw.again_cost) for a in audits)
+    return Subject(cell.promises[seed], cell.setting, students)
+
+
+@pytest.fixture(scope="module")
+def probed(cell: Any) -> dict[str, Probed]:
+    return {name: plugins.load("probes", name).probe(subject_of(cell)) for name in NAMES}
+
+
+def every(found: Probed) -> list[Reading]:
+    return [*found.teacher, *(r for of_student in found.students for r in of_student)]
+
+
+@each_probe
+def test_probe_is_a_record_with_an_identity(name: str) -> None:
+    probe = plugins.load("probes", name)
+    assert isinstance(probe, Probe) and probe.title
+    assert identity(probe) and canonical(probe)["kind"] == type(probe).__name__
+
+
+@each_probe
+def test_probe_reads_the_same_twice_and_changes_nothing(name: str, cell: Any, probed: dict[str, Probed]) -> None:
+    s = subject_of(cell)
+    before = (
+        [t.clone() for t in s.promise.teacher.weights],
+        s.promise.recourse.after.copy(),
+        s.promise.design.table.values.copy(),
+    )
+    assert plugins.load("probes", name).probe(s) == probed[name]
+    assert all(torch.equal(a, b) for a, b in zip(before[0], s.promise.teacher.weights, strict=True))
+    assert np.array_equal(before[1], s.promise.recourse.after) and np.array_equal(
+        before[2], s.promise.design.table.values
+    )
+
+
+@each_probe
+def test_every_student_is_read_in_its_place(name: str, cell: Any, probed: dict[str, Probed]) -> None:
+    s = subject_of(cell)
+    assert len(probed[name].students) == len(s.students)
+    alone = plugins.load("probes", name).probe(Subject(s.promise, s.setting, s.students[1:2]))
+    assert alone.students[0] == probed[name].students[1] and alone.teacher == probed[name].teacher
+
+
+@each_probe
+def test_readings_are_told_with_their_interval_and_people(name: str, probed: dict[str, Probed]) -> None:
+    found = every(probed[name])
+    assert found
+    for r in found:
+        assert words.measured(r.measure).title, r.measure
+        m = r.found
+        assert (m.value is None) == (m.low is None) == (m.high is None)
+        if m.value is not None and m.low is not None and m.high is not None:
+            assert m.count > 0 and np.isfinite(m.value) and m.low - 1e-12 <= m.value <= m.high + 1e-12
+            assert r.measure in NO_SHARES or 0 <= m.low <= m.high <= 1, r
+    keys = [(r.series, r.label, r.measure) for r in probed[name].teacher]
+    assert len(set(keys)) == len(keys), "a condition is read once"
+
+
+@each_probe
+def test_readings_are_stored_as_they_were(name: str, probed: dict[str, Probed]) -> None:
+    found = every(probed[name])
+    assert of_arrays(arrays(found, "spec")) == found
+    assert of_arrays(arrays([], "spec")) == []

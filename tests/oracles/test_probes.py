@@ -1,0 +1,115 @@
+"""Probes against a second, slow way: person by person, from raw words and units, and explicit sums."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cfq_core.base.plugins import load
+from cfq_core.base.seeds import numpy_stream
+from cfq_core.evidence import Measure, weighted_share, wilson
+from cfq_core.nets.stack import Stack
+from cfq_core.probes.action_noise import ActionNoise, implemented
+from cfq_core.probes.reading import Reading
+from cfq_core.recourse.find import judged
+from tests.contracts.test_probes import subject_of
+from tests.oracles.legality import Rules, count, frame
+
+
+def of(readings: tuple[Reading, ...], measure: str, at: float, series: str = "") -> Measure:
+    """The one reading of a measure at a condition."""
+    mine = [r.found for r in readings if r.measure == measure and r.at == at and series in ("", r.series)]
+    assert len(mine) == 1, (measure, at, mine)
+    return mine[0]
+
+
+def by_hand(teacher: Stack, row: np.ndarray) -> float:
+    """A ReLU network on one person, layer by layer, in float64."""
+    x = row.astype(np.float64)
+    for i, (w, b) in enumerate(zip(teacher.weights, teacher.biases, strict=True)):
+        x = w[0].double().numpy() @ x + b[0].double().numpy()
+        x = np.maximum(x, 0) if i + 1 < len(teacher.weights) else x
+    return float(x[0])
+
+
+# ---------------------------------------------------------------------- imprecise actions
+def test_no_noise_is_the_plain_audit(cell: Any) -> None:
+    s = subject_of(cell)
+    found = ActionNoise(sizes=(0.0,), draws=3).probe(s)
+    assert of(found.teacher, "kept", 0.0).value == 1.0, "a promise holds on who made it"
+    audits = [a for a in cell.audits("ptq") if a.seed == 0]
+    for readings, a in zip(found.students, audits, strict=True):
+        for measure in ("vd", "vd_matched", "crg_median", "crg_abs"):
+            plain, read = a.measures.overall[measure], of(readings, measure, 0.0)
+            assert read.count == plain.count
+            assert (read.value, read.low, read.high) == pytest.approx((plain.value, plain.low, plain.high)), measure
+        assert of(readings, "kept", 0.0).value == pytest.approx(1 - a.measures.overall["vd"].value)
+
+
+def test_noise_is_what_a_loop_over_people_and_raw_words_gives(cell: Any) -> None:
+    s, probe = subject_of(cell), ActionNoise(sizes=(0.3,), draws=2)
+    p = s.promise
+    design, told = p.design, p.recourse.found
+    rules = Rules.read(design.table.schema, design.table.frame().iloc[design.split.train])
+    before, after = (frame(design.table.schema, v[told]) for v in (p.recourse.before, p.recourse.after))
+    movable = [f for f in design.table.schema.features if rules.move[f.name] != "fixed" and f.kind != "category"]
+    z = numpy_stream(design.seed, "probes/action_noise").standard_normal((2, len(before), len(movable)))
+    everybody: list[tuple[int, np.ndarray]] = []
+    held, broken, valid = np.zeros(len(before)), np.zeros(len(before)), np.zeros(len(before))
+    for draw in range(2):
+        for i in range(len(before)):
+            cells = dict(after.iloc[i])
+            for j, f in enumerate(movable):
+                own, wanted = count(f, before[f.name].iloc[i]), count(f, after[f.name].iloc[i])
+                there = own + round((wanted - own) * max(0.0, 1 + 0.3 * z[draw, i, j]))
+                low, high = rules.ends[f.name]
+                low = own if rules.move[f.name] == "up" else min(own, low)
+                high = own if rules.move[f.name] == "down" else max(own, high)
+                there = min(max(there, low), high)
+                cells[f.name] = f.levels[there] if f.levels else float(f.raw(np.array([there]))[0])
+            done = np.array([[count(f, cells[f.name]) for f in design.table.schema.features]])
+            everybody.append((i, done))
+            on_teacher = by_hand(p.teacher, design.encoding.encode(done)[0]) > 0
+            on_student = float(judged(s.students[0].model, 0, design.encoding, done)[0]) > 0
+            held[i] += on_student / 2
+            valid[i] += on_teacher
+            broken[i] += on_teacher and not on_student
+    rows = before.iloc[[i for i, _ in everybody]].reset_index(drop=True)
+    assert not rules.violations(rows, frame(design.table.schema, np.concatenate([d for _, d in everybody])))
+    readings = probe.probe(s).students[0]
+    assert of(readings, "kept", 0.3).value == pytest.approx(held.mean())
+    assert of(readings, "vd", 0.3).value == pytest.approx(broken.sum() / valid.sum())
+
+
+def test_nobody_does_the_opposite_and_a_switch_is_done_as_told(cell: Any) -> None:
+    p = cell.promises[0]
+    told = p.recourse.found
+    before, after = p.recourse.before[told], p.recourse.after[told]
+    actions = p.design.actions
+    for noise in (-3.0, -1.0, 5.0):
+        done = implemented(actions, before, after, np.full((len(before), len(actions.numbers)), noise))
+        assert actions.legal(before, done).all()
+        assert (np.sign(done - before) * np.sign(after - before) >= 0)[:, actions.numbers].all()
+        assert np.array_equal(done[:, actions.switches], after[:, actions.switches])
+        if noise <= -1:
+            assert np.array_equal(done[:, actions.numbers], before[:, actions.numbers])
+
+
+# ---------------------------------------------------------------------- weighted shares
+def test_equal_weights_are_the_plain_share_and_double_weights_are_double_people() -> None:
+    values = np.array([1.0, 0, 0, 1, 0, 0, 0, 1])
+    plain = weighted_share(values, np.full(8, 3.0))
+    assert (plain.value, plain.low, plain.high) == pytest.approx((3 / 8, *wilson(3, 8)))
+    twice = weighted_share(values, np.array([2.0, 0, 1, 1, 1, 1, 1, 1]))
+    assert twice.value == pytest.approx((2 + 1 + 1) / 8) and twice.count == 7
+    assert twice.high - twice.low > wilson(4, 8)[1] - wilson(4, 8)[0] - 1e-12, "unequal weights are fewer people"
+
+
+def test_too_few_effective_people_are_no_number() -> None:
+    weight = np.array([100.0] + [1.0] * 99)
+    assert weighted_share(np.ones(100), weight, least=30).value is None
+    assert weighted_share(np.ones(100), np.ones(100), least=30).value == 1.0
+    assert weighted_share(np.ones(0), np.ones(0)).value is None
+    assert load("probes", "action_noise").sizes[0] == 0.0, "the curve begins with the promise as it was made"
