@@ -19,8 +19,10 @@ import pandas as pd
 from cfq_core import __version__
 from cfq_core.evidence import SMALLEST_GROUP
 from cfq_core.report import facts, words
+from cfq_core.report.examples import examples
 from cfq_core.report.figures import Chosen, Figure, chosen, figures, svg
 from cfq_core.report.frames import Stored
+from cfq_core.report.person import Action
 from cfq_core.study import summary
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -82,7 +84,8 @@ def _dataset(study: Stored, of: Chosen, drawn: Sequence[Figure], number: int) ->
         f"<h3>Every verdict</h3>{_verdicts(study, of.dataset)}",
         *(_figure(f, number + i, _same(drawn[:i], f)) for i, f in enumerate(drawn)),
         f"<h3>Bits of every layer</h3>{_allocations(study, of.dataset)}",
-        f"<h3>Groups: {_e(of.method)} at {words.bits(of.budget)}, seed {of.seed}</h3>{_groups(study, of)}</section>",
+        f"<h3>Groups: {_e(of.method)} at {words.bits(of.budget)}, seed {of.seed}</h3>{_groups(study, of)}",
+        f"<h3>People: {_e(of.method)} at {words.bits(of.budget)}, seed {of.seed}</h3>{_people(study, of)}</section>",
     ]
     return "".join(out)
 
@@ -161,6 +164,26 @@ def _groups(study: Stored, of: Chosen) -> str:
         f"Groups of fewer than {SMALLEST_GROUP} people are counted and not shown. Every other run and the crossings "
         f"are in the zip of tables.</p>"
     )
+
+
+def _people(study: Stored, of: Chosen) -> str:
+    found = examples(study, of)
+    if isinstance(found, str):
+        return f"<p class=note>Who they are cannot be shown here: {_e(found)}</p>"
+    rows = [(x.person, _told(x.told, x.sure), f"{'holds' if x.holds else 'breaks'}, logit {x.logit:+.2f}",
+             _told(x.own.action, x.own.sure)) for x in found]  # fmt: skip
+    head = ["person", "what FP32 told them", "on the student", "the cheapest on the student"]
+    return (
+        f"{_table(pd.DataFrame(rows, columns=head))}<p class=note>The {len(rows)} whose promise fares worst on this "
+        "student. Proofs are by branch and bound over everything they may do; where its budget ends, the gap that is "
+        "left is told. The dashboard's page Person shows everybody.</p>"
+    )
+
+
+def _told(action: Action | None, sure: str) -> str:
+    if action is None:
+        return f"Nothing was found. {sure}"
+    return f"{'; '.join(action.lines) or 'nothing: approved as they are'}. Cost {action.cost:.2f}. {sure}"
 
 
 def _measured(name: str, m: Any) -> str:

@@ -15,7 +15,7 @@ import pytest
 
 from cfq_core import cli
 from cfq_core.base.errors import BadInput
-from cfq_core.report import facts, files, html
+from cfq_core.report import examples, facts, figures, files, html
 from cfq_core.report.frames import Stored
 from cfq_core.study import summary
 from cfq_core.study.plan import read_plan
@@ -79,6 +79,18 @@ def test_every_foreign_word_is_escaped(evil: Stored) -> None:
     said = " ".join(page.words)
     assert said.count(EVIL) >= 3, "the study's name, the card's title and a feature's label are told as they are"
     assert "<b onclick=x>woman</b>" in said, "so is a group"
+
+
+def test_report_shows_people_and_what_is_proved_of_each_recommendation(evil: Stored) -> None:
+    of = figures.chosen(evil, evil.runs.dataset.iloc[0])
+    shown = examples.examples(evil, of)
+    assert not isinstance(shown, str) and len(shown) == examples.MOST
+    said = " ".join(Page(html.page(evil)).words)
+    for x in shown:
+        assert x.sure in said and x.own.sure in said and f"logit {x.logit:+.2f}" in said
+        assert all(line in said for line in x.told.lines)
+        assert x.holds == (x.logit > 0)
+    assert {x.own.sure for x in shown} == {"Proved cheapest: no allowed change costs less."}
 
 
 def test_report_says_what_the_store_says(german: Stored) -> None:

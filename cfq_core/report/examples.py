@@ -1,0 +1,40 @@
+"""A few denied people for a report: what they were told, whether it holds, and what is proved of each action."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cfq_core.report import person as people
+from cfq_core.report.figures import Chosen
+from cfq_core.report.frames import Stored
+
+MOST = 3
+
+
+@dataclass(frozen=True)
+class Example:
+    """One person, their promise, and the cheapest action on the student."""
+
+    person: int
+    told: people.Action
+    sure: str  # what is proved of the promise
+    holds: bool
+    logit: float  # of the student after the promised action
+    own: people.Cheapest
+
+
+def examples(study: Stored, of: Chosen) -> list[Example] | str:
+    """The people whose promise fares worst on the chosen student; or why they cannot be shown here."""
+    who = people.crowd(study, of.teacher)
+    if isinstance(who, str):
+        return who
+    seen = study.people(of.run)
+    level = study.runs.set_index("run").threshold[of.run] if of.matched else 0.0
+    worst = seen[seen.found].nsmallest(MOST, "student_at")
+    out = []
+    for person, logit in zip(worst.person.astype(int), worst.student_at.astype(float), strict=True):
+        told, best = people.promised(study, of.teacher, person), people.cheapest(study, of.teacher, of.teacher, person)
+        if told is not None:
+            own = people.cheapest(study, of.teacher, of.run, person)
+            out.append(Example(person, told, best.of(told.cost), bool(logit > level), logit, own))
+    return out
