@@ -74,7 +74,7 @@ def landscape(
     """All ``len(choices) ** L`` plans of one teacher (R = 1); ``watched`` rows calibrate the activations."""
     layers = len(teacher.weights)
     bits = torch.tensor([[b] * layers for b in choices])
-    models = calibration.quantize(teacher.take([0] * len(choices)), bits, watched[None].expand(len(choices), -1, -1))
+    models = calibration.quantize(teacher, bits, watched[None], of=[0] * len(choices))
     judged = [points.recourse, points.rows] + ([] if points.shown is None else [points.shown])
     inputs = torch.cat(judged)[None]
     truth = score(teacher.to(torch.float64), inputs.double())[0].float()

@@ -26,14 +26,14 @@ def torch_stream(seed: int, purpose: str) -> torch.Generator:
 def repeatable(seed: int = 0) -> Iterator[None]:
     """One thread, deterministic kernels and seeded global generators; restored on leaving. Freed memory is kept."""
     threads = torch.get_num_threads()
-    deterministic = torch.are_deterministic_algorithms_enabled()
+    deterministic = torch.get_deterministic_debug_mode()
     keep_freed_memory()
     torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
+    torch.set_deterministic_debug_mode("error")  # `use_deterministic_algorithms` imports the compiler: a second
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
             yield
         finally:
-            torch.use_deterministic_algorithms(deterministic)
+            torch.set_deterministic_debug_mode(deterministic)
             torch.set_num_threads(threads)

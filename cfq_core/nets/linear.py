@@ -214,7 +214,7 @@ def _back(nets: _Nets, lines: list[_Lines], layer: int, both: bool) -> tuple[Ten
         given = forms
         up, down = forms.clamp_min(0.0), forms.clamp_max(0.0)
         constant = constant + _dot(up, line.above_at) + _dot(down, line.below_at)
-        forms = up * line.above[:, None] + down * line.below[:, None]
+        forms = (up * line.above[:, None]).add_(down * line.below[:, None])
         if depth == 0:
             break
         constant = constant + (forms @ nets.biases[depth - 1][..., None])[..., 0]

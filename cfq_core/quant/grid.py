@@ -42,5 +42,13 @@ def codes(x: Tensor, step: Tensor, low: Bound, high: Bound) -> Tensor:
     """Integer codes of ``x`` on a grid, as floats; the gradient is that of the clipped line."""
     if x.requires_grad:
         return round_through(torch.clamp(x / step, low, high))  # type: ignore[arg-type]
-    scaled = x / step
+    return _rounded(x / step, low, high)
+
+
+def codes_of(x: Tensor, step: Tensor, low: Bound, high: Bound) -> Tensor:
+    """The same as `codes`, for an ``x`` that nobody else holds: its memory is taken for the codes."""
+    return codes(x, step, low, high) if x.requires_grad else _rounded(x.div_(step), low, high)
+
+
+def _rounded(scaled: Tensor, low: Bound, high: Bound) -> Tensor:
     return scaled.clamp_(low, high).round_()  # type: ignore[arg-type]

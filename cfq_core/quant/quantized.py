@@ -18,7 +18,7 @@ from torch import Tensor
 
 from cfq_core.nets.linear import Form, Layers, Reach, above, form_above, seen_step
 from cfq_core.nets.stack import Scorer, Stack, interval_product
-from cfq_core.quant.grid import BIAS_LIMIT, activation_range, codes, signed_range
+from cfq_core.quant.grid import BIAS_LIMIT, activation_range, codes, codes_of, signed_range
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class QuantStack:
     def _given(self, total: Float[Tensor, "r n o"], layer: int) -> Float[Tensor, "r n o"]:
         """The 8-bit codes that ``layer`` is given, from the accumulators of the layer before."""
         step = self.input_steps[layer][:, None, None]
-        return codes(self._rescaled(total, layer - 1), step, *activation_range(signed=False))  # the range is the ReLU
+        return codes_of(self._rescaled(total, layer - 1), step, *activation_range(signed=False))  # the range is the ReLU
 
     def take(self, runs: Sequence[int]) -> QuantStack:
         """A stack of the chosen runs, in that order, repeats allowed."""

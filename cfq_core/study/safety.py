@@ -73,9 +73,10 @@ def safety_of(p: Promise, widths: Sequence[int] = WEIGHT_BITS) -> Safety:
     inputs = design.encoding.encode(p.recourse.after[found])
     watched = torch.tensor(design.inputs(design.split.train[: Calibration().rows]), dtype=torch.float32)[None]
     lowest, noise = (np.full((len(widths), len(found)), np.nan) for _ in range(2))
-    for b, width in enumerate(widths):
-        plan = torch.full((1, len(p.teacher.weights)), width)
-        grid = Calibration(weights="min-max").quantize(p.teacher, plan, watched)
+    plans = torch.tensor(widths)[:, None].expand(-1, len(p.teacher.weights))
+    grids = Calibration(weights="min-max").quantize(p.teacher, plans, watched, of=[0] * len(widths))
+    for b in range(len(widths)):
+        grid = grids.take([b])
         lowest[b, found] = lowest_rounded(p.teacher, grid, inputs)
         noise[b, found] = rounding_noise(p.teacher, grid, inputs)
     movable = [design.encoding.starts[i] for i in design.actions.numbers]
