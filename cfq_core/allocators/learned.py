@@ -52,11 +52,9 @@ class Learned:
         return tuple(cheapest_plan((-t).tolist(), CHOICES, sizes, float(b)) for t, b in zip(logs, wanted, strict=True))
 
     def _train(self, material: Material, runs: list[int], wanted: torch.Tensor) -> Gates:
-        start = material.teachers.take(runs)
-        gates = Gates(start, CHOICES, wanted)
-        bits = torch.full((len(runs), len(start.weights)), max(CHOICES))
-        inputs = material.inputs[:, : Calibration().rows][torch.as_tensor(runs)]
-        student = Student(start, bits, inputs, [self.recipe] * len(runs), gates)
+        gates = Gates(material.teachers.take(runs), CHOICES, wanted)
+        bits = torch.full((len(runs), len(material.teachers.weights)), max(CHOICES))
+        student = Student(material.teachers, bits, material.inputs, [self.recipe] * len(runs), gates, of=runs)
         rest = [p for p in student.parameters if p is not gates.logits]
         rates: list[dict[str, Any]] = [{"params": rest}, {"params": [gates.logits], "lr": self.gate_rate}]
         optimizer = torch.optim.Adam(rates, lr=self.schedule.rate(material.inputs.shape[1]), fused=True)

@@ -76,24 +76,29 @@ class Schedule:
 
 
 class Student:
-    """R networks in training: float weights, biases and log steps, one bit plan a run."""
+    """R networks in training: float weights, biases and log steps, one bit plan a run.
+
+    Run r starts at model ``of[r]`` of ``teachers``; None for one run a model. Activations are watched once a model.
+    """
 
     def __init__(
         self,
-        start: Stack,
+        teachers: Stack,
         bits: Int[Tensor, "r l"],
-        inputs: Float[Tensor, "r n d"],
+        inputs: Float[Tensor, "m n d"],
         how: list[Recipe],
         gates: Gates | None = None,
+        of: Sequence[int] | None = None,
     ) -> None:
         begin = Calibration()  # steps start at least squared error
-        seen = start.layer_inputs(inputs)
+        runs = list(range(teachers.runs)) if of is None else list(of)
+        seen, start = teachers.layer_inputs(inputs[:, : begin.rows]), teachers.take(runs)
         self.bits = bits
         self.start = start.trainable()
         self.how = how
         self.gates = gates
         weight_steps = [weight_step(w, bits[:, i], begin.weights) for i, w in enumerate(start.weights)]
-        input_steps = [activation_step(x, i == 0, begin.activations) for i, x in enumerate(seen)]
+        input_steps = [activation_step(x, i == 0, begin.activations)[runs] for i, x in enumerate(seen)]
         self.weight_log = [s.log().float() for s in weight_steps]
         self.input_log = [s.log().float() for s in input_steps]
         self.weight_move = [torch.zeros_like(s, requires_grad=True) for s in self.weight_log]
@@ -179,8 +184,7 @@ def finetune(
     ``live`` makes recourse anew at every step, as the paper does, instead of taking the material's.
     """
     how = list(recipes)
-    calibration = material.inputs[:, : Calibration().rows][torch.as_tensor(list(teacher))]
-    student = Student(material.teachers.take(list(teacher)), bits, calibration, how)
+    student = Student(material.teachers, bits, material.inputs, how, of=teacher)
     steps = schedule.steps(material.inputs.shape[1])
     rate = schedule.rate(material.inputs.shape[1])
     optimizer = torch.optim.Adam(student.parameters, lr=rate, fused=True)
