@@ -35,7 +35,7 @@ class FakeQuantize(torch.autograd.Function):
         u, code, step, clip_only = ctx.saved_tensors
         low, high = ctx.range
         (g,) = gradients
-        inside = (u > low) & (u < high)
-        through = g * inside
-        of_step = (g * torch.where(inside, (code - u) * (1 - clip_only), code)).sum_to_size(step.shape)
-        return through, of_step, None, None, None
+        inside = (u > low).logical_and_(u < high)
+        rounding = (code - u).mul_(1 - clip_only)
+        of_step = (g * torch.where(inside, rounding, code)).sum_to_size(step.shape)
+        return g * inside, of_step, None, None, None

@@ -108,7 +108,8 @@ class QuantStack:
     def _given(self, total: Float[Tensor, "r n o"], layer: int) -> Float[Tensor, "r n o"]:
         """The 8-bit codes that ``layer`` is given, from the accumulators of the layer before."""
         step = self.input_steps[layer][:, None, None]
-        return codes_of(self._rescaled(total, layer - 1), step, *activation_range(signed=False))  # the range is the ReLU
+        scaled = self._rescaled(total, layer - 1)
+        return codes_of(scaled, step, *activation_range(signed=False))  # the range is the ReLU
 
     def take(self, runs: Sequence[int]) -> QuantStack:
         """A stack of the chosen runs, in that order, repeats allowed."""
