@@ -246,7 +246,7 @@ def _audited(method: str, made: _Made, budgets: Sequence[float], setting: Settin
 
 def compared(promises: Sequence[Promise[Any]], models: Scorer, setting: Setting) -> list[Compared]:
     """Whether each promise survives on the model beside it (run r of ``models``), raw and at matched approval."""
-    thresholds = [_threshold(p, models, r) for r, p in enumerate(promises)]
+    thresholds = [matching_threshold(p, models, r) for r, p in enumerate(promises)]
     raw = _gather(promises, models, setting)
     matched = _gather(promises, Shifted(models, torch.tensor(thresholds, dtype=torch.float64)), setting)
     for r, (p, moved) in enumerate(zip(promises, thresholds, strict=True)):
@@ -300,7 +300,7 @@ def _sample(denied: Bool[np.ndarray, "n"], people: int | None, seed: int) -> Int
     return np.sort(numpy_stream(seed, "pipeline/people").permutation(rows)[:people])
 
 
-def _threshold(p: Promise[Any], models: Scorer, run: int) -> float:
+def matching_threshold(p: Promise[Any], models: Scorer, run: int) -> float:
     """Logit above which the student approves as many training rows as the teacher does."""
     training = p.design.table.values[p.design.split.train]
     wanted = int((judged(p.teacher, 0, p.design.encoding, training) > 0).sum())

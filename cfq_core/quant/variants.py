@@ -19,17 +19,18 @@ from cfq_core.quant.quantized import QuantStack
 
 @dataclass(frozen=True)
 class Variants:
-    """Every bit-width x weight clip rule, rounded to nearest once and stochastically ``draws`` times."""
+    """Every bit-width (outermost) x weight clip rule, rounded to nearest once and stochastically ``draws`` times."""
 
     bits: tuple[int, ...] = (8, 6, 4, 3)
     clips: tuple[Rule, ...] = ("mse", "min-max")
     draws: int = 2
     seed: int = 0  # held-out variants take another one
+    nearest: bool = True  # False: stochastic roundings only, of which another seed's are all unseen
 
     @property
     def count(self) -> int:
         """Variants of one teacher."""
-        return len(self.bits) * len(self.clips) * (1 + self.draws)
+        return len(self._each())
 
     def of(self, teacher: Stack, watched: Float[Tensor, "1 n d"]) -> QuantStack:
         """All variants of one teacher (R = 1), as one stack; activations are calibrated on ``watched`` rows."""
@@ -39,7 +40,7 @@ class Variants:
         return QuantStack.join(parts)
 
     def _each(self) -> Sequence[tuple[int, Rule, int]]:
-        return list(product(self.bits, self.clips, range(1 + self.draws)))
+        return list(product(self.bits, self.clips, range(0 if self.nearest else 1, 1 + self.draws)))
 
     def _one(self, teacher: Stack, bits: int, rule: Rule, draw: int, input_steps: list[Tensor]) -> QuantStack:
         plan = torch.full((1, len(teacher.weights)), bits)

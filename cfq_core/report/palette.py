@@ -55,6 +55,9 @@ STYLES = {
     "qat_lenient": _style(9, 5, 2),
     "cfq": _style(2, 3, 0),
     "cfq_anchored": _style(1, 2, 0),
+    "fixed margin": _style(0, 0, 0),
+    "sigma ladder": _style(3, 1, 1),
+    "robust": _style(1, 2, 0),
 }
 
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from cfq_core.report import picture, words
-from cfq_core.report.charts import action_noise, feasible, settings
+from cfq_core.report.charts import action_noise, feasible, settings, variants_cost
 from cfq_core.report.frames import Stored
 
 Plain = str | int | float | bool | None
@@ -45,7 +45,7 @@ class Question:
     shows: Callable[[Stored], bool]  # whether a study holds its answer
     says: Callable[[Stored, Asked], str]  # the sentence
     pictures: tuple[tuple[str, dict[str, Plain]], ...]  # pictures with the options that are theirs
-    terms: tuple[str, ...] = field(default=("VD, validity drop", "approval shift", "matched approval", "interval"))
+    terms: tuple[str, ...]
 
 
 # ---------------------------------------------------------------------- studies over several settings
@@ -114,6 +114,27 @@ def imprecise(study: Stored, asked: Asked) -> str:
     )
 
 
+def across_variants(study: Stored, asked: Asked) -> str:
+    """What each strategy's usual strength reaches on models that it has not seen, at which cost and for whom."""
+    rows = variants_cost.rows(study, asked.dataset, asked.matched)
+    if rows.empty:
+        return f"Nothing stored for {asked.dataset}."
+    parts = []
+    for strategy, at in variants_cost.USUAL.items():
+        line = rows[(rows.series == strategy) & (rows["at"] == at)].iloc[0]
+        parts.append(
+            f"{strategy} ({line.label}) {_ends([line])} at {line.cost_ratio:.2f} times the cost, found for "
+            f"{words.in_100(line.frr)}"
+        )
+    p = study.probed[(study.probed.dataset == asked.dataset) & (study.probed.series == variants_cost.SHIPPED)]
+    shifts = ", ".join(f"{words.points(m)} at {label}" for m, label in zip(p["mean"], p.label, strict=True))
+    how = ", judged at the teacher's approval rate" if asked.matched else ""
+    return (
+        f"On {asked.dataset}, actions valid on every unseen variant{how}: {'; '.join(parts)} ({_seeds(rows)}). "
+        f"These variants shift approvals by {shifts}."
+    )
+
+
 def _shift(study: Stored, asked: Asked, method: str) -> str:
     """A student's approval shift, which no claim goes without; nothing of a teacher."""
     line = words.line_of(study.lines, asked.dataset, method, asked.budget)
@@ -172,6 +193,17 @@ QUESTIONS = (
         imprecise,
         tuple(("action_noise", {"shown": shown}) for shown in ("kept", "vd", "crg_abs")),
         ("imprecise action", "VD, validity drop", "CRG, recourse gap", "approval shift", "interval", "seed"),
+    ),
+    Question(
+        "variants",
+        "Unknown deployment",
+        "Bits, clips and rounding of what will ship are not known: robust recourse against a fixed margin for all and "
+        "a margin for each, on variants that none of them has seen.",
+        "variants",
+        _probed("deployment_variants"),
+        across_variants,
+        tuple(("variants_cost", {"shown": shown}) for shown in ("robust", "held", "served")),
+        ("robust recourse", "sigma ladder", "promise margin κ", "cost", "approval shift", "interval", "seed"),
     ),
 )  # fmt: skip
 

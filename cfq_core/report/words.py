@@ -20,6 +20,10 @@ OTHERS = {"size_bytes": ("size of the weights and biases", "KiB", 1 / 1024), "se
 #: Measures that only probes read: title, unit, scale, what is better, whether a share.
 OF_PROBES = {
     "kept": ("promises kept", "%", 100.0, "higher", True),
+    "robust": ("valid on every unseen variant", "%", 100.0, "higher", True),
+    "held": ("unseen variants an action is valid on", "%", 100.0, "higher", True),
+    "served": ("denied people with an action valid on every unseen variant", "%", 100.0, "higher", True),
+    "cost_ratio": ("cost over that of the plan's own promise", "×", 1.0, "lower", False),
 }
 #: Names for narrow places; every one stands in the glossary.
 SHORT = {
@@ -207,5 +211,9 @@ GLOSSARY = {
     "recourse sensitivity": "How much a layer's quantization moves logits at training recourse points.",
     "imprecise action": "People do a little more or less than they were told: each changed number by its own random "
     "share of the change, on its grid and within what is legal for them.",
+    "robust recourse": "The cheapest action that is valid on every one of a set of known deployment variants of the "
+    "model, not on the teacher alone.",
+    "sigma ladder": "A margin for each person: their cheapest answer whose margin is z standard deviations of the "
+    "rounding noise that is forecast at their own point.",
     "regime": "Which features people may change: as the card says (default), only the easiest (strict), or more.",
 }

@@ -28,7 +28,7 @@ def test_no_threshold_comes_nearer_to_the_teachers_count(logits: list[tuple[floa
     models = cell.audits("ptq")[0].student
     with pytest.MonkeyPatch.context() as patch:  # whatever the models are, these are their logits on the training rows
         patch.setattr(pipeline, "judged", lambda model, *_: teacher if isinstance(model, Stack) else student)
-        threshold = pipeline._threshold(cell.promises[0], models, 0)
+        threshold = pipeline.matching_threshold(cell.promises[0], models, 0)
     assert np.isfinite(threshold)
     gaps = np.diff(np.unique(student))
     if len(gaps) and gaps.min() < 1e-6:

@@ -6,13 +6,27 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from cfq_core.base.plugins import load
-from cfq_core.base.seeds import numpy_stream
+from cfq_core.base.seeds import numpy_stream, repeatable
 from cfq_core.evidence import Measure, weighted_share, wilson
 from cfq_core.nets.stack import Stack
 from cfq_core.probes.action_noise import ActionNoise, implemented
+from cfq_core.probes.deployment_variants import (
+    FIXED,
+    KNOWN,
+    LADDER,
+    ROBUST,
+    UNSEEN,
+    Answers,
+    DeploymentVariants,
+    watched,
+)
 from cfq_core.probes.reading import Reading
+from cfq_core.quant.calibrate import Calibration
+from cfq_core.quant.forecast import rounding_noise
+from cfq_core.quant.variants import Variants
 from cfq_core.recourse.find import judged
 from tests.contracts.test_probes import subject_of
 from tests.oracles.legality import Rules, count, frame
@@ -113,3 +127,80 @@ def test_too_few_effective_people_are_no_number() -> None:
     assert weighted_share(np.ones(100), np.ones(100), least=30).value == 1.0
     assert weighted_share(np.ones(0), np.ones(0)).value is None
     assert load("probes", "action_noise").sizes[0] == 0.0, "the curve begins with the promise as it was made"
+
+
+# ---------------------------------------------------------------------- deployment variants
+SMALL = DeploymentVariants(
+    known=Variants(bits=(8, 3), draws=1),
+    unseen=Variants(bits=(8, 3), draws=1, seed=1, nearest=False),
+    margins=(0.1, 0.5, 1.5),
+    deviations=(1.0,),
+    robust_margins=(0.1,),
+)
+
+
+@pytest.fixture(scope="module")
+def strategies(cell: Any) -> list[Answers]:
+    with repeatable():
+        return list(SMALL.answers(cell.promises[0], cell.setting.solver))
+
+
+def test_unseen_variants_are_none_of_the_known(cell: Any) -> None:
+    p = cell.promises[0]
+    known, unseen = (v.of(p.teacher, watched(p)) for v in (KNOWN, UNSEEN))
+    assert (known.runs, unseen.runs) == (KNOWN.count, UNSEEN.count) == (12, 24)
+    for v in range(unseen.runs):
+        for k in range(known.runs):
+            assert any(not torch.equal(a[v] * s[v][..., None], b[k] * t[k][..., None]) for a, b, s, t in zip(
+                unseen.weights, known.weights, unseen.weight_steps, known.weight_steps, strict=True))  # fmt: skip
+
+
+def test_success_and_cost_are_what_loops_over_people_and_variants_count(cell: Any, strategies: list[Answers]) -> None:
+    s = subject_of(cell)
+    p, encoding = s.promise, s.promise.design.encoding
+    unseen = SMALL.unseen.of(p.teacher, watched(p))
+    found = SMALL.probe(s)
+    for told in strategies:
+        everywhere, share, own, theirs = 0, 0.0, 0.0, 0.0
+        for i in np.flatnonzero(told.found):
+            logits = [judged(unseen, v, encoding, told.after[[i]])[0] for v in range(unseen.runs)]
+            everywhere += min(logits) > 0
+            share += sum(z > 0 for z in logits) / len(logits)
+            if p.recourse.found[i]:
+                own, theirs = own + p.recourse.cost[i], theirs + told.cost[i]
+        n = int(told.found.sum())
+        assert of(found.teacher, "robust", told.at, told.series).value == pytest.approx(everywhere / n)
+        assert of(found.teacher, "held", told.at, told.series).value == pytest.approx(share / n)
+        assert of(found.teacher, "served", told.at, told.series).value == pytest.approx(everywhere / len(told.found))
+        assert of(found.teacher, "frr", told.at, told.series).value == pytest.approx(n / len(told.found))
+        assert of(found.teacher, "cost_ratio", told.at, told.series).value == pytest.approx(theirs / own)
+        kept = (judged(s.students[0].model, 0, encoding, told.after[told.found]) > 0).mean()
+        assert of(found.students[0], "kept", told.at, told.series).value == pytest.approx(kept)
+
+
+def test_every_strategy_tells_what_it_says(cell: Any, strategies: list[Answers]) -> None:
+    p = cell.promises[0]
+    known = SMALL.known.of(p.teacher, watched(p))
+    by = {(t.series, t.at): t for t in strategies}
+    assert {t.series for t in strategies} == {FIXED, LADDER, ROBUST}
+    for told in strategies:
+        assert p.design.actions.legal(p.recourse.before, told.after).all()
+        assert told.cost[told.found] == pytest.approx(p.design.actions.cost(p.recourse.before, told.after)[told.found])
+        logits = judged(p.teacher, 0, p.design.encoding, told.after)
+        assert logits[told.found] == pytest.approx(told.margin[told.found]) or told.series == ROBUST
+        if told.series == FIXED:
+            assert (logits[told.found] >= told.at - 1e-9).all()
+        if told.series == ROBUST:
+            each = [judged(known, v, p.design.encoding, told.after)[told.found] for v in range(known.runs)]
+            assert np.min(each) >= told.at - 1e-9
+    grid = Calibration(weights="min-max").quantize(p.teacher, torch.full((1, 3), 3), watched(p))
+    ladder = by[LADDER, 1.0]
+    for i in range(len(p.recourse.before)):  # the cheapest rung that passes, one person at a time
+        passing = []
+        for margin in SMALL.margins:
+            rung = by[FIXED, margin]
+            if rung.found[i]:
+                noise = rounding_noise(p.teacher, grid, p.design.encoding.encode(rung.after[[i]]))[0]
+                passing += [(rung.cost[i], margin)] if rung.margin[i] >= noise else []
+        assert bool(passing) == ladder.found[i]
+        assert ladder.cost[i] == (min(passing)[0] if passing else np.inf)
