@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import platform
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -95,9 +96,21 @@ def run_plan(
         return study
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # read by the children when they import torch
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=end_with_parent) as pool:
         runner.go(pool, slots=2 * workers)  # one waiting behind each, so that no process idles between tasks
     return study
+
+
+def end_with_parent() -> None:
+    """Let this worker process end when the process that started it does, however that ended; else it would wait on."""
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 class Inline(Executor):

@@ -39,9 +39,9 @@ def _plan() -> Plan:
     )  # fmt: skip
 
 
-def _start(store: Path) -> subprocess.Popen[bytes]:
+def _start(store: Path, workers: int = 0) -> subprocess.Popen[bytes]:
     options = [part for name, value in OPTIONS.items() for part in (f"--{name}", value)]
-    command = [sys.executable, "-m", "cfq_core.cli", "run", *options, "--store", str(store), "--workers", "0"]
+    command = [sys.executable, "-m", "cfq_core.cli", "run", *options, "--store", str(store), "--workers", str(workers)]
     return subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True, env=dict(os.environ)
     )
@@ -183,3 +183,19 @@ def test_a_kill_at_any_moment_loses_no_finished_run(
     left = f"{between} left some of its runs, none was lost, {ended} studies ended with the same numbers"
     print(f"{killed} kills in a study of {lasts:.1f} s: {left}")
     assert ended, "no study came to its end between the kills"
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are listed as Linux lists them")
+def test_workers_end_with_their_study_however_it_ends(tmp_path: Path) -> None:
+    process = _start(tmp_path / "store", workers=1)
+    _wait_until_it_says(process, b"teachers")
+    children = [int(c) for c in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+    process.kill()  # the study alone, not its group
+    process.wait(PATIENCE)
+    assert process.stderr is not None
+    process.stderr.close()
+    end = time.monotonic() + PATIENCE
+    while alive := [c for c in children if Path(f"/proc/{c}").exists()]:
+        assert time.monotonic() < end, f"still there: {alive}"
+        time.sleep(0.05)
+    assert children
