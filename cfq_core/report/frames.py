@@ -207,6 +207,12 @@ class Stored:
 #: Measures of probes that are no shares of people.
 NO_SHARES = ("approval_shift", "accuracy_drop", "crg_median", "crg_abs", "recourse_cost", "cost_ratio")
 
+
+def is_share(measure: str) -> bool:
+    """Whether a probe's measure is between 0 and 1."""
+    return measure.removesuffix("_matched") not in NO_SHARES
+
+
 #: Columns of `Stored.people` besides the groups. Logits are judged in float64; costs are in scale units.
 PEOPLE = {
     "person": "position among the teacher's test rows; the same for every run of that teacher",
@@ -299,7 +305,7 @@ def _line(line: summary.Line, name: str) -> dict[str, Any]:
 
 def _probe_line(x: probed.ProbeLine) -> dict[str, Any]:
     m = x.over
-    low, high = _over_seeds(m, share=x.measure not in NO_SHARES)
+    low, high = _over_seeds(m, share=is_share(x.measure))
     about = (x.probe, x.dataset, x.method, x.budget, x.series, x.at, x.label, x.measure)
     return dict(zip(PROBED, (*about, m.mean, m.sd, low, high, m.seeds, m.people), strict=True))
 

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from cfq_core.report import picture, words
-from cfq_core.report.charts import action_noise, feasible, settings, variants_cost
+from cfq_core.report.charts import action_noise, feasible, settings, shifts, variants_cost
 from cfq_core.report.frames import Stored
 
 Plain = str | int | float | bool | None
@@ -135,6 +135,26 @@ def across_variants(study: Stored, asked: Asked) -> str:
     )
 
 
+def elsewhere(study: Stored, asked: Asked) -> str:
+    """What each student breaks where it was audited, and in the population where it breaks most."""
+    rows = shifts.rows(study, asked.dataset, asked.budget, asked.matched)
+    if rows.empty:
+        return f"Nothing stored for {asked.dataset} at {words.bits(asked.budget)}."
+    shifted = shifts.rows(study, asked.dataset, asked.budget, asked.matched, "approval_shift")
+    parts = []
+    for method, line in rows.groupby("method", sort=False):
+        plain, worst = line[line.series == shifts.PLAIN].iloc[0], line.sort_values("mean").iloc[-1]
+        of_method = shifted[shifted.method == method].set_index("label")["mean"]
+        more = " and ".join(words.points(of_method[x.label]) for x in (plain, worst))
+        parts.append(f"with {method} {_ends([plain, worst])} ({worst.label}), at {more} approvals")
+    how = ", judged at the teacher's approval rate on its own training people" if asked.matched else ""
+    return (
+        f"On {asked.dataset} at {words.bits(asked.budget)}, promised actions that fail as audited and in the "
+        f"population that is worst of {rows.label.nunique() - 1}{how}: {'; '.join(parts)} ({_seeds(rows)}). The worst "
+        "of many is partly chance: see all of them."
+    )
+
+
 def _shift(study: Stored, asked: Asked, method: str) -> str:
     """A student's approval shift, which no claim goes without; nothing of a teacher."""
     line = words.line_of(study.lines, asked.dataset, method, asked.budget)
@@ -193,6 +213,16 @@ QUESTIONS = (
         imprecise,
         tuple(("action_noise", {"shown": shown}) for shown in ("kept", "vd", "crg_abs")),
         ("imprecise action", "VD, validity drop", "CRG, recourse gap", "approval shift", "interval", "seed"),
+    ),
+    Question(
+        "shift",
+        "Another population",
+        "Other people than the models were made for: reweighted, recorded with noise, or one group alone.",
+        "shift",
+        _probed("shift"),
+        elsewhere,
+        tuple(("shifts", {"shown": shown}) for shown in ("vd", "approval_shift", "crg_abs", "accuracy")),
+        ("distribution shift", "VD, validity drop", "CRG, recourse gap", "approval shift", "interval", "seed"),
     ),
     Question(
         "variants",

@@ -13,7 +13,7 @@ from cfq_core.base.identity import canonical, identity
 from cfq_core.probes.probe import Probe, Probed, Student, Subject
 from cfq_core.probes.reading import Reading, arrays, of_arrays
 from cfq_core.report import words
-from cfq_core.report.frames import NO_SHARES
+from cfq_core.report.frames import is_share
 
 NAMES = plugins.names("probes")
 each_probe = pytest.mark.parametrize("name", NAMES)
@@ -75,7 +75,7 @@ def test_readings_are_told_with_their_interval_and_people(name: str, probed: dic
         assert (m.value is None) == (m.low is None) == (m.high is None)
         if m.value is not None and m.low is not None and m.high is not None:
             assert m.count > 0 and np.isfinite(m.value) and m.low - 1e-12 <= m.value <= m.high + 1e-12
-            assert r.measure in NO_SHARES or 0 <= m.low <= m.high <= 1, r
+            assert not is_share(r.measure) or 0 <= m.low <= m.high <= 1, r
     keys = [(r.series, r.label, r.measure) for r in probed[name].teacher]
     assert len(set(keys)) == len(keys), "a condition is read once"
 

@@ -13,9 +13,11 @@ from streamlit.testing.v1 import AppTest
 
 from cfq_core.base.shipped import shipped
 from cfq_core.pipeline import Setting
+from cfq_core.probes.deployment_variants import DeploymentVariants
 from cfq_core.recourse.pgd import Pgd
 from cfq_core.report import facts, figures, picture, robust, words
 from cfq_core.report.frames import Stored
+from cfq_core.study import probing
 from cfq_core.study.plan import Plan, read_plan, read_plan_file
 from cfq_core.study.runner import run_plan
 from cfq_core.study.store import Store
@@ -26,12 +28,13 @@ Open = Callable[..., AppTest]
 QUESTIONS = [q.name for q in robust.QUESTIONS]
 KAPPAS, STEPS, REGIMES = (0.0, 0.5), (1, 20), ("default", "strict")
 FIRST = Setting(hidden=(8,), kappa=0.0, people=25, again=10, rehearsed=20, teaching=Teaching(epochs=8))
+ASKED = replace(FIRST, people=45)  # a population of under 30 is not shown
 VARIED: dict[str, list[Setting]] = {
     "kappa": [replace(FIRST, kappa=k) for k in KAPPAS],
     "steps": [replace(FIRST, solver=Pgd(steps=k)) for k in STEPS],
     "regimes": [replace(FIRST, regime=r) for r in REGIMES],
 }
-PROBES = {"noise": "action_noise", "variants": "deployment_variants"}
+PROBES = {"noise": "action_noise", "shift": "shift", "variants": "deployment_variants"}
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +44,12 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Stored]:
     for name, (first, *further) in VARIED.items():
         plan = Plan(("diabetes",), ("ptq",), (2.0,), (0, 1), first, name, tuple(further))
         found[name] = Stored(str(store.folder), run_plan(plan, store), 2 * (1 + len(further)))
-    asked = Plan(("diabetes",), ("ptq",), (2.0,), (0, 1), FIRST, "asked", probes=tuple(PROBES.values()))
-    found |= dict.fromkeys(PROBES, Stored(str(store.folder), run_plan(asked, store), 2))
+    few = DeploymentVariants(margins=(0.2, 1.0), deviations=(1.64,), robust_margins=(0.2,))
+    asked = Plan(("diabetes",), ("ptq",), (2.0,), (0, 1), ASKED, "asked", probes=tuple(PROBES.values()))
+    with pytest.MonkeyPatch.context() as patch:
+        load = probing.load
+        patch.setattr(probing, "load", lambda task: few if task.name == "deployment_variants" else load(task))
+        found |= dict.fromkeys(PROBES, Stored(str(store.folder), run_plan(asked, store), 2))
     store.close()
     return found
 

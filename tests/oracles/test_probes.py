@@ -24,10 +24,12 @@ from cfq_core.probes.deployment_variants import (
     watched,
 )
 from cfq_core.probes.reading import Reading
+from cfq_core.probes.shift import GROUP, NOISY, PLAIN, TILTED, Shift, recorded
 from cfq_core.quant.calibrate import Calibration
 from cfq_core.quant.forecast import rounding_noise
 from cfq_core.quant.variants import Variants
-from cfq_core.recourse.find import judged
+from cfq_core.recourse.find import find, judged
+from cfq_core.recourse.problem import Ask
 from tests.contracts.test_probes import subject_of
 from tests.oracles.legality import Rules, count, frame
 
@@ -204,3 +206,106 @@ def test_every_strategy_tells_what_it_says(cell: Any, strategies: list[Answers])
                 passing += [(rung.cost[i], margin)] if rung.margin[i] >= noise else []
         assert bool(passing) == ladder.found[i]
         assert ladder.cost[i] == (min(passing)[0] if passing else np.inf)
+
+
+# ---------------------------------------------------------------------- distribution shift
+def test_the_population_that_was_audited_reads_as_the_audit(cell: Any) -> None:
+    s = subject_of(cell)
+    found = Shift(tilts=(0.0,), sizes=(0.0,)).probe(s)
+    audits = [a for a in cell.audits("ptq") if a.seed == 0]
+    for readings, a in zip(found.students, audits, strict=True):
+        for series in (PLAIN, TILTED, NOISY):  # no tilt and no noise are no shift
+            for measure in ("vd", "vd_matched", "approval_shift", "accuracy"):
+                plain, read = a.measures.overall[measure], of(readings, measure, 0.0, series)
+                assert (read.value, read.count) == (pytest.approx(plain.value), plain.count), (series, measure)
+    assert of(found.teacher, "frr", 0.0, PLAIN).value == pytest.approx(s.promise.recourse.found.mean())
+
+
+def test_reweighted_measures_are_explicit_weighted_means(cell: Any) -> None:
+    s = subject_of(cell)
+    p, design = s.promise, s.promise.design
+    found = Shift(tilts=(0.5,), sizes=()).probe(s)
+    training, test = design.inputs(design.split.train), design.inputs(design.split.test)
+    middle = training.mean(0)
+    values, vectors = np.linalg.eigh(np.cov((training - middle).T))  # another way to the same axis
+    axis = vectors[:, values.argmax()]
+    along = (training - middle) @ axis
+    if sum(a * by_hand(p.teacher, x) for a, x in zip(along, training, strict=True)) < 0:  # `along` has mean 0
+        axis = -axis
+    weight = [float(np.exp(0.5 * ((x - middle) @ axis) / along.std())) for x in test]
+    audit = next(a for a in cell.audits("ptq") if a.seed == 0)
+    total = up = right = 0.0
+    for i, w in enumerate(weight):
+        total += w
+        up += w * (float(audit.raw.student[i] > 0) - float(p.logits[i] > 0))
+        right += w * float((audit.raw.student[i] > 0) == audit.raw.outcome[i])
+    assert of(found.students[0], "approval_shift", 0.5, TILTED).value == pytest.approx(up / total)
+    assert of(found.students[0], "accuracy", 0.5, TILTED).value == pytest.approx(right / total)
+    apart = counted = 0.0
+    for k, row in enumerate(p.person):
+        if p.recourse.found[k] and audit.raw.again_found[k] and p.recourse.cost[k] > 0:
+            counted += weight[row]
+            apart += weight[row] * abs(audit.raw.again_cost[k] - p.recourse.cost[k]) / p.recourse.cost[k]
+    with pytest.MonkeyPatch.context() as patch:  # the tiny cell asked only 25 people again
+        patch.setattr("cfq_core.probes.shift.SMALLEST_GROUP", 5)
+        read = Shift(tilts=(0.5,), sizes=()).probe(s).students[0]
+    assert of(read, "crg_abs", 0.5, TILTED).value == pytest.approx(apart / counted)
+    lost = told = 0.0
+    for k, row in enumerate(p.person):
+        if p.recourse.found[k]:
+            told += weight[row]
+            lost += weight[row] * float(audit.raw.student_at[k] <= 0)
+    assert of(found.students[0], "vd", 0.5, TILTED).value == pytest.approx(lost / told)
+
+
+def test_one_group_alone_reads_as_the_audit_of_that_group(cell: Any) -> None:
+    s = subject_of(cell)
+    found = Shift(tilts=(), sizes=()).probe(s)
+    audit = next(a for a in cell.audits("ptq") if a.seed == 0)
+    compared = 0
+    for r in found.students[0]:
+        if r.series == GROUP:
+            column, level = r.label.split(": ")
+            measure = audit.measures.groups[column][level].get(r.measure)
+            if measure is not None:
+                assert (r.found.value, r.found.count) == (pytest.approx(measure.value), measure.count), r
+                compared += 1
+    hidden = [r for r in found.students[0] if r.series == GROUP and r.measure == "vd" and r.found.count < 30]
+    assert compared and hidden and all(r.found.value is None for r in hidden), "small groups are counted, not judged"
+
+
+def test_noisy_records_stay_on_the_grid_of_the_training_rows_and_leave_who_one_is(cell: Any) -> None:
+    design = cell.designs[0]
+    for size in (0.2, 3.0):
+        noisy = recorded(design, size).table.values
+        training, test = design.table.values[design.split.train], design.split.test
+        assert np.array_equal(noisy[design.split.train], training), "only test people are recorded anew"
+        changed = noisy[test] != design.table.values[test]
+        for i, f in enumerate(design.table.schema.features):
+            if f.protected:
+                assert not changed[:, i].any()
+            else:
+                moved = noisy[test, i][changed[:, i]]
+                assert len(moved) and moved.min() >= training[:, i].min() and moved.max() <= training[:, i].max()
+    assert recorded(design, 0.2).table.values.tolist() == recorded(design, 0.2).table.values.tolist()
+
+
+def test_on_noisy_records_the_promise_is_made_and_judged_on_what_was_recorded(cell: Any) -> None:
+    s = subject_of(cell)
+    probe = Shift(tilts=(), sizes=(0.4,))
+    noisy = next(c.promise for c in probe.conditions(s.promise, s.setting) if c.series == NOISY)
+    told = noisy.recourse.found
+    encoding, test = noisy.design.encoding, noisy.design.table.values[noisy.design.split.test]
+    assert np.array_equal(noisy.recourse.before, test[noisy.person]) and (noisy.logits[noisy.person] <= 0).all()
+    for k in np.flatnonzero(told):
+        assert by_hand(s.promise.teacher, encoding.encode(noisy.recourse.after[[k]])[0]) >= cell.setting.kappa - 1e-9
+    broken = [judged(s.students[0].model, 0, encoding, noisy.recourse.after[[k]])[0] <= 0 for k in np.flatnonzero(told)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cfq_core.probes.shift.SMALLEST_GROUP", 5)
+        gap = of(probe.probe(s).students[0], "crg_abs", 0.4, NOISY)
+    own = find(s.students[0].model, [Ask(noisy.recourse.before, encoding, noisy.design.actions)], cell.setting.solver)
+    both = told & own.found & (noisy.recourse.cost > 0)
+    each = [abs(own.cost[k] - noisy.recourse.cost[k]) / noisy.recourse.cost[k] for k in np.flatnonzero(both)]
+    assert (gap.value, gap.count) == (pytest.approx(np.mean(each)), len(each))
+    vd = of(probe.probe(s).students[0], "vd", 0.4, NOISY)
+    assert vd.value == (pytest.approx(np.mean(broken)) if len(broken) >= 30 else None)

@@ -1,0 +1,176 @@
+"""Another population than the models were made for: reweighted people, noisy records, and one group alone.
+
+- *reweighted*: test people count ``exp(t s)``, s being where they stand, in standard deviations, along the direction
+  in which training people differ most (first principal component; it rises with the teacher's logit). Covariate shift
+  by exponential tilting: who comes changes, what is true of each person does not.
+- *noisy records*: every unprotected cell of the test people is recorded with noise: numbers by ``size`` standard
+  deviations, on their grid and inside the training range; of the others a share ``size`` is another training person's.
+  The teacher decides, promises and is measured on what was recorded.
+- *one group*: a natural shift, where only people of one protected group come (age, sex, region, ...).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from cfq_core.base.seeds import numpy_stream
+from cfq_core.evidence import SMALLEST_GROUP, Measure, PerRow, summarise, weighted_share
+from cfq_core.nets.stack import Scorer
+from cfq_core.pipeline import Design, Promise, Setting, promised
+from cfq_core.probes.probe import Probed, Student, Subject
+from cfq_core.probes.reading import Reading
+from cfq_core.recourse.find import find, judged
+from cfq_core.recourse.problem import Ask
+from cfq_core.tables.schema import Feature
+
+PLAIN, TILTED, NOISY, GROUP = "as audited", "reweighted", "noisy records", "one group"
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A population: a promise made in it, and how much each of its test rows counts."""
+
+    series: str
+    at: float
+    label: str
+    promise: Promise
+    weight: Float[np.ndarray, "n"]
+
+
+@dataclass(frozen=True)
+class Shift:
+    """Tilts in standard deviations; record noise as a share of them."""
+
+    title: str = "distribution shift"
+    tilts: tuple[float, ...] = (-1.0, -0.5, 0.5, 1.0)
+    sizes: tuple[float, ...] = (0.1, 0.2, 0.4)
+    again: int = 100  # people a teacher, searched on each student where their records are noisy (CRG)
+
+    def probe(self, subject: Subject) -> Probed:
+        """Of every population each student's VD, CRG, approval shift and accuracy; the teacher's FRR and accuracy."""
+        teacher: list[Reading] = []
+        students: list[list[Reading]] = [[] for _ in subject.students]
+        for c in self.conditions(subject.promise, subject.setting):
+            told = c.promise.recourse.found
+            teacher.append(_reading(c, "frr", _share(told, c.weight[c.promise.person])))
+            teacher.append(_reading(c, "accuracy", _accuracy(c, c.promise.logits, 0.0)))
+            for student, readings in zip(subject.students, students, strict=True):
+                logits, at = _logits(student.model, c.promise)
+                for ending, moved in (("", 0.0), ("_matched", student.threshold)):
+                    broken = _share(at <= moved, c.weight[c.promise.person[told]])
+                    readings.append(_reading(c, f"vd{ending}", broken))
+                    readings.append(_reading(c, f"approval_shift{ending}", _approvals(c, logits, moved)))
+                    readings.append(_reading(c, f"accuracy{ending}", _accuracy(c, logits, moved)))
+                readings.append(_reading(c, "crg_abs", self._gaps(c, student, subject.setting)))
+        return Probed(tuple(teacher), tuple(map(tuple, students)))
+
+    def _gaps(self, c: Condition, student: Student, setting: Setting) -> Measure:
+        """Mean absolute relative change from the promise's cost to that of the student's own action."""
+        p = c.promise
+        asked, found, again = np.arange(len(p.person)), student.again_found, student.again_cost
+        if c.series == NOISY:  # other people's records: the student is asked anew
+            random = numpy_stream(p.design.seed, "probes/shift/again")
+            asked = np.sort(random.permutation(len(p.person))[: self.again])
+            ask = Ask(p.recourse.before[asked], p.design.encoding, p.design.actions)
+            own = find(student.model, [ask], setting.solver, setting.kappa)
+            found, again = own.found, own.cost
+        cost = p.recourse.cost[asked]
+        both = p.recourse.found[asked] & found & (cost > 0)
+        weight = np.where(both, c.weight[p.person[asked]], 0.0)
+        if _too_few(weight):
+            return Measure.missing(int((weight > 0).sum()))
+        rows = np.flatnonzero(weight)
+        gap = np.abs(again[rows] - cost[rows]) / cost[rows]
+        return summarise(PerRow(gap * weight[rows], rows, weight[rows]), "mean")
+
+    def conditions(self, p: Promise, setting: Setting) -> Iterator[Condition]:
+        """Every population, first the one that was audited."""
+        rows = len(p.design.split.test)
+        yield Condition(PLAIN, 0.0, "as audited", p, np.ones(rows))
+        along = direction(p)
+        for t in self.tilts:
+            tilted = np.exp(t * along)
+            yield Condition(TILTED, t, f"tilted {t:+g} sd", p, tilted / tilted.mean())
+        for size in self.sizes:
+            design = recorded(p.design, size)
+            (noisy,) = promised(p.teacher, [design], setting)
+            yield Condition(NOISY, size, f"noise {size:g} sd", noisy, np.ones(rows))
+        for column, levels in p.design.table.groups().items():
+            mine = np.array([levels[i] for i in p.design.split.test])
+            for number, level in enumerate(np.unique(mine)):
+                yield Condition(GROUP, float(number), f"{column}: {level}", p, (mine == level).astype(float))
+
+
+def direction(p: Promise) -> Float[np.ndarray, "n"]:
+    """Where each test person stands along the training rows' first principal component, in standard deviations."""
+    training, test = (p.design.inputs(rows) for rows in (p.design.split.train, p.design.split.test))
+    centred = training - training.mean(0)
+    axis = np.linalg.svd(centred, full_matrices=False)[2][0]
+    along = centred @ axis
+    logits = judged(p.teacher, 0, p.design.encoding, p.design.table.values[p.design.split.train])
+    sign = -1.0 if np.corrcoef(along, logits)[0, 1] < 0 else 1.0
+    return sign * ((test - training.mean(0)) @ axis) / along.std()
+
+
+def recorded(design: Design, size: float) -> Design:
+    """The same people with noise in the records of the test rows."""
+    values, test = design.table.values.copy(), design.split.test
+    training = design.table.values[design.split.train]
+    random = numpy_stream(design.seed, f"probes/shift/{size:g}")
+    for i, f in enumerate(design.table.schema.features):
+        if not f.protected:
+            values[test, i] = _misread(f, values[test, i], training[:, i], size, random)
+    return replace(design, table=replace(design.table, values=values))
+
+
+def _misread(
+    f: Feature, true: Int[np.ndarray, "n"], training: Int[np.ndarray, "t"], size: float, random: np.random.Generator
+) -> Int[np.ndarray, "n"]:
+    if f.levels:  # ordered or not: a wrong word, as often as it is used
+        other = training[random.integers(0, len(training), len(true))]
+        return np.where(random.random(len(true)) < size, other, true)
+    off = np.rint(size * training.std() * random.standard_normal(len(true))).astype(np.int64)
+    return np.where(off == 0, true, np.clip(true + off, training.min(), training.max()))
+
+
+def _logits(model: Scorer, p: Promise) -> tuple[Float[np.ndarray, "n"], Float[np.ndarray, "m"]]:
+    """Of the test rows as recorded, and of the promised points."""
+    encoding, found = p.design.encoding, p.recourse.found
+    test = judged(model, 0, encoding, p.design.table.values[p.design.split.test])
+    return test, judged(model, 0, encoding, p.recourse.after[found])
+
+
+def _share(holds: Bool[np.ndarray, "m"], weight: Float[np.ndarray, "m"]) -> Measure:
+    """A weighted share; no number where it rests on too few people."""
+    return weighted_share(holds.astype(float), weight, SMALLEST_GROUP)
+
+
+def _accuracy(c: Condition, logits: Float[np.ndarray, "n"], moved: float) -> Measure:
+    outcome = c.promise.design.table.outcome[c.promise.design.split.test]
+    return _share((logits > moved) == outcome, c.weight)
+
+
+def _approvals(c: Condition, logits: Float[np.ndarray, "n"], moved: float) -> Measure:
+    """Weighted mean of [q > t] - [f > 0]."""
+    counted = c.weight > 0
+    if _too_few(c.weight):
+        return Measure.missing(int(counted.sum()))
+    more = (logits > moved).astype(float) - (c.promise.logits > 0)
+    rows = np.flatnonzero(counted)
+    return summarise(PerRow((more * c.weight)[rows], rows, c.weight[rows]), "mean")
+
+
+def _too_few(weight: Float[np.ndarray, "m"]) -> bool:
+    """Fewer people, effectively, than a number may rest on."""
+    return not weight.any() or bool(weight.sum() ** 2 < SMALLEST_GROUP * (weight**2).sum())
+
+
+def _reading(c: Condition, measure: str, found: Measure) -> Reading:
+    return Reading(c.series, c.at, c.label, measure, found)
+
+
+PLUGIN = Shift()
