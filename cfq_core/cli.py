@@ -310,7 +310,8 @@ def check(action: Path, study: str, dataset: str | None, folder: Path | None, as
             mine = [m for m in v.models if (m.method, m.bits) == (method, bits)]
             yes, least = sum(m.approved for m in mine), min(m.logit for m in mine)
             name = method if method == "teacher" else f"{method} at {bits:g} bits"
-            click.echo(f"  {name}: approved by {yes} of {len(mine)} seeds, least logit {least:+.3f}")
+            seeds = f"{len(mine)} seed{'s' if len(mine) > 1 else ''}"
+            click.echo(f"  {name}: approved by {yes} of {seeds}, least logit {least:+.3f}")
 
 
 @cli.command()

@@ -84,8 +84,12 @@ def limits(study: Stored, datasets: list[str]) -> list[str]:
     """What these numbers do not say."""
     seeds = len(set(study.runs.seed))
     said = [
-        f"One teacher is one draw. This study has {seeds} of them; "
-        + ("no claim rests on one." if seeds < 2 else "bars over seeds say how far they differ."),
+        "One teacher is one draw. "
+        + (
+            "This study has one: no claim rests on it."
+            if seeds < 2
+            else f"This study has {seeds} of them; bars over seeds say how far they differ."
+        ),
         "A model's recourse says what would flip the model's decision, not what would make anybody better off.",
         f"A promise lands at least {study.setting['kappa']:g} logits beyond the teacher's boundary. With another "
         "margin the share that breaks is another one: with none, about half break at any bit-width.",

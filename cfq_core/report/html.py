@@ -61,13 +61,13 @@ def page(
 
 # ---------------------------------------------------------------------- sections
 def _opening(study: Stored, datasets: Sequence[str]) -> str:
-    row, setting = study.row, study.setting
+    row, setting, seeds = study.row, study.setting, words.counted(len(set(study.runs.seed)), "seed")
     rest = "" if row["finished"] == row["runs"] else f" It is not finished: {row['finished']} of {row['runs']} runs."
     links = "".join(f'<a href="#{_anchor(d)}">{_e(d)}</a>' for d in datasets)
     return (
         f"<h1>{_e(row['name'])}</h1><p>Does the recourse that full-precision models promised survive their "
-        f"quantization? Nets {'-'.join(map(str, setting['hidden']))}, {len(set(study.runs.seed))} seeds, promise "
-        f"margin {setting['kappa']:g} logits, actions: {_e(setting['regime'])}.{rest}</p>"
+        f"quantization? Nets {'-'.join(map(str, setting['hidden']))}, {seeds}, promise margin {setting['kappa']:g} "
+        f"logits, actions: {_e(setting['regime'])}.{rest}</p>"
         f'<nav>{links}<a href="#made">How it was made</a><a href="#limits">Limits</a><a href="#terms">Terms</a></nav>'
     )
 

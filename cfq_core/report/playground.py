@@ -59,6 +59,15 @@ class Scene:
             f"shift by {100 * s.approval_shift:+.1f} points."
         )
 
+    def alt(self, bits: int, group: int) -> str:
+        """What the picture of one group shows, in words."""
+        mine = self.students[bits].holds[self.group == group]
+        return (
+            f"Two boundaries over {self.axes[0]} and {self.axes[1]} for the group {self.groups[group]}: that of FP32, "
+            f"and the student's at {bits} bits. Of {len(mine)} arrows to FP32's approval {(~mine).sum()} end where the "
+            "student refuses."
+        )
+
     def rows(self, bits: int) -> pd.DataFrame:
         """The table behind a picture: everybody who was told of an action."""
         names = [f"{a} {when}" for when in ("before", "after") for a in self.axes]

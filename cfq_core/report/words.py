@@ -57,6 +57,11 @@ class Measured:
         return f"{SHORT.get(base, self.title.removesuffix(', matched approval'))} ({self.unit})"
 
     @property
+    def heading(self) -> str:
+        """Its title at the head of a sentence."""
+        return self.title[:1].upper() + self.title[1:]
+
+    @property
     def axis(self) -> str:
         """Title of an axis: words and unit."""
         return f"{self.title} ({self.unit})"

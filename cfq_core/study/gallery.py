@@ -83,7 +83,7 @@ def _pack_study(store: Store, target: Store, row: Row, share: Share, written: di
     if len(runs) < row["runs"]:  # another study than the full one: it says so, and has an id of its own
         methods, seeds = (list(dict.fromkeys(r[k] for r in runs)) for k in ("method", "seed"))
         what = ", ".join(methods) if len(methods) < 3 else f"{len(methods)} methods"
-        name = f"{name.split(':')[0]}: {what}, {len(seeds)} seeds"
+        name = f"{name.split(':')[0]}: {what}, {len(seeds)} seed{'s' if len(seeds) > 1 else ''}"
         plan = {**plan, "name": name, "methods": methods, "seeds": seeds}
         id = identity([name, [r["id"] for r in runs]])
     target.put_study(id, name, plan, row["versions"], [(r["id"], r["teacher_id"]) for r in runs])

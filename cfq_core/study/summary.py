@@ -174,14 +174,15 @@ def as_markdown(store: Store, study: str) -> str:
 
     row, found = store.study(study), lines(store, study)
     setting = row["plan"]["setting"]
-    seeds = len(row["plan"]["seeds"])
+    count = len(row["plan"]["seeds"])
+    seeds = f"{count} seed{'s' if count > 1 else ''}"
     hidden = "-".join(map(str, setting["hidden"]))
     names = varied(row["plan"])
     margin = "" if "kappa" in names else f"promise margin {setting['kappa']:g} logits, "
     actions = "" if "regime" in names else f"actions `{setting['regime']}`, "
     head = ["data set", *names, "method", "bits", "spent", *(title for title, *_ in MARKDOWN)]
     out = [
-        f"net {hidden}, {seeds} seeds, {margin}{actions}study `{study}`; mean ± sd over seeds, accuracy in %, "
+        f"net {hidden}, {seeds}, {margin}{actions}study `{study}`; mean ± sd over seeds, accuracy in %, "
         "approval shift in points, test people only",
         "",
         f"| {' | '.join(head)} |",

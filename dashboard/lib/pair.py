@@ -59,7 +59,7 @@ def stored() -> None:
         st.session_state["audit"] = new
     if not found:
         return
-    st.markdown("#### Audited pairs")
+    ui.section("Audited pairs")
     chosen = state.named("Audit", "audit", {i: a.title for i, a in found.items()})
     _show(found[chosen])
 

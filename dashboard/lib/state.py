@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlencode
 
 import streamlit as st
@@ -18,7 +19,8 @@ from cfq_core.report import words
 from cfq_core.report.frames import Stored
 from dashboard.lib import data
 
-BOUND = ("dataset", "method", "budget", "seed", "approval")
+#: For a page's own control with a plain key: its choice stands in the address while the page is open.
+IN_LINK: dict[str, Any] = {"bind": "query-params"}
 APPROVALS = ("raw", "matched")
 APPROVAL_HELP = (
     "raw: the student at its own threshold. matched: the student with its threshold moved so that it approves as many "
@@ -80,6 +82,12 @@ def choose(**changes: object) -> None:
         st.session_state[key] = (
             f"{value:g}" if key == "budget" else None if value is None else value if key == "study" else str(value)
         )
+
+
+def forget(key: str, options: Sequence[str]) -> None:
+    """Before a page's control is drawn: let go of what is not among its options, chosen on another study."""
+    if isinstance(chosen := st.session_state.get(key), list):
+        st.session_state[key] = [c for c in chosen if c in options]
 
 
 def sidebar() -> None:
@@ -214,9 +222,9 @@ def _write(key: str, value: str | None) -> None:
 
 
 def permalink(of: Selection) -> str:
-    """The address of this view with every part written out."""
+    """The address of this view: every part of the selection written out, and the page's own controls."""
     base = (st.context.url or "").split("?")[0]
-    return f"{base}?{urlencode(of.query())}"
+    return f"{base}?{urlencode({**st.query_params.to_dict(), **of.query()})}"
 
 
 def _permalink(of: Selection) -> None:

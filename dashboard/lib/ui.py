@@ -45,11 +45,16 @@ def picture(name: str, sel: Selection, key: str = "", on_pick: Any = None, **opt
     return drawn
 
 
+def section(title: str) -> None:
+    """What stands under a page's title: a heading of the second level, as screen readers expect it there."""
+    st.markdown(f"## {title}")
+
+
 def shown(drawn: Any, key: str, file: str, on_pick: Any = None) -> None:
     """A drawn picture, its chart as `cfq_core.report.picture` or as `dashboard.lib.chart` gives it."""
     if drawn.chart is None:
         return empty(f"{drawn.title}: not stored in this study.")
-    st.markdown(f"#### {drawn.title}")
+    section(drawn.title)
     chosen = {"on_select": lambda: on_pick(key), "selection_mode": "pick"} if on_pick else {}
     told = drawn.chart if isinstance(drawn.chart, dict) else chart.spec(drawn.chart)
     st.vega_lite_chart(spec=told, key=key, alt=drawn.alt, width="stretch", **chosen)

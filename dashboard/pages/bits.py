@@ -20,12 +20,13 @@ def body() -> None:
     teacher = sel.teacher or ""
     ui.head("Bits", sentences.bits(sel.study, sel.dataset, teacher, sel.budget, sel.matched), TERMS)
     usual = max((b for b in LEVELS if b <= sel.budget), default=LEVELS[0])
+    # the key holds the budget: another budget starts at its own bits again
+    chosen = st.segmented_control("Sensitivity when rounded to (bits)", LEVELS, default=usual,
+                                  key=f"rounded-{sel.budget:g}", **state.IN_LINK)  # fmt: skip
     left, right = st.columns(2, gap="large")
     with left:
         ui.picture("allocations", sel, dataset=sel.dataset, budget=sel.budget)
     with right:
-        # the key holds the budget: another budget starts at its own bits again
-        chosen = st.segmented_control("Rounded to (bits)", LEVELS, default=usual, key=f"profile-{sel.budget:g}")
         ui.picture("profiles", sel, dataset=sel.dataset, bits=int(chosen or usual))
     drawn = ui.picture("landscape", sel, teacher=teacher, budget=sel.budget, matched=sel.matched)
     if drawn.chart is None:

@@ -46,10 +46,11 @@ def _controls(sel: state.Selection) -> tuple[str, list[str]]:
     all_methods = list(dict.fromkeys(sel.study.lines[sel.study.lines.dataset == sel.dataset].method))
     first = all_methods if len(all_methods) <= MOST else [m for m in FIRST if m in all_methods][:MOST]
     left, right = st.columns([1, 2])
-    name = left.selectbox("Measure", options, format_func=lambda m: words.measured(m).title, key="measure")
-    methods = right.pills(
-        "Methods", all_methods, default=first, selection_mode="multi", wrap=True, key=f"methods-{sel.study.id}"
-    )
+    name = left.selectbox("Measure", options, format_func=lambda m: words.measured(m).title, key="measure",
+                          **state.IN_LINK)  # fmt: skip
+    state.forget("methods", all_methods)
+    methods = right.pills("Methods", all_methods, default=first, selection_mode="multi", wrap=True, key="methods",
+                          **state.IN_LINK)  # fmt: skip
     measure = sel.at(name) if sel.at(name) in known else name
     return measure, list(methods or first)
 

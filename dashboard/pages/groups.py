@@ -25,9 +25,10 @@ def body() -> None:
     known = set(sel.study.groups.measure)
     options = [m for m in by_group.MEASURES if m in known]
     name = left.segmented_control(
-        "Measure", options, default=options[0], format_func=lambda m: words.measured(m).short, key="group-measure"
-    )
-    crossing = right.toggle("Crossings of two", key="group-crossing")
+        "Measure", options, default=options[0], format_func=lambda m: words.measured(m).short, key="group-measure",
+        **state.IN_LINK,
+    )  # fmt: skip
+    crossing = right.toggle("Crossings of two", key="group-crossing", **state.IN_LINK)
     asked = name or options[0]
     measure = sel.at(asked) if sel.at(asked) in known and asked != "approval_shift" else asked
     ui.picture("groups", sel, **chosen, budget=sel.budget, measure=measure, crossing=crossing)

@@ -32,7 +32,8 @@ def _beside(sel: state.Selection) -> str:
     runs = sel.study.runs
     here = runs[(runs.dataset == sel.dataset) & (runs.budget == sel.budget)]
     others = [m for m in dict.fromkeys(here.method) if m != sel.method]
-    more = st.pills("Beside it", others, selection_mode="multi", key=f"margins-{sel.study.id}") if others else []
+    state.forget("beside", others)
+    more = st.pills("Beside it", others, selection_mode="multi", key="beside", **state.IN_LINK) if others else []
     return ",".join(m for m in more if m in others)
 
 

@@ -34,7 +34,7 @@ def body() -> None:
     person = parts.choose(sel, who)
     if person is None:
         return ui.empty("Nobody is left by these filters.")
-    st.markdown(f"### Person {person}")
+    ui.section(f"Person {person}")
     crowd = people.crowd(sel.study, sel.teacher)
     if isinstance(crowd, str):
         ui.empty(f"Who this is cannot be shown here: {crowd} Costs, logits and validity are stored and shown.")
@@ -61,7 +61,7 @@ def _told(sel: state.Selection, person: int) -> None:
 
 
 def _what_if(sel: state.Selection, crowd: people.Crowd, person: int) -> None:
-    st.markdown("### What if")
+    ui.section("What if")
     told = people.promised(sel.study, sel.teacher, person)
     before = tuple(int(v) for v in crowd.values[person])
     starts = {"as they are": before} | ({"as FP32 told them": told.after} if told else {})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from cfq_core.report import playground
-from dashboard.lib import ui
+from dashboard.lib import state, ui
 from dashboard.lib.page import Page
 
 TERMS = ("teacher", "student", "recourse", "promise margin κ", "VD, validity drop", "approval shift", "bit budget")
@@ -17,12 +17,13 @@ def body() -> None:
         scene = playground.scene()
     top = st.container()
     left, right = st.columns([3, 1], vertical_alignment="bottom")
-    bits = left.select_slider("Bits per weight", playground.BITS, value=3, key="toy-bits")
-    group = right.segmented_control("Group", scene.groups, default=scene.groups[0], key="toy-group") or scene.groups[0]
+    bits = left.select_slider("Bits per weight", playground.BITS, value=3, key="toy-bits", **state.IN_LINK)
+    group = right.segmented_control("Group", scene.groups, default=scene.groups[0], key="toy-group", **state.IN_LINK)
+    group = group or scene.groups[0]
     with top:
         ui.head("Playground", scene.sentence(bits), TERMS)
     of = scene.groups.index(group)
-    st.plotly_chart(playground.figure(scene, bits, of), width="stretch", key="toy")
+    st.plotly_chart(playground.figure(scene, bits, of), width="stretch", key="toy", alt=scene.alt(bits, of))
     st.caption(
         f"Made-up loans, applicants of the group “{group}”. Each arrow is what FP32 told a refused person to do: it "
         f"ends at least {playground.KAPPA:g} logits inside its dashed boundary. Shaded: the student at {bits} bits "

@@ -36,7 +36,7 @@ def body() -> None:
         _download("Every table (CSV and Parquet, zip)", tables, f"{name}-tables.zip", "application/zip", "folder_zip")
     st.caption(f"The same from a terminal: `cfq report {sel.study.id} --html report.html`")
     _limits(sel)
-    st.markdown("#### Preview")
+    ui.section("Preview")
     st.iframe(page, height=HEIGHT, alt=f"Preview of the report on {row['name']}")
 
 

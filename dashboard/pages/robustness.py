@@ -51,7 +51,7 @@ def _answer(question: robust.Question, sel: state.Selection, found: dict[str, da
 def _run(question: robust.Question, stored: bool) -> None:
     """The shipped plan as a background job."""
     given = work.shipped_plan(question.plan)
-    st.markdown(f"#### {'Run it again' if stored else 'Make this study'}")
+    ui.section("Run it again" if stored else "Make this study")
     st.caption(
         f"`cfq study data/studies/{question.plan}.toml`: {work.about_plan(given)}. It runs in the background: close "
         "the page, come back later. What is stored is not run again."

@@ -22,9 +22,9 @@ def body() -> None:
     )
     found = work.recent()
     if found:
-        st.markdown("#### Background studies")
+        ui.section("Background studies")
         running.panel()
-    st.markdown("#### A new study")
+    ui.section("A new study")
     given = study_form.plan()
     if given is not None:
         st.caption(f"{_size(given)}, {work.how_long(given)} on a free core.")
@@ -52,7 +52,7 @@ def _size(given: dict[str, object]) -> str:
 
 def _stored() -> None:
     listed = data.studies()
-    st.markdown("#### Stored studies")
+    ui.section("Stored studies")
     if not listed:
         return ui.empty("None yet.")
     names = ("name", "runs", "finished", "created", "id")

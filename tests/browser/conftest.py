@@ -52,6 +52,11 @@ class Server:
                 time.sleep(0.1)
         raise AssertionError("the server did not come up")
 
+    def kill(self) -> None:
+        """As a power cut would: no signal it could act upon."""
+        self.process.kill()
+        self.process.wait(timeout=30)
+
     def stop(self) -> None:
         self.process.terminate()
         self.process.wait(timeout=30)
@@ -66,6 +71,13 @@ def browser() -> Iterator[Any]:
         opened = p.chromium.launch(executable_path=chromium(), args=list(QUIET))
         yield opened
         opened.close()
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """The script of axe-core, the accessibility checker, from the package that bundles it."""
+    found = pytest.importorskip("axe_playwright_python", reason="axe-core is not installed: pip install -e .[dev]")
+    return (Path(found.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")

@@ -90,6 +90,30 @@ def test_walk(open_tab: Callable[..., Any], server: Any) -> None:
     _report(page, expect)
 
 
+def test_study_survives_a_closed_browser_and_a_killed_server(open_tab: Callable[..., Any], server: Any) -> None:
+    from playwright.sync_api import expect
+
+    page = open_tab()
+    page.goto(f"{server.url}/study")
+    page.get_by_label("Name", exact=True).fill("outlives its server")
+    page.get_by_label("Seeds", exact=False).first.fill("30")
+    page.get_by_label("Seeds", exact=False).first.press("Enter")
+    expect(page.get_by_text("30 teachers", exact=False)).to_be_visible()
+    page.locator(".st-key-run button").click()
+    mine = "[class*='st-key-job-']"
+    expect(page.locator(mine).filter(has_text="outlives its server").get_by_test_id("stProgress")).to_be_visible()
+    page.close()
+    server.kill()
+    server.start()
+
+    again = open_tab()
+    again.goto(f"{server.url}/study")
+    job = again.locator(mine).filter(has_text="outlives its server")
+    expect(job).to_contain_text("running")  # found again, and alive
+    job.get_by_role("button", name="Cancel").click()
+    expect(job).to_contain_text("cancelled")
+
+
 def _person(page: Any, expect: Any) -> None:
     if "person" not in pages.found():
         return
@@ -118,14 +142,21 @@ def _report(page: Any, expect: Any) -> None:
     assert "<script" not in text
 
 
+#: What axe-core objects to on the page as it stands: rule, and the first elements concerned.
+OBJECTIONS = """async (except) => (await axe.run({exclude: except}, {resultTypes: ["violations"]})).violations.map(
+    v => [v.id, ...v.nodes.slice(0, 3).map(n => n.html.slice(0, 200))])"""
+STREAMLITS_OWN: list[str] = []
+
 #: Every combination where screenshots are asked for; else each theme and each width once.
 VIEWS = [("light", 1440), ("dark", 800), *([("dark", 1440), ("light", 800)] if SCREENSHOTS else [])]
 
 
 @pytest.mark.parametrize(("scheme", "width"), VIEWS)
-def test_every_page_draws(scheme: str, width: int, open_tab: Callable[..., Any], server: Any) -> None:
-    """Each by its own address, on the gallery; no error in any, and a screenshot where one is asked for."""
-    page = open_tab(width=width, height=2000, scheme=scheme)
+def test_every_page_draws_and_can_be_used_by_all(
+    scheme: str, width: int, open_tab: Callable[..., Any], server: Any, axe: str
+) -> None:
+    """Each by its own address, on the gallery: no error, nothing that axe-core objects to; a screenshot if asked."""
+    page, objections = open_tab(width=width, height=2000, scheme=scheme), {}
     for name, about in pages.found().items():
         page.goto(f"{server.url}/{'' if about.default else name}")
         page.locator("h1").first.wait_for()
@@ -134,3 +165,7 @@ def test_every_page_draws(scheme: str, width: int, open_tab: Callable[..., Any],
         if SCREENSHOTS:
             page.wait_for_timeout(1500)  # the charts' own drawing
             page.screenshot(path=Path(SCREENSHOTS) / f"{name}-{scheme}-{width}.png")
+        page.evaluate(axe)
+        if found := page.evaluate(OBJECTIONS, STREAMLITS_OWN):
+            objections[name] = found
+    assert not objections

@@ -24,7 +24,7 @@ def test_link_opens_its_person_with_action_and_sliders(on_store: Callable[[str],
     told = sel.study.people(sel.run)
     person = int(told[told.found].person.iloc[3])
     at = open_page("person", **{**sel.query(), "person": str(person)})
-    assert not at.exception and f"### Person {person}" in said(at)
+    assert not at.exception and f"## Person {person}" in said(at)
     assert "FP32 told them" in said(at) and "; stored" in said(at)
     assert "FP32 **refuses** at logit" in said(at)
     at.segmented_control(key="start").set_value("as FP32 told them").run()

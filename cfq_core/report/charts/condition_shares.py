@@ -13,7 +13,7 @@ from cfq_core.report.frames import Stored
 from cfq_core.report.picture import Picture
 
 MEASURES = {"margin_condition": HOLDS, "margin_transferred": LUCKY, "vd": BROKEN}
-ROW, FRAME = 40, 120  # pixels of a budget; of axis and legend, which streamlit counts in
+ROW, FRAME, LEAST = 62, 120, 360  # pixels of a budget; of axis and legend, which streamlit counts in; as its neighbour
 
 
 def rows(study: Stored, dataset: str, method: str) -> pd.DataFrame:
@@ -62,7 +62,7 @@ def chart(rows: pd.DataFrame, dataset: str, method: str) -> Any:
         .mark_rule(strokeWidth=2.5, color="#1A1A1A")
         .encode(x="bottom:Q", x2="top:Q")
     )
-    return alt.layer(bars, interval).properties(height=FRAME + ROW * drawn.bits.nunique())
+    return alt.layer(bars, interval).properties(height=max(LEAST, FRAME + ROW * drawn.bits.nunique()))
 
 
 def alt_text(rows: pd.DataFrame, dataset: str, method: str) -> str:

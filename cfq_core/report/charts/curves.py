@@ -71,7 +71,7 @@ def chart(rows: pd.DataFrame, dataset: str, measure: str, methods: str = "") -> 
         .encode(y="value:Q")
     )
     layers = [zero, lines, bars, dots] if told.better == "near 0" else [lines, bars, dots]
-    return alt.layer(*layers).properties(height=360)
+    return alt.layer(*layers).properties(height=430)
 
 
 def alt_text(rows: pd.DataFrame, dataset: str, measure: str, methods: str = "") -> str:
@@ -81,7 +81,7 @@ def alt_text(rows: pd.DataFrame, dataset: str, measure: str, methods: str = "") 
         ends = line.sort_values("budget").iloc[[-1, 0]]
         first, last = (f"{told.said(e['mean'])} at {words.bits(e.budget)}" for _, e in ends.iterrows())
         parts.append(f"{method} {first}" if len(line) == 1 else f"{method} from {first} to {last}")
-    return f"{told.title} on {dataset}: {'; '.join(parts) or 'not defined'}."
+    return f"{told.heading} on {dataset}: {'; '.join(parts) or 'not defined'}."
 
 
 PICTURE = Picture(

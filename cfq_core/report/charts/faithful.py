@@ -56,7 +56,7 @@ def chart(rows: pd.DataFrame, dataset: str, budget: float) -> Any:
     )
     edges = pd.DataFrame({"approval_shift": [0.0, 100 * LENIENT]})
     limits = alt.Chart(edges).mark_rule(strokeDash=[4, 3], color=palette.TEACHER).encode(x="approval_shift:Q")
-    return alt.layer(limits, up, across, dots).properties(height=360)
+    return alt.layer(limits, up, across, dots).properties(height=430)
 
 
 def alt_text(rows: pd.DataFrame, dataset: str, budget: float) -> str:

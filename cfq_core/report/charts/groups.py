@@ -101,11 +101,11 @@ def alt_text(rows: pd.DataFrame, dataset: str, method: str, budget: float, measu
     small = rows[rows.seeds_judged == 0]
     few = f" {words.counted(len(small), 'group')} of under {SMALLEST_GROUP} people not judged." if len(small) else ""
     if worst is None:
-        return f"{told.title} of {method} at {words.bits(budget)} on {dataset}: no group is large enough.{few}"
+        return f"{told.heading} of {method} at {words.bits(budget)} on {dataset}: no group is large enough.{few}"
     label = rows.column + ": " + rows.level
     best = (-rows.value if measure.startswith("approval_shift") else rows.value).idxmin()
     return (
-        f"{told.title} of {method} at {words.bits(budget)} on {dataset}: worst {label[worst]} "
+        f"{told.heading} of {method} at {words.bits(budget)} on {dataset}: worst {label[worst]} "
         f"{told.said(rows.value[worst])}, best {label[best]} {told.said(rows.value[best])}.{few}"
     )
 

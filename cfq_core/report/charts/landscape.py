@@ -97,7 +97,7 @@ def chart(rows: pd.DataFrame, teacher: str, budget: float, matched: bool = False
     plans = plans.assign(at=plans.average_bits + BESIDE * beside)
     shown = list(dict.fromkeys(plans.allocator))
     styles = [palette.style(_method(a)) for a in shown]
-    legend = alt.Legend(title="allocator", labelLimit=0, orient="top", columns=3, symbolSize=110)
+    legend = alt.Legend(title="allocator", labelLimit=0, orient="top", columns=3, symbolSize=110, symbolStrokeWidth=0)
     chosen = alt.Chart(plans).mark_point(size=190, filled=True, opacity=1, stroke="white", strokeWidth=1)
     chosen = chosen.encode(
         x=alt.X("at:Q"),

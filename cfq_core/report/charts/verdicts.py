@@ -62,10 +62,10 @@ def alt_text(rows: pd.DataFrame, dataset: str, measure: str = "vd") -> str:
     """The best and the worst cell."""
     told, known = words.measured(measure), rows.dropna(subset=["mean"])
     if known.empty:
-        return f"{told.title} of {dataset}: not defined for any method."
+        return f"{told.heading} of {dataset}: not defined for any method."
     low, high = known.loc[known["mean"].idxmin()], known.loc[known["mean"].idxmax()]
     return (
-        f"{told.title} on {dataset}: lowest {told.said(low['mean'])} with {low.method} at {words.bits(low.budget)}, "
+        f"{told.heading} on {dataset}: lowest {told.said(low['mean'])} with {low.method} at {words.bits(low.budget)}, "
         f"highest {told.said(high['mean'])} with {high.method} at {words.bits(high.budget)}."
     )
 
