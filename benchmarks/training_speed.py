@@ -54,7 +54,7 @@ def seconds(work: Callable[[], object], repeats: int = 1) -> float:
     return min(taken)
 
 
-def brevitas_run(m: Material, bits: int) -> None:
+def brevitas_run(m: Material, bits: int, steps: int) -> None:
     import brevitas.nn as qnn
     from brevitas.quant import Int8ActPerTensorFloat, Int8WeightPerChannelFloat, Int32Bias, Uint8ActPerTensorFloat
 
@@ -67,7 +67,7 @@ def brevitas_run(m: Material, bits: int) -> None:
             layers.append(qnn.QuantReLU(act_quant=Uint8ActPerTensorFloat, return_quant_tensor=True))
     net = torch.nn.Sequential(*layers)
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
-    for step in range(STEPS):
+    for step in range(steps):
         rows = torch.arange(step * 256, step * 256 + 256) % m.inputs.shape[1]
         out = net(m.inputs[0, rows])
         logits = (out.value if hasattr(out, "value") else out)[:, 0]
@@ -76,20 +76,20 @@ def brevitas_run(m: Material, bits: int) -> None:
         optimizer.step()
 
 
-def of_shape(rows: int, columns: int, brevitas: bool) -> dict[str, float | None]:
-    how = Schedule(least_steps=STEPS, most_steps=STEPS)
+def of_shape(rows: int, columns: int, brevitas: bool, steps: int) -> dict[str, float | None]:
+    how = Schedule(least_steps=steps, most_steps=steps)
     plans = torch.tensor([[(2, 3, 4)[r % 3]] * 4 for r in range(RUNS)])
     m, live = material(rows, columns), Live(torch.ones(columns), steps=KEPT)
-    theirs = seconds(lambda: [brevitas_run(m, int(plans[r, 0])) for r in range(RUNS)]) if brevitas else None
+    theirs = seconds(lambda: [brevitas_run(m, int(plans[r, 0]), steps) for r in range(RUNS)]) if brevitas else None
     return {
-        "stacked": seconds(lambda: finetune(m, [0] * RUNS, plans, [Recipe()] * RUNS, how), 2),
+        "stacked": seconds(lambda: finetune(m, [0] * RUNS, plans, [Recipe()] * RUNS, how), 1),
         "one_by_one": seconds(lambda: [finetune(m, [0], plans[r : r + 1], [Recipe()], how) for r in range(RUNS)]),
         "brevitas": theirs,
-        "anchored": seconds(lambda: finetune(m, [0] * RUNS, plans, [ANCHORED] * RUNS, how), 2),
-        "qat_alone": seconds(lambda: finetune(m, [0], plans[:1], [Recipe()], how), 3),
-        "anchored_alone": seconds(lambda: finetune(m, [0], plans[:1], [ANCHORED], how), 3),
-        "live": seconds(lambda: finetune(m, [0] * RUNS, plans, [ANCHORED] * RUNS, how, live), 2),
-        "live_alone": seconds(lambda: finetune(m, [0], plans[:1], [ANCHORED], how, live), 3),
+        "anchored": seconds(lambda: finetune(m, [0] * RUNS, plans, [ANCHORED] * RUNS, how), 1),
+        "qat_alone": seconds(lambda: finetune(m, [0], plans[:1], [Recipe()], how), 2),
+        "anchored_alone": seconds(lambda: finetune(m, [0], plans[:1], [ANCHORED], how), 2),
+        "live": seconds(lambda: finetune(m, [0] * RUNS, plans, [ANCHORED] * RUNS, how, live), 1),
+        "live_alone": seconds(lambda: finetune(m, [0], plans[:1], [ANCHORED], how, live), 2),
     }
 
 
@@ -105,6 +105,7 @@ def of_landscape() -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--without-brevitas", action="store_true")
+    parser.add_argument("--steps", type=int, default=STEPS, help="optimizer steps of every run")
     given = parser.parse_args()
     torch.set_num_threads(1)
     versions = {"python": platform.python_version(), "torch": torch.__version__}
@@ -115,8 +116,8 @@ def main() -> None:
     found = {
         "versions": versions,
         "runs": RUNS,
-        "steps": STEPS,
-        "shapes": {name: of_shape(*shape, not given.without_brevitas) for name, shape in SHAPES.items()},
+        "steps": given.steps,
+        "shapes": {name: of_shape(*shape, not given.without_brevitas, given.steps) for name, shape in SHAPES.items()},
         "landscape": of_landscape(),
     }
     OUT.parent.mkdir(exist_ok=True)
