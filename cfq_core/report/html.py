@@ -27,6 +27,7 @@ from cfq_core.study import summary
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 MOST_ROWS = 120  # of a table that is printed; a longer one stands in the zip of tables
+WORD = 24  # characters up to which a word of a table is not broken
 BY_GROUP = ("vd", "crg_median", "approval_shift", "recourse_lost", "frr")  # columns of the group tables
 #: Terms that a report explains.
 TERMS = ("teacher", "student", "recourse", "VD, validity drop", "CRG, recourse gap", "approval shift",
@@ -239,7 +240,9 @@ def _cell(value: Any) -> str:
         return f"<td>{'yes' if value else 'no'}</td>"
     if isinstance(value, (int, float, np.integer, np.floating)):
         return f'<td class="n">{"–" if pd.isna(value) else f"{value:.4g}" if value % 1 else f"{value:,.0f}"}</td>'
-    return f"<td>{'–' if value is None else _e(str(value))}</td>"
+    text = "–" if value is None else str(value)
+    whole = len(text) <= WORD and " " not in text  # such as 2-3-4-8
+    return f"<td{' class=w' if whole else ''}>{_e(text)}</td>"
 
 
 def _bold(text: str) -> str:

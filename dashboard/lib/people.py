@@ -32,7 +32,8 @@ def choose(sel: state.Selection, who: pd.DataFrame) -> int | None:
     st.dataframe(
         table, hide_index=True, height=250, key=key, selection_mode="single-row",
         on_select=lambda: _picked(key, list(table.person)),
-        column_config={c: st.column_config.NumberColumn(format="%.2f") for c in table.select_dtypes("float")},
+        column_config={c: st.column_config.NumberColumn(format="%.3f" if "logit" in c else "%.2f")
+                       for c in table.select_dtypes("float")},
     )  # fmt: skip
     st.caption(f"{len(table):,} of {len(who):,} denied people. Tick a row to choose a person.")
     if sel.person in known:

@@ -34,13 +34,24 @@ def glossary(terms: Sequence[str]) -> None:
         st.markdown(f"**{term}**  \n{words.GLOSSARY[term]}")
 
 
-def picture(name: str, sel: Selection, key: str = "", on_pick: Any = None, **options: data.Plain) -> Any:
+def side_by_side() -> tuple[Any, Any]:
+    """Places of two pictures: beside each other, or one below the other where the page is narrow."""
+    both = st.container(horizontal=True, gap="large")
+    return both.container(width=HALF), both.container(width=HALF)
+
+
+def picture(
+    name: str, sel: Selection, key: str = "", on_pick: Any = None, missing: str = "", **options: data.Plain
+) -> Any:
     """A picture with its text alternative, note, table and downloads.
 
     ``on_pick``: called when a point is clicked, with the chart's key; the click is in `picked`. ``key``: tells apart
-    two pictures of one name on a page.
+    two pictures of one name on a page. ``missing``: why a study may hold no rows for it.
     """
     drawn = data.drawn(name, sel.study, **options)
+    if drawn.chart is None and missing:
+        empty(f"{drawn.title}: {missing}")
+        return drawn
     shown(drawn, f"{name}{f'-{key}' if key else ''}", f"{name}-{sel.study.id}", on_pick)
     return drawn
 

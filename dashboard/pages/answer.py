@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import streamlit as st
-
 from cfq_core.report import words
 from dashboard.lib import state, ui
 from dashboard.lib.page import Page
@@ -35,10 +33,10 @@ def body() -> None:
     _numbers(sel)
     measure = sel.at("vd")
     ui.picture("verdicts", sel, dataset=sel.dataset, measure=measure)
-    pair = st.container(horizontal=True, gap="large")  # one below the other where the page is narrow
-    with pair.container(width=ui.HALF):
+    left, right = ui.side_by_side()
+    with left:
         ui.picture("curves", sel, on_pick=_pick, dataset=sel.dataset, measure=measure)
-    with pair.container(width=ui.HALF):
+    with right:
         ui.picture("faithful", sel, on_pick=_pick, dataset=sel.dataset, budget=sel.budget)
 
 

@@ -23,14 +23,13 @@ def body() -> None:
     # the key holds the budget: another budget starts at its own bits again
     chosen = st.segmented_control("Sensitivity when rounded to (bits)", LEVELS, default=usual,
                                   key=f"rounded-{sel.budget:g}", **state.IN_LINK)  # fmt: skip
-    left, right = st.columns(2, gap="large")
+    left, right = ui.side_by_side()
     with left:
         ui.picture("allocations", sel, dataset=sel.dataset, budget=sel.budget)
     with right:
         ui.picture("profiles", sel, dataset=sel.dataset, bits=int(chosen or usual))
-    drawn = ui.picture("landscape", sel, teacher=teacher, budget=sel.budget, matched=sel.matched)
-    if drawn.chart is None:
-        st.caption("All allocations are judged for nets of up to four layers. Older studies get them when run again.")
+    missing = "they are judged for nets of up to four layers; older studies get them when run again."
+    ui.picture("landscape", sel, missing=missing, teacher=teacher, budget=sel.budget, matched=sel.matched)
 
 
 PAGE = Page(order=5, title="Bits", icon="stacked_bar_chart", body=body)

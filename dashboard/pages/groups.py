@@ -21,24 +21,21 @@ def body() -> None:
     ui.head("Groups", head, TERMS)
     if sel.study.groups.empty:
         return ui.empty(f"{sel.dataset} names no protected column: nothing is told by group.")
-    left, right = st.columns([2, 1], vertical_alignment="bottom")
+    line = st.container(horizontal=True, vertical_alignment="bottom", gap="large")  # wraps where the page is narrow
     known = set(sel.study.groups.measure)
     options = [m for m in by_group.MEASURES if m in known]
-    name = left.segmented_control(
+    name = line.segmented_control(
         "Measure", options, default=options[0], format_func=lambda m: words.measured(m).short, key="group-measure",
         **state.IN_LINK,
     )  # fmt: skip
-    crossing = right.toggle("Crossings of two", key="group-crossing", **state.IN_LINK)
+    crossing = line.toggle("Crossings of two", key="group-crossing", **state.IN_LINK)
     asked = name or options[0]
     measure = sel.at(asked) if sel.at(asked) in known and asked != "approval_shift" else asked
     ui.picture("groups", sel, **chosen, budget=sel.budget, measure=measure, crossing=crossing)
-    gaps = ui.picture("group_gaps", sel, **chosen, measure=measure, crossing=crossing)
-    if gaps.chart is None and asked == "approval_shift":
-        st.caption(
-            "The gap's test needs every test person's decision, which a gallery leaves out; own studies hold it."
-        )
-    elif gaps.chart is None:
-        st.caption("A gap needs two groups of at least 30 people on one seed.")
+    missing = "needs two groups of at least 30 people on one seed."
+    if asked == "approval_shift" and sel.listed.gallery:
+        missing = "needs every test person's decision, which a gallery leaves out; own studies hold it."
+    ui.picture("group_gaps", sel, missing=missing, **chosen, measure=measure, crossing=crossing)
     ui.picture("group_baseline", sel, **chosen, budget=sel.budget)
 
 

@@ -19,7 +19,7 @@ def body() -> None:
     ui.head("Margins", sentences.condition(sel.study, sel.dataset, sel.method, sel.budget), TERMS)
     chosen = {"dataset": sel.dataset, "method": sel.method, "budget": sel.budget, "matched": sel.matched}
     ui.picture("margins", sel, **chosen, beside=_beside(sel))
-    left, right = st.columns(2, gap="large")
+    left, right = ui.side_by_side()
     with left:
         ui.picture("condition", sel, on_pick=_pick, dataset=sel.dataset, run=sel.run or "")
     with right:

@@ -43,7 +43,7 @@ def chart(rows: pd.DataFrame, dataset: str, run: str) -> Any:
     ends = [float(np.quantile(drawn[c], INSIDE)) * 1.05 for c in ("margin", "perturbation")]
     x = alt.X("margin:Q", title="margin f, promised (logits)", scale=alt.Scale(domain=[0, ends[0]], nice=False))
     y = alt.Y("perturbation:Q", title="|q − f| (logits)", scale=alt.Scale(domain=[0, max(ends)], nice=False))
-    legend = alt.Legend(title="promise", orient="top", labelLimit=0)
+    legend = alt.Legend(title="promise", orient="top", labelLimit=0, symbolOpacity=1, columnPadding=24)
     pick = alt.selection_point(name="pick", fields=["person"])
     dots = (
         alt.Chart(drawn)

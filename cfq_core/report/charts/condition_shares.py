@@ -54,7 +54,7 @@ def chart(rows: pd.DataFrame, dataset: str, method: str) -> Any:
         color=alt.Color(
             "state:N",
             scale=alt.Scale(domain=list(STATES), range=list(COLOURS)),
-            legend=alt.Legend(title="promise", orient="top", labelLimit=0),
+            legend=alt.Legend(title="promise", orient="top", labelLimit=0, columnPadding=24),
         ),
     )
     interval = (

@@ -42,7 +42,7 @@ def chart(rows: pd.DataFrame, dataset: str, bits: int = 3) -> Any:
     place = {p: SIDE * (i - (len(shown) - 1) / 2) for i, p in enumerate(shown)}
     drawn = rows.assign(at=rows.layer + rows.profile.map(place), percent=100 * rows.share)
     means = drawn.groupby(["profile", "layer", "at"], sort=False).percent.mean().reset_index()
-    legend = alt.Legend(title="sensitivity", labelLimit=0, orient="top")
+    legend = alt.Legend(title="sensitivity", labelLimit=0, orient="top", symbolOpacity=1, columns=2)
     layers = sorted(rows.layer.unique())
     x = alt.X(
         "at:Q",
@@ -56,7 +56,7 @@ def chart(rows: pd.DataFrame, dataset: str, bits: int = 3) -> Any:
     tips = ["profile:N", "layer:Q", "size:Q", "seed:Q", alt.Tooltip("percent:Q", format=".1f"),
             alt.Tooltip("value:Q", title="as measured", format=".3g")]  # fmt: skip
     single = alt.Chart(drawn).mark_point(size=22, opacity=0.6, filled=True)
-    line = alt.Chart(means).mark_line(strokeWidth=1.5, opacity=0.7).encode(x=x, y=y, color=colour)
+    line = alt.Chart(means).mark_line(strokeWidth=2, opacity=1).encode(x=x, y=y, color=colour)
     whole = alt.Chart(means).mark_point(size=120, filled=True, opacity=1).encode(x=x, y=y, color=colour, shape=shape)
     return alt.layer(line, single.encode(x=x, y=y, color=colour, shape=shape, tooltip=tips), whole).properties(
         height=340
