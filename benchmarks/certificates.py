@@ -26,7 +26,8 @@ from cfq_core.certificates.lowest import lowest_nearby, lowest_rounded
 from cfq_core.certificates.region import RADIUS
 from cfq_core.nets.stack import Stack, score
 from cfq_core.quant.calibrate import Calibration
-from cfq_core.quant.forecast import break_odds, rounding_noise
+from cfq_core.quant.forecast import rounding_noise
+from cfq_core.quant.odds import break_odds
 from cfq_core.quant.quantized import QuantStack
 from cfq_core.recourse.find import find
 from cfq_core.recourse.search import Search

@@ -86,6 +86,7 @@ class Promise(Generic[Teacher]):
     recourse: Recourse  # of those people
     seconds: float
     rehearsal: Recourse | None = None  # recourse of denied training people, where a method asks for it
+    rehearsed_in: float | None = None  # seconds that took; None where it was stored without them
 
 
 @dataclass(frozen=True)
@@ -159,6 +160,7 @@ def promised(models: Teacher, designs: Sequence[Design], setting: Setting) -> li
 def rehearse(promises: Sequence[Promise], setting: Setting) -> list[Promise]:
     """The same promises with recourse for a sample of the training people their teachers deny."""
     with repeatable():
+        started = time.perf_counter()
         stack = Stack.join([p.teacher for p in promises])
         asks = []
         for p in promises:
@@ -167,7 +169,8 @@ def rehearse(promises: Sequence[Promise], setting: Setting) -> list[Promise]:
             people = _sample(denied, setting.rehearsed, p.design.seed)
             asks.append(Ask(training[people], p.design.encoding, p.design.actions))
         recourse = find(stack, asks, setting.solver, setting.kappa)
-    return [replace(p, rehearsal=recourse.of(r)) for r, p in enumerate(promises)]
+        seconds = (time.perf_counter() - started) / len(promises)
+    return [replace(p, rehearsal=recourse.of(r), rehearsed_in=seconds) for r, p in enumerate(promises)]
 
 
 def audit(
@@ -197,6 +200,7 @@ class _Made:
     """A method's students, whose they are, and the seconds each took; those of a shared stack share its seconds."""
 
     promises: Sequence[Promise]
+    method: Method
     students: Students
     seconds: float
 
@@ -215,7 +219,7 @@ def _students(methods: Mapping[str, Method], promises: Sequence[Promise], budget
         else:
             made = trained_together([m for n in group if isinstance(m := methods[n], Trained)], material, budgets)
         seconds = (time.perf_counter() - started) / sum(s.models.runs for s in made)
-        out |= {name: _Made(of, students, seconds) for name, students in zip(group, made, strict=True)}
+        out |= {name: _Made(of, methods[name], each, seconds) for name, each in zip(group, made, strict=True)}
     return out
 
 
@@ -237,6 +241,7 @@ def _audited(method: str, made: _Made, budgets: Sequence[float], setting: Settin
         outputs = [w.shape[1] for w in p.teacher.weights]
         c.measures.overall["size_bytes"] = _plain(size_bytes(plan, p.teacher.sizes, outputs))
         c.measures.overall["seconds"] = _plain(made.seconds)
+        c.measures.overall.update(_learning_from_recourse(made.method, p))
         bits = average_bits(plan, p.teacher.sizes)
         out.append(
             Audited(p.design.seed, method, budget, plan, bits, student, c.threshold, c.raw, c.matched, c.measures)
@@ -256,6 +261,23 @@ def compared(promises: Sequence[Promise[Any]], models: Scorer, setting: Setting)
     metrics: dict[str, Metric] = load_all("metrics")
     each = zip(thresholds, raw, matched, strict=True)
     return [Compared(t, r, m, measure(metrics, r, m)) for t, r, m in each]
+
+
+def _learning_from_recourse(method: Method, p: Promise) -> dict[str, Measure]:
+    """Seconds that training recourse took, found once; and what finding it anew in every training step would take.
+
+    The second is computed, not run: people a step times steps times seconds a person, as if small batches were as
+    quick as large ones. That is the way of the paper, whose teacher searches while the student learns.
+    """
+    if not method.needs_recourse:
+        return {"rehearsal_seconds": _plain(0.0)}
+    if p.rehearsal is None or p.rehearsed_in is None:
+        return {}
+    out = {"rehearsal_seconds": _plain(p.rehearsed_in)}
+    if isinstance(method, Trained):
+        people = method.schedule.pairs_per_step * method.schedule.steps(len(p.design.split.train))
+        out["on_the_fly_seconds"] = _plain(p.rehearsed_in / max(1, len(p.rehearsal.found)) * people)
+    return out
 
 
 def _plain(value: float | int) -> Measure:

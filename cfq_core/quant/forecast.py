@@ -11,7 +11,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.stats import norm
 
 from cfq_core.nets.stack import Stack
 from cfq_core.quant.quantized import QuantStack
@@ -32,13 +31,3 @@ def rounding_noise(teacher: Stack, grid: QuantStack, inputs: Float[np.ndarray, "
         variance += (back * moved).square().sum(1) * seen.square() / 12
         gradient = back * (x > 0)
     return variance.sqrt().numpy()
-
-
-def break_odds(margin: Float[np.ndarray, "n"], noise: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
-    """P(the deployed model refuses) of promises with these margins: ``Phi(-margin / sigma)``."""
-    return norm.cdf(-margin / np.maximum(noise, np.finfo(float).tiny))
-
-
-def margin_for(odds: float, noise: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
-    """The margin, in logits, each person's promise needs to break with no more than these odds."""
-    return -norm.ppf(odds) * noise

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from cfq_core.report import picture, words
-from cfq_core.report.charts import action_noise, feasible, settings, shifts, variants_cost
+from cfq_core.report.charts import action_noise, feasible, forecast, overhead, settings, shifts, variants_cost
 from cfq_core.report.frames import Stored
 
 Plain = str | int | float | bool | None
@@ -138,8 +138,8 @@ def across_variants(study: Stored, asked: Asked) -> str:
 def elsewhere(study: Stored, asked: Asked) -> str:
     """What each student breaks where it was audited, and in the population where it breaks most."""
     rows = shifts.rows(study, asked.dataset, asked.budget, asked.matched)
-    if rows.empty:
-        return f"Nothing stored for {asked.dataset} at {words.bits(asked.budget)}."
+    if rows.empty or not (rows.series == shifts.PLAIN).any():
+        return f"Too few people of {asked.dataset} have recourse at {words.bits(asked.budget)} to judge shifts by."
     shifted = shifts.rows(study, asked.dataset, asked.budget, asked.matched, "approval_shift")
     parts = []
     for method, line in rows.groupby("method", sort=False):
@@ -152,6 +152,52 @@ def elsewhere(study: Stored, asked: Asked) -> str:
         f"On {asked.dataset} at {words.bits(asked.budget)}, promised actions that fail as audited and in the "
         f"population that is worst of {rows.label.nunique() - 1}{how}: {'; '.join(parts)} ({_seeds(rows)}). The worst "
         "of many is partly chance: see all of them."
+    )
+
+
+def _timed(study: Stored) -> bool:
+    """Rounding and something else, timed with what their training recourse took."""
+    methods = set(study.lines[study.lines.measure == "rehearsal_seconds"].method)
+    return overhead.ROUNDED in methods and len(methods) > 1
+
+
+def made_in(study: Stored, asked: Asked) -> str:
+    """Each method's time in multiples of rounding and of plain training, beside what it breaks."""
+    rows = overhead.rows(study, asked.dataset, asked.budget, asked.measure)
+    if rows.empty:
+        return f"Nothing stored for {asked.dataset} at {words.bits(asked.budget)}."
+    parts = []
+    for _, r in rows.iterrows():
+        times = f"{r.times_ptq:,.0f} times PTQ" if r.method != overhead.ROUNDED else f"{r.total:.2f} s"
+        plain = (
+            ""
+            if pd.isna(r.times_qat) or r.method in (overhead.ROUNDED, overhead.TRAINED)
+            else (f" and {r.times_qat:.2f} times QAT")
+        )
+        shift = words.points(r.approval_shift)
+        parts.append(f"{r.method} {times}{plain}, {_ends([r])} broken at {shift} approvals")
+    how = ", judged at the teacher's approval rate" if asked.matched else ""
+    return (
+        f"On {asked.dataset} at {words.bits(asked.budget)}, time to make a model, training recourse included{how}: "
+        f"{'; '.join(parts)} ({_seeds(rows)}; times are a clock's on a shared machine)."
+    )
+
+
+def broke_as_forecast(study: Stored, asked: Asked) -> str:
+    """Forecast and outcome at the asked bit-width, over all promises."""
+    rows = forecast.rows(study, asked.dataset)
+    over_all = rows[rows["class"] == forecast.ALL] if not rows.empty else rows
+    mine = over_all[over_all.bits == asked.budget] if not rows.empty else rows
+    if mine.empty:
+        return f"No forecast is stored of {asked.dataset} at {words.bits(asked.budget)}."
+    r = mine.iloc[0]
+    within = "" if pd.isna(r.low) else f" ({100 * r.low:.0f} to {100 * r.high:.0f})"
+    return (
+        f"**A forecast, not a guarantee.** On {asked.dataset} at {words.bits(asked.budget)} with {r.method}: before "
+        f"anything was quantized **{words.in_100(r.forecast)}** promises were forecast to break, and "
+        f"**{words.in_100(r.broken)}**{within} did{_shift(study, asked, str(r.method))} "
+        f"({words.counted(int(r.people), 'promise')} of {words.counted(int(r.seeds), 'teacher')}; in brackets 95 % "
+        "over them)."
     )
 
 
@@ -201,8 +247,29 @@ QUESTIONS = (
             *_settings("steps", ""),
             ("feasible", {"varies": "steps"}),
             *_settings("steps", "recourse_cost", "accuracy_drop", "approval_shift"),
+            ("overhead_steps", {}),
         ),
         ("teacher", "FRR", "cost", "VD, validity drop", "approval shift", "interval", "seed"),
+    ),
+    Question(
+        "overhead",
+        "Time to make",
+        "How long each method takes, as a multiple of plain rounding and of plain training.",
+        "overhead",
+        _timed,
+        made_in,
+        (("overhead", {}),),
+        ("VD, validity drop", "approval shift", "matched approval", "interval", "seed"),
+    ),
+    Question(
+        "forecast",
+        "Forecast",
+        "Odds that each promise breaks are forecast before anything is quantized: a forecast, not a guarantee.",
+        "forecast",
+        lambda study: any(study.arrays(str(t), forecast.ARTIFACT) for t in study.teachers.id[:1]),
+        broke_as_forecast,
+        (("forecast", {}),),
+        ("VD, validity drop", "promise margin κ", "approval shift", "interval", "seed"),
     ),
     Question(
         "noise",

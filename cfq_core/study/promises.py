@@ -15,9 +15,11 @@ def stored_promise(table: Table, seed: int, setting: Setting, store: Store, id: 
     """A stored teacher's promises, as they were."""
     people, stack = store.arrays(id, "people"), teacher_of(store.arrays(id, "weights"))
     recourse = read_recourse(people)
-    rehearsal = read_recourse(store.arrays(id, "rehearsal")) if store.has_artifact(id, "rehearsal") else None
+    arrays = store.arrays(id, "rehearsal") if store.has_artifact(id, "rehearsal") else {}
+    rehearsal = read_recourse(arrays) if arrays else None
+    took = float(arrays["seconds"]) if "seconds" in arrays else None
     design = prepare(table, seed, setting.regime)
-    return Promise(design, stack, people["logits"], people["person"], recourse, 0.0, rehearsal)
+    return Promise(design, stack, people["logits"], people["person"], recourse, 0.0, rehearsal, took)
 
 
 RECOURSE_ARRAYS = ("before", "after", "cost", "margin", "why", "lower", "proved")
@@ -26,6 +28,13 @@ RECOURSE_ARRAYS = ("before", "after", "cost", "margin", "why", "lower", "proved"
 def recourse_arrays(recourse: Recourse) -> dict[str, np.ndarray]:
     """Recourse as it is stored."""
     return {k: getattr(recourse, k) for k in RECOURSE_ARRAYS}
+
+
+def rehearsal_arrays(p: Promise) -> dict[str, np.ndarray]:
+    """Training recourse as it is stored, with the seconds it took."""
+    assert p.rehearsal is not None
+    took = {} if p.rehearsed_in is None else {"seconds": np.array(p.rehearsed_in)}
+    return {**recourse_arrays(p.rehearsal), **took}
 
 
 def read_recourse(arrays: dict[str, np.ndarray]) -> Recourse:

@@ -38,7 +38,7 @@ from cfq_core.study.plan import (
     method_of,
 )
 from cfq_core.study.probing import Probing
-from cfq_core.study.promises import recourse_arrays, stored_promise
+from cfq_core.study.promises import recourse_arrays, rehearsal_arrays, stored_promise
 from cfq_core.study.safety import Safety, safety_of
 from cfq_core.study.store import Store
 from cfq_core.tables.schema import Table
@@ -245,7 +245,7 @@ class _Runner:
         self.store.put_artifact(spec.id, bits.ARTIFACT, taught.bits.arrays())
         self.store.put_artifact(spec.id, safety.ARTIFACT, taught.safety.arrays())
         if p.rehearsal is not None:  # last: where it is stored, the profile at its points is too
-            self.store.put_artifact(spec.id, "rehearsal", recourse_arrays(p.rehearsal))
+            self.store.put_artifact(spec.id, "rehearsal", rehearsal_arrays(p))
 
     def _put_run(self, task: _Audit, a: Audited) -> None:
         spec = RunSpec(_teacher(task.chunk, a.seed), method_of(a.method), a.budget, task.company)

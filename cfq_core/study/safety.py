@@ -18,8 +18,9 @@ from cfq_core.certificates.lowest import lowest_nearby, lowest_rounded
 from cfq_core.certificates.region import RADIUS
 from cfq_core.pipeline import Promise
 from cfq_core.quant.calibrate import Calibration
-from cfq_core.quant.forecast import break_odds, margin_for, rounding_noise
+from cfq_core.quant.forecast import rounding_noise
 from cfq_core.quant.grid import WEIGHT_BITS
+from cfq_core.quant.odds import break_odds, margin_for
 from cfq_core.study.store import Arrays
 
 ARTIFACT = "safety"

@@ -25,7 +25,7 @@ PINNED = (
     "recourse_cost size_bytes seconds"
 ).split()
 ROUNDING = 1e-12
-BY_PIPELINE = ("size_bytes", "seconds")
+BY_PIPELINE = ("size_bytes", "seconds", "rehearsal_seconds", "on_the_fly_seconds")
 
 EDGES = np.array([0.0, -0.0, 5e-324, -5e-324, 0.2, 0.5, -0.5, 1e-9, -1e-9, 1e4, -1e4])
 

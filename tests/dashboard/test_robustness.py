@@ -8,18 +8,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from cfq_core.base.shipped import shipped
-from cfq_core.pipeline import Setting
+from cfq_core.pipeline import Setting, prepare
 from cfq_core.probes.deployment_variants import DeploymentVariants
 from cfq_core.recourse.pgd import Pgd
 from cfq_core.report import facts, figures, picture, robust, words
 from cfq_core.report.frames import Stored
 from cfq_core.study import probing
-from cfq_core.study.plan import Plan, read_plan, read_plan_file
+from cfq_core.study.plan import Plan, method_of, read_plan, read_plan_file, table_of
 from cfq_core.study.runner import run_plan
+from cfq_core.study.safety import Safety
 from cfq_core.study.store import Store
 from cfq_core.training.loop import Teaching
 from dashboard.lib import work
@@ -28,7 +30,7 @@ Open = Callable[..., AppTest]
 QUESTIONS = [q.name for q in robust.QUESTIONS]
 KAPPAS, STEPS, REGIMES = (0.0, 0.5), (1, 20), ("default", "strict")
 FIRST = Setting(hidden=(8,), kappa=0.0, people=25, again=10, rehearsed=20, teaching=Teaching(epochs=8))
-ASKED = replace(FIRST, people=45)  # a population of under 30 is not shown
+ASKED = replace(FIRST, people=60)  # a population of under 30 is not shown
 VARIED: dict[str, list[Setting]] = {
     "kappa": [replace(FIRST, kappa=k) for k in KAPPAS],
     "steps": [replace(FIRST, solver=Pgd(steps=k)) for k in STEPS],
@@ -44,6 +46,12 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Stored]:
     for name, (first, *further) in VARIED.items():
         plan = Plan(("diabetes",), ("ptq",), (2.0,), (0, 1), first, name, tuple(further))
         found[name] = Stored(str(store.folder), run_plan(plan, store), 2 * (1 + len(further)))
+    for name, methods, bits in (
+        ("overhead", ("ptq", "cfq_anchored"), (2.0,)),
+        ("forecast", ("ptq_minmax",), (3.0, 8.0)),
+    ):
+        plan = Plan(("diabetes",), methods, bits, (0, 1), FIRST, name)
+        found[name] = Stored(str(store.folder), run_plan(plan, store), 4)
     few = DeploymentVariants(margins=(0.2, 1.0), deviations=(1.64,), robust_margins=(0.2,))
     asked = Plan(("diabetes",), ("ptq",), (2.0,), (0, 1), ASKED, "asked", probes=tuple(PROBES.values()))
     with pytest.MonkeyPatch.context() as patch:
@@ -125,6 +133,45 @@ def test_report_of_a_probed_study_holds_its_pictures(stored: dict[str, Stored]) 
         assert read_plan(tomllib.loads(facts.plan_text(stored[name])), "report").probes == tuple(PROBES.values())
 
 
+def test_time_to_make_counts_training_recourse_to_who_learns_from_it(stored: dict[str, Stored]) -> None:
+    study = stored["overhead"]
+    rows = picture.draw("overhead", study, dataset="diabetes", budget=2.0).rows.set_index("method")
+    took = [float(study.arrays(t, "rehearsal")["seconds"]) for t in study.teachers.id]
+    assert rows.rehearsal["ptq"] == 0 and rows.rehearsal["cfq_anchored"] == pytest.approx(sum(took) / 2)
+    assert rows.times_ptq["ptq"] == 1 and rows.times_ptq["cfq_anchored"] > 1
+    assert rows.total["cfq_anchored"] == pytest.approx(rows.made["cfq_anchored"] + sum(took) / 2)
+    schedule = method_of("cfq_anchored").schedule
+    with study.store() as store:
+        for run in (r for r in store.runs(study.id) if r["method"] == "cfq_anchored"):
+            people = len(store.arrays(run["teacher_id"], "rehearsal")["cost"])
+            each = float(store.arrays(run["teacher_id"], "rehearsal")["seconds"]) / people
+            training = len(prepare(table_of("diabetes"), run["seed"]).split.train)
+            told = store.measures(run["id"])["on_the_fly_seconds"]["value"]
+            assert told == pytest.approx(each * schedule.pairs_per_step * schedule.steps(training))
+
+
+def test_calibration_is_what_a_loop_over_promises_counts(stored: dict[str, Stored]) -> None:
+    study = stored["forecast"]
+    rows = picture.draw("forecast", study, dataset="diabetes").rows
+    for bits in (3, 8):
+        odds, broke = [], []
+        for run in study.runs[study.runs.budget == bits].itertuples():
+            safety = Safety.of_arrays(study.arrays(run.teacher, "safety"))
+            at = study.arrays(run.run, "people")["student_at"]
+            told = study.arrays(run.teacher, "people")["why"] == 0
+            for k in np.flatnonzero(told):
+                odds.append(safety.odds[list(safety.bits).index(bits), k])
+                broke.append(at[k] <= 0)
+        over_all = rows[(rows.bits == bits) & (rows["class"] == "all")].iloc[0]
+        assert (over_all.forecast, over_all.broken) == pytest.approx((np.mean(odds), np.mean(broke)))
+        assert over_all.people == len(odds) and over_all.seeds == 2
+        for _, r in rows[(rows.bits == bits) & (rows["class"] != "all")].iterrows():
+            low, high = map(float, r["class"].split(" to "))
+            mine = [b for o, b in zip(odds, broke, strict=True) if (low < o or low == 0) and o <= high]
+            assert r.people == len(mine) >= 30 and r.broken == pytest.approx(np.mean(mine))
+    assert not (rows.people < 30).any() or (rows[rows.people < 30]["class"] == "all").all()
+
+
 # ---------------------------------------------------------------------- every question
 @pytest.mark.parametrize("question", robust.QUESTIONS, ids=QUESTIONS)
 def test_shipped_plan_of_a_question_is_there_and_says_what_it_takes(question: robust.Question) -> None:
@@ -143,11 +190,13 @@ def test_answered_question_says_its_sentence_and_draws_every_picture(
 ) -> None:
     question = robust.of(name)
     assert question.shows(stored[name]), "the study its plan makes answers it"
-    at = open_page("robustness")
+    at = open_page("robustness", study=stored[name].id)
     at.segmented_control(key="robust").set_value(name).run()
     assert not at.exception and not at.error, at.exception
     charts = at.get("vega_lite_chart")
-    assert len(charts) == len(question.pictures) and all(c.proto.alt for c in charts)
+    missing = [i.value for i in at.info if "not stored in this study" in i.value]
+    assert len(charts) + len(missing) == len(question.pictures) and all(c.proto.alt for c in charts)
+    assert len(missing) == (name == "steps"), "nothing was trained there, so training takes no longer"
     said = question.says(stored[name], asked(stored[name]))
     assert said in [m.value for m in at.markdown] and "nan" not in said and "None" not in said
     assert "approvals" in said, "no claim without its approval shift"

@@ -15,7 +15,8 @@ from cfq_core.certificates.lowest import Norm, lowest_nearby, lowest_rounded, wi
 from cfq_core.nets.stack import Stack, score
 from cfq_core.pipeline import Promise
 from cfq_core.quant.calibrate import Calibration
-from cfq_core.quant.forecast import break_odds, margin_for, rounding_noise
+from cfq_core.quant.forecast import rounding_noise
+from cfq_core.quant.odds import break_odds, margin_for
 from cfq_core.quant.quantized import QuantStack
 from cfq_core.study.safety import Safety, safety_of
 

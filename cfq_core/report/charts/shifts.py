@@ -52,11 +52,11 @@ def alt_text(rows: pd.DataFrame, dataset: str, budget: float, matched: bool = Fa
     """Each model as audited, and where it is lowest and highest."""
     told, parts = words.measured(rows.measure.iloc[-1]), []
     for method, mine in rows.groupby("method", sort=False):
-        plain = mine[mine.series == PLAIN]
+        plain = mine[mine.series == PLAIN]["mean"]
         low, high = mine.loc[mine["mean"].idxmin()], mine.loc[mine["mean"].idxmax()]
         parts.append(
-            f"{method} {told.said(plain['mean'].iloc[0])} as audited, from {told.said(low['mean'])} ({low.label}) to "
-            f"{told.said(high['mean'])} ({high.label})"
+            f"{method} {told.said(plain.iloc[0] if len(plain) else None)} as audited, "
+            f"from {told.said(low['mean'])} ({low.label}) to {told.said(high['mean'])} ({high.label})"
         )
     return (
         f"{told.title} on {dataset} at {words.bits(budget)} in {rows.label.nunique()} populations: {'; '.join(parts)}."

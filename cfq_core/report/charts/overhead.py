@@ -1,0 +1,87 @@
+"""What a method costs to make, as a multiple of plain rounding, beside the promises it breaks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from cfq_core.report import palette, words
+from cfq_core.report.frames import Stored
+from cfq_core.report.picture import Picture
+
+ROUNDED, TRAINED = "ptq", "qat_lsq"  # what the others are multiples of
+
+
+def rows(study: Stored, dataset: str, budget: float, measure: str = "vd") -> pd.DataFrame:
+    """One row a method: ``made`` and ``rehearsal`` in seconds, their sum, multiples of PTQ and QAT, VD and shift."""
+    lines = study.lines
+    here = lines[(lines.dataset == dataset) & (lines.budget == budget)]
+    wide = here.pivot_table(index="method", columns="measure", values="mean", sort=False)
+    if ROUNDED not in wide.index or len(wide) < 2 or not {"seconds", "rehearsal_seconds", measure} <= set(wide):
+        return pd.DataFrame()
+    wide = wide.dropna(subset=["seconds", "rehearsal_seconds"])
+    broken = here[here.measure == measure].set_index("method")
+    out = pd.DataFrame({"method": wide.index, "made": wide.seconds, "rehearsal": wide.rehearsal_seconds})
+    out = out.assign(total=out.made + out.rehearsal)
+    out["times_ptq"] = out.total / out.total[ROUNDED]
+    out["times_qat"] = out.total / (out.total[TRAINED] if TRAINED in out.index else float("nan"))
+    for name in ("mean", "seed_low", "seed_high", "seeds", "people"):
+        out[name] = broken[name]
+    out["approval_shift"] = wide.approval_shift
+    out["stack"] = [_company(study, dataset, budget, str(m)) for m in out.method]
+    return out.reset_index(drop=True)
+
+
+def _company(study: Stored, dataset: str, budget: float, method: str) -> str:
+    """The methods that were trained in one stack with it, whose time it shares equally."""
+    mine = [r for r in study.run_rows if (r["dataset"], r["budget"], r["method"]) == (dataset, budget, method)]
+    names = {r["method"] for r in study.run_rows}
+    return ", ".join(n for n in mine[0]["spec"].get("company", ()) if n in names and n != method)
+
+
+def chart(rows: pd.DataFrame, dataset: str, budget: float, measure: str = "vd") -> Any:
+    """Down and left is better; multiples on a logarithmic axis."""
+    told, methods = words.measured(measure), list(dict.fromkeys(rows.method))
+    drawn = rows.assign(
+        value=told.scale * rows["mean"], bottom=told.scale * rows.seed_low, top=told.scale * rows.seed_high
+    )
+    x = alt.X(
+        "times_ptq:Q", title="time to make, times that of PTQ", scale=alt.Scale(type="log", padding=24, nice=False)
+    )
+    base = alt.Chart(drawn).encode(x=x, color=palette.colour(methods))
+    bars = base.mark_rule(strokeWidth=1.5).encode(y="bottom:Q", y2="top:Q")
+    dots = base.mark_point(size=100, filled=True, opacity=1).encode(
+        y=alt.Y("value:Q", title=told.short, scale=alt.Scale(zero=True)),
+        shape=palette.shape(methods),
+        tooltip=["method:N", alt.Tooltip("times_ptq:Q", title="times PTQ", format=",.1f"),
+                 alt.Tooltip("times_qat:Q", title="times QAT", format=".2f"),
+                 alt.Tooltip("total:Q", title="seconds a model", format=".2f"),
+                 alt.Tooltip("rehearsal:Q", title="of them for training recourse", format=".2f"),
+                 alt.Tooltip("value:Q", title=told.axis, format=".1f"), "stack:N", "seeds:Q"],
+    )  # fmt: skip
+    return alt.layer(bars, dots).properties(height=340)
+
+
+def alt_text(rows: pd.DataFrame, dataset: str, budget: float, measure: str = "vd") -> str:
+    """Every method."""
+    told = words.measured(measure)
+    each = zip(rows.method, rows.times_ptq, rows.total, rows.rehearsal, rows["mean"], strict=True)
+    said = [
+        f"{method} {times:,.0f} times ({total:.2f} s, of them {rehearsal:.2f} s for training recourse), "
+        f"{told.said(broken)} broken"
+        for method, times, total, rehearsal, broken in each
+    ]
+    return f"Time to make a model on {dataset} at {words.bits(budget)} in multiples of PTQ: {'; '.join(said)}."
+
+
+PICTURE = Picture(
+    "What keeping promises takes to make",
+    rows,
+    chart,
+    alt_text,
+    "Seconds a model on a clock that other work shares: orders of magnitude, without an interval. Training recourse is "
+    "counted in full to every method that learns from it. Methods trained in one stack (column stack) share its time "
+    "equally. Vertical bars: 95 % over seeds.",
+)
