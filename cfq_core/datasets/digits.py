@@ -48,8 +48,8 @@ SCHEMA = Schema(
 class Autoencoder:
     """64-32-8-32-64, tanh inside, computed in float64: far finer than the grid its latent numbers are put on."""
 
-    weights: Sequence[Float[Tensor, "i o"]]
-    biases: Sequence[Float[Tensor, "o"]]
+    weights: Sequence[Float[Tensor, "_ _"]]
+    biases: Sequence[Float[Tensor, "_"]]
     spread: Float[Tensor, "l"]  # standard deviation of each latent number over all images
 
     def encode(self, images: Float[Tensor, "n p"]) -> Float[Tensor, "n l"]:

@@ -20,7 +20,8 @@ from cfq_core.actions.action_set import ActionSet
 from cfq_core.nets.stack import Scorer
 from cfq_core.tables.encode import Encoding, Values
 
-EVALUATIONS = 16_384  # candidates evaluated at a time: their activations stay in the second-level cache
+EVALUATIONS = 16_384  # candidates made at a time
+AT_ONCE = 4096  # of them, scored at a time: their activations stay in the cache, a third faster than all together
 ROUNDING = 1e-9  # guards a floor of a ratio that is a whole number up to float64 rounding
 
 
@@ -145,8 +146,8 @@ class Problem:
     def rest(self, first: Float[Tensor, "b h"], run: Int[Tensor, "b"]) -> Float[Tensor, "b"]:
         """Logits from first pre-activations of candidates sorted by model."""
         out = first.new_empty(len(first))
-        for start in range(0, len(first), EVALUATIONS):
-            piece = slice(start, start + EVALUATIONS)
+        for start in range(0, len(first), AT_ONCE):
+            piece = slice(start, start + AT_ONCE)
             out[piece] = _rest(self.model, first[piece], run[piece])
         return out
 
