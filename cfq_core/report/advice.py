@@ -72,8 +72,7 @@ def sentence(verdict: Verdict) -> str:
 def drawn(verdict: Verdict) -> Drawn:
     """Every stored model's decision about one piece of advice."""
     found = rows(verdict)
-    refused = found[~found.approves]
-    no = [f"{m} at {words.bits(b)}" for m, b in zip(refused.method, refused.budget, strict=True)]
+    no = _decided.refusing(found)
     yes = f"{len(found) - len(no)} of {len(found)} kinds of model approve with every seed"
     alt = f"{yes}; not all of {words.listed(no)}." if no else f"{yes}."
     return Drawn(TITLE, found, _decided.cells(found), alt, NOTE)

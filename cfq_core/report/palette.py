@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from zlib import crc32
 
 import altair as alt
@@ -90,3 +91,10 @@ def dash(methods: Sequence[str], field: str = "method:N", title: str = "method")
     """Dash channel; its legend merges with the colour's."""
     scale = alt.Scale(domain=list(methods), range=[list(style(m).dash) for m in methods])
     return alt.StrokeDash(field, scale=scale, legend=_legend(title))
+
+
+def models(base: alt.Chart, methods: Sequence[str], size: int, **channels: Any) -> alt.Chart:
+    """One mark a (method, budget) in its method's colour and shape; a click on it selects that model."""
+    marks = base.mark_point(size=size, filled=True, opacity=1)
+    pick = alt.selection_point(name="pick", fields=["method", "budget"])
+    return marks.encode(color=colour(methods), shape=shape(methods), **channels).add_params(pick)

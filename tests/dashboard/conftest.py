@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from cfq_core.base.shipped import gallery
 from cfq_core.pipeline import Setting
+from cfq_core.report.frames import Stored
 from cfq_core.study.plan import Plan
 from cfq_core.study.runner import run_plan
 from cfq_core.study.store import Store
@@ -27,6 +29,16 @@ def own_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run_plan(Plan(("diabetes",), ("ptq", "ptq_minmax"), (2.0, 3.0, 8.0), (0, 1), setting), store)
     store.close()
     return folder
+
+
+@pytest.fixture(scope="module", params=["own", "gallery"])
+def study(request: pytest.FixtureRequest) -> Stored:
+    """The newest study of the user's own store, then of the gallery."""
+    folder = gallery() if request.param == "gallery" else request.getfixturevalue("own_study")
+    store = Store(folder, read_only=request.param == "gallery")
+    found = store.studies()[0]
+    store.close()
+    return Stored(str(folder), found["id"], found["finished"], request.param == "gallery")
 
 
 @pytest.fixture

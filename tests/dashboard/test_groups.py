@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from cfq_core.base.shipped import gallery
 from cfq_core.evidence import SMALLEST_GROUP
 from cfq_core.report import by_group, picture
 from cfq_core.report.frames import Stored
 from cfq_core.study.gallery import GROUP_DIGITS
-from cfq_core.study.store import Store
 
 Open = Callable[..., AppTest]
-
-
-@pytest.fixture(scope="module", params=["own", "gallery"])
-def study(request: pytest.FixtureRequest) -> Stored:
-    folder = gallery() if request.param == "gallery" else Path(request.getfixturevalue("own_study"))
-    store = Store(folder, read_only=request.param == "gallery")
-    found = store.studies()[0]
-    store.close()
-    return Stored(str(folder), found["id"], found["finished"], request.param == "gallery")
 
 
 @pytest.mark.parametrize("measure", ["vd", "vd_matched", "crg_abs", "crg_abs_matched", "approval_shift"])

@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from cfq_core.report import palette
+from cfq_core.report import palette, words
 from cfq_core.report.frames import Stored
 
 ROW, HEAD = 30, 70  # pixels; the head is the axis above the cells, which a page counts in
@@ -24,6 +24,12 @@ def decided(of: pd.DataFrame, logit: Any, matched: bool) -> pd.DataFrame:
     """With each student's logit and its decision, raw or with the threshold at the teacher's approval rate."""
     level = of.threshold if matched else 0.0
     return of.assign(logit=logit, approves=logit > level).drop(columns="threshold")
+
+
+def refusing(rows: pd.DataFrame) -> list[str]:
+    """Which models refuse: ``ptq at 2 bits``."""
+    no = rows[~rows.approves]
+    return [f"{method} at {words.bits(budget)}" for method, budget in zip(no.method, no.budget, strict=True)]
 
 
 def cells(rows: pd.DataFrame) -> Any:

@@ -45,26 +45,16 @@ def chart(rows: pd.DataFrame, dataset: str, measure: str, methods: str = "") -> 
     hue = palette.colour(shown)
     lines = base.mark_line(strokeWidth=2).encode(x=x, y=y, color=hue, strokeDash=palette.dash(shown))
     bars = base.mark_rule(strokeWidth=1.5).encode(x=x, y="bottom:Q", y2="top:Q", color=hue)
-    pick = alt.selection_point(name="pick", fields=["method", "budget"])
-    dots = (
-        base.mark_point(size=90, filled=True, opacity=1)
-        .encode(
-            x=x,
-            y=y,
-            color=hue,
-            shape=palette.shape(shown),
-            tooltip=[
-                alt.Tooltip("method:N"),
-                alt.Tooltip("budget:Q", title="budget (bits)"),
-                alt.Tooltip("value:Q", title=told.axis, format=".2f"),
-                alt.Tooltip("bottom:Q", title="95 % over seeds, from", format=".2f"),
-                alt.Tooltip("top:Q", title="to", format=".2f"),
-                alt.Tooltip("seeds:Q"),
-                alt.Tooltip("people:Q"),
-            ],
-        )
-        .add_params(pick)
-    )
+    tooltip = [
+        alt.Tooltip("method:N"),
+        alt.Tooltip("budget:Q", title="budget (bits)"),
+        alt.Tooltip("value:Q", title=told.axis, format=".2f"),
+        alt.Tooltip("bottom:Q", title="95 % over seeds, from", format=".2f"),
+        alt.Tooltip("top:Q", title="to", format=".2f"),
+        alt.Tooltip("seeds:Q"),
+        alt.Tooltip("people:Q"),
+    ]
+    dots = palette.models(base, shown, 90, x=x, y=y, tooltip=tooltip)
     zero = (
         alt.Chart(pd.DataFrame({"value": [0.0]}))
         .mark_rule(strokeDash=[2, 2], color=palette.TEACHER)

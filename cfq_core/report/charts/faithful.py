@@ -34,22 +34,12 @@ def chart(rows: pd.DataFrame, dataset: str, budget: float) -> Any:
     x = alt.X("approval_shift:Q", title="approval shift (points)", scale=alt.Scale(zero=True, padding=20))
     y = alt.Y("vd:Q", title="VD (%)", scale=alt.Scale(zero=True))
     base, hue = alt.Chart(drawn), palette.colour(shown)
-    pick = alt.selection_point(name="pick", fields=["method", "budget"])
-    dots = (
-        base.mark_point(size=130, filled=True, opacity=1)
-        .encode(
-            x=x,
-            y=y,
-            color=hue,
-            shape=palette.shape(shown),
-            tooltip=[
-                "method:N",
-                alt.Tooltip("vd:Q", title="validity drop (%)", format=".1f"),
-                alt.Tooltip("approval_shift:Q", title="approval shift (points)", format="+.1f"),
-            ],
-        )
-        .add_params(pick)
-    )
+    tooltip = [
+        "method:N",
+        alt.Tooltip("vd:Q", title="validity drop (%)", format=".1f"),
+        alt.Tooltip("approval_shift:Q", title="approval shift (points)", format="+.1f"),
+    ]
+    dots = palette.models(base, shown, 130, x=x, y=y, tooltip=tooltip)
     up = base.mark_rule(strokeWidth=1).encode(x="approval_shift:Q", y="vd_seed_low:Q", y2="vd_seed_high:Q", color=hue)
     across = base.mark_rule(strokeWidth=1).encode(
         y="vd:Q", x="approval_shift_seed_low:Q", x2="approval_shift_seed_high:Q", color=hue

@@ -27,7 +27,7 @@ def chart(rows: pd.DataFrame, teacher: str, values: str, matched: bool = False) 
 
 def alt_text(rows: pd.DataFrame, teacher: str, values: str, matched: bool = False) -> str:
     """How many approve, and who does not."""
-    no = [f"{r.method} at {words.bits(r.budget)}" for r in rows[~rows.approves].itertuples()]
+    no = _decided.refusing(rows)
     yes = f"{len(rows) - len(no)} of {len(rows)} stored students approve"
     return f"{yes}; {words.listed(no)} refuse{'s' if len(no) == 1 else ''}." if no else f"{yes}."
 

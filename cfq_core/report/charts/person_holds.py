@@ -31,7 +31,7 @@ def chart(rows: pd.DataFrame, teacher: str, person: int, matched: bool = False) 
 
 def alt_text(rows: pd.DataFrame, teacher: str, person: int, matched: bool = False) -> str:
     """How many keep the promise, and who does not."""
-    broken = [f"{r.method} at {words.bits(r.budget)}" for r in rows[~rows.approves].itertuples()]
+    broken = _decided.refusing(rows)
     kept = f"The promise to person {person} holds on {len(rows) - len(broken)} of {len(rows)} stored students"
     return f"{kept}; it breaks on {words.listed(broken)}." if broken else f"{kept}."
 
