@@ -42,6 +42,7 @@ STYLES = {
     "teacher": Style(TEACHER, "circle", (4, 3)),
     "ptq": _style(0, 0, 0),
     "ptq_minmax": _style(7, 1, 1),
+    "ptq_percentile": _style(7, 6, 2),
     "adaround": _style(4, 6, 2),
     "ptq_mixed": _style(4, 5, 0),
     "ptq_hawq": _style(4, 3, 1),

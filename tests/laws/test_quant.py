@@ -27,7 +27,7 @@ from cfq_core.quant.quantized import QuantStack, Shifted
 
 RUNS, INPUTS, HIDDEN = 3, 6, (8, 5)
 each_bits = pytest.mark.parametrize("bits", WEIGHT_BITS)
-each_rule = pytest.mark.parametrize("rule", ["mse", "min-max"])
+each_rule = pytest.mark.parametrize("rule", ["mse", "min-max", "percentile"])
 
 
 def _drawn(*shape: int, seed: int = 0) -> Tensor:
@@ -134,6 +134,17 @@ def test_the_mse_step_is_about_as_good_as_the_best_step_there_is(bits: int) -> N
         best = (codes(row, every, low, high) * every - row).square().sum(1).min()
         ours = (codes(row, step, low, high) * step - row).square().sum()
         assert ours <= best * 1.5 + 1e-12
+
+
+def test_the_percentile_rule_clips_the_largest_thousandth_as_numpy_ranks_them() -> None:
+    given_ = torch.relu(_drawn(2, 500, 5, seed=4))
+    sizes = given_.double().flatten(1).abs().numpy()
+    wanted = np.quantile(sizes, 0.999, axis=1, method="inverted_cdf") / 255
+    assert activation_step(given_, False, "percentile").numpy() == pytest.approx(wanted, rel=1e-12)
+    assert (activation_step(given_, False, "percentile") < activation_step(given_, False, "min-max")).all()
+    nearly_dead = torch.zeros(1, 5000, 1)
+    nearly_dead[0, 0] = 3.0
+    assert float(activation_step(nearly_dead, False, "percentile")) == pytest.approx(3.0 / 255)
 
 
 @pytest.mark.parametrize("calibration", [Calibration("mse", "mse", 50), Calibration("min-max", "min-max", 50)])
