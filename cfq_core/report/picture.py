@@ -21,7 +21,7 @@ CHARTS = Path(__file__).parent / "charts"
 class Picture:
     """What to draw. All three functions take the same keyword options after their first argument."""
 
-    title: str
+    title: str | Callable[..., str]  # (**options), where it depends on what is asked
     rows: Callable[..., pd.DataFrame]  # (Stored, **options) -> the table behind the picture, tidy
     chart: Callable[..., Any]  # (rows, **options) -> an altair chart with explicit scales
     alt: Callable[..., str]  # (rows, **options) -> its takeaway in words, written from the rows
@@ -52,7 +52,8 @@ def load(name: str) -> Picture:
 def draw(name: str, study: Any, **options: Any) -> Drawn:
     """One picture of a stored study; without a chart where the study holds no rows for it."""
     picture = load(name)
+    title = picture.title if isinstance(picture.title, str) else picture.title(**options)
     rows = picture.rows(study, **options)
     if rows.empty:
-        return Drawn(picture.title, rows, None, "Nothing stored for this picture.", picture.note)
-    return Drawn(picture.title, rows, picture.chart(rows, **options), picture.alt(rows, **options), picture.note)
+        return Drawn(title, rows, None, "Nothing stored for this picture.", picture.note)
+    return Drawn(title, rows, picture.chart(rows, **options), picture.alt(rows, **options), picture.note)

@@ -81,8 +81,8 @@ def over(study: Stored, asked: Asked, key: str) -> str:
 
 
 def _ends(ends: list[Any]) -> str:
-    """``18 in 100 (12 to 25) to 2 in 100 (0 to 4)``."""
-    return " to ".join(f"**{words.in_100(e['mean'])}**{_within(e)}" for e in ends)
+    """``18 in 100 (12 to 25) → 2 in 100 (0 to 4)``."""
+    return " → ".join(f"**{words.in_100(e['mean'])}**{_within(e)}" for e in ends)
 
 
 def _within(row: Any) -> str:
@@ -109,28 +109,26 @@ def imprecise(study: Stored, asked: Asked) -> str:
         parts.append(f"{method} {_ends([exact, noisy])}{_shift(study, asked, str(method))}")
     how = ", students at the teacher's approval rate" if asked.matched else ""
     return (
-        f"On {asked.dataset} at {words.bits(asked.budget)}, from actions done exactly to {100 * NOISE_SAID:.0f} % "
-        f"imprecisely, promises kept{how}: {'; '.join(parts)} ({_seeds(rows)})."
+        f"On {asked.dataset} at {words.bits(asked.budget)}, promises kept where actions are done exactly, and where "
+        f"they are {100 * NOISE_SAID:.0f} % off{how}: {'; '.join(parts)} ({_seeds(rows)})."
     )
 
 
 def across_variants(study: Stored, asked: Asked) -> str:
-    """What each strategy's usual strength reaches on models that it has not seen, at which cost and for whom."""
+    """What the strategies reach at about one cost on models that none has seen, and for whom."""
     rows = variants_cost.rows(study, asked.dataset, asked.matched)
     if rows.empty:
         return f"Nothing stored for {asked.dataset}."
-    parts = []
-    for strategy, at in variants_cost.USUAL.items():
-        line = rows[(rows.series == strategy) & (rows["at"] == at)].iloc[0]
-        parts.append(
-            f"{strategy} ({line.label}) {_ends([line])} at {line.cost_ratio:.2f} times the cost, found for "
-            f"{words.in_100(line.frr)}"
-        )
+    parts = [
+        f"{r.series} ({r.label}) {_ends([r])} at {r.cost_ratio:.2f} times the cost, found for {words.in_100(r.frr)}"
+        for _, r in variants_cost.at_equal_cost(rows).iterrows()
+    ]
     p = study.probed[(study.probed.dataset == asked.dataset) & (study.probed.series == variants_cost.SHIPPED)]
     shifts = ", ".join(f"{words.points(m)} at {label}" for m, label in zip(p["mean"], p.label, strict=True))
     how = ", judged at the teacher's approval rate" if asked.matched else ""
     return (
-        f"On {asked.dataset}, actions valid on every unseen variant{how}: {'; '.join(parts)} ({_seeds(rows)}). "
+        f"On {asked.dataset}, at about one cost, actions valid on every unseen variant{how}: {'; '.join(parts)} "
+        f"({_seeds(rows)}). "
         f"These variants shift approvals by {shifts}."
     )
 

@@ -34,6 +34,7 @@ OF_PROBES = {
 SHORT = {
     "vd": "VD", "worst_group_vd": "worst group VD", "crg_abs": "CRG, absolute", "crg_median": "CRG, median",
     "crg_mean": "CRG, mean", "margin_condition": "condition holds", "frr": "FRR", "direction": "direction",
+    "robust": "robust success", "held": "variants it is valid on", "served": "served robustly", "cost_ratio": "cost",
 }  # fmt: skip
 UNITS = {
     "share": ("%", 100.0),

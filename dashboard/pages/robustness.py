@@ -10,15 +10,14 @@ from cfq_core.report import robust
 from dashboard.lib import data, running, state, ui, work
 from dashboard.lib.page import Page
 
-TITLES = {q.name: q.title for q in robust.QUESTIONS}
+TITLES = {q.title: q for q in robust.QUESTIONS}
+FIRST = next(iter(TITLES))
 
 
 def body() -> None:
     """The question first; a study that is selected and answers it, else the newest that does."""
-    chosen = st.segmented_control(
-        "Robust against what?", list(TITLES), default=next(iter(TITLES)), format_func=TITLES.get, key="robust"
-    )
-    question = robust.of(chosen or next(iter(TITLES)))
+    asked = st.segmented_control("Robust against what?", list(TITLES), default=FIRST, key="robust", bind="query-params")
+    question = TITLES[asked or FIRST]
     sel = state.selected()
     found = {s.id: s for s in data.studies() if question.shows(data.study(s))}
     if sel is None or not found:
@@ -29,13 +28,15 @@ def body() -> None:
 
 
 def _answer(question: robust.Question, sel: state.Selection, found: dict[str, data.Listed]) -> None:
-    usual = list(found).index(sel.study.id) if sel.study.id in found else 0
     left, right = st.columns([3, 1])
+    ids = sorted(found, key=lambda i: i != sel.study.id)  # the selected study first, where it answers
     label = lambda i: found[i].label if i in found else i  # noqa: E731
-    chosen = left.selectbox("Study", list(found), usual, format_func=label, key=f"robust-study-{question.name}")
+    key = f"robust-study-{question.name}-{sel.study.id}"
+    chosen = left.selectbox("Study", ids, format_func=label, key=key, on_change=_choose, args=("study", key))
     study = data.study(found[chosen])
     datasets = list(dict.fromkeys(study.runs.dataset))
-    dataset = right.selectbox("Data set", datasets, key=f"robust-data-{chosen}-{question.name}")
+    usual, key = datasets.index(sel.dataset) if sel.dataset in datasets else 0, f"robust-data-{chosen}-{sel.dataset}"
+    dataset = right.selectbox("Data set", datasets, usual, key=key, on_change=_choose, args=("dataset", key, chosen))
     budgets = sorted(set(study.runs[study.runs.dataset == dataset].budget))
     budget = min(budgets, key=lambda b: abs(b - sel.budget))
     here = replace(sel, listed=found[chosen], study=study, dataset=dataset, budget=budget)
@@ -46,6 +47,11 @@ def _answer(question: robust.Question, sel: state.Selection, found: dict[str, da
     for number, (name, own) in enumerate(question.pictures):
         with beside.container(width=ui.HALF):
             ui.picture(name, here, key=f"{question.name}-{number}-{study.id}", **robust.options(name, here, own))
+
+
+def _choose(part: str, key: str, study: str | None = None) -> None:
+    """What is chosen here is chosen everywhere, so it stands in the address."""
+    state.choose(**({"study": study} if study else {}), **{part: st.session_state[key]})
 
 
 def _run(question: robust.Question, stored: bool) -> None:

@@ -191,7 +191,7 @@ def test_answered_question_says_its_sentence_and_draws_every_picture(
     question = robust.of(name)
     assert question.shows(stored[name]), "the study its plan makes answers it"
     at = open_page("robustness", study=stored[name].id)
-    at.segmented_control(key="robust").set_value(name).run()
+    at.segmented_control(key="robust").set_value(robust.of(name).title).run()
     assert not at.exception and not at.error, at.exception
     charts = at.get("vega_lite_chart")
     missing = [i.value for i in at.info if "not stored in this study" in i.value]
@@ -210,7 +210,7 @@ def test_unanswered_question_offers_the_plan_that_answers_it(
     monkeypatch.setattr(work, "start", started.append)
     on_store("nothing")
     at = open_page("robustness")
-    at.segmented_control(key="robust").set_value(name).run()
+    at.segmented_control(key="robust").set_value(robust.of(name).title).run()
     assert not at.exception
     assert any(f"cfq study data/studies/{robust.of(name).plan}.toml" in c.value for c in at.caption)
     at.button(key=f"robust-run-{name}").click().run()
@@ -220,3 +220,11 @@ def test_unanswered_question_offers_the_plan_that_answers_it(
 def test_other_pages_show_one_setting(on_robust: None, open_page: Open) -> None:
     for name in ("answer", "curves"):
         assert not open_page(name).exception, f"{name} shows one setting"
+
+
+def test_a_study_chosen_here_is_chosen_everywhere(stored: dict[str, Stored], on_robust: None, open_page: Open) -> None:
+    at = open_page("robustness", study=stored["kappa"].id)
+    at.segmented_control(key="robust").set_value(robust.of("forecast").title).run()
+    at.selectbox(key=f"robust-study-forecast-{stored['kappa'].id}").select(stored["forecast"].id).run()
+    assert not at.exception and at.query_params["study"] == stored["forecast"].id
+    assert robust.of("forecast").says(stored["forecast"], asked(stored["forecast"])) in [m.value for m in at.markdown]

@@ -11,6 +11,7 @@ from cfq_core.report import palette, words
 from cfq_core.report.frames import Stored
 
 TEACHER = "teacher"
+APART = 0.012  # between the marks of two models, of the axis' length
 COLUMNS = ["method", "series", "at", "label", "measure", "mean", "seed_low", "seed_high", "sd", "seeds", "people"]
 
 
@@ -30,15 +31,17 @@ def known(study: Stored, probe: str, measure: str, matched: bool) -> str:
 
 
 def lines(rows: pd.DataFrame, measure: str, x: alt.X, about: str) -> Any:
-    """A line a model: mean over seeds with its interval, on a number in ``at``."""
+    """A line a model: mean over seeds with its interval. ``x`` is of the field ``place``, which is ``at`` set apart."""
     told, shown = words.measured(measure), list(dict.fromkeys(rows.method))
     drawn = rows.assign(
         value=rows["mean"] * told.scale, bottom=rows.seed_low * told.scale, top=rows.seed_high * told.scale
     )
+    reach = drawn["at"].max() - drawn["at"].min()  # marks of one condition stand side by side
+    drawn["place"] = drawn["at"] + drawn.method.map(shown.index) * APART * reach - APART * reach * (len(shown) - 1) / 2
     base, hue = alt.Chart(drawn).encode(x=x), palette.colour(shown)
     y = alt.Y("value:Q", title=told.short, scale=alt.Scale(zero=True))
     bars = base.mark_rule(strokeWidth=1.5).encode(y="bottom:Q", y2="top:Q", color=hue)
-    line = base.mark_line(strokeWidth=2).encode(y=y, color=hue, strokeDash=palette.dash(shown))
+    line = base.mark_line(strokeWidth=2).encode(y=y, color=hue, strokeDash=palette.dash(shown).legend(None))
     dots = base.mark_point(size=90, filled=True, opacity=1).encode(
         y=y, color=hue, shape=palette.shape(shown), tooltip=tooltip(told, about)
     )

@@ -26,8 +26,13 @@ def rows(study: Stored, dataset: str, budget: float, matched: bool = False, show
 def chart(rows: pd.DataFrame, dataset: str, budget: float, matched: bool = False, shown: str = "kept") -> Any:
     """A line a model over the size of the noise."""
     axis = alt.Axis(format="%", values=sorted(rows["at"].unique()), grid=False)
-    x = alt.X("at:Q", title=AXIS, axis=axis, scale=alt.Scale(padding=16, nice=False))
+    x = alt.X("place:Q", title=AXIS, axis=axis, scale=alt.Scale(padding=16, nice=False))
     return _probed.lines(rows, rows.measure.iloc[-1], x, "imprecision")
+
+
+def title(shown: str = "kept", **_: Any) -> str:
+    """The measure, and what is done to the actions."""
+    return f"{words.measured(shown).heading}, actions done imprecisely"
 
 
 def alt_text(rows: pd.DataFrame, dataset: str, budget: float, matched: bool = False, shown: str = "kept") -> str:
@@ -40,7 +45,7 @@ def alt_text(rows: pd.DataFrame, dataset: str, budget: float, matched: bool = Fa
 
 
 PICTURE = Picture(
-    "Actions done imprecisely",
+    title,
     rows,
     chart,
     alt_text,

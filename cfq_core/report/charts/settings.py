@@ -92,6 +92,11 @@ def chart(rows: pd.DataFrame, dataset: str, measure: str, budget: float, varies:
     return alt.layer(*([line] if number else []), bars, dots).properties(height=340)
 
 
+def title(measure: str, varies: str = "", **_: Any) -> str:
+    """The measure, and what it is drawn against."""
+    return f"{words.measured(measure).heading}, by {AXES.get(varies, varies or 'setting').split(' (')[0]}"
+
+
 def scale_of(varies: str) -> alt.Scale:
     """Numbers of steps double; everything else is evenly spaced."""
     kind: dict[str, Any] = {"type": "log"} if varies == "steps" else {}
@@ -118,7 +123,7 @@ def _is_number(value: Any) -> bool:
 
 
 PICTURE = Picture(
-    "What the setting changes",
+    title,
     rows,
     chart,
     alt_text,

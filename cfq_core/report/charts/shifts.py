@@ -48,6 +48,11 @@ def chart(rows: pd.DataFrame, dataset: str, budget: float, matched: bool = False
     return alt.layer(bars, dots).properties(height=height)
 
 
+def title(shown: str = "vd", **_: Any) -> str:
+    """The measure, and where."""
+    return f"{words.measured(shown).heading} in other populations"
+
+
 def alt_text(rows: pd.DataFrame, dataset: str, budget: float, matched: bool = False, shown: str = "vd") -> str:
     """Each model as audited, and where it is lowest and highest."""
     told, parts = words.measured(rows.measure.iloc[-1]), []
@@ -64,7 +69,7 @@ def alt_text(rows: pd.DataFrame, dataset: str, budget: float, matched: bool = Fa
 
 
 PICTURE = Picture(
-    "Another population",
+    title,
     rows,
     chart,
     alt_text,

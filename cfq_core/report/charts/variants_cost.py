@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import altair as alt
+import numpy as np
 import pandas as pd
 
 from cfq_core.report import palette, words
@@ -14,8 +15,7 @@ from cfq_core.report.picture import Picture
 
 PROBE, SHIPPED = "deployment_variants", "variants"
 COST = "mean cost, times that of the plan's own promise (same people)"
-#: The strength of each strategy that is told in words.
-USUAL = {"fixed margin": 0.2, "sigma ladder": 1.64, "robust": 0.2}
+ROBUST, ROBUST_AT = "robust", 0.2  # the strategy and strength that words compare the others with
 
 
 def rows(study: Stored, dataset: str, matched: bool = False, shown: str = "robust") -> pd.DataFrame:
@@ -36,12 +36,12 @@ def chart(rows: pd.DataFrame, dataset: str, matched: bool = False, shown: str = 
     told, strategies = words.measured(rows.measure.iloc[0]), list(dict.fromkeys(rows.series))
     drawn = rows.dropna(subset=["cost_ratio"]).assign(found=100 * rows.frr)
     drawn = drawn.assign(**{c: told.scale * drawn[c] for c in ("mean", "seed_low", "seed_high")})
-    x = alt.X("cost_ratio:Q", title=COST, scale=alt.Scale(zero=False, nice=False, padding=20))
-    y = alt.Y("mean:Q", title=f"{told.title} (%)", scale=alt.Scale(domain=[0, 100]))
+    x = alt.X("cost_ratio:Q", title=COST, scale=alt.Scale(type="log", nice=False, padding=20))
+    y = alt.Y("mean:Q", title=told.short, scale=alt.Scale(domain=[0, 100]))
     hue = palette.colour(strategies, "series:N", "strategy")
     base = alt.Chart(drawn).encode(x=x, color=hue)
     line = base.mark_line(strokeWidth=2).encode(
-        y=y, strokeDash=palette.dash(strategies, "series:N", "strategy"), order=alt.Order("at:Q")
+        y=y, strokeDash=palette.dash(strategies, "series:N").legend(None), order=alt.Order("at:Q")
     )
     bars = base.mark_rule(strokeWidth=1.5).encode(y="seed_low:Q", y2="seed_high:Q")
     dots = base.mark_point(size=90, filled=True, opacity=1).encode(
@@ -57,18 +57,36 @@ def chart(rows: pd.DataFrame, dataset: str, matched: bool = False, shown: str = 
     return alt.layer(line, bars, dots).properties(height=340)
 
 
+def title(shown: str = "robust", **_: Any) -> str:
+    """What counts as success."""
+    return f"{words.measured(shown).heading}, and at which cost"
+
+
+def at_equal_cost(rows: pd.DataFrame) -> pd.DataFrame:
+    """Robust recourse at its usual margin, and each other strategy at the strength whose cost is nearest to that."""
+    usual = rows[(rows.series == ROBUST) & (rows["at"] == ROBUST_AT)]
+    if usual.empty:
+        return usual
+    apart = (rows.cost_ratio / usual.cost_ratio.iloc[0]).map(np.log).abs()
+    nearest = apart.groupby(rows.series, sort=False).idxmin()
+    return rows.loc[[usual.index[0], *nearest[nearest.index != ROBUST]]]
+
+
 def alt_text(rows: pd.DataFrame, dataset: str, matched: bool = False, shown: str = "robust") -> str:
-    """Each strategy at every strength."""
+    """Each strategy at its least and greatest strength, and all of them at about one cost."""
     told, parts = words.measured(rows.measure.iloc[0]), []
     for strategy, line in rows.groupby("series", sort=False):
-        each = zip(line.label, line["mean"], line.cost_ratio, line.frr, strict=True)
-        said = (f"{told.said(m)} at {c:.2f} times the cost with {a} (found for {100 * f:.0f} %)" for a, m, c, f in each)
-        parts.append(f"{strategy} {', '.join(said)}")
-    return f"{told.title} on {dataset}: {'; '.join(parts)}."
+        parts.append(f"{strategy} from {_said(told, line.iloc[0])} to {_said(told, line.iloc[-1])}")
+    equal = "; ".join(f"{r.series} {_said(told, r)}" for _, r in at_equal_cost(rows).iterrows())
+    return f"{told.heading} on {dataset}: {'; '.join(parts)}. At about one cost: {equal}."
+
+
+def _said(told: words.Measured, r: Any) -> str:
+    return f"{told.said(r['mean'])} at {r.cost_ratio:.2f} times the cost ({r.label}, found for {100 * r.frr:.0f} %)"
 
 
 PICTURE = Picture(
-    "Holding on models not seen",
+    title,
     rows,
     chart,
     alt_text,
