@@ -100,7 +100,10 @@ def _widget(who: people.Crowd, i: int, own: int, start: int, key: str) -> int:
             low, high = who.actions.box(i, one)
             options = np.arange(low[0], high[0] + 1)
         found = [int(o) for o in options]
-        return st.selectbox(label, found, found.index(start), format_func=f.spoken, key=key, disabled=len(found) == 1)
+        if len(found) == 1:
+            st.caption(f"{label}: {ui.plain(f.spoken(own))}, the only level open to them")
+            return own
+        return st.selectbox(label, found, found.index(start), format_func=f.spoken, key=key)
     low, high = (int(bound[0]) for bound in who.actions.box(i, one))
     if low == high:
         st.caption(f"{label}: {f.spoken(own)}, at its limit")

@@ -22,7 +22,7 @@ def body() -> None:
     )
     found = work.recent()
     if found:
-        ui.section("Background studies")
+        ui.section("In the background")
         running.panel()
     ui.section("A new study")
     given = study_form.plan()
