@@ -6,12 +6,18 @@ charts) and switches altair's settings for the whole process meanwhile; this doe
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
-import altair as alt
 import pandas as pd
 
-alt.data_transformers.disable_max_rows()
+
+@cache
+def prepare() -> None:
+    """Altair, which takes a third of a second to import: a page's first sentence does not wait for it."""
+    import altair
+
+    altair.data_transformers.disable_max_rows()
 
 
 def spec(chart: Any) -> dict[str, Any]:
@@ -19,6 +25,7 @@ def spec(chart: Any) -> dict[str, Any]:
 
     Not validated here: tests validate every picture.
     """
+    prepare()
     told: dict[str, Any] = chart.to_dict(validate=False)
     told["datasets"] = {name: pd.DataFrame(rows) for name, rows in told.get("datasets", {}).items()}
     for size in ("continuousWidth", "continuousHeight"):
