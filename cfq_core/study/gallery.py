@@ -18,6 +18,7 @@ import numpy as np
 from cfq_core.base.errors import UnknownName, unknown
 from cfq_core.base.identity import identity
 from cfq_core.evidence import Measure
+from cfq_core.probes.reading import artifact
 from cfq_core.study.store import FILE, Row, Store
 
 #: Artifacts of a teacher that go along besides its weights and people; what is not named here stays behind.
@@ -94,14 +95,23 @@ def _pack_study(store: Store, target: Store, row: Row, share: Share, written: di
         weights = store.arrays(t["id"], "weights")
         kept = _of_the_denied(people, people["person"])
         target.put_teacher(t["id"], t["dataset"], t["seed"], t["spec"], _rounded(t["measures"]), weights, kept)
+        _pack_probes(store, target, t["id"], plan)
         for name in KEPT:
             if store.has_artifact(t["id"], name):
                 arrays = {k: a for k, a in store.arrays(t["id"], name).items() if not k.endswith(OF_TEST_ROWS)}
                 target.put_artifact(t["id"], name, _small(arrays))
     for r in runs:
         _pack_run(store, target, r, denied[r["teacher_id"]])
+        _pack_probes(store, target, r["id"], plan)
     for name, size in target.db.execute("SELECT name, sum(bytes) FROM artifact GROUP BY name"):
         written[name] = size
+
+
+def _pack_probes(store: Store, target: Store, owner: str, plan: dict[str, Any]) -> None:
+    """What the study's probes read, to the last digit: conditions are found by their numbers, and nobody is in it."""
+    for name in map(artifact, plan.get("probes", ())):
+        if store.has_artifact(owner, name):
+            target.put_artifact(owner, name, store.arrays(owner, name))
 
 
 def _pack_run(store: Store, target: Store, r: Row, person: np.ndarray) -> None:

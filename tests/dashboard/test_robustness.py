@@ -15,6 +15,8 @@ from streamlit.testing.v1 import AppTest
 from cfq_core.base.shipped import shipped
 from cfq_core.pipeline import Setting, prepare
 from cfq_core.probes.deployment_variants import DeploymentVariants
+from cfq_core.probes.shift import Shift
+from cfq_core.quant.variants import Variants
 from cfq_core.recourse.pgd import Pgd
 from cfq_core.report import facts, figures, picture, robust, words
 from cfq_core.report.frames import Stored
@@ -30,6 +32,17 @@ Open = Callable[..., AppTest]
 QUESTIONS = [q.name for q in robust.QUESTIONS]
 KAPPAS, STEPS, REGIMES = (0.0, 0.5), (1, 20), ("default", "strict")
 FIRST = Setting(hidden=(8,), kappa=0.0, people=25, again=10, rehearsed=20, teaching=Teaching(epochs=8))
+#: The costly probes with fewer conditions.
+FEW = {
+    "shift": Shift(tilts=(0.5,), sizes=(0.2,)),
+    "deployment_variants": DeploymentVariants(
+        known=Variants(bits=(8, 3), draws=0),
+        unseen=Variants(bits=(8, 3), draws=1, seed=1, nearest=False),
+        margins=(0.2, 1.0),
+        deviations=(1.64,),
+        robust_margins=(0.2,),
+    ),
+}
 ASKED = replace(FIRST, people=60)  # a population of under 30 is not shown
 VARIED: dict[str, list[Setting]] = {
     "kappa": [replace(FIRST, kappa=k) for k in KAPPAS],
@@ -52,11 +65,10 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Stored]:
     ):
         plan = Plan(("diabetes",), methods, bits, (0, 1), FIRST, name)
         found[name] = Stored(str(store.folder), run_plan(plan, store), 4)
-    few = DeploymentVariants(margins=(0.2, 1.0), deviations=(1.64,), robust_margins=(0.2,))
     asked = Plan(("diabetes",), ("ptq",), (2.0,), (0, 1), ASKED, "asked", probes=tuple(PROBES.values()))
     with pytest.MonkeyPatch.context() as patch:
         load = probing.load
-        patch.setattr(probing, "load", lambda task: few if task.name == "deployment_variants" else load(task))
+        patch.setattr(probing, "load", lambda task: FEW.get(task.name) or load(task))
         found |= dict.fromkeys(PROBES, Stored(str(store.folder), run_plan(asked, store), 2))
     store.close()
     return found

@@ -14,7 +14,7 @@ from cfq_core.cli import cli
 from cfq_core.probes.action_noise import ActionNoise
 from cfq_core.probes.reading import artifact
 from cfq_core.report.frames import Stored
-from cfq_core.study import probed, probing, runner, summary
+from cfq_core.study import gallery, probed, probing, runner, summary
 from cfq_core.study.plan import Plan
 from cfq_core.study.runner import run_plan
 from cfq_core.study.store import Store
@@ -114,3 +114,12 @@ def test_show_tells_what_was_read(asked: tuple[Store, str, str]) -> None:
     assert "probes" not in summary.as_json(store, plain)["runs"][0], "a study that was not asked says nothing of it"
     assert f"{NAME}: {plugins.summary('probes', NAME)}" in show()
     assert f"Probe `{NAME}`" in show("--markdown") and "relative noise | 0.2 |" in show("--markdown")
+
+
+def test_gallery_takes_along_what_was_read(asked: tuple[Store, str, str], tmp_path: Any) -> None:
+    store, _, again = asked
+    gallery.pack(store, [again], tmp_path / "gallery")
+    packed = Store(tmp_path / "gallery", read_only=True)
+    assert packed.holds(again, artifact(NAME))
+    assert probed.probe_lines(packed, again) == probed.probe_lines(store, again)
+    packed.close()
