@@ -135,16 +135,16 @@ def teachers(designs: Sequence[Design], setting: Setting) -> Stack:
 def promise(designs: Sequence[Design], setting: Setting) -> list[Promise]:
     """Teachers, and recourse for the test people they deny; repeatable bit for bit."""
     with repeatable():
-        started = time.perf_counter()
+        started = time.process_time()
         stack = teachers(designs, setting)
-        taught = time.perf_counter() - started
+        taught = time.process_time() - started
         return [replace(p, seconds=p.seconds + taught / len(designs)) for p in promised(stack, designs, setting)]
 
 
 def promised(models: Teacher, designs: Sequence[Design], setting: Setting) -> list[Promise[Teacher]]:
     """What given teachers, one a design, tell the test people they deny."""
     with repeatable():
-        started = time.perf_counter()
+        started = time.process_time()
         logits = [judged(models, r, d.encoding, d.table.values[d.split.test]) for r, d in enumerate(designs)]
         people = [_sample(z <= 0, setting.people, d.seed) for z, d in zip(logits, designs, strict=True)]
         asks = [
@@ -152,7 +152,7 @@ def promised(models: Teacher, designs: Sequence[Design], setting: Setting) -> li
         ]
         approves = [bool((z > 0).any()) for z in logits]
         recourse = find(models, asks, setting.solver, setting.kappa, approves)
-        seconds = (time.perf_counter() - started) / len(designs)
+        seconds = (time.process_time() - started) / len(designs)
     one = [cast("Teacher", models.take([r])) for r in range(len(designs))]  # of the same kind as all of them
     return [Promise(d, one[r], logits[r], people[r], recourse.of(r), seconds) for r, d in enumerate(designs)]
 
@@ -160,7 +160,7 @@ def promised(models: Teacher, designs: Sequence[Design], setting: Setting) -> li
 def rehearse(promises: Sequence[Promise], setting: Setting) -> list[Promise]:
     """The same promises with recourse for a sample of the training people their teachers deny."""
     with repeatable():
-        started = time.perf_counter()
+        started = time.process_time()
         stack = Stack.join([p.teacher for p in promises])
         asks = []
         for p in promises:
@@ -169,7 +169,7 @@ def rehearse(promises: Sequence[Promise], setting: Setting) -> list[Promise]:
             people = _sample(denied, setting.rehearsed, p.design.seed)
             asks.append(Ask(training[people], p.design.encoding, p.design.actions))
         recourse = find(stack, asks, setting.solver, setting.kappa)
-        seconds = (time.perf_counter() - started) / len(promises)
+        seconds = (time.process_time() - started) / len(promises)
     return [replace(p, rehearsal=recourse.of(r), rehearsed_in=seconds) for r, p in enumerate(promises)]
 
 
@@ -197,7 +197,7 @@ def can_rehearse(p: Promise) -> bool:
 
 @dataclass(frozen=True)
 class _Made:
-    """A method's students, whose they are, and the seconds each took; those of a shared stack share its seconds."""
+    """A method's students, whose they are, and the CPU seconds each took; those of a shared stack share its seconds."""
 
     promises: Sequence[Promise]
     method: Method
@@ -213,12 +213,12 @@ def _students(methods: Mapping[str, Method], promises: Sequence[Promise], budget
         if not of:
             continue
         material = material_of(of)
-        started = time.perf_counter()
+        started = time.process_time()
         if len(group) == 1:
             made = [methods[group[0]].students(material, budgets)]
         else:
             made = trained_together([m for n in group if isinstance(m := methods[n], Trained)], material, budgets)
-        seconds = (time.perf_counter() - started) / sum(s.models.runs for s in made)
+        seconds = (time.process_time() - started) / sum(s.models.runs for s in made)
         out |= {name: _Made(of, methods[name], each, seconds) for name, each in zip(group, made, strict=True)}
     return out
 

@@ -70,7 +70,8 @@ def over(study: Stored, asked: Asked, key: str) -> str:
         shifts = " and ".join(words.points(shift[method, e[key]]) for e in ends)
         parts.append(f"with {method} {_ends(ends)} promised actions fail, at {shifts} approvals")
     first, last = told.iloc[0], told.iloc[-1]
-    price = f"; its mean cost goes {first.cost:.2f} to {last.cost:.2f}"
+    costs = " → ".join("–" if pd.isna(x.cost) else f"{x.cost:.2f}" for x in (first, last))
+    price = f" at a mean cost of {costs}"
     how = ", judged at the teacher's approval rate" if asked.matched else ""
     values = " to ".join(f"**{settings.spoken(v)}**" for v in (first[key], last[key]))
     return (
@@ -81,8 +82,9 @@ def over(study: Stored, asked: Asked, key: str) -> str:
 
 
 def _ends(ends: list[Any]) -> str:
-    """``18 in 100 (12 to 25) → 2 in 100 (0 to 4)``."""
-    return " → ".join(f"**{words.in_100(e['mean'])}**{_within(e)}" for e in ends)
+    """``18 in 100 (12 to 25) → 2 in 100 (0 to 4)``; a dash where nobody is there to judge by."""
+    each = ["–" if pd.isna(e["mean"]) else f"**{words.in_100(e['mean'])}**{_within(e)}" for e in ends]
+    return " → ".join(each)
 
 
 def _within(row: Any) -> str:
@@ -177,7 +179,7 @@ def made_in(study: Stored, asked: Asked) -> str:
     how = ", judged at the teacher's approval rate" if asked.matched else ""
     return (
         f"On {asked.dataset} at {words.bits(asked.budget)}, time to make a model, training recourse included{how}: "
-        f"{'; '.join(parts)} ({_seeds(rows)}; times are a clock's on a shared machine)."
+        f"{'; '.join(parts)} ({_seeds(rows)}; times are CPU seconds)."
     )
 
 

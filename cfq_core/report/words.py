@@ -19,8 +19,8 @@ POINTS = ("approval_shift", "accuracy_drop")
 OTHERS = {
     "size_bytes": ("size of the weights and biases", "KiB", 1 / 1024),
     "seconds": ("seconds to make", "s", 1.0),
-    "rehearsal_seconds": ("seconds to find training recourse, once", "s", 1.0),
-    "on_the_fly_seconds": ("seconds to find it anew in every training step (computed, not run)", "s", 1.0),
+    "rehearsal_seconds": ("CPU seconds to find training recourse, once", "s", 1.0),
+    "on_the_fly_seconds": ("CPU seconds to find it anew in every training step (computed, not run)", "s", 1.0),
 }
 #: Measures that only probes read: title, unit, scale, what is better, whether a share.
 OF_PROBES = {

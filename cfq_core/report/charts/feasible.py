@@ -30,7 +30,9 @@ def alt_text(rows: pd.DataFrame, dataset: str, budget: float, varies: str = "") 
     """Every value."""
     key, frr = settings.drawn_key(rows, varies), words.measured("frr")
     each = zip(rows[key], rows["mean"], rows.cost, strict=True)
-    said = [f"{settings.spoken(v)}: {frr.said(m)} at a mean cost of {c:.2f}" for v, m, c in each]
+    said = [
+        f"{settings.spoken(v)}: {frr.said(m)}{'' if pd.isna(c) else f' at a mean cost of {c:.2f}'}" for v, m, c in each
+    ]
     return f"{frr.title} on {dataset} by {settings.AXES.get(key, key)}: {'; '.join(said)}."
 
 

@@ -81,7 +81,6 @@ PICTURE = Picture(
     rows,
     chart,
     alt_text,
-    "Seconds a model on a clock that other work shares: orders of magnitude, without an interval. Training recourse is "
-    "counted in full to every method that learns from it. Methods trained in one stack (column stack) share its time "
-    "equally. Vertical bars: 95 % over seeds.",
+    "CPU seconds a model, without an interval. Training recourse is counted in full to whatever learns from it. "
+    "Methods trained in one stack (column stack) share its time equally. Vertical bars: 95 % over seeds.",
 )

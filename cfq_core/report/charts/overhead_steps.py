@@ -49,7 +49,7 @@ def chart(rows: pd.DataFrame, dataset: str, budget: float) -> Any:
     line = alt.StrokeDash("way:N", scale=alt.Scale(domain=ways, range=[list(s.dash) for s in styles]), legend=legend)
     base = alt.Chart(rows).encode(
         x=x,
-        y=alt.Y("times:Q", title="training time, times that without recourse", scale=alt.Scale(type="log")),
+        y=alt.Y("times:Q", title="training time (times that without)", scale=alt.Scale(type="log")),
         color=hue,
         detail="method:N",
         tooltip=["method:N", "steps:Q", "way:N", alt.Tooltip("times:Q", format=".2f"),
@@ -77,6 +77,6 @@ PICTURE = Picture(
     chart,
     alt_text,
     "Once: recourse of the training people is found before training and used in every step. In every step, as the "
-    "paper has it: people a step × steps × seconds a person, not run; small batches are slower than that. Seconds on a "
-    "shared clock, without an interval.",
+    "paper has it: people a step × steps × seconds a person, not run; small batches are slower than that. CPU seconds, "
+    "without an interval.",
 )

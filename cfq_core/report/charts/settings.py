@@ -62,6 +62,8 @@ def chart(rows: pd.DataFrame, dataset: str, measure: str, budget: float, varies:
     drawn = rows.assign(
         value=rows["mean"] * told.scale, bottom=rows.seed_low * told.scale, top=rows.seed_high * told.scale
     )
+    if told.unit == words.UNITS["cost"][0]:  # no action costs less than nothing, whatever a few seeds spread
+        drawn["bottom"] = drawn.bottom.clip(lower=0.0)
     number = pd.api.types.is_numeric_dtype(rows[varies])
     title = AXES.get(varies, varies)
     if number:
