@@ -128,6 +128,8 @@ def _person(page: Any, expect: Any) -> None:
         if sliders.first.get_attribute("aria-valuenow") == before:
             sliders.first.press("ArrowLeft")
         settled(page)
+    page.get_by_text("Check advice from elsewhere").click()
+    expect(page.get_by_text("under the card", exact=False).first).to_be_visible()
 
 
 def _report(page: Any, expect: Any) -> None:
