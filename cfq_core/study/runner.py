@@ -17,13 +17,12 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-import numpy as np
-
 from cfq_core.base.errors import CfqError
 from cfq_core.base.identity import canonical, identity
 from cfq_core.methods.method import PostTraining, Trained
 from cfq_core.pipeline import NO_TRAINING_RECOURSE, Audited, Promise, Setting, audit, prepare, promise, rehearse
 from cfq_core.study import bits, groups, probing, safety
+from cfq_core.study.audited import codes_of, groups_of, per_person
 from cfq_core.study.bits import TeacherBits, teacher_bits
 from cfq_core.study.groups import GroupLabels, group_labels
 from cfq_core.study.plan import (
@@ -260,9 +259,9 @@ class _Runner:
             "avg_bits": a.average_bits,
             "threshold": a.threshold,
             "spec": canonical(spec),
-            "groups": _groups(a),
+            "groups": groups_of(a),
         }
-        self.store.put_run(columns, a.measures.overall, _codes(a), _per_person(a))
+        self.store.put_run(columns, a.measures.overall, codes_of(a), per_person(a))
 
 
 @dataclass(frozen=True)
@@ -325,34 +324,6 @@ def versions() -> dict[str, str]:
     """What produced a study's numbers."""
     packages = ("cfq", "torch", "numpy", "scikit-learn", "scipy")
     return {"python": platform.python_version(), "machine": platform.machine(), **{p: version(p) for p in packages}}
-
-
-def _groups(a: Audited) -> dict[str, Any]:
-    def plain(m: Any) -> dict[str, Any]:
-        return {"value": m.value, "low": m.low, "high": m.high, "count": m.count}
-
-    return {
-        column: {level: {name: plain(m) for name, m in found.items()} for level, found in levels.items()}
-        for column, levels in a.measures.groups.items()
-    }
-
-
-def _codes(a: Audited) -> dict[str, np.ndarray]:
-    student, out = a.student, {}
-    for i in range(len(student.weights)):
-        out[f"codes.{i}"] = student.weights[i][0].numpy().astype(np.int8)
-        out[f"bias_codes.{i}"] = student.biases[i][0].numpy().astype(np.int32)
-        out[f"weight_steps.{i}"] = student.weight_steps[i][0].numpy().astype(np.float32)
-        out[f"input_step.{i}"] = student.input_steps[i].numpy().astype(np.float32)
-    return out
-
-
-def _per_person(a: Audited) -> dict[str, np.ndarray]:
-    e, m = a.raw, a.matched
-    raw = {k: getattr(e, k) for k in ("student", "student_at", "asked_again", "again_found", "again_cost", "cosine")}
-    raw |= {} if e.proved is None else {"proved": e.proved}
-    raw |= {f"lowest_{name}": low for name, low in e.lowest.items()}
-    return raw | {f"matched_{k}": getattr(m, k) for k in ("again_found", "again_cost", "cosine")}
 
 
 def _listed(items: Sequence[float | int]) -> str:
