@@ -140,17 +140,19 @@ def elsewhere(study: Stored, asked: Asked) -> str:
     rows = shifts.rows(study, asked.dataset, asked.budget, asked.matched)
     if rows.empty or not (rows.series == shifts.PLAIN).any():
         return f"Too few people of {asked.dataset} have recourse at {words.bits(asked.budget)} to judge shifts by."
+    whole = rows[rows.series == shifts.PLAIN]
     shifted = shifts.rows(study, asked.dataset, asked.budget, asked.matched, "approval_shift")
     parts = []
     for method, line in rows.groupby("method", sort=False):
-        plain, worst = line[line.series == shifts.PLAIN].iloc[0], line.sort_values("mean").iloc[-1]
+        plain = line[line.series == shifts.PLAIN].iloc[0]
+        worst = line[line.seeds == plain.seeds].sort_values("mean").iloc[-1]  # of those that every teacher has
         of_method = shifted[shifted.method == method].set_index("label")["mean"]
         more = " and ".join(words.points(of_method[x.label]) for x in (plain, worst))
         parts.append(f"with {method} {_ends([plain, worst])} ({worst.label}), at {more} approvals")
     how = ", judged at the teacher's approval rate on its own training people" if asked.matched else ""
     return (
         f"On {asked.dataset} at {words.bits(asked.budget)}, promised actions that fail as audited and in the "
-        f"population that is worst of {rows.label.nunique() - 1}{how}: {'; '.join(parts)} ({_seeds(rows)}). The worst "
+        f"population that is worst of {rows.label.nunique() - 1}{how}: {'; '.join(parts)} ({_seeds(whole)}). The worst "
         "of many is partly chance: see all of them."
     )
 

@@ -19,9 +19,11 @@ def rows(study: Stored, dataset: str, budget: float, measure: str = "vd") -> pd.
     lines = study.lines
     here = lines[(lines.dataset == dataset) & (lines.budget == budget)]
     wide = here.pivot_table(index="method", columns="measure", values="mean", sort=False)
-    if ROUNDED not in wide.index or len(wide) < 2 or not {"seconds", "rehearsal_seconds", measure} <= set(wide):
+    if not {"seconds", "rehearsal_seconds", measure} <= set(wide):
         return pd.DataFrame()
-    wide = wide.dropna(subset=["seconds", "rehearsal_seconds"])
+    wide = wide.dropna(subset=["seconds", "rehearsal_seconds"])  # an older run does not say what its recourse took
+    if ROUNDED not in wide.index or len(wide) < 2:
+        return pd.DataFrame()
     broken = here[here.measure == measure].set_index("method")
     out = pd.DataFrame({"method": wide.index, "made": wide.seconds, "rehearsal": wide.rehearsal_seconds})
     out = out.assign(total=out.made + out.rehearsal)
