@@ -97,6 +97,7 @@ def about_plan(given: dict[str, Any]) -> str:
     rounded, budgets = len(given["methods"]) - trained, len(given["bits"])
     paces = [estimate.pace_of(d) for d in given["datasets"]]
     took = settings * sum(estimate.seconds(p, rounded, trained, budgets, seeds) for p in paces)
+    took += estimate.probing(given.get("probes", ()), settings * len(paces) * seeds)
     runs = settings * len(paces) * seeds * budgets * len(given["methods"])
     tables = words.listed(list(given["datasets"]))
     return f"{tables}, {words.counted(runs, 'quantized model')}, {estimate.said(took)} on a free core"
