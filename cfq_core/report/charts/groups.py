@@ -80,13 +80,20 @@ def chart(rows: pd.DataFrame, dataset: str, method: str, budget: float, measure:
             alt.Tooltip("low:Q", title="95 %, from", format=".1f"), alt.Tooltip("high:Q", title="to", format=".1f"),
             alt.Tooltip("interval_over:N", title="interval over"), "seeds_judged:Q",
             "fewest_people:Q", "most_people:Q"]  # fmt: skip
-    base = alt.Chart(drawn).encode(y=y)
+    judged, few = drawn[drawn.seeds_judged > 0], drawn[drawn.seeds_judged == 0]
+    base = alt.Chart(judged).encode(y=y)
     bars = base.mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q", color=colour)
     dots = base.mark_point(size=110, filled=True, opacity=1).encode(
         x=alt.X("value:Q", title=told.short, scale=alt.Scale(zero=True)), color=colour, shape=shape, tooltip=tips
     )
     everybody = alt.Chart(drawn.head(1)).mark_rule(strokeDash=[4, 3], color=palette.TEACHER).encode(x="everybody:Q")
-    return alt.layer(everybody, bars, dots).properties(height=FRAME + ROW * len(drawn))
+    unknown = (
+        alt.Chart(few)
+        .mark_text(align="left", color=palette.TEACHER)
+        .encode(y=y, x=alt.value(6), text=alt.value("too few people to judge"))
+    )
+    layers = [everybody, *([bars, dots] if len(judged) else []), *([unknown] if len(few) else [])]
+    return alt.layer(*layers).properties(height=FRAME + ROW * len(drawn))
 
 
 def worst_of(rows: pd.DataFrame, measure: str) -> Any:
