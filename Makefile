@@ -12,7 +12,7 @@ run: $(INSTALLED)
 
 test: lint types layers $(INSTALLED)
 	$(BIN)/pytest
-	$(BIN)/pytest --jaxtyping-packages=cfq_core.actions,cfq_core.tables,cfq_core.nets.stack,cfq_core.methods,beartype.beartype tests/contracts tests/laws tests/golden
+	PYTHONPATH=tests $(BIN)/pytest --jaxtyping-packages=cfq_core,shapes.check tests/contracts tests/laws tests/golden
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
