@@ -45,7 +45,7 @@ def _answer(question: robust.Question, sel: state.Selection, found: dict[str, da
         st.caption(f"This study has no {sel.budget:g} bits; shown is its nearest budget, {budget:g}.")
     beside = st.container(horizontal=True, gap="large")  # wraps where the page is narrow
     for number, (name, own) in enumerate(question.pictures):
-        with beside.container(width=ui.HALF):
+        with beside.container(width=ui.HALF if len(question.pictures) > 1 else "stretch"):
             ui.picture(name, here, key=f"{question.name}-{number}-{study.id}", **robust.options(name, here, own))
 
 
