@@ -2,8 +2,8 @@
 
     STORE/audits/ID/  audit.json (what `cfq audit --json` prints, and what was asked)  report.html
 
-Both files are read before anything is written, so a hostile or wrong one leaves nothing behind; they
-lie in a job's folder while it runs. No torch is imported here; the worker does.
+Both files are read, in a process with limits, before anything is written, so a hostile or wrong one leaves nothing
+behind; they lie in a job's folder while it runs. No torch is imported here; the worker does.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from cfq_core.base.errors import BadStore
 from cfq_core.base.identity import identity
 from cfq_core.datasets.upload import checked_upload
+from cfq_core.export.admit import admit
 from cfq_core.study import jobs
 
 if TYPE_CHECKING:
@@ -69,16 +70,14 @@ class Kept:
 
 
 def asked(dataset: str, teacher: Upload, student: Upload, question: Mapping[str, Any]) -> dict[str, Any]:
-    """What an audit is about, as a job's plain values; raises `BadModel` or `BadCard` in one line for a bad file.
+    """What an audit is about, as a job's plain values; raises `BadInput` in one line for a bad file.
 
     ``dataset``: a name or the path of a card; ``question``: fields of `cfq_core.export.audit.Question`.
     """
-    from cfq_core.export.read import parse_model
-
     files = {}
     for role, upload in ((TEACHER, teacher), (STUDENT, student)):
         checked_upload(upload.name, upload.content)
-        parse_model(upload.content, upload.name)
+        admit(upload.content, upload.name)
         files[role] = {"name": upload.name, "sha256": hashlib.sha256(upload.content).hexdigest()}
     return {"kind": jobs.AUDIT, "datasets": [dataset], **files, "question": dict(question)}
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from math import prod
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from cfq_core.export.provenance import KEY, BadModel, Provenance, read_provenanc
 
 MOST_BYTES = 64_000_000
 MOST_NODES = 5_000
+MOST_NAMES = 200_000  # of nodes, inputs, outputs, attributes and tensors together
 MOST_ELEMENTS = 30_000_000  # of all tensors together
 WIDEST = 20_000  # input columns
 
@@ -97,13 +99,16 @@ def parse_model(content: bytes, name: str) -> ModelFile:
 def _mistakes(proto: onnx.ModelProto) -> Iterator[str]:
     """Why the file is refused, most basic first."""
     graph = proto.graph
-    if not all(isinstance(name, str) for name in _names(proto)):  # protobuf hands over bytes that are no text
+    if len(graph.node) > MOST_NODES:  # what is too much to look at is refused before it is looked at
+        yield f"has {len(graph.node)} nodes; at most {MOST_NODES}"
+    names = list(islice(_names(proto), MOST_NAMES + 1))
+    if len(names) > MOST_NAMES:
+        yield f"holds more than {MOST_NAMES} names"
+    if not all(isinstance(name, str) for name in names):  # protobuf hands over bytes that are no text
         yield "holds names that are not UTF-8 text"
         return
     if proto.functions or proto.training_info:
         yield "holds functions of its own or training graphs; a plain graph is needed"
-    if len(graph.node) > MOST_NODES:
-        yield f"has {len(graph.node)} nodes; at most {MOST_NODES}"
     for node in graph.node:
         domain = "" if node.domain == "ai.onnx" else node.domain
         if node.op_type == "ZipMap":
