@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
-from cfq_core.base.errors import CfqError
+from cfq_core.base.errors import BadInput, CfqError
 from cfq_core.report import person as people
 from cfq_core.report import words
 from cfq_core.report.charts import _decided
@@ -16,6 +16,7 @@ from cfq_core.report.picture import Drawn
 from cfq_core.study.check import TEACHER, Advice, Judge, Verdict, advice_of, advice_text, check, judges_on
 from cfq_core.study.found import found_table
 
+MOST = 200  # people whom somebody waits for: each is judged by every stored model
 TITLE = "On which models it holds"
 NOTE = "✓ where every seed's model approves. Number: the least logit over the seeds. 32 bits: the teachers."
 
@@ -33,7 +34,12 @@ def example(study: Stored, teacher: str, person: int) -> str:
 def checked(study: Stored, teacher: str, text: str, where: str) -> list[Verdict]:
     """One verdict a piece of advice in a CSV's text; raises `BadInput` in one line. Needs the table."""
     judges = _judges(study, teacher)
-    return check(advice_of(text, judges[0].design.table.schema, where), judges)
+    advice = advice_of(text, judges[0].design.table.schema, where)
+    if len(advice.person) > MOST:
+        raise BadInput(
+            f"{where}: is about {len(advice.person):,} people; at most {MOST} here, any number with cfq check"
+        )
+    return check(advice, judges)
 
 
 @lru_cache(maxsize=4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from threading import Lock
 from dataclasses import replace
 from typing import Any, cast
 
@@ -19,6 +20,9 @@ from cfq_core.recourse.exact import Exact
 from cfq_core.recourse.find import Solver, find
 from cfq_core.recourse.outcome import Recourse
 from cfq_core.recourse.problem import Ask
+
+#: `repeatable` seeds what all threads of a process share; a server's sessions ask in threads of their own.
+ONE_AT_A_TIME = Lock()
 
 
 def student_of(arrays: Mapping[str, np.ndarray]) -> QuantStack:
@@ -55,11 +59,11 @@ def model_of(arrays: Mapping[str, np.ndarray]) -> Scorer:
 
 def proved(arrays: Mapping[str, np.ndarray], ask: Ask, kappa: float, boxes: int) -> Recourse:
     """The cheapest there is on a stored teacher or student, with its proof, in at most ``boxes`` a person."""
-    with repeatable():
+    with ONE_AT_A_TIME, repeatable():
         return find(model_of(arrays), [ask], Exact(boxes=boxes), kappa)
 
 
 def searched(arrays: Mapping[str, np.ndarray], ask: Ask, setting: Mapping[str, Any]) -> Recourse:
     """What a stored teacher or student (by its weights) tells some people, under a stored setting."""
-    with repeatable():
+    with ONE_AT_A_TIME, repeatable():
         return find(model_of(arrays), [ask], solver_of(setting), setting["kappa"])

@@ -17,7 +17,6 @@ HOW = (
     "with what FP32 told this person: change it, paste a letter's or another tool's advice over it, or upload a file."
 )
 LONGEST = 100_000  # characters of a pasted text; a file may be longer
-MOST_LISTED = 200  # people of a file that the page lists
 
 
 def panel(sel: state.Selection, person: int) -> None:
@@ -58,7 +57,7 @@ def _one(verdicts: list[Verdict], key: str) -> Verdict:
         return verdicts[0]
     legal = sum(v.legal for v in verdicts)
     st.markdown(f"{len(verdicts):,} people, {legal:,} of them told something that the card allows.")
-    known = {f"{i}: {v.person}": v for i, v in enumerate(verdicts[:MOST_LISTED], 1)}
+    known = {f"{i}: {v.person}": v for i, v in enumerate(verdicts, 1)}
     return known[st.selectbox("Person of the file", list(known), key=f"{key}-who")]
 
 

@@ -108,3 +108,21 @@ def test_advice_that_is_none_is_one_line(
     at.session_state["advice"] = True
     at.run().text_area[0].set_value(text).run()
     assert not at.exception and [said in e.value and "\n" not in e.value for e in at.error] == [True]
+
+
+def test_advice_about_a_crowd_is_refused_in_one_line_and_about_a_few_is_told_one_by_one(
+    on_store: Callable[[str], None], open_page: Open
+) -> None:
+    on_store("own")
+    at = open_page("person")
+    at.session_state["advice"] = True
+    text = at.run().text_area[0]
+    header, *rows = text.value.strip().split("\n")
+    few = "\n".join([header, *rows, *rows])
+    many = "\n".join([header, *(rows * 300)]).encode()
+    text.set_value(few).run()
+    assert not at.exception and any("2 people, 2 of them told something" in m.value for m in at.markdown)
+    at.file_uploader[0].upload("crowd.csv", many).run()
+    assert [e.value for e in at.error] == [
+        "crowd.csv: is about 300 people; at most 200 here, any number with cfq check"
+    ]
