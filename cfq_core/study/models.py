@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from threading import Lock
 from dataclasses import replace
+from threading import Lock
 from typing import Any, cast
 
 import numpy as np
