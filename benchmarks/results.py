@@ -18,6 +18,8 @@ README = Path(__file__).parent.parent / "README.md"
 MARKS = ("<!-- results:start -->", "<!-- results:end -->")
 TABLES = ("Adult: every method", "COMPAS: every method", "German Credit: every method")
 KAPPA = "Validity against the promise margin"
+#: Studies over several margins, and their plans.
+KAPPAS = {KAPPA: "kappa", f"{KAPPA}, Adult": "kappa_adult"}
 INTRODUCTION = """# Results
 
 Made by `python -m benchmarks.results` from stored studies; do not edit. VD: share of promises that fail;
@@ -46,7 +48,7 @@ def main() -> None:
     whole = [(store, s) for store in stores for s in reversed(store.studies()) if s["finished"] == s["runs"]]
     by_name = {s["name"]: (store, s) for store, s in whole}  # the newest of a name wins; unfinished ones are left out
     parts = [INTRODUCTION]
-    for name in (*TABLES, KAPPA):
+    for name in (*TABLES, *KAPPAS):
         if name in by_name:
             parts.append(_study(name, *by_name[name]))
     parts += [speeds.section(), parity.section(), pair_audit.section()]
@@ -54,17 +56,17 @@ def main() -> None:
     given.out.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     if TABLES[0] in by_name:
         _write_readme(given.readme, *by_name[TABLES[0]])
-    print(f"{given.out}: {', '.join(n for n in (*TABLES, KAPPA) if n in by_name) or 'no finished study'}")
+    print(f"{given.out}: {', '.join(n for n in (*TABLES, *KAPPAS) if n in by_name) or 'no finished study'}")
 
 
 def _study(name: str, store: Store, row: Row) -> str:
     revision = store.runs(row["id"])[0]["spec"]["teacher"]["revision"]
-    plan = "kappa" if name == KAPPA else row["plan"]["datasets"][0]
+    plan = KAPPAS.get(name) or row["plan"]["datasets"][0]
     versions = ", ".join(f"{k} {v}" for k, v in row["versions"].items())
     made = f"`cfq study data/studies/{plan}.toml`"
     made += f" ({row['finished']} of {row['runs']} runs; engine revision {revision}; {versions})"
     parts = [f"## {name}", made, summary.as_markdown(store, row["id"])]
-    if name == KAPPA:
+    if name in KAPPAS:
         parts.append(kappa_table(store, row["id"]))
     else:
         judged = aims.judge(plan, summary.lines(store, row["id"])) + aims.judge_landscape(plan, store, row["id"])
