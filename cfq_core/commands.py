@@ -25,14 +25,14 @@ def _place(folder: Path | None) -> Path:
 
 @click.group("jobs")
 def jobs_group() -> None:
-    """Studies in the background: list, cancel."""
+    """Studies and audits in the background: list, cancel."""
 
 
 @jobs_group.command("list")
 @store_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def jobs_list(folder: Path | None, as_json: bool) -> None:
-    """List the newest background studies with their state."""
+    """List the newest background studies and audits with their state."""
     import json
 
     from cfq_core.study import jobs
@@ -44,7 +44,7 @@ def jobs_list(folder: Path | None, as_json: bool) -> None:
         click.echo(f"no background study in {_place(folder)}; the dashboard's page Study starts one")
     for j in [] if as_json else found:
         names = ", ".join(map(str, j.given.get("datasets", ())))
-        end = j.error or j.study or j.what
+        end = j.error or j.study or j.audit or j.what
         click.echo(f"{j.id}  {j.state:9}  {j.done} of {j.total}  {j.seconds:6.0f} s  {names}  {end}")
 
 
@@ -62,7 +62,7 @@ def jobs_cancel(id: str, folder: Path | None) -> None:
 
 
 def _told(j: Any) -> dict[str, Any]:
-    names = ("id", "state", "done", "total", "what", "study", "error", "created", "started", "ended", "given")
+    names = "id kind state done total what study audit error created started ended given".split()
     return {n: getattr(j, n) for n in names}
 
 
