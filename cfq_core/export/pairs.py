@@ -119,7 +119,9 @@ def audited(folder: Path, tell: jobs.Tell) -> dict[str, str]:
     tell(done=1, total=3, what="searching recourse on both files")
     found = audit_pair(table, teacher, student, Question(**given["question"]))
     tell(done=2, total=3, what="writing the report")
-    return {"audit": _keep(folder.parents[1], identity(given), found, given["question"])}
+    id = _keep(folder.parents[1], identity(given), found, given["question"])
+    tell(done=3, total=3, what="kept")
+    return {"audit": id}
 
 
 def _keep(store: Path, id: str, found: PairAudit, question: Mapping[str, Any]) -> str:
