@@ -64,14 +64,19 @@ def over(study: Stored, asked: Asked, key: str) -> str:
     if broken.empty or told.empty:
         return f"Nothing stored for {asked.dataset} at {words.bits(asked.budget)}."
     shift = settings.rows(study, asked.dataset, "approval_shift", asked.budget, key).set_index(["method", key])["mean"]
-    parts = []
+    first, last, parts = told.iloc[0], told.iloc[-1], []
+    priced = told.dropna(subset=["cost"])
+    costs = " → ".join(f"{c:.2f}" for c in priced.cost.iloc[[0, -1]]) if len(priced) else ""
+    price = f" at a mean cost of {costs}{_since(priced, first, key)}" if costs else ""
     for method, line in broken.groupby("method", sort=False):
-        ends = [line.iloc[0], line.iloc[-1]]
+        judged = line.dropna(subset=["mean"])  # where nobody has an action, there is nothing to judge by
+        if judged.empty:
+            parts.append(f"with {method} nobody to judge by")
+            continue
+        ends = [judged.iloc[0], judged.iloc[-1]]
         shifts = " and ".join(words.points(shift[method, e[key]]) for e in ends)
-        parts.append(f"with {method} {_ends(ends)} promised actions fail, at {shifts} approvals")
-    first, last = told.iloc[0], told.iloc[-1]
-    costs = " → ".join("–" if pd.isna(x.cost) else f"{x.cost:.2f}" for x in (first, last))
-    price = f" at a mean cost of {costs}"
+        since = _since(judged, first, key)
+        parts.append(f"with {method} {_ends(ends)} promised actions fail{since}, at {shifts} approvals")
     how = ", judged at the teacher's approval rate" if asked.matched else ""
     values = " to ".join(f"**{settings.spoken(v)}**" for v in (first[key], last[key]))
     return (
@@ -79,6 +84,12 @@ def over(study: Stored, asked: Asked, key: str) -> str:
         f"there for {_ends([first, last])} of the denied{price}; {'; '.join(parts)}{how} "
         f"({_seeds(broken)})."
     )
+
+
+def _since(rows: pd.DataFrame, first: Any, key: str) -> str:
+    """From which value on there is something to tell, where that is not the first."""
+    value = rows[key].iloc[0]
+    return "" if value == first[key] else f" (from {settings.spoken(value)} on)"
 
 
 def _ends(ends: list[Any]) -> str:
@@ -121,16 +132,17 @@ def across_variants(study: Stored, asked: Asked) -> str:
     rows = variants_cost.rows(study, asked.dataset, asked.matched)
     if rows.empty:
         return f"Nothing stored for {asked.dataset}."
+    equal = variants_cost.at_equal_cost(rows)
     parts = [
         f"{r.series} ({r.label}) {_ends([r])} at {r.cost_ratio:.2f} times the cost, found for {words.in_100(r.frr)}"
-        for _, r in variants_cost.at_equal_cost(rows).iterrows()
+        for _, r in equal.iterrows()
     ]
     p = study.probed[(study.probed.dataset == asked.dataset) & (study.probed.series == variants_cost.SHIPPED)]
     shifts = ", ".join(f"{words.points(m)} at {label}" for m, label in zip(p["mean"], p.label, strict=True))
     how = ", judged at the teacher's approval rate" if asked.matched else ""
     return (
         f"On {asked.dataset}, at about one cost, actions valid on every unseen variant{how}: {'; '.join(parts)} "
-        f"({_seeds(rows)}). "
+        f"({_seeds(equal)}). "
         f"These variants shift approvals by {shifts}."
     )
 

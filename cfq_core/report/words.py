@@ -114,7 +114,7 @@ def counted(number: int, noun: str) -> str:
 
 def points(share: float) -> str:
     """``+0.4 points``."""
-    return f"{100 * share:+.1f} points"
+    return f"{round(100 * share, 1) or 0.0:+.1f} points"  # no minus before a nought
 
 
 # ---------------------------------------------------------------------- the answer
