@@ -130,9 +130,9 @@ def imprecise(study: Stored, asked: Asked) -> str:
 def across_variants(study: Stored, asked: Asked) -> str:
     """What the strategies reach at about one cost on models that none has seen, and for whom."""
     rows = variants_cost.rows(study, asked.dataset, asked.matched)
-    if rows.empty:
-        return f"Nothing stored for {asked.dataset}."
-    equal = variants_cost.at_equal_cost(rows)
+    equal = variants_cost.at_equal_cost(rows) if not rows.empty else rows
+    if equal.empty:
+        return f"Nobody of {asked.dataset} has both a promise and a robust action to judge by."
     parts = [
         f"{r.series} ({r.label}) {_ends([r])} at {r.cost_ratio:.2f} times the cost, found for {words.in_100(r.frr)}"
         for _, r in equal.iterrows()

@@ -64,6 +64,7 @@ def title(shown: str = "robust", **_: Any) -> str:
 
 def at_equal_cost(rows: pd.DataFrame) -> pd.DataFrame:
     """Robust recourse at its usual margin, and each other strategy at the strength whose cost is nearest to that."""
+    rows = rows.dropna(subset=["cost_ratio", "mean"])
     usual = rows[(rows.series == ROBUST) & (rows["at"] == ROBUST_AT)]
     if usual.empty:
         return usual
