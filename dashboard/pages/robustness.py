@@ -64,7 +64,8 @@ def _run(question: robust.Question, stored: bool) -> None:
     )
     if st.button("Run", key=f"robust-run-{question.name}", icon=":material/play_arrow:"):
         work.start(given)
-    if any(j.live for j in work.recent()):
+    mine = next((j for j in work.recent() if j.given == given), None)
+    if any(j.live for j in work.recent()) or (mine is not None and mine.error):
         running.panel()
 
 

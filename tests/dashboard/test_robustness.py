@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from cfq_core.quant.variants import Variants
 from cfq_core.recourse.pgd import Pgd
 from cfq_core.report import facts, figures, picture, robust, words
 from cfq_core.report.frames import Stored
-from cfq_core.study import probing
+from cfq_core.study import jobs, probing
 from cfq_core.study.plan import Plan, method_of, read_plan, read_plan_file, table_of
 from cfq_core.study.runner import run_plan
 from cfq_core.study.safety import Safety
@@ -240,3 +240,17 @@ def test_a_study_chosen_here_is_chosen_everywhere(stored: dict[str, Stored], on_
     at.selectbox(key=f"robust-study-forecast-{stored['kappa'].id}").select(stored["forecast"].id).run()
     assert not at.exception and at.query_params["study"] == stored["forecast"].id
     assert robust.of("forecast").says(stored["forecast"], asked(stored["forecast"])) in [m.value for m in at.markdown]
+
+
+def test_a_study_that_failed_says_why_on_its_page(
+    on_store: Callable[[str], None], open_page: Open, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    given = work.shipped_plan(robust.of("shift").plan)
+    job = {f.name: None for f in fields(jobs.Job)} | {"id": "j", "folder": tmp_path, "given": given, "created": 0.0}
+    failed = jobs.Job(**{**job, "state": jobs.FAILED, "error": "german.data is not on disk"})
+    monkeypatch.setattr(work, "recent", lambda: [failed])
+    on_store("nothing")
+    at = open_page("robustness")
+    assert not at.error, "it is told where it was asked"
+    at.segmented_control(key="robust").set_value(robust.of("shift").title).run()
+    assert not at.exception and [e.value for e in at.error] == [failed.error]
