@@ -1,6 +1,6 @@
 """Writes benchmarks/RESULTS.md and README's table from stored studies and measured speeds; nothing in either is typed.
 
-cfq study data/studies/adult.toml --store .cfq      # and compas.toml, german.toml, kappa.toml
+cfq study data/studies/adult.toml --store .cfq      # and the others there but quick.toml
 python -m benchmarks.results --store .cfq
 """
 
@@ -20,6 +20,13 @@ TABLES = ("Adult: every method", "COMPAS: every method", "German Credit: every m
 KAPPA = "Validity against the promise margin"
 #: Studies over several margins, and their plans.
 KAPPAS = {KAPPA: "kappa", f"{KAPPA}, Adult": "kappa_adult"}
+#: Robustness studies, and their plans.
+ROBUST = {
+    "Teacher's gradient steps": "steps", "Action regimes": "regimes", "Imprecise actions": "noise",
+    "Distribution shift": "shift", "Unknown deployment": "variants", "Time to make": "overhead",
+    "Forecast of breaking": "forecast",
+}  # fmt: skip
+NAMES = (*TABLES, *KAPPAS, *ROBUST)
 INTRODUCTION = """# Results
 
 Made by `python -m benchmarks.results` from stored studies; do not edit. VD: share of promises that fail;
@@ -48,7 +55,7 @@ def main() -> None:
     whole = [(store, s) for store in stores for s in reversed(store.studies()) if s["finished"] == s["runs"]]
     by_name = {s["name"]: (store, s) for store, s in whole}  # the newest of a name wins; unfinished ones are left out
     parts = [INTRODUCTION]
-    for name in (*TABLES, *KAPPAS):
+    for name in NAMES:
         if name in by_name:
             parts.append(_study(name, *by_name[name]))
     parts += [speeds.section(), parity.section(), pair_audit.section()]
@@ -56,19 +63,19 @@ def main() -> None:
     given.out.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     if TABLES[0] in by_name:
         _write_readme(given.readme, *by_name[TABLES[0]])
-    print(f"{given.out}: {', '.join(n for n in (*TABLES, *KAPPAS) if n in by_name) or 'no finished study'}")
+    print(f"{given.out}: {', '.join(n for n in NAMES if n in by_name) or 'no finished study'}")
 
 
 def _study(name: str, store: Store, row: Row) -> str:
     revision = store.runs(row["id"])[0]["spec"]["teacher"]["revision"]
-    plan = KAPPAS.get(name) or row["plan"]["datasets"][0]
+    plan = KAPPAS.get(name) or ROBUST.get(name) or row["plan"]["datasets"][0]
     versions = ", ".join(f"{k} {v}" for k, v in row["versions"].items())
     made = f"`cfq study data/studies/{plan}.toml`"
     made += f" ({row['finished']} of {row['runs']} runs; engine revision {revision}; {versions})"
     parts = [f"## {name}", made, summary.as_markdown(store, row["id"])]
     if name in KAPPAS:
         parts.append(kappa_table(store, row["id"]))
-    else:
+    elif name in TABLES:
         judged = aims.judge(plan, summary.lines(store, row["id"])) + aims.judge_landscape(plan, store, row["id"])
         parts += ["### Against the aims", aims.table(judged)]
     return "\n\n".join(parts)

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from cfq_core.base.errors import UnknownName
+from cfq_core.base.plugins import names
 from cfq_core.base.shipped import shipped
 from cfq_core.pipeline import prepare
+from cfq_core.probes.reading import NUMBERS, TEXTS, artifact
 from cfq_core.report.frames import Stored
 from cfq_core.study import gallery
 from cfq_core.study.plan import Plan, table_of
@@ -18,6 +20,8 @@ from cfq_core.study.runner import run_plan
 from cfq_core.study.store import FILE, Store
 
 LARGEST = 10_000_000  # bytes of the shipped gallery
+PROBED = tuple(map(artifact, names("probes")))
+READINGS = {*TEXTS, *NUMBERS, "at", "count", "spec"}
 ALLOWED = {"weights", "people", "bits", "groups"}
 
 
@@ -90,13 +94,15 @@ def test_shipped_gallery_is_small_whole_and_without_rows() -> None:
     store = Store(folder, read_only=True)
     denied = {t["id"]: t["measures"]["people"] for s in store.studies() for t in store.teachers(s["id"])}
     for owner, name in store.db.execute("SELECT owner_id, name FROM artifact").fetchall():
-        assert name in ALLOWED
+        assert name in ALLOWED or name in PROBED
         arrays = store.arrays(owner, name)  # checked against its sha256
         if name == "people":
             assert set(arrays) <= {*gallery.KEPT_PEOPLE, "denied_logits", "denied_student"}
             assert all(a.ndim == 1 and len(a) <= max(denied.values()) for a in arrays.values())
         if name == "groups":
             assert not any(k.endswith(gallery.OF_TEST_ROWS) for k in arrays)
+        if name in PROBED:
+            assert set(arrays) == READINGS, "readings are of many people"
     assert store.studies()
     assert all(s["runs"] == s["finished"] for s in store.studies())
     store.close()
