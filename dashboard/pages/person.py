@@ -37,7 +37,7 @@ def body() -> None:
     ui.section(f"Person {person}")
     crowd = people.crowd(sel.study, sel.teacher)
     if isinstance(crowd, str):
-        ui.empty(f"Who this is cannot be shown here: {crowd} Costs, logits and validity are stored and shown.")
+        ui.empty(f"Who this is cannot be shown here: {crowd}. Costs, logits and validity are stored and shown.")
     else:
         _told(sel, person)
     ui.picture("person_holds", sel, teacher=sel.teacher, person=person, matched=sel.matched)

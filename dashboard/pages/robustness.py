@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import streamlit as st
 
@@ -11,23 +12,30 @@ from dashboard.lib import data, running, state, ui, work
 from dashboard.lib.page import Page
 
 TITLES = {q.title: q for q in robust.QUESTIONS}
-FIRST = next(iter(TITLES))
 
 
 def body() -> None:
-    """The question first; a study that is selected and answers it, else the newest that does."""
-    asked = st.segmented_control("Robust against what?", list(TITLES), default=FIRST, key="robust", bind="query-params")
-    question = TITLES[asked or FIRST]
-    sel = state.selected()
-    found = {s.id: s for s in data.studies() if question.shows(data.study(s))}
+    """A question that a stored study answers: the selected study where it does, else the newest that does."""
+    top = st.container()
+    first = next((q.title for q in robust.QUESTIONS if _answering(q)), robust.QUESTIONS[0].title)
+    asked = st.segmented_control("Robust against what?", list(TITLES), default=first, key="robust", bind="query-params")
+    question = TITLES[asked or first]
+    sel, found = state.selected(), _answering(question)
     if sel is None or not found:
-        ui.head("Robustness", f"{question.about} No stored study shows it, so nothing is claimed.", question.terms)
+        with top:
+            about = f"{question.about} No stored study shows it, so nothing is claimed."
+            ui.head("Robustness", about, question.terms)
     else:
-        _answer(question, sel, found)
+        _answer(question, sel, found, top)
     _run(question, bool(found))
 
 
-def _answer(question: robust.Question, sel: state.Selection, found: dict[str, data.Listed]) -> None:
+def _answering(question: robust.Question) -> dict[str, data.Listed]:
+    """Stored studies that answer a question, by id, the newest first."""
+    return {s.id: s for s in data.studies() if question.shows(data.study(s))}
+
+
+def _answer(question: robust.Question, sel: state.Selection, found: dict[str, data.Listed], top: Any) -> None:
     left, right = st.columns([3, 1])
     ids = sorted(found, key=lambda i: i != sel.study.id)  # the selected study first, where it answers
     label = lambda i: found[i].label if i in found else i  # noqa: E731
@@ -40,7 +48,8 @@ def _answer(question: robust.Question, sel: state.Selection, found: dict[str, da
     budgets = sorted(set(study.runs[study.runs.dataset == dataset].budget))
     budget = min(budgets, key=lambda b: abs(b - sel.budget))
     here = replace(sel, listed=found[chosen], study=study, dataset=dataset, budget=budget)
-    ui.head("Robustness", question.says(study, robust.Asked(dataset, budget, here.at("vd"))), question.terms)
+    with top:
+        ui.head("Robustness", question.says(study, robust.Asked(dataset, budget, here.at("vd"))), question.terms)
     if budget != sel.budget:
         st.caption(f"This study has no {sel.budget:g} bits; shown is its nearest budget, {budget:g}.")
     beside = st.container(horizontal=True, gap="large")  # wraps where the page is narrow
