@@ -20,13 +20,13 @@ TABLES = ("Adult: every method", "COMPAS: every method", "German Credit: every m
 KAPPA = "Validity against the promise margin"
 #: Studies over several margins, and their plans.
 KAPPAS = {KAPPA: "kappa", f"{KAPPA}, Adult": "kappa_adult"}
-#: Robustness studies, and their plans.
-ROBUST = {
+#: Robustness studies and images, and their plans.
+FURTHER = {
     "Teacher's gradient steps": "steps", "Action regimes": "regimes", "Imprecise actions": "noise",
     "Distribution shift": "shift", "Unknown deployment": "variants", "Time to make": "overhead",
-    "Forecast of breaking": "forecast",
+    "Forecast of breaking": "forecast", "Digits": "digits",
 }  # fmt: skip
-NAMES = (*TABLES, *KAPPAS, *ROBUST)
+NAMES = (*TABLES, *KAPPAS, *FURTHER)
 INTRODUCTION = """# Results
 
 Made by `python -m benchmarks.results` from stored studies; do not edit. VD: share of promises that fail;
@@ -68,7 +68,7 @@ def main() -> None:
 
 def _study(name: str, store: Store, row: Row) -> str:
     revision = store.runs(row["id"])[0]["spec"]["teacher"]["revision"]
-    plan = KAPPAS.get(name) or ROBUST.get(name) or row["plan"]["datasets"][0]
+    plan = KAPPAS.get(name) or FURTHER.get(name) or row["plan"]["datasets"][0]
     versions = ", ".join(f"{k} {v}" for k, v in row["versions"].items())
     made = f"`cfq study data/studies/{plan}.toml`"
     made += f" ({row['finished']} of {row['runs']} runs; engine revision {revision}; {versions})"
