@@ -22,7 +22,7 @@ from torch import Tensor
 
 from cfq_core.base.seeds import torch_stream
 from cfq_core.nets.stack import Stack
-from cfq_core.quant.calibrate import Calibration, activation_step, weight_step
+from cfq_core.quant.calibrate import Calibration
 from cfq_core.quant.grid import activation_range, codes, signed_range
 from cfq_core.quant.quantized import QuantStack
 
@@ -53,23 +53,20 @@ class AdaRound:
 
         ``inputs`` are the watched rows of each of the M teachers and ``seeds`` its M draws of them.
         """
-        runs, watched = list(of), inputs[:, : self.calibration.rows]
-        seen = teachers.layer_inputs(watched)
-        each = teachers.take(runs)
-        steps = [weight_step(w, bits[:, i], self.calibration.weights) for i, w in enumerate(each.weights)]
-        given = [activation_step(x, i == 0, self.calibration.activations)[runs] for i, x in enumerate(seen)]
-        random = [torch_stream(s, "quant/adaround") for s in seeds]
+        runs = list(of)
+        grids = self.calibration.grids(teachers, bits, inputs, runs)
+        each, random = grids.start, [torch_stream(s, "quant/adaround") for s in seeds]
         chosen: list[Tensor] = []
-        before = watched[runs]
+        before = grids.seen[0][runs]
         for layer, weight in enumerate(each.weights):
-            unit = given[layer].float()[:, None, None]
+            unit, step = grids.input_steps[layer].float()[:, None, None], grids.weight_steps[layer].float()[..., None]
             before = codes(before, unit, *activation_range(signed=layer == 0)) * unit
             last = layer + 1 == len(each.weights)
-            wanted = torch.baddbmm(each.biases[layer][:, None], seen[layer][runs], weight.mT)
-            task = _Layer(weight, each.biases[layer], steps[layer].float()[..., None], bits[:, layer], before)
+            wanted = torch.baddbmm(each.biases[layer][:, None], grids.seen[layer][runs], weight.mT)
+            task = _Layer(weight, each.biases[layer], step, bits[:, layer], before)
             chosen.append(self._rounded(task, wanted if last else torch.relu(wanted), runs, random, last))
             before = task.outputs(chosen[-1], before, last)
-        return QuantStack.of(Stack(tuple(chosen), each.biases), bits, steps, given)
+        return QuantStack.of(Stack(tuple(chosen), each.biases), bits, grids.weight_steps, grids.input_steps)
 
     def _rounded(
         self,

@@ -31,6 +31,16 @@ MULTIPLES = torch.linspace(0.05, 1.05, 81, dtype=torch.float64)
 
 
 @dataclass(frozen=True)
+class Grids:
+    """R runs before they are rounded: their networks, each layer's steps, and what each model's layers are given."""
+
+    start: Stack
+    weight_steps: list[Float[Tensor, "r _"]]
+    input_steps: list[Float[Tensor, "r"]]
+    seen: list[Float[Tensor, "m n _"]]
+
+
+@dataclass(frozen=True)
 class Calibration:
     """Which rule sets the steps, and on how many training rows activations are watched."""
 
@@ -43,15 +53,24 @@ class Calibration:
     ) -> QuantStack:
         """Post-training quantization of every run at its own plan; ``inputs`` are the watched rows.
 
-        Run r starts at ``stack``'s model ``of[r]``; None for one run a model. Activations are watched
-        once a model, so that a run does not depend on which other budgets are asked for.
+        Run r starts at ``stack``'s model ``of[r]``; None for one run a model.
+        """
+        grids = self.grids(stack, bits, inputs, of)
+        return QuantStack.of(grids.start, bits, grids.weight_steps, grids.input_steps)
+
+    def grids(
+        self, stack: Stack, bits: Int[Tensor, "r l"], inputs: Float[Tensor, "m n d"], of: Sequence[int] | None = None
+    ) -> Grids:
+        """Where R runs start and on which grids, as of `quantize`.
+
+        Activations are watched once a model, so that a run does not depend on which other budgets are asked for.
         """
         runs = list(range(stack.runs)) if of is None else list(of)
         seen = stack.layer_inputs(inputs[:, : self.rows].to(stack.weights[0].dtype))
         input_steps = [activation_step(x, layer == 0, self.activations)[runs] for layer, x in enumerate(seen)]
-        each = stack.take(runs)
-        weight_steps = [weight_step(w, bits[:, layer], self.weights) for layer, w in enumerate(each.weights)]
-        return QuantStack.of(each, bits, weight_steps, input_steps)
+        start = stack.take(runs)
+        weight_steps = [weight_step(w, bits[:, layer], self.weights) for layer, w in enumerate(start.weights)]
+        return Grids(start, weight_steps, input_steps, seen)
 
 
 def weight_step(weight: Float[Tensor, "r out in"], bits: Int[Tensor, "r"], rule: Rule) -> Float[Tensor, "r out"]:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from cfq_core.base.seeds import torch_stream
 from cfq_core.nets.stack import Stack, score
-from cfq_core.quant.calibrate import Calibration, activation_step, weight_step
+from cfq_core.quant.calibrate import Calibration
 from cfq_core.quant.fake import FakeQuantize
 from cfq_core.quant.grid import activation_range, round_through, signed_range
 from cfq_core.quant.material import Material, Pairs
@@ -90,17 +90,13 @@ class Student:
         gates: Gates | None = None,
         of: Sequence[int] | None = None,
     ) -> None:
-        begin = Calibration()  # steps start at least squared error
-        runs = list(range(teachers.runs)) if of is None else list(of)
-        seen, start = teachers.layer_inputs(inputs[:, : begin.rows]), teachers.take(runs)
+        begin = Calibration().grids(teachers, bits, inputs, of)  # steps start at least squared error
         self.bits = bits
-        self.start = start.trainable()
+        self.start = begin.start.trainable()
         self.how = how
         self.gates = gates
-        weight_steps = [weight_step(w, bits[:, i], begin.weights) for i, w in enumerate(start.weights)]
-        input_steps = [activation_step(x, i == 0, begin.activations)[runs] for i, x in enumerate(seen)]
-        self.weight_log = [s.log().float() for s in weight_steps]
-        self.input_log = [s.log().float() for s in input_steps]
+        self.weight_log = [s.log().float() for s in begin.weight_steps]
+        self.input_log = [s.log().float() for s in begin.input_steps]
         self.weight_move = [torch.zeros_like(s, requires_grad=True) for s in self.weight_log]
         self.input_move = [torch.zeros_like(s, requires_grad=True) for s in self.input_log]
         self.rate = torch.tensor([h.step_rate for h in how])
