@@ -10,7 +10,7 @@ import streamlit as st
 
 from cfq_core.base.errors import CfqError
 from cfq_core.base.shipped import gallery
-from cfq_core.report import picture
+from cfq_core.report import picture, robust
 from cfq_core.report.frames import Stored
 from cfq_core.study.store import FILE, Store
 from dashboard.lib import chart
@@ -48,6 +48,11 @@ def studies() -> list[Listed]:
     own = [s for s in _own(str(own_store())) if s.finished]
     shipped = [s for s in _shipped(str(gallery())) if s.finished]
     return own + [s for s in shipped if s.id not in {o.id for o in own}]
+
+
+def answering(question: robust.Question) -> dict[str, Listed]:
+    """Stored studies that answer a question of robustness, by id, the newest first."""
+    return {s.id: s for s in studies() if question.shows(study(s))}
 
 
 def problem() -> str | None:

@@ -17,10 +17,10 @@ TITLES = {q.title: q for q in robust.QUESTIONS}
 def body() -> None:
     """A question that a stored study answers: the selected study where it does, else the newest that does."""
     top = st.container()
-    first = next((q.title for q in robust.QUESTIONS if _answering(q)), robust.QUESTIONS[0].title)
+    first = next((q.title for q in robust.QUESTIONS if data.answering(q)), robust.QUESTIONS[0].title)
     asked = st.segmented_control("Robust against what?", list(TITLES), default=first, key="robust", bind="query-params")
     question = TITLES[asked or first]
-    sel, found = state.selected(), _answering(question)
+    sel, found = state.selected(), data.answering(question)
     if sel is None or not found:
         with top:
             about = f"{question.about} No stored study shows it, so nothing is claimed."
@@ -28,11 +28,6 @@ def body() -> None:
     else:
         _answer(question, sel, found, top)
     _run(question, bool(found))
-
-
-def _answering(question: robust.Question) -> dict[str, data.Listed]:
-    """Stored studies that answer a question, by id, the newest first."""
-    return {s.id: s for s in data.studies() if question.shows(data.study(s))}
 
 
 def _answer(question: robust.Question, sel: state.Selection, found: dict[str, data.Listed], top: Any) -> None:
