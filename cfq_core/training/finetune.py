@@ -25,6 +25,7 @@ from cfq_core.quant.quantized import QuantStack
 from cfq_core.training.gates import Gates
 from cfq_core.training.live import Live
 from cfq_core.training.losses import Seen, Weights, columns, total
+from cfq_core.training.optim import Adam
 
 Steps = Literal["lsq", "pact"]
 
@@ -183,7 +184,7 @@ def finetune(
     student = Student(material.teachers, bits, material.inputs, how, of=teacher)
     steps = schedule.steps(material.inputs.shape[1])
     rate = schedule.rate(material.inputs.shape[1])
-    optimizer = torch.optim.Adam(student.parameters, lr=rate, fused=True)
+    optimizer = Adam(student.parameters, lr=rate, fused=True)
     decay = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps + 1, pct_start=0.1)
     for loss in objectives(student, material, teacher, schedule, steps, live):
         optimizer.zero_grad()

@@ -19,6 +19,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from cfq_core.base.seeds import torch_stream
 from cfq_core.nets.stack import Stack, score
+from cfq_core.training.optim import Adam
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,8 @@ def teach(start: Stack, train: Fold, valid: Fold, seeds: Sequence[int], how: Tea
     stack = start.trainable()
     rows = train.inputs.shape[1]
     steps = math.ceil(rows / how.rows_per_step)
-    optimizer = torch.optim.AdamW(stack.parameters, lr=how.learning_rate, weight_decay=how.weight_decay, fused=True)
+    rate, decay = how.learning_rate, how.weight_decay
+    optimizer = Adam(stack.parameters, rate, weight_decay=decay, decoupled_weight_decay=True, fused=True)
     schedule = _schedule(optimizer, how, how.epochs * steps)
     shuffles = [torch_stream(s, "training/order") for s in seeds]
     kept = _Kept(start, how.patience)

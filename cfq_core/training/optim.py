@@ -1,0 +1,30 @@
+"""torch's Adam without torch's compiler."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import torch
+
+
+class Adam(torch.optim.Adam):
+    """`torch.optim.Adam`, the same kernels and the same bits, in a process that never imports torch's compiler.
+
+    torch marks an optimizer's methods as not to be compiled, and imports the compiler to do so: 2 s in every process,
+    as long as German's teachers take to train. Here the same methods are called as they stand under that mark. With
+    ``decoupled_weight_decay`` it is AdamW. No closure.
+    """
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Called while it is made."""
+        inspect.unwrap(torch.optim.Adam.add_param_group)(self, param_group)
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients."""
+        inspect.unwrap(torch.optim.Adam.zero_grad)(self, set_to_none)
+
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """One step along the gradients."""
+        with torch.no_grad():
+            inspect.unwrap(torch.optim.Adam.step)(self, closure)
