@@ -1,11 +1,11 @@
 """Certificates under attack, how much they prove, how tight they are, and how well the forecast is calibrated.
 
-    python -m benchmarks.certificates [german compas] [--people 60] [--trials 550000]
+    python -m benchmarks.certificates [german compas adult] [--people 300] [--trials 400000]
 
-Teachers 2x32, least-cost actions with kappa 0.2 and 1. ``trials``: attacked (person, rounding) and (person, point)
-pairs of each data set; half of the roundings are corners of the box. The gradient attack starts from each person's
-own point. Forecast: odds before quantizing beside what min-max post-training quantization then does.
-Writes benchmarks/numbers/certificates.json.
+Teachers 2x32, least-cost actions with kappa 0.2 and 1. ``people`` and ``trials`` are those of each data set, over all
+its teachers; a trial is an attacked (person, rounding) or (person, point), half of the roundings are corners of the
+box. The gradient attack starts from each person's own point. Forecast: odds before quantizing beside what
+min-max post-training quantization then does. Writes benchmarks/numbers/certificates.json after each data set.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def nearby(told: Told, movable: list[int], lowest: np.ndarray, trials: int, rand
 def measure(name: str, given: argparse.Namespace) -> list[dict[str, object]]:
     """One line a margin and bit-width of one data set, all its teachers pooled."""
     with repeatable():
-        asked = case(name, SEEDS[name], given.people * len(SEEDS[name]))
+        asked = case(name, SEEDS[name], given.people)
         return [_line(name, asked, kappa, bits, given) for kappa in KAPPAS for bits in BITS]
 
 
@@ -130,7 +130,7 @@ def _line(name: str, asked: Case, kappa: float, bits: int, given: argparse.Names
         start = time.process_time()
         lowest, near = lowest_rounded(teacher, grid, points), lowest_nearby(grid, points, movable, RADIUS, "each")
         seconds += time.process_time() - start
-        met = attacked(told, given.attacked)
+        met = attacked(told, -(-given.attacked // len(asked.asks)))
         few = slice(None, len(met))
         counts["trials"] += 2 * share + STEPS * len(met)
         counts["contradictions"] += sampled(told, lowest, share, random) + int((met < lowest[few]).sum())
@@ -191,17 +191,18 @@ def section(path: Path = OUT) -> str:
 def main() -> None:
     """Measures every data set and writes the numbers after each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data_sets", nargs="*", default=["german", "compas"])
-    parser.add_argument("--people", type=int, default=60, help="of each teacher")
-    parser.add_argument("--attacked", type=int, default=10, help="people of each teacher that gradients attack")
-    parser.add_argument("--trials", type=int, default=550_000, help="of each data set")
+    parser.add_argument("data_sets", nargs="*", default=list(SEEDS), help="german, compas, adult; all by default")
+    parser.add_argument("--people", type=int, default=300, help="of each data set")
+    parser.add_argument("--attacked", type=int, default=60, help="people of each data set that gradients attack")
+    parser.add_argument("--trials", type=int, default=400_000, help="of each data set")
     parser.add_argument("--out", type=Path, default=OUT)
     given = parser.parse_args()
     one_thread()
     lines: list[dict[str, object]] = []
-    for name in given.data_sets:
+    for number, name in enumerate(given.data_sets, 1):
         lines += measure(name, given)
-        command = f"python -m benchmarks.certificates --people {given.people} --trials {given.trials}"
+        options = f"--people {given.people} --attacked {given.attacked} --trials {given.trials}"
+        command = f"python -m benchmarks.certificates {' '.join(given.data_sets[:number])} {options}"
         given.out.write_text(json.dumps({"command": command, "lines": lines}, indent=1) + "\n", encoding="utf-8")
     print(section(given.out))
 
