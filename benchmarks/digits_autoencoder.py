@@ -12,7 +12,8 @@ import torch
 from safetensors.torch import save_file
 
 from cfq_core.base.seeds import torch_stream
-from cfq_core.datasets.digits import HIDDEN, LATENT, PIXELS, WEIGHTS, images_of, latent_of, pixels_of
+from cfq_core.datasets.digits import PIXELS, WEIGHTS, images_of
+from cfq_core.datasets.latent import HIDDEN, LATENT, latent_of, pixels_of
 
 PASSES = 1000  # over all images, without their digits
 LEARNING_RATE = 0.01

@@ -24,7 +24,7 @@ KAPPAS = {KAPPA: "kappa", f"{KAPPA}, Adult": "kappa_adult"}
 FURTHER = {
     "Teacher's gradient steps": "steps", "Action regimes": "regimes", "Imprecise actions": "noise",
     "Distribution shift": "shift", "Unknown deployment": "variants", "Time to make": "overhead",
-    "Forecast of breaking": "forecast", "Digits": "digits",
+    "Forecast of breaking": "forecast", "Digits": "digits", "Fashion-MNIST": "fashion",
 }  # fmt: skip
 NAMES = (*TABLES, *KAPPAS, *FURTHER)
 INTRODUCTION = """# Results

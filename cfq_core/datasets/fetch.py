@@ -18,6 +18,17 @@ from cfq_core.base.identity import file_sha256
 CONNECT_TIMEOUT = 10  # seconds; a closed network answers with this, not with a hang
 EMBEDDED = ("toy", "diabetes", "digits")
 UCI = "https://archive.ics.uci.edu/ml/machine-learning-databases/"
+ZALANDO = (
+    "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/"
+    "b2617bb6d3ffa2e429640350f613e3291e10b141/data/fashion/"
+)
+#: Of the published files, as torchvision pins them (prototype/datasets, FashionMNIST); their order is used.
+FASHION = {
+    "train-images-idx3-ubyte.gz": "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+    "train-labels-idx1-ubyte.gz": "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+    "t10k-images-idx3-ubyte.gz": "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+    "t10k-labels-idx1-ubyte.gz": "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+}
 
 
 @dataclass(frozen=True)
@@ -53,6 +64,7 @@ FILES = {
             "c451db85908b2f7fef1d83203bedf6b71ecda0d5af468d82ae62178f91d0cc7d",
         ),
     ),
+    "fashion": tuple(RawFile(name, ZALANDO + name, sha256) for name, sha256 in FASHION.items()),
 }
 
 

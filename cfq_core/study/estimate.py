@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds on one core, nets 64-64-32: timed on diabetes, german and compas; toy and adult are scaled from those."""
+    """Seconds on one core, nets 64-64-32: timed on diabetes, digits, german and compas, the others scaled."""
 
     rows: int
     teacher: float  # a seed: training, and its recourse
@@ -19,8 +19,10 @@ class Pace:
 PACES = {
     "toy": Pace(1200, 0.8, 0.5, 0.3),
     "diabetes": Pace(442, 0.8, 1.8, 0.1),
+    "digits": Pace(1797, 1.9, 0.6, 0.6),
     "german": Pace(1000, 0.8, 0.5, 0.3),
     "compas": Pace(6172, 1.5, 1.6, 0.9),
+    "fashion": Pace(30000, 10.0, 2.0, 6.0),
     "adult": Pace(48842, 15.0, 4.0, 8.0),
 }
 BY_SIZE = ("german", "compas", "adult")  # which pace a user's own table has

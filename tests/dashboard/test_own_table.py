@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from cfq_core.base.errors import BadCard
 from cfq_core.base.shipped import shipped
-from cfq_core.datasets import upload
+from cfq_core.datasets import fetch, upload
 from cfq_core.datasets.card import read_card
 
 EXAMPLE = shipped("cards") / "example.csv"
@@ -83,6 +83,17 @@ def test_uploaded_card_is_kept_with_its_table(tmp_path: Path) -> None:
     text = (EXAMPLE.parent / "example.toml").read_text()
     path = upload.keep(tmp_path, text, GOOD, "whatever.csv")
     assert read_card(path).schema.name in upload.kept(tmp_path)
+
+
+def test_form_offers_what_must_be_fetched_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, open_page: Callable[..., AppTest]
+) -> None:
+    for variable in ("CFQ_STORE", "CFQ_DATA_DIR"):
+        monkeypatch.setenv(variable, str(tmp_path / variable))
+    monkeypatch.setattr(fetch, "cache_dir", lambda: tmp_path / "cache")
+    offered = open_page("study").selectbox(key="form-dataset").options
+    assert {f"{name}: will be downloaded" for name in fetch.FILES} < set(offered)
+    assert {f"{name}: embedded" for name in fetch.EMBEDDED} < set(offered)
 
 
 def test_editor_keeps_a_table_and_the_form_takes_it(

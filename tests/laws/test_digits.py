@@ -7,11 +7,12 @@ from sklearn.datasets import load_digits
 
 from cfq_core.actions.action_set import ActionSet
 from cfq_core.datasets import digits
+from cfq_core.datasets.latent import LATENT
 
 
 def test_the_decoder_shows_the_digit_a_row_was_made_of() -> None:
     table, digits_of = digits.PLUGIN.load(), load_digits().target
-    shown, images = digits.pictures(table.values), load_digits().images / digits.BRIGHTEST
+    shown, images = digits.autoencoder().pictures(table.values), load_digits().images / digits.BRIGHTEST
     assert shown.shape == images.shape and shown.min() >= 0 and shown.max() <= 1
     assert ((shown - images) ** 2).mean() < 0.25 * images.var(axis=0).mean(), "eight numbers keep three quarters of it"
     far = ((shown[:300, None] - images[None]) ** 2).mean((2, 3))
@@ -25,7 +26,7 @@ def test_the_latent_grid_is_far_coarser_than_a_machine_rounds() -> None:
     images = digits.images_of()
     for noise in (1e-13, -1e-13):
         latent = machine.encode(images * (1 + noise)).numpy()
-        for i, f in enumerate(table.schema.features[: digits.LATENT]):
+        for i, f in enumerate(table.schema.features[:LATENT]):
             np.testing.assert_array_equal(f.counts(latent[:, i]), table.values[:, i])
 
 

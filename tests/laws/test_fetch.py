@@ -110,6 +110,15 @@ def test_offline_names_the_folder_to_set_and_the_embedded_tables(
     assert "\n" not in line and refused.value.exit_code == 1
 
 
+@pytest.mark.parametrize("name", FILES)
+def test_a_data_set_that_must_be_fetched_says_offline_what_to_do(name: str) -> None:
+    with pytest.raises(DataUnavailable) as refused:
+        plugins.load("datasets", name).load()
+    line = refused.value.line()
+    assert FILES[name][0].name in line and "CFQ_DATA_DIR" in line and all(e in line for e in EMBEDDED)
+    assert "\n" not in line and refused.value.exit_code == 1
+
+
 def test_a_failed_download_says_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     """The one line is the command line's to print; pooch's logger writes its own to stderr."""
     Downloads(ConnectionError("refused")).install(monkeypatch)
