@@ -10,6 +10,8 @@ import argparse
 from pathlib import Path
 
 from benchmarks import aims, certificates, exact, pair_audit, parity, speeds
+from cfq_core.report.charts import overhead
+from cfq_core.report.frames import Stored
 from cfq_core.study import summary
 from cfq_core.study.store import Row, Store
 
@@ -75,6 +77,8 @@ def _study(name: str, store: Store, row: Row) -> str:
     parts = [f"## {name}", made, summary.as_markdown(store, row["id"])]
     if name in KAPPAS:
         parts.append(kappa_table(store, row["id"]))
+    elif plan == "overhead":
+        parts.append(times_table(store, row))
     elif name in TABLES:
         judged = aims.judge(plan, summary.lines(store, row["id"])) + aims.judge_landscape(plan, store, row["id"])
         parts += ["### Against the aims", aims.table(judged)]
@@ -98,6 +102,20 @@ def kappa_table(store: Store, study: str) -> str:
         shown = summary.shown(next(iter(at.values())).measure("recourse_cost"), 1, 2)
         rows.append(f"| {dataset} | {budget:g} | {kappa:g} | {shown} | {dearer} | {' | '.join(cells)} |")
     return "\n".join(rows)
+
+
+def times_table(store: Store, row: Row) -> str:
+    """What each method takes to make, in seconds and in multiples of rounding and of plain training."""
+    study = Stored(str(store.folder), row["id"], row["finished"], read_only=True)
+    head = ["data set", "method", "bits", "CPU seconds a model", "of them training recourse", "times ptq"]
+    head += ["times qat_lsq", "VD", "approval shift", "trained beside"]
+    out = ["### What it takes", "", f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    for dataset, budget in study.lines[["dataset", "budget"]].drop_duplicates().itertuples(index=False):
+        for r in overhead.rows(study, dataset, budget).itertuples():
+            times = [f"{t:.{digits}f}" for t, digits in ((r.total, 3), (r.rehearsal, 3), (r.times_ptq, 1))]
+            cells = [dataset, r.method, f"{budget:g}", *times, f"{r.times_qat:.2f}", f"{r.mean:.3f}"]
+            out.append(f"| {' | '.join([*cells, f'{100 * r.approval_shift:+.2f}', r.stack or '-'])} |")
+    return "\n".join(out)
 
 
 def _write_readme(path: Path, store: Store, row: Row) -> None:

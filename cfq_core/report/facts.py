@@ -58,6 +58,8 @@ def plan_text(study: Stored) -> str:
     given["recourse"] = summary.told(setting["solver"])
     if plan.get("probes"):
         given["probes"] = plan["probes"]
+    if plan.get("alone"):
+        given["alone"] = True
     for key in study.varied:  # every value once, in the plan's order
         values = [summary.value_of(s, "solver" if key == "steps" else key) for s in (setting, *plan["further"])]
         listed = [summary.told(v) if isinstance(v, dict) else v for v in values]

@@ -10,6 +10,7 @@ kappa = 0.2                  # logits; a list makes a study over several setting
 people = 2000                # denied test people a seed, or "all"
 regime = "default"           # or a list
 probes = ["action_noise"]    # further questions, see `cfq parts`; none unless named
+alone = false                # true: each trained method in a stack of its own, so that its time is its own
 recourse = "search"         # or a list; "pgd:5" is the paper's teacher with 5 steps
 """
 
@@ -53,6 +54,7 @@ class Plan:
     name: str = ""
     further: tuple[Setting, ...] = ()  # settings beside the first, where a key was given as a list
     probes: tuple[str, ...] = ()  # asked of the runs once they are there; no run's identity depends on them
+    alone: bool = False  # each trained method in a stack of its own: slower, and its seconds are nobody else's
 
     @property
     def settings(self) -> tuple[Setting, ...]:
@@ -214,6 +216,12 @@ def _seeds(value: Any) -> tuple[int, ...]:
     return tuple(sorted(set(listed)))
 
 
+def _alone(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise _Refused(f'"alone" = {value!r}; true or false')
+    return value
+
+
 def _hidden(value: Any) -> tuple[int, ...]:
     if (
         not isinstance(value, list | tuple)
@@ -277,6 +285,7 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "bits": _bits,
     "seeds": _seeds,
     "probes": _names("probes", "probes"),
+    "alone": _alone,
     "hidden": _hidden,
     "kappa": _kappa,
     "people": _people,

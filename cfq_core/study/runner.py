@@ -286,10 +286,11 @@ def teach_chunk(
 
 
 def _audits(plan: Plan, chunk: Chunk) -> list[_Audit]:
-    """Trained methods go together, so that they train as one stack; the others one by one."""
+    """Trained methods go together, so that they train as one stack, unless their times are asked for; others alone."""
     trained = tuple(m for m in plan.methods if isinstance(method_of(m), Trained))
     alone = [_Audit(chunk, (m,), b) for m in plan.methods if m not in trained for b in budget_groups(plan, chunk.table)]
-    return alone + ([_Audit(chunk, trained, plan.bits)] if trained else [])
+    stacks = [(m,) for m in trained] if plan.alone else [trained] if trained else []
+    return alone + [_Audit(chunk, stack, plan.bits) for stack in stacks]
 
 
 def _teacher(chunk: Chunk, seed: int) -> TeacherSpec:

@@ -104,3 +104,27 @@ def test_a_studys_table_replaces_what_stands_between_the_marks_and_nothing_else(
     rows = [row.split(" | ") for row in results.kappa_table(store, study).split("\n") if row.startswith("| diabetes")]
     assert [(row[2], row[4]) for row in rows] == [("0", "+0.0 %"), ("0.5", rows[1][4])]
     assert float(rows[1][4].split(" ")[0]) > 0, "a promise with a margin costs more"
+
+
+def test_the_table_of_times_is_what_each_method_took_in_a_stack_of_its_own(tmp_path: Path) -> None:
+    plan = read_plan(
+        {"name": "Time to make", "datasets": ["diabetes"], "methods": ["ptq", "qat_lsq", "cfq"], "bits": [3],
+         "seeds": 2, "hidden": [8], "people": 20, "alone": True},
+        "test",
+    )  # fmt: skip
+    store = Store(tmp_path / "store")
+    study = run_plan(plan, store, workers=0)
+    rows = [r.strip("| ").split(" | ") for r in results.times_table(store, store.study(study)).split("\n")[4:]]
+    assert [r[1] for r in rows] == ["ptq", "qat_lsq", "cfq"] and {r[-1] for r in rows} == {"-"}
+    took: dict[str, list[float]] = {}
+    for run in store.runs(study):
+        measures = store.measures(run["id"])
+        took.setdefault(run["method"], []).append(measures["seconds"]["value"] + measures["rehearsal_seconds"]["value"])
+    for row in rows:
+        mean = sum(took[row[1]]) / 2
+        assert row[3] == f"{mean:.3f}" and row[5] == f"{mean / (sum(took['ptq']) / 2):.1f}"
+    assert rows[1][6] == "1.00" and float(rows[1][4]) == 0 < float(rows[2][4])
+    assert results._study("Time to make", store, store.study(study)).endswith(
+        results.times_table(store, store.study(study))
+    )
+    store.close()

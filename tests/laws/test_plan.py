@@ -75,6 +75,8 @@ BAD = [
     ("seeds", [], "list of whole numbers"),
     ("seeds", [-1], "list of whole numbers"),
     ("seeds", [2**31], "list of whole numbers"),
+    ("alone", 1, "true or false"),
+    ("alone", "yes", "true or false"),
     ("hidden", [], f"1 to {MOST_LAYERS} layer widths"),
     ("hidden", [0], f"from 1 to {WIDEST}"),
     ("hidden", [WIDEST + 1], f"from 1 to {WIDEST}"),
@@ -158,6 +160,8 @@ def test_a_number_of_thousands_of_digits_is_refused_like_any_other() -> None:
         ({"methods": ["ptq", "ptq_minmax", "ptq"]}, {"methods": ("ptq", "ptq_minmax")}),
         ({"datasets": ["my/card.toml", "toy"]}, {"datasets": ("my/card.toml", "toy")}),
         ({"name": "first look"}, {"name": "first look"}),
+        ({}, {"alone": False}),
+        ({"alone": True}, {"alone": True}),
     ],
     ids=str,
 )

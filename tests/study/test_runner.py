@@ -127,6 +127,26 @@ def test_what_shares_an_id_shares_every_bit(
     assert all(contents_of(alone, study)[id] == together[id] for id in shared)
 
 
+def test_methods_that_are_timed_alone_share_no_stack_and_no_time(plan: Plan, new_store: Open) -> None:
+    store, trained = new_store("timed"), ("cfq", "cfq_anchored")
+    asked = replace(plan, methods=("ptq", *trained), bits=(3.0,), seeds=(0, 1))
+    ids = {}
+    for alone in (False, True):
+        study = run_plan(replace(asked, name=str(alone), alone=alone), store, workers=0)
+        runs = store.runs(study)
+        ids[alone] = {(r["method"], r["seed"]): r["id"] for r in runs}
+        company = {r["method"]: tuple(r["spec"]["company"]) for r in runs}
+        assert company["ptq"] == ()
+        for method in trained:
+            assert company[method] == ((method, "3") if alone else (*trained, "3"))
+        took = {m: {store.measures(r["id"])["seconds"]["value"] for r in runs if r["method"] == m} for m in trained}
+        assert (took["cfq"] == took["cfq_anchored"]) is not alone
+    same = {about for about, id in ids[True].items() if ids[False][about] == id}
+    assert same == {("ptq", 0), ("ptq", 1)}, "who trained in a stack is part of what a run is"
+    one = run_plan(replace(asked, methods=("cfq",), alone=False), store, workers=0)
+    assert {r["id"] for r in store.runs(one)} < set(ids[True].values()), "alone in the plan is alone in the stack"
+
+
 def test_two_processes_give_the_bits_of_none(
     whole: tuple[Store, str], plan: Plan, new_store: Open, contents_of: Contents
 ) -> None:
