@@ -106,7 +106,7 @@ def kappa_table(store: Store, study: str) -> str:
 
 def times_table(store: Store, row: Row) -> str:
     """What each method takes to make, in seconds and in multiples of rounding and of plain training."""
-    study = Stored(str(store.folder), row["id"], row["finished"], read_only=True)
+    study = Stored(str(store.folder), row["id"], row["finished"])
     head = ["data set", "method", "bits", "CPU seconds a model", "of them training recourse", "times ptq"]
     head += ["times qat_lsq", "VD", "approval shift", "trained beside"]
     out = ["### What it takes", "", f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
