@@ -25,7 +25,8 @@ KAPPAS = {KAPPA: "kappa", f"{KAPPA}, Adult": "kappa_adult"}
 #: Robustness studies and images, and their plans.
 FURTHER = {
     "Teacher's gradient steps": "steps", "Action regimes": "regimes", "Imprecise actions": "noise",
-    "Distribution shift": "shift", "Unknown deployment": "variants", "Time to make": "overhead",
+    "Distribution shift": "shift", "Trained on one slice": "slices", "Unknown deployment": "variants",
+    "Time to make": "overhead",
     "Forecast of breaking": "forecast", "Digits": "digits", "Fashion-MNIST": "fashion",
 }  # fmt: skip
 NAMES = (*TABLES, *KAPPAS, *FURTHER)

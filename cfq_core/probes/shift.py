@@ -7,6 +7,8 @@
   deviations, on their grid and inside the training range; of the others a share ``size`` is another training person's.
   The teacher decides, promises and is measured on what was recorded.
 - *one group*: a natural shift, where only people of one protected group come (age, sex, region, ...).
+- *own slice*: of a table of which one slice was trained on and the others are the test people (`datasets.slices`), held
+  out people of that slice, for whom the teacher promises too: what is audited is the shift, this is without it.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from cfq_core.recourse.problem import Ask
 from cfq_core.tables.schema import Feature
 
 PLAIN, TILTED, NOISY, GROUP = "as audited", "reweighted", "noisy records", "one group"
+HOME = "own slice"
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Shift:
     title: str = "distribution shift"
     tilts: tuple[float, ...] = (-1.0, -0.5, 0.5, 1.0)
     sizes: tuple[float, ...] = (0.1, 0.2, 0.4)
-    again: int = 100  # people a teacher, searched on each student where their records are noisy (CRG)
+    again: int = 100  # people a teacher, searched on each student where they are not those of the audit (CRG)
 
     def probe(self, subject: Subject) -> Probed:
         """Of every population each student's VD, CRG, approval shift and accuracy; the teacher's FRR and accuracy."""
@@ -72,7 +75,7 @@ class Shift:
         """Mean absolute relative change from the promise's cost to that of the student's own action."""
         p = c.promise
         asked, found, again = np.arange(len(p.person)), student.again_found, student.again_cost
-        if c.series == NOISY:  # other people's records: the student is asked anew
+        if c.series in (NOISY, HOME):  # other records, other people: the student is asked anew
             random = numpy_stream(p.design.seed, "probes/shift/again")
             asked = np.sort(random.permutation(len(p.person))[: self.again])
             ask = Ask(p.recourse.before[asked], p.design.encoding, p.design.actions)
@@ -91,6 +94,10 @@ class Shift:
         """Every population, first the one that was audited."""
         rows = len(p.design.split.test)
         yield Condition(PLAIN, 0.0, "as audited", p, np.ones(rows))
+        if home := len(p.design.split.home):
+            design = replace(p.design, split=replace(p.design.split, test=p.design.split.home))
+            (own,) = promised(p.teacher, [design], setting)
+            yield Condition(HOME, 0.0, "own slice, held out", own, np.ones(home))
         along = direction(p)
         for t in self.tilts:
             tilted = np.exp(t * along)

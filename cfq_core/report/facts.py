@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pandas as pd
 
 from cfq_core.actions.regimes import under
-from cfq_core.base import plugins
 from cfq_core.base.errors import CfqError
+from cfq_core.datasets import slices
 from cfq_core.datasets.card import read_card
 from cfq_core.evidence import SMALLEST_GROUP
 from cfq_core.report.figures import chosen, figures
@@ -23,8 +24,8 @@ OF_PLAN, OF_SETTING = ("name", "datasets", "methods", "bits", "seeds"), ("hidden
 
 def schema_of(study: Stored, dataset: str) -> Schema | None:
     """What a data set's columns mean; None where its card is no longer at hand."""
-    if dataset in plugins.names("datasets"):
-        return plugins.load("datasets", dataset).schema
+    if slices.known(dataset):
+        return slices.schema(dataset)
     for path in (Path(d) for d in study.row["plan"]["datasets"] if d.endswith(".toml")):
         try:
             schema = read_card(path).schema
@@ -78,8 +79,13 @@ def every_table(study: Stored) -> dict[str, pd.DataFrame]:
     out["people"] = pd.concat(who, ignore_index=True) if who else pd.DataFrame()
     for dataset in dict.fromkeys(study.runs.dataset):
         for f in figures(study, chosen(study, dataset)):
-            out[f"picture-{dataset}-{f.name}"] = f.drawn.rows
+            out[f"picture-{_plain(dataset)}-{f.name}"] = f.drawn.rows
     return {name: rows for name, rows in out.items() if not rows.empty}
+
+
+def _plain(name: str) -> str:
+    """Part of a file's name on any system: a slice's name has signs that some refuse."""
+    return re.sub(r"[^\w.-]+", "_", name)
 
 
 def limits(study: Stored, datasets: list[str]) -> list[str]:

@@ -15,6 +15,7 @@ from jaxtyping import Float
 
 from cfq_core.actions.action_set import ActionSet
 from cfq_core.base.errors import CfqError
+from cfq_core.datasets import slices
 from cfq_core.datasets.fetch import FILES
 from cfq_core.report.frames import Stored
 from cfq_core.report.numeric import FloatNet, IntegerNets
@@ -91,7 +92,8 @@ def crowd(study: Stored, teacher: str) -> Crowd | str:
     found = found_table(row["dataset"], row["spec"]["data"], [study.row["plan"]])
     if found.table is not None:
         return _crowd(study, teacher)
-    fetch = f" Fetch it with: cfq data fetch {row['dataset']}" if row["dataset"] in FILES else ""
+    base = slices.base_of(row["dataset"])
+    fetch = f" Fetch it with: cfq data fetch {base}" if base in FILES else ""
     return f"{found.missing}.{fetch}"
 
 

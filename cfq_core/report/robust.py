@@ -12,8 +12,9 @@ from typing import Any
 
 import pandas as pd
 
+from cfq_core.datasets.slices import slice_of
 from cfq_core.report import picture, words
-from cfq_core.report.charts import action_noise, feasible, forecast, overhead, settings, shifts, variants_cost
+from cfq_core.report.charts import action_noise, feasible, forecast, overhead, settings, shifts, unseen, variants_cost
 from cfq_core.report.frames import Stored
 
 Plain = str | int | float | bool | None
@@ -169,6 +170,32 @@ def elsewhere(study: Stored, asked: Asked) -> str:
     )
 
 
+def _sliced(study: Stored) -> bool:
+    return study.has_probe("shift") and any(slice_of(d) for d in study.runs.dataset)
+
+
+def never_seen(study: Stored, asked: Asked) -> str:
+    """What each student breaks among people like those in training, among the others, and had these been in it too."""
+    rows = unseen.rows(study, asked.dataset, asked.budget, asked.matched)
+    if rows.empty or not (rows["where"] == unseen.NEVER).any():
+        return f"Too few people of {asked.dataset} have recourse at {words.bits(asked.budget)} to judge by."
+    shifted = unseen.rows(study, asked.dataset, asked.budget, asked.matched, "approval_shift")
+    shift = {(r["slice"], r["where"], r.method): r["mean"] for _, r in shifted.iterrows()}
+    parts = []
+    for (name, method), line in rows.groupby(["slice", "method"], sort=False):
+        each = [
+            f"{_ends([r])} {r['where']}, at {words.points(shift[name, r['where'], method])} approvals"
+            for _, r in line.iterrows()
+        ]
+        parts.append(f"{name} with {method} {'; '.join(each)}")
+    how = ", judged at the teacher's approval rate on its own training people" if asked.matched else ""
+    return (
+        f"At {words.bits(asked.budget)}, promised actions that fail among held-out people of the slice that was "
+        f"trained on, among people none of whom were in training, and among the same taught on everybody{how}: "
+        f"{'. '.join(parts)} ({_seeds(rows)})."
+    )
+
+
 def _timed(study: Stored) -> bool:
     """Rounding and something else, timed with what their training recourse took."""
     methods = set(study.lines[study.lines.measure == "rehearsal_seconds"].method)
@@ -300,9 +327,19 @@ QUESTIONS = (
         "Another population",
         "Other people than the models were made for: reweighted, recorded with noise, or one group alone.",
         "shift",
-        _probed("shift"),
+        lambda study: study.has_probe("shift") and not _sliced(study),
         elsewhere,
         tuple(("shifts", {"shown": shown}) for shown in ("vd", "approval_shift", "crg_abs", "accuracy")),
+        ("distribution shift", "VD, validity drop", "CRG, recourse gap", "approval shift", "interval", "seed"),
+    ),
+    Question(
+        "slices",
+        "Never in training",
+        "Teacher and student are trained on one slice of people, by age or country, and promise to the others.",
+        "slices",
+        _sliced,
+        never_seen,
+        tuple(("unseen", {"shown": shown}) for shown in ("vd", "approval_shift", "crg_abs", "accuracy")),
         ("distribution shift", "VD, validity drop", "CRG, recourse gap", "approval shift", "interval", "seed"),
     ),
     Question(

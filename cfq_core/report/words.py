@@ -225,7 +225,8 @@ GLOSSARY = {
     "robust recourse": "The cheapest action that is valid on every one of a set of known deployment variants of the "
     "model, not on the teacher alone.",
     "distribution shift": "Other people come than the models were made for. Which of them come changes (reweighted, "
-    "one group), or how well they are recorded (noise); models and thresholds stay.",
+    "one group), or how well they are recorded (noise); models and thresholds stay. Strictest: people none of whom "
+    "were in training.",
     "sigma ladder": "A margin for each person: their cheapest answer whose margin is z standard deviations of the "
     "rounding noise that is forecast at their own point.",
     "regime": "Which features people may change: as the card says (default), only the easiest (strict), or more.",

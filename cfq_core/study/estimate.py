@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cfq_core.datasets.slices import base_of
+
 
 @dataclass(frozen=True)
 class Pace:
@@ -39,8 +41,8 @@ def probing(names: Sequence[str], teachers: int) -> float:
 
 def pace_of(dataset: str, rows: int | None = None) -> Pace:
     """A known table's pace, or that of the smallest known one with at least as many rows."""
-    if dataset in PACES:
-        return PACES[dataset]
+    if base_of(dataset) in PACES:
+        return PACES[base_of(dataset)]
     larger = [PACES[name] for name in BY_SIZE if rows is not None and PACES[name].rows >= rows]
     return larger[0] if larger else PACES[BY_SIZE[-1]]
 

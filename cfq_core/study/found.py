@@ -8,8 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from cfq_core.base import plugins
 from cfq_core.base.errors import CfqError
+from cfq_core.datasets import slices
 from cfq_core.datasets.card import read_card
 from cfq_core.datasets.fetch import FILES, on_disk
 from cfq_core.tables.schema import Table
@@ -27,7 +27,7 @@ def found_table(dataset: str, data: str, plans: Iterable[Mapping[str, Any]]) -> 
     """The table of this name and fingerprint ``data``; cards are those that the plans name."""
     reasons = []
     for name in dict.fromkeys(_places(dataset, plans)):
-        gone = [f.name for f in FILES.get(name, ()) if on_disk(f) is None]
+        gone = [f.name for f in FILES.get(slices.base_of(name), ()) if on_disk(f) is None]
         if gone:
             reasons.append(f"{name}: {', '.join(gone)} not on disk")
             continue
@@ -44,7 +44,7 @@ def found_table(dataset: str, data: str, plans: Iterable[Mapping[str, Any]]) -> 
 
 def _places(dataset: str, plans: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     """Where the table may be: a data set's name, or a card that a plan names."""
-    if dataset in plugins.names("datasets"):
+    if slices.known(dataset):
         yield dataset
     for plan in plans:
         yield from (d for d in plan["datasets"] if d.endswith(".toml"))
@@ -61,5 +61,5 @@ def _same(place: str, data: str) -> Table | None:
 
 @lru_cache(maxsize=4)
 def _built_in(name: str) -> tuple[Table, str]:
-    table = plugins.load("datasets", name).load()
+    table = slices.load(name)
     return table, table.fingerprint()

@@ -1,7 +1,7 @@
 """From a TOML plan or command-line options to run specs. Here, and only here, a name becomes an object.
 
 name = "first look"
-datasets = ["german", "my/card.toml"]
+datasets = ["german", "my/card.toml", "compas:age!=under 25"]  # the last is trained on people of 25 and over alone
 methods = ["ptq"]            # or "all"
 bits = [2, 3, 4, 8]          # budgets, average bits per weight
 seeds = 5                    # a count, or a list
@@ -27,6 +27,7 @@ from cfq_core.actions.regimes import REGIMES
 from cfq_core.base import plugins
 from cfq_core.base.errors import BadPlan, CfqError, UnknownName, did_you_mean, unknown
 from cfq_core.base.identity import identity
+from cfq_core.datasets import slices
 from cfq_core.datasets.card import read_card
 from cfq_core.methods.method import Method
 from cfq_core.pipeline import Setting
@@ -100,13 +101,13 @@ class RunSpec:
 
 
 def table_of(dataset: str) -> Table:
-    """A data set by name, or a user's own by the path of its card; raises `UnknownName`."""
+    """A data set or a slice of one by name, or a user's own by the path of its card; raises `UnknownName`."""
     if dataset.endswith(".toml"):
         return read_card(Path(dataset))
-    if dataset not in plugins.names("datasets"):
+    if not slices.known(dataset):
         known = plugins.names("datasets")
         raise UnknownName(f"{unknown('data set', dataset, known)}, or the path of a card that ends in .toml")
-    return plugins.load("datasets", dataset).load()
+    return slices.load(dataset)
 
 
 def method_of(name: str) -> Method:
@@ -189,8 +190,8 @@ def _names(key: str, folder: str) -> Callable[[Any], tuple[str, ...]]:
         if list(value) == ["all"] and folder == "methods":
             return plugins.names(folder)
         for name in value:
-            is_card = folder == "datasets" and name.endswith(".toml")
-            if not is_card and name not in plugins.names(folder):
+            built = folder == "datasets" and (name.endswith(".toml") or slices.known(name))
+            if not built and name not in plugins.names(folder):
                 also = ", or the path of a card that ends in .toml" if folder == "datasets" else ""
                 raise UnknownName(unknown(plugins.FOLDERS[folder], name, plugins.names(folder)) + also)
         return tuple(dict.fromkeys(value))

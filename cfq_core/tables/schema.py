@@ -119,6 +119,7 @@ class Table:
     values: Int[np.ndarray, "n f"]  # grid counts and level indices
     outcome: Bool[np.ndarray, "n"]  # True: favourable
     published_test: Bool[np.ndarray, "n"] | None = field(default=None)
+    unseen: Bool[np.ndarray, "n"] | None = field(default=None)  # people whom no model is trained on, only tested on
 
     def __len__(self) -> int:
         return len(self.values)
@@ -126,8 +127,10 @@ class Table:
     def fingerprint(self) -> str:
         """Identity of schema and rows: part of every run's spec."""
         split = b"" if self.published_test is None else self.published_test.tobytes()
-        rows = hashlib.sha256(self.values.tobytes() + self.outcome.tobytes() + split).hexdigest()
-        return identity([self.schema, rows, self.published_test is not None])
+        apart = b"" if self.unseen is None else self.unseen.tobytes()
+        rows = hashlib.sha256(self.values.tobytes() + self.outcome.tobytes() + split + apart).hexdigest()
+        about = [self.schema, rows, self.published_test is not None]
+        return identity(about if self.unseen is None else [*about, "unseen"])
 
     def frame(self) -> pd.DataFrame:
         """The table in raw units and words, one column a feature."""

@@ -1,12 +1,13 @@
 """Train, validation and test rows of one seed.
 
 A published split is kept (seeds then vary the training only); any other table is split anew for each
-seed, so that S seeds are S splits and small test sets are pooled.
+seed, so that S seeds are S splits and small test sets are pooled. Where a table has people whom no
+model may be trained on, they are the test rows, and people like those in training are held out beside them.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Int
@@ -20,22 +21,39 @@ Rows = Int[np.ndarray, "n"]
 
 @dataclass(frozen=True)
 class Split:
-    """Row numbers of one seed's three parts, each sorted."""
+    """Row numbers of one seed's parts, each sorted."""
 
     train: Int[np.ndarray, "n_train"]
     valid: Int[np.ndarray, "n_valid"]
     test: Int[np.ndarray, "n_test"]
+    home: Int[np.ndarray, "n_home"] = field(default_factory=lambda: np.empty(0, np.int64))
+    """Held out of the slice that is trained on, where only a slice is: what the test rows are compared with."""
 
 
 def split(table: Table, seed: int, test_share: float = 0.3, valid_share: float = 0.1) -> Split:
     """Stratified split of one seed; ``valid_share`` is taken from the rows that are not test rows."""
     rows = np.arange(len(table))
+    if table.unseen is not None:
+        return _across(table, rows, seed, test_share, valid_share)
     if table.published_test is not None:
         rest, test = rows[~table.published_test], rows[table.published_test]
     else:
         rest, test = _cut(table, rows, test_share, stream(seed, "split/test"))
     train, valid = _cut(table, rest, valid_share, stream(seed, "split/valid"))
     return Split(np.sort(train), np.sort(valid), np.sort(test))
+
+
+def _across(table: Table, rows: Rows, seed: int, test_share: float, valid_share: float) -> Split:
+    """Test rows are unseen people; of a published split, those of its test part, so that these are the same people."""
+    unseen, published = table.unseen, table.published_test
+    assert unseen is not None
+    if published is not None:
+        rest, home, test = rows[~unseen & ~published], rows[~unseen & published], rows[unseen & published]
+    else:
+        rest, home = _cut(table, rows[~unseen], test_share, stream(seed, "split/test"))
+        test = rows[unseen]
+    train, valid = _cut(table, rest, valid_share, stream(seed, "split/valid"))
+    return Split(np.sort(train), np.sort(valid), np.sort(test), np.sort(home))
 
 
 def _cut(table: Table, rows: Rows, share: float, seed: int) -> tuple[Int[np.ndarray, "kept"], Int[np.ndarray, "taken"]]:

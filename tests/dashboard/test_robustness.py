@@ -49,6 +49,7 @@ VARIED: dict[str, list[Setting]] = {
     "steps": [replace(FIRST, solver=Pgd(steps=k)) for k in STEPS],
     "regimes": [replace(FIRST, regime=r) for r in REGIMES],
 }
+SLICE = "diabetes:sex!=2"
 PROBES = {"noise": "action_noise", "shift": "shift", "variants": "deployment_variants"}
 
 
@@ -70,6 +71,8 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Stored]:
         load = probing.load
         patch.setattr(probing, "load", lambda task: FEW.get(task.name) or load(task))
         found |= dict.fromkeys(PROBES, Stored(str(store.folder), run_plan(asked, store), 2))
+        apart = replace(asked, datasets=("diabetes", SLICE), name="slices", probes=("shift",))
+        found["slices"] = Stored(str(store.folder), run_plan(apart, store), 4)
     store.close()
     return found
 

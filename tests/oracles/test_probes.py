@@ -10,8 +10,10 @@ import torch
 
 from cfq_core.base.plugins import load
 from cfq_core.base.seeds import numpy_stream, repeatable
+from cfq_core.datasets import slices
 from cfq_core.evidence import Measure, weighted_share, wilson
 from cfq_core.nets.stack import Stack
+from cfq_core.pipeline import Setting, audit, prepare, promise
 from cfq_core.probes.action_noise import ActionNoise, implemented
 from cfq_core.probes.deployment_variants import (
     FIXED,
@@ -23,13 +25,16 @@ from cfq_core.probes.deployment_variants import (
     DeploymentVariants,
     watched,
 )
+from cfq_core.probes.probe import Student, Subject
 from cfq_core.probes.reading import Reading
-from cfq_core.probes.shift import GROUP, NOISY, PLAIN, TILTED, Shift, recorded
+from cfq_core.probes.shift import GROUP, HOME, NOISY, PLAIN, TILTED, Shift, recorded
 from cfq_core.quant.calibrate import Calibration
 from cfq_core.quant.forecast import rounding_noise
 from cfq_core.quant.variants import Variants
 from cfq_core.recourse.find import find, judged
 from cfq_core.recourse.problem import Ask
+from cfq_core.training.loop import Teaching
+from tests.conftest import mixed_table
 from tests.contracts.test_probes import subject_of
 from tests.oracles.legality import Rules, count, frame
 
@@ -272,6 +277,32 @@ def test_one_group_alone_reads_as_the_audit_of_that_group(cell: Any) -> None:
                 compared += 1
     hidden = [r for r in found.students[0] if r.series == GROUP and r.measure == "vd" and r.found.count < 30]
     assert compared and hidden and all(r.found.value is None for r in hidden), "small groups are counted, not judged"
+
+
+def test_own_slice_is_who_was_held_out_of_it_and_the_audit_is_of_who_was_never_seen() -> None:
+    table = slices.cut(mixed_table(), slices.Slice("mixed", "age", "under 40", without=True))
+    setting = Setting(hidden=(8, 8), people=None, again=25, teaching=Teaching(epochs=40, rows_per_step=16))
+    (p,) = promise([prepare(table, 0)], setting)
+    (a,) = audit([p], {"ptq": load("methods", "ptq")}, (3.0,), setting)
+    s = Subject(p, setting, (Student(a.student, a.threshold, a.raw.again_found, a.raw.again_cost),))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cfq_core.probes.shift.SMALLEST_GROUP", 5)
+        found = Shift(tilts=(), sizes=()).probe(s)
+    age = np.array(table.groups()["age"])
+    assert set(age[p.design.split.test]) == {"under 40"} and set(age[p.design.split.home]) == {"40 and over"}
+    for measure in ("vd", "vd_matched", "approval_shift", "approval_shift_matched", "accuracy", "crg_abs"):
+        assert of(found.students[0], measure, 0.0, PLAIN).value == pytest.approx(a.measures.overall[measure].value)
+    encoding, people = p.design.encoding, table.values[p.design.split.home]
+    teacher = np.array([by_hand(p.teacher, encoding.encode(row[None])[0]) for row in people])
+    student = np.array([judged(a.student, 0, encoding, row[None])[0] for row in people])
+    asks = find(p.teacher, [Ask(people[teacher <= 0], encoding, p.design.actions)], setting.solver, setting.kappa)
+    broken = [judged(a.student, 0, encoding, after[None])[0] <= 0 for after in asks.after[asks.found]]
+    vd = of(found.students[0], "vd", 0.0, HOME)
+    assert (vd.value, vd.count) == (pytest.approx(np.mean(broken)), len(broken))
+    shift = of(found.students[0], "approval_shift", 0.0, HOME)
+    assert (shift.value, shift.count) == (pytest.approx((student > 0).mean() - (teacher > 0).mean()), len(people))
+    right = of(found.teacher, "accuracy", 0.0, HOME)
+    assert right.value == pytest.approx(((teacher > 0) == table.outcome[p.design.split.home]).mean())
 
 
 def test_noisy_records_stay_on_the_grid_of_the_training_rows_and_leave_who_one_is(cell: Any) -> None:
