@@ -13,26 +13,13 @@ from typing import Any
 import pandas as pd
 
 from cfq_core.datasets.slices import slice_of
-from cfq_core.report import picture, words
-from cfq_core.report.charts import action_noise, feasible, forecast, overhead, settings, shifts, unseen, variants_cost
+from cfq_core.report import picture, populations, words
+from cfq_core.report.asked import Asked, ends, seeds
+from cfq_core.report.charts import action_noise, feasible, forecast, overhead, settings, variants_cost
 from cfq_core.report.frames import Stored
 
 Plain = str | int | float | bool | None
 NOISE_SAID = 0.2  # relative imprecision that the sentence is about
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What of a study is looked at."""
-
-    dataset: str
-    budget: float
-    measure: str  # vd or vd_matched
-
-    @property
-    def matched(self) -> bool:
-        """At the teacher's approval rate."""
-        return self.measure.endswith("_matched")
 
 
 @dataclass(frozen=True)
@@ -74,16 +61,16 @@ def over(study: Stored, asked: Asked, key: str) -> str:
         if judged.empty:
             parts.append(f"with {method} nobody to judge by")
             continue
-        ends = [judged.iloc[0], judged.iloc[-1]]
-        shifts = " and ".join(words.points(shift[method, e[key]]) for e in ends)
+        two = [judged.iloc[0], judged.iloc[-1]]
+        shifts = " and ".join(words.points(shift[method, e[key]]) for e in two)
         since = _since(judged, first, key)
-        parts.append(f"with {method} {_ends(ends)} promised actions fail{since}, at {shifts} approvals")
+        parts.append(f"with {method} {ends(two)} promised actions fail{since}, at {shifts} approvals")
     how = ", judged at the teacher's approval rate" if asked.matched else ""
     values = " to ".join(f"**{settings.spoken(v)}**" for v in (first[key], last[key]))
     return (
         f"On {asked.dataset} at {words.bits(asked.budget)}, from {settings.AXES.get(key, key)} {values}: an action is "
-        f"there for {_ends([first, last])} of the denied{price}; {'; '.join(parts)}{how} "
-        f"({_seeds(broken)})."
+        f"there for {ends([first, last])} of the denied{price}; {'; '.join(parts)}{how} "
+        f"({seeds(broken)})."
     )
 
 
@@ -91,16 +78,6 @@ def _since(rows: pd.DataFrame, first: Any, key: str) -> str:
     """From which value on there is something to tell, where that is not the first."""
     value = rows[key].iloc[0]
     return "" if value == first[key] else f" (from {settings.spoken(value)} on)"
-
-
-def _ends(ends: list[Any]) -> str:
-    """``18 in 100 (12 to 25) → 2 in 100 (0 to 4)``; a dash where nobody is there to judge by."""
-    each = ["–" if pd.isna(e["mean"]) else f"**{words.in_100(e['mean'])}**{_within(e)}" for e in ends]
-    return " → ".join(each)
-
-
-def _within(row: Any) -> str:
-    return "" if pd.isna(row["seed_low"]) else f" ({100 * row['seed_low']:.0f} to {100 * row['seed_high']:.0f})"
 
 
 def _settings(key: str, *measures: str) -> tuple[tuple[str, dict[str, Plain]], ...]:
@@ -120,11 +97,11 @@ def imprecise(study: Stored, asked: Asked) -> str:
     parts = []
     for method, line in rows.groupby("method", sort=False):
         exact, noisy = (line[line["at"] == at].iloc[0] for at in (0.0, NOISE_SAID))
-        parts.append(f"{method} {_ends([exact, noisy])}{_shift(study, asked, str(method))}")
+        parts.append(f"{method} {ends([exact, noisy])}{_shift(study, asked, str(method))}")
     how = ", students at the teacher's approval rate" if asked.matched else ""
     return (
         f"On {asked.dataset} at {words.bits(asked.budget)}, promises kept where actions are done exactly, and where "
-        f"they are {100 * NOISE_SAID:.0f} % off{how}: {'; '.join(parts)} ({_seeds(rows)})."
+        f"they are {100 * NOISE_SAID:.0f} % off{how}: {'; '.join(parts)} ({seeds(rows)})."
     )
 
 
@@ -135,7 +112,7 @@ def across_variants(study: Stored, asked: Asked) -> str:
     if equal.empty:
         return f"Nobody of {asked.dataset} has both a promise and a robust action to judge by."
     parts = [
-        f"{r.series} ({r.label}) {_ends([r])} at {r.cost_ratio:.2f} times the cost, found for {words.in_100(r.frr)}"
+        f"{r.series} ({r.label}) {ends([r])} at {r.cost_ratio:.2f} times the cost, found for {words.in_100(r.frr)}"
         for _, r in equal.iterrows()
     ]
     p = study.probed[(study.probed.dataset == asked.dataset) & (study.probed.series == variants_cost.SHIPPED)]
@@ -143,57 +120,13 @@ def across_variants(study: Stored, asked: Asked) -> str:
     how = ", judged at the teacher's approval rate" if asked.matched else ""
     return (
         f"On {asked.dataset}, at about one cost, actions valid on every unseen variant{how}: {'; '.join(parts)} "
-        f"({_seeds(equal)}). "
+        f"({seeds(equal)}). "
         f"These variants shift approvals by {shifts}."
-    )
-
-
-def elsewhere(study: Stored, asked: Asked) -> str:
-    """What each student breaks where it was audited, and in the population where it breaks most."""
-    rows = shifts.rows(study, asked.dataset, asked.budget, asked.matched)
-    if rows.empty or not (rows.series == shifts.PLAIN).any():
-        return f"Too few people of {asked.dataset} have recourse at {words.bits(asked.budget)} to judge shifts by."
-    whole = rows[rows.series == shifts.PLAIN]
-    shifted = shifts.rows(study, asked.dataset, asked.budget, asked.matched, "approval_shift")
-    parts = []
-    for method, line in rows.groupby("method", sort=False):
-        plain = line[line.series == shifts.PLAIN].iloc[0]
-        worst = line[line.seeds == plain.seeds].sort_values("mean").iloc[-1]  # of those that every teacher has
-        of_method = shifted[shifted.method == method].set_index("label")["mean"]
-        more = " and ".join(words.points(of_method[x.label]) for x in (plain, worst))
-        parts.append(f"with {method} {_ends([plain, worst])} ({worst.label}), at {more} approvals")
-    how = ", judged at the teacher's approval rate on its own training people" if asked.matched else ""
-    return (
-        f"On {asked.dataset} at {words.bits(asked.budget)}, promised actions that fail as audited and in the "
-        f"population that is worst of {rows.label.nunique() - 1}{how}: {'; '.join(parts)} ({_seeds(whole)}). The worst "
-        "of many is partly chance: see all of them."
     )
 
 
 def _sliced(study: Stored) -> bool:
     return study.has_probe("shift") and any(slice_of(d) for d in study.runs.dataset)
-
-
-def never_seen(study: Stored, asked: Asked) -> str:
-    """What each student breaks among people like those in training, among the others, and had these been in it too."""
-    rows = unseen.rows(study, asked.dataset, asked.budget, asked.matched)
-    if rows.empty or not (rows["where"] == unseen.NEVER).any():
-        return f"Too few people of {asked.dataset} have recourse at {words.bits(asked.budget)} to judge by."
-    shifted = unseen.rows(study, asked.dataset, asked.budget, asked.matched, "approval_shift")
-    shift = {(r["slice"], r["where"], r.method): r["mean"] for _, r in shifted.iterrows()}
-    parts = []
-    for (name, method), line in rows.groupby(["slice", "method"], sort=False):
-        each = [
-            f"{_ends([r])} {r['where']}, at {words.points(shift[name, r['where'], method])} approvals"
-            for _, r in line.iterrows()
-        ]
-        parts.append(f"{name} with {method} {'; '.join(each)}")
-    how = ", judged at the teacher's approval rate on its own training people" if asked.matched else ""
-    return (
-        f"At {words.bits(asked.budget)}, promised actions that fail among held-out people of the slice that was "
-        f"trained on, among people none of whom were in training, and among the same taught on everybody{how}: "
-        f"{'. '.join(parts)} ({_seeds(rows)})."
-    )
 
 
 def _timed(study: Stored) -> bool:
@@ -216,11 +149,11 @@ def made_in(study: Stored, asked: Asked) -> str:
             else (f" and {r.times_qat:.2f} times QAT")
         )
         shift = words.points(r.approval_shift)
-        parts.append(f"{r.method} {times}{plain}, {_ends([r])} broken at {shift} approvals")
+        parts.append(f"{r.method} {times}{plain}, {ends([r])} broken at {shift} approvals")
     how = ", judged at the teacher's approval rate" if asked.matched else ""
     return (
         f"On {asked.dataset} at {words.bits(asked.budget)}, time to make a model, training recourse included{how}: "
-        f"{'; '.join(parts)} ({_seeds(rows)}; times are CPU seconds)."
+        f"{'; '.join(parts)} ({seeds(rows)}; times are CPU seconds)."
     )
 
 
@@ -246,10 +179,6 @@ def _shift(study: Stored, asked: Asked, method: str) -> str:
     """A student's approval shift, which no claim goes without; nothing of a teacher."""
     line = words.line_of(study.lines, asked.dataset, method, asked.budget)
     return f", at {words.points(line['mean']['approval_shift'])} approvals" if not line.empty else ""
-
-
-def _seeds(rows: pd.DataFrame) -> str:
-    return f"{words.counted(int(rows.seeds.min()), 'seed')}; in brackets 95 % over them"
 
 
 QUESTIONS = (
@@ -328,7 +257,7 @@ QUESTIONS = (
         "Other people than the models were made for: reweighted, recorded with noise, or one group alone.",
         "shift",
         lambda study: study.has_probe("shift") and not _sliced(study),
-        elsewhere,
+        populations.elsewhere,
         tuple(("shifts", {"shown": shown}) for shown in ("vd", "approval_shift", "crg_abs", "accuracy")),
         ("distribution shift", "VD, validity drop", "CRG, recourse gap", "approval shift", "interval", "seed"),
     ),
@@ -338,7 +267,7 @@ QUESTIONS = (
         "Teacher and student are trained on one slice of people, by age or country, and promise to the others.",
         "slices",
         _sliced,
-        never_seen,
+        populations.never_seen,
         tuple(("unseen", {"shown": shown}) for shown in ("vd", "approval_shift", "crg_abs", "accuracy")),
         ("distribution shift", "VD, validity drop", "CRG, recourse gap", "approval shift", "interval", "seed"),
     ),

@@ -1,0 +1,52 @@
+"""Sentences of other populations: the same models on people elsewhere, and on people none of whom were in training."""
+
+from __future__ import annotations
+
+from cfq_core.report import words
+from cfq_core.report.asked import Asked, ends, seeds
+from cfq_core.report.charts import shifts, unseen
+from cfq_core.report.frames import Stored
+
+
+def elsewhere(study: Stored, asked: Asked) -> str:
+    """What each student breaks where it was audited, and in the population where it breaks most."""
+    rows = shifts.rows(study, asked.dataset, asked.budget, asked.matched)
+    if rows.empty or not (rows.series == shifts.PLAIN).any():
+        return f"Too few people of {asked.dataset} have recourse at {words.bits(asked.budget)} to judge shifts by."
+    whole = rows[rows.series == shifts.PLAIN]
+    shifted = shifts.rows(study, asked.dataset, asked.budget, asked.matched, "approval_shift")
+    parts = []
+    for method, line in rows.groupby("method", sort=False):
+        plain = line[line.series == shifts.PLAIN].iloc[0]
+        worst = line[line.seeds == plain.seeds].sort_values("mean").iloc[-1]  # of those that every teacher has
+        of_method = shifted[shifted.method == method].set_index("label")["mean"]
+        more = " and ".join(words.points(of_method[x.label]) for x in (plain, worst))
+        parts.append(f"with {method} {ends([plain, worst])} ({worst.label}), at {more} approvals")
+    how = ", judged at the teacher's approval rate on its own training people" if asked.matched else ""
+    return (
+        f"On {asked.dataset} at {words.bits(asked.budget)}, promised actions that fail as audited and in the "
+        f"population that is worst of {rows.label.nunique() - 1}{how}: {'; '.join(parts)} ({seeds(whole)}). The worst "
+        "of many is partly chance: see all of them."
+    )
+
+
+def never_seen(study: Stored, asked: Asked) -> str:
+    """What each student breaks among people like those in training, among the others, and had these been in it too."""
+    rows = unseen.rows(study, asked.dataset, asked.budget, asked.matched)
+    if rows.empty or not (rows["where"] == unseen.NEVER).any():
+        return f"Too few people of {asked.dataset} have recourse at {words.bits(asked.budget)} to judge by."
+    shifted = unseen.rows(study, asked.dataset, asked.budget, asked.matched, "approval_shift")
+    shift = {(r["slice"], r["where"], r.method): r["mean"] for _, r in shifted.iterrows()}
+    parts = []
+    for (name, method), line in rows.groupby(["slice", "method"], sort=False):
+        each = [
+            f"{ends([r])} {r['where']}, at {words.points(shift[name, r['where'], method])} approvals"
+            for _, r in line.iterrows()
+        ]
+        parts.append(f"{name} with {method} {'; '.join(each)}")
+    how = ", judged at the teacher's approval rate on its own training people" if asked.matched else ""
+    return (
+        f"At {words.bits(asked.budget)}, promised actions that fail among held-out people of the slice that was "
+        f"trained on, among people none of whom were in training, and among the same taught on everybody{how}: "
+        f"{'. '.join(parts)} ({seeds(rows)})."
+    )
