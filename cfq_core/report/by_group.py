@@ -35,7 +35,8 @@ def values(study: Stored, run: str, measure: str) -> pd.DataFrame:
             value = np.abs((cost - promised["cost"]) / promised["cost"])
     else:
         return pd.DataFrame()
-    return _beside(value.astype(float), groups, "people")[kept].reset_index(drop=True)
+    people = _beside(value.astype(float), groups, "people")
+    return people if people.empty else people[kept].reset_index(drop=True)  # a table may have no groups
 
 
 def _beside(value: np.ndarray, groups: dict[str, np.ndarray], part: str) -> pd.DataFrame:

@@ -19,6 +19,8 @@ from cfq_core.report import examples, facts, figures, files, html
 from cfq_core.report.frames import Stored
 from cfq_core.study import summary
 from cfq_core.study.plan import read_plan
+from cfq_core.study.runner import run_plan
+from cfq_core.study.store import Store
 
 from .conftest import EVIL
 
@@ -118,6 +120,28 @@ def test_plan_in_the_report_makes_the_same_study(german: Stored, evil: Stored) -
         )  # fmt: skip
         assert (plan.name, plan.setting.kappa) == (stored["name"], stored["setting"]["kappa"])
         assert type(plan.setting.solver).__name__ == stored["setting"]["solver"]["kind"]
+
+
+def test_a_slice_without_group_columns_has_its_report_its_plan_and_its_files(tmp_path: Path) -> None:
+    """Its only group is who was trained on; and its name holds signs that no file's may."""
+    name = "toy:group!=circle"
+    given = {
+        "name": "one slice",
+        "datasets": [name],
+        "methods": ["ptq", "qat_lsq", "qat_distill"],
+        "bits": [3],
+        "seeds": 2,
+    }
+    store = Store(tmp_path / "store")
+    plan = read_plan({**given, "hidden": [8], "people": 60, "alone": True}, "test")
+    study = Stored(str(store.folder), run_plan(plan, store, workers=0), 6)
+    store.close()
+    said = " ".join(Page(html.page(study)).words)
+    assert name in said and "trained on all but group circle" in said
+    assert read_plan(tomllib.loads(facts.plan_text(study)), "report") == plan
+    tables = facts.every_table(study)
+    assert any(t.startswith("picture-toy_group_circle-") for t in tables)
+    assert all(re.fullmatch(r"[\w.-]+", t) for t in tables)
 
 
 def test_zip_holds_every_table_twice_and_the_same(german: Stored) -> None:
