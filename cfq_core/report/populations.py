@@ -38,15 +38,15 @@ def never_seen(study: Stored, asked: Asked) -> str:
     shifted = unseen.rows(study, asked.dataset, asked.budget, asked.matched, "approval_shift")
     shift = {(r["slice"], r["where"], r.method): r["mean"] for _, r in shifted.iterrows()}
     parts = []
-    for (name, method), line in rows.groupby(["slice", "method"], sort=False):
-        each = [
-            f"{ends([r])} {r['where']}, at {words.points(shift[name, r['where'], method])} approvals"
-            for _, r in line.iterrows()
-        ]
-        parts.append(f"{name} with {method} {'; '.join(each)}")
-    how = ", judged at the teacher's approval rate on its own training people" if asked.matched else ""
-    return (
-        f"At {words.bits(asked.budget)}, promised actions that fail among held-out people of the slice that was "
-        f"trained on, among people none of whom were in training, and among the same taught on everybody{how}: "
-        f"{'. '.join(parts)} ({seeds(rows)})."
-    )
+    for name, of_slice in rows.groupby("slice", sort=False):
+        each = []
+        for method, line in of_slice.groupby("method", sort=False):
+            two = [r for _, r in line.iterrows()]
+            more = ", ".join(words.points(shift[name, r["where"], method]) for r in two)
+            each.append(f"with {method} {ends(two)}, at {more} approvals")
+        people = " → ".join(dict.fromkeys(of_slice.label))
+        parts.append(
+            f"On {name} at {words.bits(asked.budget)}, promised actions that fail, {people}: {'; '.join(each)}"
+        )
+    how = " Judged at the teacher's approval rate on its own training people." if asked.matched else ""
+    return f"{'. '.join(parts)} ({seeds(rows)}).{how}"
