@@ -44,7 +44,7 @@ def cli() -> None:
 
 
 @cli.command()
-@click.option("--dataset", required=True, help="A data set's name, or the path of a card (.toml).")
+@click.option("--dataset", required=True, help="A name, a slice (compas:age!=under 25), or the path of a card (.toml).")
 @click.option("--methods", default="ptq", show_default=True, help="Names, comma-separated, or all.")
 @click.option("--bits", default="2,3,4,8", show_default=True, help="Budgets: average bits per weight.")
 @click.option("--seeds", default="5", show_default=True, help="How many seeds.")
