@@ -22,6 +22,7 @@ from tqdm import tqdm
 from cfq_core import __version__
 from cfq_core.base import plugins
 from cfq_core.base.errors import BadInput, BadPlan, CfqError, UnknownName, unknown
+from cfq_core.base.memory import collect_seldom
 from cfq_core.commands import COMMANDS
 
 DEFAULT_STORE = ".cfq"
@@ -524,6 +525,7 @@ def _check(name: str, test: Callable[[], str]) -> tuple[str, bool, str]:
 
 def main() -> None:
     """Entry point: one line on stderr instead of a traceback for whatever a user can cause."""
+    collect_seldom()
     try:
         cli(standalone_mode=False)
     except CfqError as problem:

@@ -94,7 +94,8 @@ def run_plan(
         runner.go(Inline(), slots=1)
         return study
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # read by the children when they import torch
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")  # imports once; this process may have threads, so it is not forked
+    context.set_forkserver_preload([__name__])
     with ProcessPoolExecutor(workers, mp_context=context, initializer=end_with_parent) as pool:
         runner.go(pool, slots=2 * workers)  # one waiting behind each, so that no process idles between tasks
     return study
