@@ -60,6 +60,12 @@ def cli() -> None:
 @json_option
 def run(workers: int | None, folder: Path | None, as_json: bool, **options: Any) -> None:
     """Train teachers, promise recourse, quantize, and see what survives."""
+    from cfq_core.study.estimate import PACES
+    from cfq_core.study.workers import SPLIT_ROWS, start_server
+
+    known = PACES.get(options["dataset"])
+    if workers is None and known is not None and known.rows > SPLIT_ROWS:
+        start_server()  # it imports torch while this process does
     from cfq_core.study.plan import read_plan
 
     given = {

@@ -101,9 +101,10 @@ class _Sheet:
         at, rows, shown = self._parts(logits)
         truth_at, truth_rows, truth_shown = self._parts(self.truth[None])
         approved = int((truth_rows > 0).sum())
-        ranked = rows.sort(dim=1, descending=True).values
         last = min(max(approved, 1), rows.shape[1] - 1)
-        threshold = (ranked[:, last - 1] + ranked[:, last]) / 2
+        between = [rows.shape[1] - last - 1, rows.shape[1] - last]  # ranks, from below, of the last that is approved
+        around = torch.from_numpy(np.partition(rows.numpy(), between, axis=1)[:, between])
+        threshold = (around[:, 1] + around[:, 0]) / 2
         place = slice(start, start + len(logits))
         self.out[0, place] = (at <= 0).float().mean(1)
         self.out[1, place] = (at <= threshold[:, None]).float().mean(1)

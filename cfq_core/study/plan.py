@@ -32,6 +32,7 @@ from cfq_core.datasets.card import read_card
 from cfq_core.methods.method import Method
 from cfq_core.pipeline import Setting
 from cfq_core.quant.grid import WEIGHT_BITS
+from cfq_core.study.workers import SPLIT_ROWS
 from cfq_core.tables.schema import Table
 
 #: Raised when the same spec would give other numbers: runs of an older engine are then run anew.
@@ -298,8 +299,6 @@ READERS: dict[str, Callable[[Any], Any]] = {
 # ---------------------------------------------------------------------- chunks
 #: Rows a chunk of seeds may hold: small tables train all their seeds in one stack, large ones a seed a process.
 CHUNK_ROWS = 40_000
-#: Rows from which each budget is audited in a task of its own.
-SPLIT_ROWS = 5_000
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,10 @@ Teachers of a chunk of seeds are one task; their audits follow as tasks of their
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import platform
-import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -27,7 +25,6 @@ from cfq_core.study.bits import TeacherBits, teacher_bits
 from cfq_core.study.groups import GroupLabels, group_labels
 from cfq_core.study.plan import (
     REVISION,
-    SPLIT_ROWS,
     Chunk,
     Plan,
     RunSpec,
@@ -40,6 +37,7 @@ from cfq_core.study.probing import Probing
 from cfq_core.study.promises import recourse_arrays, rehearsal_arrays, stored_promise
 from cfq_core.study.safety import Safety, safety_of
 from cfq_core.study.store import Store
+from cfq_core.study.workers import SPLIT_ROWS, pool
 from cfq_core.tables.schema import Table
 
 Progress = Callable[[int, int, str], None]  # done, total, what
@@ -93,24 +91,9 @@ def run_plan(
     if workers == 0:
         runner.go(Inline(), slots=1)
         return study
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # read by the children when they import torch
-    context = multiprocessing.get_context("forkserver")  # imports once; this process may have threads, so it is not forked
-    context.set_forkserver_preload([__name__])
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=end_with_parent) as pool:
-        runner.go(pool, slots=2 * workers)  # one waiting behind each, so that no process idles between tasks
+    with pool(workers) as processes:
+        runner.go(processes, slots=2 * workers)  # one waiting behind each, so that no process idles between tasks
     return study
-
-
-def end_with_parent() -> None:
-    """Let this worker process end when the process that started it does, however that ended; else it would wait on."""
-    parent = multiprocessing.parent_process()
-
-    def watch() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 class Inline(Executor):

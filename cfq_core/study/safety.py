@@ -33,7 +33,7 @@ class Safety:
     """Of each denied person's promise at each bit-width; NaN without recourse."""
 
     bits: Int[np.ndarray, "b"]
-    lowest: Float[np.ndarray, "b k"]  # proved: no rounding within half a step gives a lower logit
+    lowest: Float[np.ndarray, "b k"]  # proved: no rounding within half a step gives a lower logit; -inf: not tried
     noise: Float[np.ndarray, "b k"]  # forecast: standard deviation of the logit, in logits
     margin: Float[np.ndarray, "k"]  # of the promise on its teacher
     region: Float[np.ndarray, "k"]  # proved: the teacher's least logit within `RADIUS` of the point
@@ -69,16 +69,23 @@ class Safety:
 
 
 def safety_of(p: Promise, widths: Sequence[int] = WEIGHT_BITS) -> Safety:
-    """Proofs and forecasts of one teacher's promises; activations are calibrated on its training rows."""
+    """Proofs and forecasts of one teacher's promises; activations are calibrated on its training rows.
+
+    Proofs are tried from the most bits down, and no further for a promise that is not proved at some width: what is
+    kept of it, `Safety.min_safe_bits`, cannot change any more. ``widths`` increase.
+    """
     design, found = p.design, p.recourse.found
     inputs = design.encoding.encode(p.recourse.after[found])
     watched = torch.tensor(design.inputs(design.split.train[: Calibration().rows]), dtype=torch.float32)[None]
     lowest, noise = (np.full((len(widths), len(found)), np.nan) for _ in range(2))
     plans = torch.tensor(widths)[:, None].expand(-1, len(p.teacher.weights))
     grids = Calibration(weights="min-max").quantize(p.teacher, plans, watched, of=[0] * len(widths))
-    for b in range(len(widths)):
+    lowest[:, found] = -np.inf
+    proved = np.flatnonzero(found)  # at every width so far
+    for b in reversed(range(len(widths))):
         grid = grids.take([b])
-        lowest[b, found] = lowest_rounded(p.teacher, grid, inputs)
+        lowest[b, proved] = lowest_rounded(p.teacher, grid, inputs[np.isin(np.flatnonzero(found), proved)])
+        proved = proved[lowest[b, proved] > 0]
         noise[b, found] = rounding_noise(p.teacher, grid, inputs)
     movable = [design.encoding.starts[i] for i in design.actions.numbers]
     region = np.full(len(found), np.nan)
