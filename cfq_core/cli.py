@@ -11,7 +11,7 @@ import os
 import sqlite3
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -60,14 +60,6 @@ def cli() -> None:
 @json_option
 def run(workers: int | None, folder: Path | None, as_json: bool, **options: Any) -> None:
     """Train teachers, promise recourse, quantize, and see what survives."""
-    from cfq_core.study.estimate import PACES
-    from cfq_core.study.workers import SPLIT_ROWS, start_server
-
-    known = PACES.get(options["dataset"])
-    if workers is None and known is not None and known.rows > SPLIT_ROWS:
-        start_server()  # it imports torch while this process does
-    from cfq_core.study.plan import read_plan
-
     given = {
         "datasets": [options["dataset"]],
         "methods": options["methods"].split(","),
@@ -80,6 +72,12 @@ def run(workers: int | None, folder: Path | None, as_json: bool, **options: Any)
         "recourse": options["recourse"],
         "name": options["name"],
     }
+    if workers is None and _is_long(given):
+        from cfq_core.study.workers import start_server
+
+        start_server()  # imports torch while this process does
+    from cfq_core.study.plan import read_plan
+
     _run(read_plan(given, "command line"), workers, folder, as_json)
 
 
@@ -369,6 +367,15 @@ LEGEND = (
     "mean ± sd over seeds. VD: share of promised actions that fail; matched: at the teacher's approval rate; "
     "CRG: relative change of cost."
 )
+
+
+def _is_long(given: Mapping[str, Any]) -> bool:
+    """Whether processes will be asked for, as far as can be told before torch is imported."""
+    from cfq_core.study import estimate
+
+    dataset, methods, budgets = given["datasets"][0], len(given["methods"]), len(given["bits"])
+    known = dataset in estimate.PACES and (os.cpu_count() or 1) > 1
+    return known and estimate.seconds(estimate.pace_of(dataset), methods, 0, budgets, given["seeds"]) > estimate.LONG
 
 
 def _run(plan: Any, workers: int | None, folder: Path | None, as_json: bool, scheduler: str | None = None) -> None:

@@ -16,6 +16,7 @@ import torch
 from cfq_core.allocators.knapsack import cheapest_plan
 from cfq_core.allocators.sensitivity import CHOICES
 from cfq_core.base.errors import BadPlan
+from cfq_core.nets.optim import Adam
 from cfq_core.quant.bits import BitPlan
 from cfq_core.quant.calibrate import Calibration
 from cfq_core.quant.material import Material
@@ -57,7 +58,7 @@ class Learned:
         student = Student(material.teachers, bits, material.inputs, [self.recipe] * len(runs), gates, of=runs)
         rest = [p for p in student.parameters if p is not gates.logits]
         rates: list[dict[str, Any]] = [{"params": rest}, {"params": [gates.logits], "lr": self.gate_rate}]
-        optimizer = torch.optim.Adam(rates, lr=self.schedule.rate(material.inputs.shape[1]), fused=True)
+        optimizer = Adam(rates, lr=self.schedule.rate(material.inputs.shape[1]), fused=True)
         multiplier = torch.zeros(len(runs))
         steps = max(1, round(self.schedule.steps(material.inputs.shape[1]) * self.share_of_steps))
         for step, loss in enumerate(objectives(student, material, runs, self.schedule, steps)):

@@ -21,6 +21,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from cfq_core.base.seeds import torch_stream
+from cfq_core.nets.optim import Adam
 from cfq_core.nets.stack import Stack
 from cfq_core.quant.calibrate import Calibration
 from cfq_core.quant.grid import activation_range, codes, signed_range
@@ -78,7 +79,7 @@ class AdaRound:
     ) -> Float[Tensor, "r o i"]:
         """A layer's weights on their grid, each at the lower or upper of its two neighbours."""
         v = layer.start().requires_grad_()
-        optimizer = torch.optim.Adam([v], lr=self.learning_rate, fused=True)
+        optimizer = Adam([v], lr=self.learning_rate, fused=True)
         rows, size = wanted.shape[1], min(self.rows_per_step, wanted.shape[1])
         run = torch.arange(len(runs))[:, None]
         for step in range(self.iterations):

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from cfq_core.base.seeds import torch_stream
+from cfq_core.nets.optim import Adam
 from cfq_core.recourse.incumbent import Candidates, Incumbent, try_points
 from cfq_core.recourse.problem import EVALUATIONS, Points, Problem, by_run
 
@@ -70,7 +71,7 @@ class _Block:
         ]
         moved = (SPREAD[0] * noise[0]).expand(len(self.rows), -1, -1).clone().requires_grad_()
         taste = (self.own_level + SPREAD[1] * noise[1]).requires_grad_()
-        optimizer = torch.optim.Adam([moved, taste], lr=self.how.learning_rate)
+        optimizer = Adam([moved, taste], lr=self.how.learning_rate)
         for step in range(self.how.steps):
             loss = self._loss(moved, taste, max(COOLEST, 1 - step / self.how.steps))
             optimizer.zero_grad()

@@ -30,6 +30,9 @@ PACES = {
 BY_SIZE = ("german", "compas", "adult")  # which pace a user's own table has
 
 
+#: Seconds of work that are worth further processes.
+LONG = 5.0
+
 #: Seconds a teacher that a probe takes: timed on german and compas with 200 to 300 people a seed.
 PROBES = {"action_noise": 2.0, "shift": 5.0, "deployment_variants": 19.0}
 

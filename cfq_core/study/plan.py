@@ -29,10 +29,10 @@ from cfq_core.base.errors import BadPlan, CfqError, UnknownName, did_you_mean, u
 from cfq_core.base.identity import identity
 from cfq_core.datasets import slices
 from cfq_core.datasets.card import read_card
-from cfq_core.methods.method import Method
+from cfq_core.methods.method import Method, Trained
 from cfq_core.pipeline import Setting
 from cfq_core.quant.grid import WEIGHT_BITS
-from cfq_core.study.workers import SPLIT_ROWS
+from cfq_core.study import estimate
 from cfq_core.tables.schema import Table
 
 #: Raised when the same spec would give other numbers: runs of an older engine are then run anew.
@@ -299,6 +299,8 @@ READERS: dict[str, Callable[[Any], Any]] = {
 # ---------------------------------------------------------------------- chunks
 #: Rows a chunk of seeds may hold: small tables train all their seeds in one stack, large ones a seed a process.
 CHUNK_ROWS = 40_000
+#: Rows from which each budget is audited in a task of its own.
+SPLIT_ROWS = 5_000
 
 
 @dataclass(frozen=True)
@@ -322,6 +324,16 @@ def chunks(plan: Plan) -> Iterator[Chunk]:
             yield Chunk(setting, table.schema.name, table, data, plan.seeds[start : start + size])
 
 
-def budget_groups(plan: Plan, table: Table) -> list[tuple[float, ...]]:
-    """Budgets that are audited in one task."""
-    return [(b,) for b in plan.bits] if len(table) > SPLIT_ROWS else [plan.bits]
+def takes(plan: Plan, chunk: Chunk) -> float:
+    """About how many seconds a chunk takes on one core."""
+    trained = sum(isinstance(method_of(m), Trained) for m in plan.methods)
+    pace = estimate.pace_of(chunk.dataset, len(chunk.table))
+    return estimate.seconds(pace, len(plan.methods) - trained, trained, len(plan.bits), len(chunk.seeds))
+
+
+def budget_groups(plan: Plan, chunk: Chunk) -> list[tuple[float, ...]]:
+    """Budgets that are audited in one task: one by one on a large table, in two parts where that is worth a process."""
+    if len(chunk.table) > SPLIT_ROWS:
+        return [(b,) for b in plan.bits]
+    parts = (plan.bits[::2], plan.bits[1::2]) if takes(plan, chunk) > estimate.LONG else (plan.bits,)
+    return [p for p in parts if p]

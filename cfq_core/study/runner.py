@@ -22,6 +22,7 @@ from cfq_core.pipeline import NO_TRAINING_RECOURSE, Audited, Promise, Setting, a
 from cfq_core.study import bits, groups, probing, safety
 from cfq_core.study.audited import codes_of, groups_of, per_person
 from cfq_core.study.bits import TeacherBits, teacher_bits
+from cfq_core.study.estimate import LONG
 from cfq_core.study.groups import GroupLabels, group_labels
 from cfq_core.study.plan import (
     REVISION,
@@ -32,12 +33,13 @@ from cfq_core.study.plan import (
     budget_groups,
     chunks,
     method_of,
+    takes,
 )
 from cfq_core.study.probing import Probing
 from cfq_core.study.promises import recourse_arrays, rehearsal_arrays, stored_promise
 from cfq_core.study.safety import Safety, safety_of
 from cfq_core.study.store import Store
-from cfq_core.study.workers import SPLIT_ROWS, pool
+from cfq_core.study.workers import pool
 from cfq_core.tables.schema import Table
 
 Progress = Callable[[int, int, str], None]  # done, total, what
@@ -77,7 +79,7 @@ def run_plan(
 ) -> str:
     """Run what is missing of a plan and give the study's id.
 
-    ``workers``: processes; None takes one a core, and none at all for small tables (starting one costs more).
+    ``workers``: processes; None takes one a core, and none at all for a few seconds of work (starting them costs more).
     ``executor``: any `concurrent.futures` executor instead, for example a cluster's.
     """
     work = list(chunks(plan))
@@ -87,7 +89,7 @@ def run_plan(
         runner.go(executor, slots=runner.total)
         return study
     if workers is None:
-        workers = (os.cpu_count() or 1) if any(len(c.table) > SPLIT_ROWS for c in work) else 0
+        workers = (os.cpu_count() or 1) if sum(takes(plan, c) for c in work) > LONG else 0
     if workers == 0:
         runner.go(Inline(), slots=1)
         return study
@@ -272,7 +274,7 @@ def teach_chunk(
 def _audits(plan: Plan, chunk: Chunk) -> list[_Audit]:
     """Trained methods go together, so that they train as one stack, unless their times are asked for; others alone."""
     trained = tuple(m for m in plan.methods if isinstance(method_of(m), Trained))
-    alone = [_Audit(chunk, (m,), b) for m in plan.methods if m not in trained for b in budget_groups(plan, chunk.table)]
+    alone = [_Audit(chunk, (m,), b) for m in plan.methods if m not in trained for b in budget_groups(plan, chunk)]
     stacks = [(m,) for m in trained] if plan.alone else [trained] if trained else []
     return alone + [_Audit(chunk, stack, plan.bits) for stack in stacks]
 

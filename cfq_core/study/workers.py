@@ -13,7 +13,6 @@ from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
 
 IMPORTED = "cfq_core.study.runner"
-SPLIT_ROWS = 5_000  # of a table, beyond which its work goes to several processes, each budget a task of its own
 
 
 def start_server() -> None:

@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from cfq_core.base.seeds import torch_stream
+from cfq_core.nets.optim import Adam
 from cfq_core.nets.stack import Stack, score
 from cfq_core.quant.calibrate import Calibration
 from cfq_core.quant.fake import FakeQuantize
@@ -25,7 +26,6 @@ from cfq_core.quant.quantized import QuantStack
 from cfq_core.training.gates import Gates
 from cfq_core.training.live import Live
 from cfq_core.training.losses import Seen, Weights, columns, total
-from cfq_core.training.optim import Adam
 
 Steps = Literal["lsq", "pact"]
 

@@ -18,8 +18,8 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from cfq_core.base.seeds import torch_stream
+from cfq_core.nets.optim import Adam
 from cfq_core.nets.stack import Stack, score
-from cfq_core.training.optim import Adam
 
 
 @dataclass(frozen=True)

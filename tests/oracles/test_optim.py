@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from cfq_core.training.optim import Adam
+from cfq_core.nets.optim import Adam
 
 
 @pytest.mark.parametrize("decoupled", [False, True], ids=["Adam", "AdamW"])
@@ -34,7 +34,7 @@ def test_steps_equal_torch_bit_for_bit(decoupled: bool) -> None:
     assert not torch.equal(ends[0][1], torch.ones(3)), "nothing was trained"
 
 
-@pytest.mark.parametrize(("what", "compiler"), [("torch.optim", True), ("cfq_core.training.optim", False)])
+@pytest.mark.parametrize(("what", "compiler"), [("torch.optim", True), ("cfq_core.nets.optim", False)])
 def test_training_never_imports_torchs_compiler(what: str, compiler: bool) -> None:
     program = f"""
 import sys, torch, {what}
@@ -44,4 +44,4 @@ w.sum().backward(); optimizer.step(); optimizer.zero_grad()
 print("torch._dynamo" in sys.modules)
 """
     out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert out.stdout.strip() == str(compiler), "torch no longer needs cfq_core.training.optim" if compiler else ""
+    assert out.stdout.strip() == str(compiler), "torch no longer needs cfq_core.nets.optim" if compiler else ""

@@ -12,7 +12,7 @@ class Adam(torch.optim.Adam):
     """`torch.optim.Adam`, the same kernels and the same bits, in a process that never imports torch's compiler.
 
     torch marks an optimizer's methods as not to be compiled, and imports the compiler to do so: 2 s in every process,
-    as long as German's teachers take to train. Here the same methods are called as they stand under that mark. With
+     Here the same methods are called as they stand under that mark. With
     ``decoupled_weight_decay`` it is AdamW. No closure.
     """
 
