@@ -11,9 +11,9 @@ import torch
 class Adam(torch.optim.Adam):
     """`torch.optim.Adam`, the same kernels and the same bits, in a process that never imports torch's compiler.
 
-    torch marks an optimizer's methods as not to be compiled, and imports the compiler to do so: 2 s in every process,
-     Here the same methods are called as they stand under that mark. With
-    ``decoupled_weight_decay`` it is AdamW. No closure.
+    torch marks an optimizer's methods as not to be compiled, and imports the compiler to do so: 2 s in every process.
+    Here the same methods are called as they stand under that mark. With ``decoupled_weight_decay`` it is AdamW.
+    No closure, no hooks.
     """
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:

@@ -29,7 +29,7 @@ from cfq_core.base.errors import BadPlan, CfqError, UnknownName, did_you_mean, u
 from cfq_core.base.identity import identity
 from cfq_core.datasets import slices
 from cfq_core.datasets.card import read_card
-from cfq_core.methods.method import Method, Trained
+from cfq_core.methods.method import Method
 from cfq_core.pipeline import Setting
 from cfq_core.quant.grid import WEIGHT_BITS
 from cfq_core.study import estimate
@@ -325,15 +325,17 @@ def chunks(plan: Plan) -> Iterator[Chunk]:
 
 
 def takes(plan: Plan, chunk: Chunk) -> float:
-    """About how many seconds a chunk takes on one core."""
-    trained = sum(isinstance(method_of(m), Trained) for m in plan.methods)
+    """About how many seconds a chunk takes on one core; longer where methods are trained."""
     pace = estimate.pace_of(chunk.dataset, len(chunk.table))
-    return estimate.seconds(pace, len(plan.methods) - trained, trained, len(plan.bits), len(chunk.seeds))
+    return estimate.seconds(pace, len(plan.methods), 0, len(plan.bits), len(chunk.seeds))
 
 
-def budget_groups(plan: Plan, chunk: Chunk) -> list[tuple[float, ...]]:
-    """Budgets that are audited in one task: one by one on a large table, in two parts where that is worth a process."""
-    if len(chunk.table) > SPLIT_ROWS:
-        return [(b,) for b in plan.bits]
-    parts = (plan.bits[::2], plan.bits[1::2]) if takes(plan, chunk) > estimate.LONG else (plan.bits,)
-    return [p for p in parts if p]
+def budget_groups(plan: Plan, table: Table) -> list[tuple[float, ...]]:
+    """Budgets whose runs stand together in a study's order."""
+    return [(b,) for b in plan.bits] if len(table) > SPLIT_ROWS else [plan.bits]
+
+
+def parted(plan: Plan, chunk: Chunk, budgets: tuple[float, ...]) -> list[tuple[float, ...]]:
+    """Budgets that are audited in one task: a group, in two parts where it is worth a process."""
+    half = (len(budgets) + 1) // 2 if takes(plan, chunk) > estimate.LONG else len(budgets)
+    return [part for part in (budgets[:half], budgets[half:]) if part]

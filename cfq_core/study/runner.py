@@ -11,7 +11,7 @@ import platform
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
 
@@ -33,6 +33,7 @@ from cfq_core.study.plan import (
     budget_groups,
     chunks,
     method_of,
+    parted,
     takes,
 )
 from cfq_core.study.probing import Probing
@@ -116,7 +117,7 @@ class _Runner:
 
     def __init__(self, plan: Plan, store: Store, work: Sequence[Chunk], progress: Progress) -> None:
         self.plan, self.store, self.work, self.progress = plan, store, work, progress
-        self.audits = [a for c in work for a in _audits(plan, c) if not all(store.is_settled(s.id) for s in _specs(a))]
+        self.audits = [a for c in work for a in _tasks(plan, c) if not all(store.is_settled(s.id) for s in _specs(a))]
         self.untaught = [c for c in work if not self._taught(c)]
         self.probings = [p for c in work for p in probing.probings(c, plan.probes, _runs(plan, c), store)]
         self.open = list(self.audits)  # not finished yet: a chunk is probed when none of its own is
@@ -274,9 +275,15 @@ def teach_chunk(
 def _audits(plan: Plan, chunk: Chunk) -> list[_Audit]:
     """Trained methods go together, so that they train as one stack, unless their times are asked for; others alone."""
     trained = tuple(m for m in plan.methods if isinstance(method_of(m), Trained))
-    alone = [_Audit(chunk, (m,), b) for m in plan.methods if m not in trained for b in budget_groups(plan, chunk)]
+    alone = [_Audit(chunk, (m,), b) for m in plan.methods if m not in trained for b in budget_groups(plan, chunk.table)]
     stacks = [(m,) for m in trained] if plan.alone else [trained] if trained else []
     return alone + [_Audit(chunk, stack, plan.bits) for stack in stacks]
+
+
+def _tasks(plan: Plan, chunk: Chunk) -> list[_Audit]:
+    """The same audits, in parts that keep several processes busy; those that are trained stay one stack."""
+    each = [(a, parted(plan, chunk, a.budgets) if not a.company else [a.budgets]) for a in _audits(plan, chunk)]
+    return [replace(a, budgets=part) for a, parts in each for part in parts]
 
 
 def _teacher(chunk: Chunk, seed: int) -> TeacherSpec:

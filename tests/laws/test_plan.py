@@ -26,6 +26,7 @@ from cfq_core.study.plan import (
     Plan,
     budget_groups,
     chunks,
+    parted,
     read_plan,
     read_plan_file,
     table_of,
@@ -321,15 +322,14 @@ def test_chunks_hold_every_seed_once_in_order() -> None:
 
 
 def test_a_large_table_trains_a_seed_a_task_and_a_budget_a_task(real_table) -> None:  # type: ignore[no-untyped-def]
-    real_table("adult")
+    table = real_table("adult")
     plan = read_plan({"datasets": ["adult"], "seeds": 3}, "here")
-    each = list(chunks(plan))
-    assert [c.seeds for c in each] == [(0,), (1,), (2,)]
-    assert budget_groups(plan, each[0]) == [(b,) for b in plan.bits]
+    assert [c.seeds for c in chunks(plan)] == [(0,), (1,), (2,)]
+    assert budget_groups(plan, table) == [(b,) for b in plan.bits]
 
 
 @pytest.mark.parametrize(("seeds", "parts"), [(1, 1), (30, 2)])
 def test_budgets_of_a_small_table_are_parted_where_that_is_worth_a_process(seeds: int, parts: int) -> None:
     plan = read_plan({"datasets": ["toy"], "bits": [2, 3, 4], "seeds": seeds}, "here")
-    found = budget_groups(plan, next(chunks(plan)))
-    assert len(found) == parts and sorted(b for part in found for b in part) == list(plan.bits)
+    found = parted(plan, next(chunks(plan)), plan.bits)
+    assert len(found) == parts and tuple(b for part in found for b in part) == plan.bits
