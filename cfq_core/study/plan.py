@@ -335,7 +335,7 @@ def budget_groups(plan: Plan, table: Table) -> list[tuple[float, ...]]:
     return [(b,) for b in plan.bits] if len(table) > SPLIT_ROWS else [plan.bits]
 
 
-def parted(plan: Plan, chunk: Chunk, budgets: tuple[float, ...]) -> list[tuple[float, ...]]:
-    """Budgets that are audited in one task: a group, in two parts where it is worth a process."""
-    half = (len(budgets) + 1) // 2 if takes(plan, chunk) > estimate.LONG else len(budgets)
+def halves(budgets: tuple[float, ...]) -> list[tuple[float, ...]]:
+    """Budgets in two parts; one alone in one."""
+    half = (len(budgets) + 1) // 2
     return [part for part in (budgets[:half], budgets[half:]) if part]

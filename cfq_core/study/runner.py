@@ -32,8 +32,8 @@ from cfq_core.study.plan import (
     TeacherSpec,
     budget_groups,
     chunks,
+    halves,
     method_of,
-    parted,
     takes,
 )
 from cfq_core.study.probing import Probing
@@ -42,6 +42,8 @@ from cfq_core.study.safety import Safety, safety_of
 from cfq_core.study.store import Store
 from cfq_core.study.workers import pool
 from cfq_core.tables.schema import Table
+
+FEW = 3  # audits of a chunk that leave a process idle
 
 Progress = Callable[[int, int, str], None]  # done, total, what
 
@@ -117,6 +119,7 @@ class _Runner:
 
     def __init__(self, plan: Plan, store: Store, work: Sequence[Chunk], progress: Progress) -> None:
         self.plan, self.store, self.work, self.progress = plan, store, work, progress
+        self.parallel = False  # whether tasks run side by side
         self.audits = [a for c in work for a in _tasks(plan, c) if not all(store.is_settled(s.id) for s in _specs(a))]
         self.untaught = [c for c in work if not self._taught(c)]
         self.probings = [p for c in work for p in probing.probings(c, plan.probes, _runs(plan, c), store)]
@@ -125,6 +128,7 @@ class _Runner:
 
     def go(self, executor: Executor, slots: int) -> None:
         """Keep ``slots`` tasks running, store results as they come."""
+        self.parallel = slots > 1
         taught = [c for c in self.work if not any(c is u for u in self.untaught)]
         ready: list[_Task] = [task for c in taught for task in self._after(c)]
         ready += self.untaught
@@ -189,7 +193,9 @@ class _Runner:
 
     # ------------------------------------------------------------------ to and from the store
     def _audits_of(self, chunk: Chunk) -> list[_Audit]:
-        return [a for a in self.audits if a.chunk is chunk]
+        """A chunk's audits; side by side the longest first, which is what is trained."""
+        mine = [a for a in self.audits if a.chunk is chunk]
+        return sorted(mine, key=lambda a: not a.company) if self.parallel else mine
 
     def _rehearsed(self, chunk: Chunk) -> bool:
         return any(a.needs_recourse for a in self._audits_of(chunk))
@@ -281,8 +287,14 @@ def _audits(plan: Plan, chunk: Chunk) -> list[_Audit]:
 
 
 def _tasks(plan: Plan, chunk: Chunk) -> list[_Audit]:
-    """The same audits, in parts that keep several processes busy; those that are trained stay one stack."""
-    each = [(a, parted(plan, chunk, a.budgets) if not a.company else [a.budgets]) for a in _audits(plan, chunk)]
+    """The same audits, in parts where there are few of much work; parts take longer together than the whole.
+
+    What is trained stays one stack.
+    """
+    audits = _audits(plan, chunk)
+    if len(audits) >= FEW or takes(plan, chunk) < LONG:
+        return audits
+    each = [(a, [a.budgets] if a.company else halves(a.budgets)) for a in audits]
     return [replace(a, budgets=part) for a, parts in each for part in parts]
 
 

@@ -26,7 +26,6 @@ from cfq_core.study.plan import (
     Plan,
     budget_groups,
     chunks,
-    parted,
     read_plan,
     read_plan_file,
     table_of,
@@ -326,10 +325,3 @@ def test_a_large_table_trains_a_seed_a_task_and_a_budget_a_task(real_table) -> N
     plan = read_plan({"datasets": ["adult"], "seeds": 3}, "here")
     assert [c.seeds for c in chunks(plan)] == [(0,), (1,), (2,)]
     assert budget_groups(plan, table) == [(b,) for b in plan.bits]
-
-
-@pytest.mark.parametrize(("seeds", "parts"), [(1, 1), (30, 2)])
-def test_budgets_of_a_small_table_are_parted_where_that_is_worth_a_process(seeds: int, parts: int) -> None:
-    plan = read_plan({"datasets": ["toy"], "bits": [2, 3, 4], "seeds": seeds}, "here")
-    found = parted(plan, next(chunks(plan)), plan.bits)
-    assert len(found) == parts and tuple(b for part in found for b in part) == plan.bits

@@ -16,8 +16,8 @@ from cfq_core.base.errors import BadTable, CfqError
 from cfq_core.methods.method import Students
 from cfq_core.recourse.outcome import Why
 from cfq_core.study import bits, promises, runner, summary
-from cfq_core.study.plan import Plan, method_of
-from cfq_core.study.runner import run_plan
+from cfq_core.study.plan import Plan, chunks, method_of, read_plan
+from cfq_core.study.runner import _runs, _specs, _tasks, run_plan
 from cfq_core.study.store import Store
 
 Open = Callable[[str], Store]
@@ -145,6 +145,23 @@ def test_methods_that_are_timed_alone_share_no_stack_and_no_time(plan: Plan, new
     assert same == {("ptq", 0), ("ptq", 1)}, "who trained in a stack is part of what a run is"
     one = run_plan(replace(asked, methods=("cfq",), alone=False), store, workers=0)
     assert {r["id"] for r in store.runs(one)} < set(ids[True].values()), "alone in the plan is alone in the stack"
+
+
+@pytest.mark.parametrize(
+    ("methods", "seeds", "tasks"),
+    [
+        (["ptq", "cfq"], 30, [("ptq", (2, 3)), ("ptq", (4,)), ("cfq", (2, 3, 4))]),
+        (["ptq", "cfq"], 1, [("ptq", (2, 3, 4)), ("cfq", (2, 3, 4))]),
+        (["ptq", "ptq_mixed", "cfq"], 30, [("ptq", (2, 3, 4)), ("ptq_mixed", (2, 3, 4)), ("cfq", (2, 3, 4))]),
+    ],
+    ids=["few audits of much work", "little work", "many audits"],
+)
+def test_few_audits_of_much_work_are_parted(methods: list[str], seeds: int, tasks: list[Any]) -> None:
+    plan = read_plan({"datasets": ["toy"], "methods": methods, "bits": [2, 3, 4], "seeds": seeds}, "here")
+    chunk = next(chunks(plan))
+    assert [(m, a.budgets) for a in _tasks(plan, chunk) for m in a.methods] == tasks
+    audited = [s.id for a in _tasks(plan, chunk) for s in _specs(a)]
+    assert sorted(audited) == sorted(s.id for s in _runs(plan, chunk)), "every run once"
 
 
 def test_two_processes_give_the_bits_of_none(
