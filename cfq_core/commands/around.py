@@ -13,14 +13,7 @@ import click
 
 from cfq_core.base.errors import BadInput
 from cfq_core.base.shipped import shipped
-
-store_option = click.option(
-    "--store", "folder", type=click.Path(path_type=Path), help="Folder of results [CFQ_STORE, else ./.cfq]."
-)
-
-
-def _place(folder: Path | None) -> Path:
-    return folder or Path(os.environ.get("CFQ_STORE", ".cfq"))
+from cfq_core.commands.options import json_option, place, store_option
 
 
 @click.group("jobs")
@@ -30,18 +23,18 @@ def jobs_group() -> None:
 
 @jobs_group.command("list")
 @store_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def jobs_list(folder: Path | None, as_json: bool) -> None:
     """List the newest background studies and audits with their state."""
     import json
 
     from cfq_core.study import jobs
 
-    found = jobs.recent(_place(folder))
+    found = jobs.recent(place(folder))
     if as_json:
         click.echo(json.dumps({"jobs": [_told(j) for j in found]}))
     elif not found:
-        click.echo(f"no background study in {_place(folder)}; the dashboard's page Study starts one")
+        click.echo(f"no background study in {place(folder)}; the dashboard's page Study starts one")
     for j in [] if as_json else found:
         names = ", ".join(map(str, j.given.get("datasets", ())))
         end = j.error or j.study or j.audit or j.what
@@ -55,7 +48,7 @@ def jobs_cancel(id: str, folder: Path | None) -> None:
     """End a background study by id, or by the start of one; what it finished stays stored."""
     from cfq_core.study import jobs
 
-    job = jobs.find(_place(folder), id)
+    job = jobs.find(place(folder), id)
     if not job.live:
         raise BadInput(f"job {job.id} is {job.state} already")
     click.echo(f"{job.id}  {jobs.cancel(job).state}")
@@ -84,12 +77,12 @@ def gallery_pack(
     from cfq_core.study.gallery import Share, pack
     from cfq_core.study.store import FILE, Store
 
-    place = _place(folder)
-    if not (place / FILE).is_file():
-        raise BadInput(f"{place}: no store here; name one with --store or CFQ_STORE")
+    found = place(folder)
+    if not (found / FILE).is_file():
+        raise BadInput(f"{found}: no store here; name one with --store or CFQ_STORE")
     target = to or shipped("gallery")
     share = Share(tuple(methods.split(",")) if methods else None, seeds)
-    for kind, size in pack(Store.for_reading(place), studies, target, share).items():
+    for kind, size in pack(Store.for_reading(found), studies, target, share).items():
         click.echo(f"{kind:16} {size / 1e6:8.2f} MB")
 
 

@@ -1,0 +1,1 @@
+"""The commands of `cfq`, by subject; each module ends in the commands it gives."""

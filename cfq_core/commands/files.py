@@ -1,0 +1,162 @@
+"""Commands that read or write files: `cfq report | export | audit | check`."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cfq_core.base.errors import BadInput, CfqError
+from cfq_core.commands.options import json_option, number, open_store, store_option
+from cfq_core.commands.printing import print_json
+
+
+@click.command()
+@click.argument("study", default="latest")
+@click.option("--html", "path", required=True, type=click.Path(path_type=Path), help="File to write the report to.")
+@store_option
+@json_option
+def report(study: str, path: Path, folder: Path | None, as_json: bool) -> None:
+    """Write a study as one HTML file that needs no network: verdicts, pictures with their tables, groups, limits."""
+    from cfq_core.report import files, html
+    from cfq_core.report.frames import Stored
+
+    store = open_store(folder, must_exist=True)
+    row = store.study(study)
+    if not row["finished"]:
+        raise BadInput(
+            f'study "{row["id"]}": none of its {row["runs"]} runs is finished, so there is nothing to report'
+        )
+    content = html.page(Stored(str(store.folder), row["id"], row["finished"])).encode()
+    files.write_whole(path, content)
+    if as_json:
+        print_json({"study": row["id"], "path": str(path), "bytes": len(content)})
+    else:
+        click.echo(f"{path}: {row['name']} (study {row['id']}), {len(content)} bytes")
+
+
+@click.command()
+@click.argument("run")
+@click.option("--onnx", "path", required=True, type=click.Path(path_type=Path), help="File to write the student to.")
+@click.option("--teacher", "teacher", type=click.Path(path_type=Path), help="Write its FP32 teacher to this file too.")
+@click.option(
+    "--form",
+    default="exact",
+    show_default=True,
+    type=click.Choice(["exact", "standard"]),
+    help="exact: rescaled in float64 as audited; standard: the pattern compilers fuse.",
+)
+@store_option
+@json_option
+def export(run: str, path: Path, teacher: Path | None, form: Any, folder: Path | None, as_json: bool) -> None:
+    """Write a run as ONNX; the file stays only if onnxruntime decides everybody as the audited model does."""
+    _needs("onnx", "onnxruntime", extra="export")
+    from cfq_core.export.stored import export_student, export_teacher, stored_run
+    from cfq_core.study.store import readable
+
+    store = open_store(folder, must_exist=True)
+    with readable(store):
+        found = stored_run(store, run)
+        written = [export_student(found, path, form)] + ([export_teacher(found, teacher, form)] if teacher else [])
+    if as_json:
+        print_json({"run": found.row["id"], "form": form, "files": [e.plain() for e in written]})
+    else:
+        for e in written:
+            click.echo(e.words)
+
+
+@click.command()
+@click.option("--card", required=True, type=click.Path(path_type=Path), help="Card (.toml) of the table to audit on.")
+@click.option("--teacher", required=True, type=click.Path(path_type=Path), help="ONNX file that promises.")
+@click.option("--student", required=True, type=click.Path(path_type=Path), help="ONNX file that is deployed.")
+@click.option("--kappa", type=click.FloatRange(0, 100), help="The promise's margin, in logits [the files', else 0.2].")
+@click.option("--people", default="2000", show_default=True, help="Refused people who ask, or all.")
+@click.option("--regime", default="default", show_default=True, help="Action regime: any, immutable, default, strict.")
+@click.option("--rows", type=click.Choice(["test", "all"]), help="Whom to judge [the files' own test rows, else all].")
+@click.option(
+    "--layout",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", "standardised", "raw", "levels"]),
+    help="Input columns of files that do not say: one a level, numbers standardised or raw; or levels: one a feature.",
+)
+@click.option(
+    "--output",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", "logit", "probability"]),
+    help="What they give.",
+)
+@click.option("--html", "page", type=click.Path(path_type=Path), help="Write a report to this file too.")
+@json_option
+def audit(card: Path, teacher: Path, student: Path, page: Path | None, as_json: bool, **options: Any) -> None:
+    """Audit any pair of ONNX files on a table: does the student keep what the teacher promises?"""
+    _needs("onnx", "onnxruntime", extra="export")
+    from cfq_core.datasets.card import read_card
+    from cfq_core.export import told
+    from cfq_core.export.audit import Question, audit_pair
+    from cfq_core.export.read import read_model
+
+    options["people"] = None if options["people"] == "all" else number("--people", options["people"], int)
+    found = audit_pair(read_card(card), read_model(teacher), read_model(student), Question(**options))
+    if page:
+        _write(page, told.page(found))
+    if as_json:
+        print_json(told.plain(found))
+    else:
+        click.echo(told.text(found))
+
+
+@click.command()
+@click.option("--action", required=True, type=click.Path(path_type=Path), help="CSV: state (before, after), features.")
+@click.option("--study", default="latest", show_default=True, help="Whose models judge: an id, or the start of one.")
+@click.option("--dataset", help="Which of the study's data sets, where it has several.")
+@store_option
+@json_option
+def check(action: Path, study: str, dataset: str | None, folder: Path | None, as_json: bool) -> None:
+    """Test advice from any source: legal under the card, its cost, and on which stored models and bits it holds."""
+    from dataclasses import asdict
+
+    from cfq_core.study.check import check as checked
+    from cfq_core.study.check import judges_of, read_advice
+    from cfq_core.study.store import readable
+
+    store = open_store(folder, must_exist=True)
+    with readable(store):
+        judges = judges_of(store, study, dataset)
+    verdicts = checked(read_advice(action, judges[0].design.table.schema), judges)
+    if as_json:
+        plain = [
+            {**asdict(v), "legal": v.legal, "models": [{**asdict(m), "approved": m.approved} for m in v.models]}
+            for v in verdicts
+        ]
+        print_json({"study": store.study(study)["id"], "advice": plain})
+        return
+    for v in verdicts:
+        click.echo(f"\nperson {v.person}: {'; '.join(v.changes) or 'nothing changes'}")
+        click.echo("  legal" if v.legal else "  NOT legal: " + "; ".join(v.objections))
+        click.echo(f"  cost {v.cost:.2f}")
+        kinds = dict.fromkeys((m.method, m.bits) for m in v.models)
+        for method, bits in kinds:
+            mine = [m for m in v.models if (m.method, m.bits) == (method, bits)]
+            yes, least = sum(m.approved for m in mine), min(m.logit for m in mine)
+            name = method if method == "teacher" else f"{method} at {bits:g} bits"
+            seeds = f"{len(mine)} seed{'s' if len(mine) > 1 else ''}"
+            click.echo(f"  {name}: approved by {yes} of {seeds}, least logit {least:+.3f}")
+
+
+def _needs(*modules: str, extra: str) -> None:
+    if any(importlib.util.find_spec(m) is None for m in modules):
+        raise CfqError(f"the {extra} extra is not installed: pip install 'cfq[{extra}]'")
+
+
+def _write(path: Path, content: str) -> None:
+    try:
+        path.write_text(content, encoding="utf-8")
+    except OSError as problem:
+        raise BadInput(f"{path}: cannot be written ({problem.strerror})") from None
+
+
+COMMANDS = (report, export, audit, check)

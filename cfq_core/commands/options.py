@@ -1,0 +1,45 @@
+"""What the commands share: options, the store they name, numbers as typed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cfq_core.base.errors import BadInput, BadPlan
+
+DEFAULT_STORE = ".cfq"
+
+store_option = click.option(
+    "--store", "folder", type=click.Path(path_type=Path), help="Folder of results [CFQ_STORE, else ./.cfq]."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+
+
+def place(folder: Path | None) -> Path:
+    """Where the store lies: as given, else CFQ_STORE, else ./.cfq."""
+    return folder or Path(os.environ.get("CFQ_STORE", DEFAULT_STORE))
+
+
+def open_store(folder: Path | None, must_exist: bool = False) -> Any:
+    """The store at its place; one that must exist is opened for reading, else it is made."""
+    from cfq_core.study.store import FILE, Store
+
+    found = place(folder)
+    if must_exist and not (found / FILE).is_file():
+        raise BadInput(
+            f"{found}: no store here; name one with --store or CFQ_STORE, or make one with: cfq run --dataset diabetes"
+        )
+    return Store.for_reading(found) if must_exist else Store(found)
+
+
+def number(option: str, text: str, of: Callable[[str], Any]) -> Any:
+    """An option's number; what is none is BadPlan with the option's name."""
+    try:
+        return of(text.strip())
+    except ValueError:
+        kind = "whole numbers" if of is int else "numbers"
+        raise BadPlan(f'{option} "{text}": {kind}, separated by commas where several are allowed') from None

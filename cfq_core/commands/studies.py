@@ -1,0 +1,218 @@
+"""Commands that run studies and show them: `cfq run | study | ls | show`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import click
+from tqdm import tqdm
+
+from cfq_core.base import plugins
+from cfq_core.commands.options import json_option, number, open_store, store_option
+from cfq_core.commands.printing import print_json, print_table
+
+workers_option = click.option(
+    "--workers",
+    type=click.IntRange(0, 256),
+    help="Processes; 0 works in this one [one a core for large tables, else 0].",
+)
+
+#: Title, measure, factor and digits of each column of the answer.
+COLUMNS = (
+    ("accuracy", "accuracy", 1, 3),
+    ("approval shift (points)", "approval_shift", 100, 1),
+    ("VD", "vd", 1, 3),
+    ("VD matched", "vd_matched", 1, 3),
+    ("worst group VD", "worst_group_vd", 1, 3),
+    ("CRG median", "crg_median", 1, 3),
+    ("CRG abs", "crg_abs", 1, 3),
+    ("direction", "direction", 1, 2),
+    ("margin cond.", "margin_condition", 1, 3),
+)
+LEGEND = (
+    "mean ± sd over seeds. VD: share of promised actions that fail; matched: at the teacher's approval rate; "
+    "CRG: relative change of cost."
+)
+
+
+@click.command()
+@click.option("--dataset", required=True, help="A name, a slice (compas:age!=under 25), or the path of a card (.toml).")
+@click.option("--methods", default="ptq", show_default=True, help="Names, comma-separated, or all.")
+@click.option("--bits", default="2,3,4,8", show_default=True, help="Budgets: average bits per weight.")
+@click.option("--seeds", default="5", show_default=True, help="How many seeds.")
+@click.option("--hidden", default="64,64,32", show_default=True, help="Widths of the hidden layers.")
+@click.option("--kappa", default=0.2, show_default=True, help="The promise's margin, in logits.")
+@click.option("--people", default="2000", show_default=True, help="Denied test people a seed, or all.")
+@click.option("--regime", default="default", show_default=True, help="Action regime: any, immutable, default, strict.")
+@click.option("--recourse", default="search", show_default=True, help="Recourse solver.")
+@click.option("--name", default="", help="A name for the study.")
+@workers_option
+@store_option
+@json_option
+def run(workers: int | None, folder: Path | None, as_json: bool, **options: Any) -> None:
+    """Train teachers, promise recourse, quantize, and see what survives."""
+    given = {
+        "datasets": [options["dataset"]],
+        "methods": options["methods"].split(","),
+        "bits": _numbers("--bits", options["bits"], float),
+        "seeds": number("--seeds", options["seeds"], int),
+        "hidden": _numbers("--hidden", options["hidden"], int),
+        "kappa": options["kappa"],
+        "people": "all" if options["people"] == "all" else number("--people", options["people"], int),
+        "regime": options["regime"],
+        "recourse": options["recourse"],
+        "name": options["name"],
+    }
+    if workers is None and _is_long(given):
+        from cfq_core.study.workers import start_server
+
+        start_server()  # imports torch while this process does
+    from cfq_core.study.plan import read_plan
+
+    _run(read_plan(given, "command line"), workers, folder, as_json)
+
+
+@click.command()
+@click.argument("plan", type=click.Path(path_type=Path))
+@workers_option
+@click.option("--scheduler", help="Address of a Dask scheduler, tcp://HOST:PORT, instead of local processes.")
+@store_option
+@json_option
+def study(plan: Path, workers: int | None, scheduler: str | None, folder: Path | None, as_json: bool) -> None:
+    """Run a plan (TOML); what is stored is not run again."""
+    from cfq_core.study.plan import read_plan_file
+
+    _run(read_plan_file(plan), workers, folder, as_json, scheduler)
+
+
+@click.command("ls")
+@store_option
+@json_option
+def ls(folder: Path | None, as_json: bool) -> None:
+    """List the stored studies, newest first."""
+    from cfq_core.study.store import readable
+
+    store = open_store(folder, must_exist=True)
+    with readable(store):
+        studies = store.studies()
+    if as_json:
+        columns = ("id", "name", "created", "runs", "finished")
+        print_json({"store": str(store.folder), "studies": [{c: s[c] for c in columns} for s in studies]})
+    elif not studies:
+        click.echo(f"no study in {store.folder}; make one with: cfq run --dataset diabetes")
+    else:
+        rows = [
+            [s["id"], f"{s['finished']} of {s['runs']}", s["created"][:16].replace("T", " "), s["name"]]
+            for s in studies
+        ]
+        print_table(["study", "runs", "created (UTC)", "name"], rows)
+
+
+@click.command()
+@click.argument("study", default="latest")
+@click.option("--markdown", is_flag=True, help="Print tables in Markdown, with the exact allocations.")
+@store_option
+@json_option
+def show(study: str, markdown: bool, folder: Path | None, as_json: bool) -> None:
+    """Show a study's answer: by id, by the start of one, or the latest."""
+    from cfq_core.study.store import readable
+    from cfq_core.study.summary import as_markdown
+
+    store = open_store(folder, must_exist=True)
+    with readable(store):
+        found = store.study(study)["id"]
+        if markdown:
+            click.echo(as_markdown(store, found))
+        else:
+            _show(store, found, as_json)
+
+
+def _numbers(option: str, text: str, of: Callable[[str], Any]) -> list[Any]:
+    return [number(option, part, of) for part in text.split(",")]
+
+
+def _is_long(given: Mapping[str, Any]) -> bool:
+    """Whether processes will be asked for, as far as can be told before torch is imported."""
+    from cfq_core.study import estimate
+
+    dataset, methods, budgets = given["datasets"][0], len(given["methods"]), len(given["bits"])
+    known = dataset in estimate.PACES and (os.cpu_count() or 1) > 1
+    return known and estimate.seconds(estimate.pace_of(dataset), methods, 0, budgets, given["seeds"]) > estimate.LONG
+
+
+def _run(plan: Any, workers: int | None, folder: Path | None, as_json: bool, scheduler: str | None = None) -> None:
+    from cfq_core.study.cluster import dask_executor
+    from cfq_core.study.runner import run_plan
+
+    store = open_store(folder)
+    bar: tqdm | None = None
+
+    def progress(done: int, total: int, what: str) -> None:
+        nonlocal bar
+        if bar is None:  # not before the plan has proved readable: an error is one line, without a bar
+            bar = tqdm(total=1, file=sys.stderr, bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}]", ncols=110)
+        bar.total, bar.n = max(total, 1), done if total else 1
+        bar.set_description(what)
+
+    try:
+        with dask_executor(scheduler) if scheduler else nullcontext() as executor:
+            found = run_plan(plan, store, workers, progress, executor)
+    finally:
+        if bar is not None:
+            bar.close()
+    _show(store, found, as_json)
+
+
+def _show(store: Any, study: str, as_json: bool) -> None:
+    from cfq_core.study import probed, summary
+
+    if as_json:
+        print_json(summary.as_json(store, study))
+        return
+    row, teachers, lines = store.study(study), store.teachers(study), summary.lines(store, study)
+    names = summary.varied(row["plan"])
+    click.echo(f"\n{row['name']}  (study {study}, {row['finished']} of {row['runs']} runs, store {store.folder})")
+    for setting in (row["plan"]["setting"], *row["plan"].get("further", ())):
+        of_setting = [t for t in teachers if summary.same(t["spec"]["setting"], setting, names)]
+        for dataset in dict.fromkeys(t["dataset"] for t in of_setting):
+            measured = [t["measures"] for t in of_setting if t["dataset"] == dataset]
+            click.echo(_about_teachers(dataset, measured, setting))
+    click.echo("")
+    head = ["data set", *names, "method", "bits", *(title for title, *_ in COLUMNS)]
+    rows = []
+    for x in lines:
+        cells = [summary.shown(x.measure(name), scale, digits) for _, name, scale, digits in COLUMNS]
+        rows.append([x.dataset, *(summary.told(x.setting[k]) for k in names), x.method, f"{x.budget:g}", *cells])
+    print_table(head, rows)
+    click.echo(f"\n{LEGEND}\n")
+    for probe, of_probe, shown in probed.tables(store, study):
+        click.echo(f"{probe}: {plugins.summary('probes', probe)}")
+        print_table(of_probe, shown)
+        click.echo("")
+    for why, count in Counter(store.skipped(study).values()).items():
+        click.echo(f"{count} runs are not there: {why}")
+    for line in lines:
+        click.echo(summary.verdict(line, row["plan"]["setting"]["kappa"]))
+
+
+def _about_teachers(dataset: str, measured: list[dict[str, Any]], setting: dict[str, Any]) -> str:
+    def average(name: str) -> float:
+        known = [m[name] for m in measured if m[name] is not None]
+        return sum(known) / len(known) if known else float("nan")
+
+    hidden = "-".join(map(str, setting["hidden"]))
+    return (
+        f"{dataset}: {len(measured)} FP32 teachers {hidden}, test accuracy {average('accuracy'):.3f}, "
+        f"approval {100 * average('approval_rate'):.1f} %; recourse found for {100 * average('frr'):.1f} % of "
+        f"{sum(m['people'] for m in measured)} denied people, mean cost {average('recourse_cost'):.2f} "
+        f"(margin {setting['kappa']:g} logits, actions: {setting['regime']})"
+    )
+
+
+COMMANDS = (run, study, ls, show)
