@@ -23,7 +23,7 @@ from cfq_core.recourse.find import find, judged
 from cfq_core.recourse.problem import Ask
 from cfq_core.study.plan import table_of
 from cfq_core.training.finetune import Recipe, Schedule
-from cfq_core.training.losses import Weights
+from cfq_core.training.losses import OneSided, Weights
 
 SCHEDULES = {
     "1000 slow": Schedule(most_steps=1000, learning_rate=2e-3),
@@ -33,6 +33,7 @@ SCHEDULES = {
 }
 LOSSES = {
     "focus": Weights(task=0.0, distill=0.5, segment=0.5, end=1.0, focus=0.9),
+    "one-sided": OneSided(task=0.0, distill=0.5, segment=0.5, end=1.0, focus=0.9, short=4.0, over=1.0),
     "focus+distill": Weights(task=0.0, distill=2.0, segment=0.5, end=1.0, focus=0.9),
     "paper": Weights(task=1.0, outcome=0.5),
     "paper+margin": Weights(task=1.0, outcome=2.0, outcome_margin=0.5),
@@ -91,7 +92,7 @@ def main() -> None:
                     students.models, run, h.p.design.encoding, h.p.design.table.values[h.p.design.split.valid]
                 )
                 at = judged(students.models, run, h.p.design.encoding, h.people)
-                moved = pipeline._threshold(h.p, students.models, run)
+                moved = pipeline.matching_threshold(h.p, students.models, run)
                 flips = ((student > 0) != (h.logits > 0)).mean()
                 rows.append(
                     [(at <= 0).mean(), (at <= moved).mean(), (student > 0).mean() - (h.logits > 0).mean(), flips]

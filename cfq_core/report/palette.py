@@ -58,6 +58,7 @@ STYLES = {
     "qat_lenient": _style(9, 5, 2),
     "cfq": _style(2, 3, 0),
     "cfq_anchored": _style(1, 2, 0),
+    "cfq_one_sided": _style(1, 7, 1),
     "fixed margin": _style(0, 0, 0),
     "sigma ladder": _style(3, 1, 1),
     "robust": _style(1, 2, 0),

@@ -5,12 +5,16 @@
     outcome   the paper's CFQ: the student approves at x + sg(delta*_f)   softplus(-SHARPNESS (q - outcome_margin))
     segment   ours: squared difference to the teacher's logit along x + a delta: holds the boundary from both sides
     end       the same at x + delta
+    short     ours: the same at x + delta, only where the student says less than its teacher: a promise near breaking
+    over      ours: the same on denied factual rows, only where the student says more: an approval near being given away
 
 ``focus`` weighs squared differences by the slope of the teacher's probability, ``(1 - focus) + focus 4 p (1 - p)``:
 a logit of 5 that becomes 4 changes no decision, one of 0.2 that becomes -0.1 does, and few bits cannot hold both.
 
 Pushing ``q(x + delta)`` up (outcome) moves the whole boundary and buys validity with approvals;
-matching the teacher along the segment does not (PAPER.md).
+matching the teacher along the segment does not (PAPER.md). With few bits neither holds exactly, and then it matters
+to which side it errs: ``short`` and ``over`` ask for nothing that the teacher does not say, and pull apart the people
+whom a moved threshold would otherwise mix.
 """
 
 from __future__ import annotations
@@ -45,6 +49,22 @@ class Weights:
 
 
 @dataclass(frozen=True)
+class OneSided(Weights):
+    """Weights that tell the two ways of missing the teacher's logit apart.
+
+    A record of its own: a further field of `Weights` would change the identity of every trained run there is.
+    """
+
+    short: float = 0.0  # on top of ``end``, where the student says less
+    over: float = 0.0  # on top of ``distill``, where the student says more of somebody the teacher denies
+
+    @property
+    def at_recourse(self) -> bool:
+        """Whether any term looks at recourse points."""
+        return bool(self.short) or super().at_recourse
+
+
+@dataclass(frozen=True)
 class Seen:
     """Logits of every run and its teacher on one batch; segment and end are None where no run looks at them."""
 
@@ -56,8 +76,8 @@ class Seen:
 
 
 def columns(weights: list[Weights]) -> dict[str, Float[Tensor, "r"]]:
-    """The runs' loss weights as one tensor a term."""
-    return {f.name: torch.tensor([getattr(w, f.name) for w in weights]) for f in fields(Weights)}
+    """The runs' loss weights as one tensor a term; a term that a run's record does not have weighs nothing."""
+    return {f.name: torch.tensor([getattr(w, f.name, 0.0) for w in weights]) for f in fields(OneSided)}
 
 
 def total(seen: Seen, weight: dict[str, Float[Tensor, "r"]]) -> Float[Tensor, "r"]:
@@ -65,12 +85,18 @@ def total(seen: Seen, weight: dict[str, Float[Tensor, "r"]]) -> Float[Tensor, "r
     task = binary_cross_entropy_with_logits(seen.student, seen.outcome, reduction="none").mean(1)
     focus = weight["focus"][:, None]
     loss = weight["task"] * task + weight["distill"] * _difference(seen.student, seen.teacher, focus)
+    if weight["over"].any():
+        more = torch.where(seen.teacher > 0, seen.teacher, torch.maximum(seen.student, seen.teacher))
+        loss = loss + weight["over"] * _difference(more, seen.teacher, focus)
     if seen.segment is not None:
         loss = loss + weight["segment"] * _difference(*seen.segment, focus)
     if seen.end is not None:
-        loss = loss + weight["end"] * _difference(*seen.end, focus)
-        short = weight["outcome_margin"][:, None] - seen.end[0]
-        loss = loss + weight["outcome"] * softplus(SHARPNESS * short).mean(1)
+        student, teacher = seen.end
+        loss = loss + weight["end"] * _difference(student, teacher, focus)
+        if weight["short"].any():
+            loss = loss + weight["short"] * _difference(torch.minimum(student, teacher), teacher, focus)
+        missing = weight["outcome_margin"][:, None] - student
+        loss = loss + weight["outcome"] * softplus(SHARPNESS * missing).mean(1)
     return loss
 
 

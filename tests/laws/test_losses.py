@@ -13,9 +13,10 @@ from cfq_core.quant.calibrate import Calibration
 from cfq_core.quant.material import Material, Pairs
 from cfq_core.training.finetune import Recipe, Schedule, finetune
 from cfq_core.training.live import Live
-from cfq_core.training.losses import Seen, Weights, columns, total
+from cfq_core.training.losses import OneSided, Seen, Weights, columns, total
 
 NOTHING = Weights(task=0.0)
+NOTHING_BUT_THE_END = Weights(task=0.0, end=1.0)
 
 
 def _loss(weights: Weights, teacher: float, student: float) -> float:
@@ -45,6 +46,34 @@ def test_the_outcome_is_wanted_from_one_side_only_and_as_far_as_its_margin() -> 
         losses = [_loss(weights, 0.0, q) for q in (-1.0, 0.0, 0.5, 2.0)]
         assert losses == sorted(losses, reverse=True) and losses[-1] < 0.01
     assert _loss(wide, 0.0, 0.5) == _loss(narrow, 0.0, 0.0)
+
+
+def test_one_sided_terms_see_broken_promises_and_given_away_approvals_and_nothing_else() -> None:
+    short, over = OneSided(task=0.0, short=1.0), OneSided(task=0.0, over=1.0)
+    for f in (-2.0, -0.1, 0.2, 3.0):
+        assert _loss(short, f, f + 0.3) == 0.0 == _loss(short, f, f) and _loss(short, f, f - 0.3) > 0, "promises only"
+        assert _loss(over, f, f - 0.3) == 0.0 == _loss(over, f, f), "a denied person may be denied harder"
+        assert (_loss(over, f, f + 0.3) > 0) == (f <= 0), "approvals of the approved are none given away"
+    assert _loss(short, 0.2, -0.1) == pytest.approx(_loss(NOTHING_BUT_THE_END, 0.2, -0.1)), "as large as both sides'"
+    assert short.at_recourse and not over.at_recourse
+
+
+def test_one_sided_terms_of_one_run_leave_its_neighbour_as_it_is_bit_for_bit() -> None:
+    teachers = Stack.initial(6, (8, 8), [0])
+    inputs = torch.randn(1, 300, 6, generator=torch.Generator().manual_seed(1))
+    kept = Pairs(inputs[:, :50], inputs[:, :50] + 0.3, torch.tensor([50]))
+    material = Material(teachers, inputs, (score(teachers, inputs) > 0).float(), (0,), kept)
+    plain, plan = Weights(task=0.5, distill=0.5, segment=0.5, end=1.0, outcome=0.5), torch.tensor([[2, 2, 2]] * 2)
+    how = Schedule(least_steps=40, most_steps=40)
+
+    def beside(losses: Weights) -> tuple[torch.Tensor, ...]:
+        with repeatable():
+            made = finetune(material, [0, 0], plan, [Recipe(plain), Recipe(losses)], how)
+        return tuple(t for kind in (made.weights, made.biases, made.weight_steps, made.input_steps) for t in kind)
+
+    before, after = beside(Weights(task=0.0, end=1.0)), beside(OneSided(task=0.0, end=1.0, short=2.0, over=1.0))
+    assert all(torch.equal(a[0], b[0]) for a, b in zip(before, after, strict=True))
+    assert any(not torch.equal(a[1], b[1]) for a, b in zip(before, after, strict=True)), "and train the run itself"
 
 
 def test_runs_of_one_stack_keep_their_own_weights() -> None:

@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from cfq_core.actions.regimes import REGIMES
 from cfq_core.base import plugins
 from cfq_core.base.errors import BadInput, BadPlan, UnknownName
+from cfq_core.base.identity import canonical
 from cfq_core.datasets import slices
+from cfq_core.methods.method import Trained
 from cfq_core.quant.grid import WEIGHT_BITS
 from cfq_core.study.plan import (
     MOST_LAYERS,
@@ -26,10 +28,12 @@ from cfq_core.study.plan import (
     Plan,
     budget_groups,
     chunks,
+    method_of,
     read_plan,
     read_plan_file,
     table_of,
 )
+from cfq_core.study.store import Store
 
 MORE = int(os.environ.get("CFQ_FUZZ", "1"))  # times as many examples
 
@@ -255,6 +259,22 @@ def test_a_shipped_plan_is_read_and_its_data_sets_exist(path: Path) -> None:
     plan = read_plan_file(path)
     assert plan.title
     assert all(map(slices.known, plan.datasets))
+
+
+@pytest.mark.parametrize("dataset", ["adult", "compas", "german"])
+def test_a_shipped_result_is_what_its_plan_and_its_methods_still_name(dataset: str) -> None:
+    """A method more in the stack, or another recipe, and the plan would name runs that nobody has."""
+    plan = read_plan_file(PLANS / f"{dataset}.toml")
+    stack = [m for m in plan.methods if isinstance(method_of(m), Trained)] + [f"{b:g}" for b in plan.bits]
+    store = Store.for_reading(PLANS.parent / "gallery")
+    study = next(s["id"] for s in store.studies() if s["plan"]["datasets"] == [dataset])
+    runs = store.runs(study)
+    store.close()
+    assert {"ptq", "cfq", "cfq_anchored"} <= {r["method"] for r in runs}
+    for run in runs:
+        method = method_of(run["method"])
+        assert run["spec"]["method"] == canonical(method), run["method"]
+        assert run["spec"]["company"] == (stack if isinstance(method, Trained) else [])
 
 
 def test_an_unknown_table_is_refused_and_a_card_path_is_offered() -> None:

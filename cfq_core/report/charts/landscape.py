@@ -16,7 +16,7 @@ from cfq_core.report.picture import Picture
 
 ANY, FRONT = "any allocation", "best of its size"
 BESIDE = 0.08  # bits between marks of allocators that chose the same plan
-LEARNED = ("cfq", "cfq_anchored")  # methods whose plan follows from no stored profile
+LEARNED = ("cfq", "cfq_anchored", "cfq_one_sided")  # methods whose plan follows from no stored profile
 
 
 def rows(study: Stored, teacher: str, budget: float, matched: bool = False) -> pd.DataFrame:
