@@ -10,6 +10,7 @@ from cfq_core.study.bits import stored_bits
 from cfq_core.study.store import Store
 from cfq_core.study.summary import Line
 
+OURS = ("cfq_anchored", "cfq_one_sided")
 COMPARED = ("vd_matched", "crg_abs", "flip_rate")
 FAITHFUL = {"vd": 0.02, "approval_shift": 0.01, "accuracy_drop": 0.005}
 WITHIN = 0.03  # of the landscape's best
@@ -52,10 +53,11 @@ def judge(dataset: str, lines: list[Line]) -> list[Aim]:
     at = {(x.method, x.budget): x for x in lines}
     out = []
     for b in sorted({x.budget for x in lines}):
-        if b >= 3 and dataset != "german":
-            out.append(_faithful(at["cfq_anchored", b]))
-        if b == 2 and dataset == "adult":
-            out += _two_bits(at["cfq_anchored", b], at["qat_lsq", b])
+        for line in (at[name, b] for name in OURS if (name, b) in at):
+            if b >= 3 and dataset != "german":
+                out.append(_faithful(line))
+            if b == 2 and dataset == "adult":
+                out += _two_bits(line, at["qat_lsq", b])
         ours = at["cfq_anchored", b]
         better = [x.method for x in lines if x.budget == b and x.method != "cfq_anchored" and _beats(x, ours)]
         what = "no method better than cfq_anchored in vd_matched, crg_abs and flip_rate at once"
@@ -90,15 +92,15 @@ def judge_landscape(dataset: str, store: Store, study: str) -> list[Aim]:
 def _faithful(ours: Line) -> Aim:
     good = all((v if k == "accuracy_drop" else abs(v)) <= FAITHFUL[k] for k in FAITHFUL for v in [_value(ours, k)])
     numbers = ", ".join(f"{k} {_value(ours, k):.4f}" for k in FAITHFUL)
-    what = "cfq_anchored: vd <= 0.02, shift within 0.01, accuracy drop <= 0.005"
+    what = f"{ours.method}: vd <= 0.02, shift within 0.01, accuracy drop <= 0.005"
     return Aim(what, ours.budget, good, numbers, WHY_FAITHFUL)
 
 
 def _two_bits(ours: Line, qat: Line) -> list[Aim]:
     ratio, matched = _value(ours, "vd") / _value(qat, "vd"), _value(ours, "vd_matched")
     return [
-        Aim("cfq_anchored: vd at most a fifth of qat_lsq's", 2, ratio <= 0.2, f"ratio {ratio:.3f}", WHY_FEW_BITS),
-        Aim("cfq_anchored: vd_matched <= 0.03", 2, matched <= 0.03, f"{matched:.4f}", WHY_FEW_BITS),
+        Aim(f"{ours.method}: vd at most a fifth of qat_lsq's", 2, ratio <= 0.2, f"ratio {ratio:.3f}", WHY_FEW_BITS),
+        Aim(f"{ours.method}: vd_matched <= 0.03", 2, matched <= 0.03, f"{matched:.4f}", WHY_FEW_BITS),
     ]
 
 

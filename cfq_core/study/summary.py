@@ -168,11 +168,15 @@ MARKDOWN = (
 )
 
 
-def as_markdown(store: Store, study: str) -> str:
-    """A study as Markdown: its setting, mean and sd over seeds, every allocation, and what its probes read."""
+def as_markdown(store: Store, study: str, beside: Sequence[str] = ()) -> str:
+    """A study as Markdown: its setting, mean and sd over seeds, every allocation, and what its probes read.
+
+    ``beside``: further studies of the same teachers whose runs stand in the same tables.
+    """
     from cfq_core.study import probed  # it is made of what stands here
 
-    row, found = store.study(study), lines(store, study)
+    row, each = store.study(study), (study, *beside)
+    found = [x for s in each for x in lines(store, s)]
     setting = row["plan"]["setting"]
     count = len(row["plan"]["seeds"])
     seeds = f"{count} seed{'s' if count > 1 else ''}"
@@ -194,10 +198,11 @@ def as_markdown(store: Store, study: str) -> str:
         apart = [told(x.setting[k]) for k in names]
         row_cells = [x.dataset, *apart, f"{x.method}{flag}", f"{x.budget:g}", f"{x.avg_bits:.2f}", *cells]
         out.append(f"| {' | '.join(row_cells)} |")
-    out += [f"\n{n} runs are not there: {why}" for why, n in Counter(store.skipped(study).values()).items()]
+    skipped = Counter(why for s in each for why in store.skipped(s).values())
+    out += [f"\n{n} runs are not there: {why}" for why, n in skipped.items()]
     out += ["", "Allocations (weight bits of every layer; how many seeds chose them):", ""]
     plans: dict[tuple[str, str, float], Counter[str]] = defaultdict(Counter)
-    for run in store.runs(study):
+    for run in (r for s in each for r in store.runs(s)):
         apart_by = "".join(f", {k} {told(v)}" for k, v in _apart(run, names).items())
         plans[run["dataset"] + apart_by, run["method"], run["budget"]]["-".join(map(str, run["bits"]))] += 1
     for (dataset, method, budget), counted in plans.items():

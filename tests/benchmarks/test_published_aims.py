@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import aims, results, speeds
+from cfq_core.study import summary
 from cfq_core.study.plan import read_plan
 from cfq_core.study.runner import run_plan
 from cfq_core.study.store import Store
@@ -58,6 +59,18 @@ def test_two_bits_are_judged_by_qats_fifth_and_at_matched_approval() -> None:
     assert missed(many) == ["cfq_anchored: vd_matched <= 0.03"]
 
 
+def test_the_one_sided_kin_is_judged_beside_its_elder_which_keeps_its_own_lines() -> None:
+    two = everything(2, qat_lsq=good("qat_lsq", 2, vd=0.05), cfq_anchored=good("cfq_anchored", 2, vd_matched=0.031))
+    assert missed([*two, good("cfq_one_sided", 2)]) == ["cfq_anchored: vd_matched <= 0.03"]
+    assert missed([*two, good("cfq_one_sided", 2, vd=0.011, vd_matched=0.031)]) == [
+        "cfq_anchored: vd_matched <= 0.03",
+        "cfq_one_sided: vd at most a fifth of qat_lsq's",
+        "cfq_one_sided: vd_matched <= 0.03",
+    ]
+    three = everything(3, cf_ptq_alloc=good("cf_ptq_alloc", vd_matched=0.01))
+    assert [m.split(":")[0] for m in missed([*three, good("cfq_one_sided", vd=0.03)])] == ["cfq_one_sided"]
+
+
 def test_a_method_is_better_only_in_all_three_measures_and_beyond_the_seeds_spread() -> None:
     ours = line("cfq_anchored", vd_matched=0.1, crg_abs=0.1, flip_rate=0.1)
     error = 2**0.5 * 0.01 / 4**0.5  # two lines of four seeds with the same spread
@@ -104,6 +117,28 @@ def test_a_studys_table_replaces_what_stands_between_the_marks_and_nothing_else(
     rows = [row.split(" | ") for row in results.kappa_table(store, study).split("\n") if row.startswith("| diabetes")]
     assert [(row[2], row[4]) for row in rows] == [("0", "+0.0 %"), ("0.5", rows[1][4])]
     assert float(rows[1][4].split(" ")[0]) > 0, "a promise with a margin costs more"
+
+
+def test_a_later_methods_study_joins_the_table_of_the_same_teachers_and_of_no_others(tmp_path: Path) -> None:
+    first = {"name": "first", "datasets": ["diabetes"], "methods": ["ptq"], "bits": [3], "seeds": 2, "hidden": [8],
+             "people": 20}  # fmt: skip
+    store, title = Store(tmp_path / "store"), results.ADDED[results.TABLES[0]][0]
+    by_name = {}
+    for name, more in ((results.TABLES[0], {}), (title, {"methods": ["ptq_shift"]}), ("fewer", {"seeds": 1})):
+        study = run_plan(read_plan(first | {"name": name} | more, "test"), store, workers=0)
+        by_name[name] = store, store.study(study)
+    one, later = (by_name[n][1] for n in (results.TABLES[0], title))
+    assert results.added(results.TABLES[0], by_name) == [later]
+    assert results.added(results.TABLES[1], by_name) == [], "not stored"
+    alone, both = (summary.as_markdown(store, one["id"], beside).split("\n") for beside in ((), [later["id"]]))
+    (row,) = [x for x in both if x.startswith("| diabetes | ptq_shift")]
+    at = both.index(row)
+    assert both[:at] + both[at + 1 :] == alone, "nothing else changes"
+    assert row in summary.as_markdown(store, later["id"]), "as in its own study"
+    by_name[title] = by_name["fewer"]
+    with pytest.raises(SystemExit, match="other teachers"):
+        results.added(results.TABLES[0], by_name)
+    store.close()
 
 
 def test_the_table_of_times_is_what_each_method_took_in_a_stack_of_its_own(tmp_path: Path) -> None:
