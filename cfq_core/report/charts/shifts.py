@@ -14,6 +14,7 @@ from cfq_core.report.picture import Picture
 
 PROBE, PLAIN = "shift", "as audited"
 ROW = 15  # pixels a model in a population
+AROUND = 150  # pixels of legend and axis, which a chart's height counts where it fits its page
 
 
 def rows(study: Stored, dataset: str, budget: float, matched: bool = False, shown: str = "vd") -> pd.DataFrame:
@@ -44,7 +45,7 @@ def chart(rows: pd.DataFrame, dataset: str, budget: float, matched: bool = False
     dots = base.mark_point(size=70, filled=True, opacity=1).encode(
         x=x, shape=palette.shape(methods), tooltip=_probed.tooltip(told, "population")
     )
-    height = max(200, ROW * (len(methods) + 1) * len(populations))
+    height = AROUND + ROW * (len(methods) + 1) * len(populations)
     return alt.layer(bars, dots).properties(height=height)
 
 
