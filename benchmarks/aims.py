@@ -72,7 +72,9 @@ def judge(dataset: str, lines: list[Line]) -> list[Aim]:
 
 def judge_landscape(dataset: str, store: Store, study: str) -> list[Aim]:
     """Where the recourse allocator's plan stands among all plans of the net, mean over the seeds."""
-    found = [stored_bits(store, t["id"]) for t in store.teachers(study)]
+    teachers = [t for t in store.teachers(study) if t["dataset"] == dataset]
+    found = [stored_bits(store, t["id"]) for t in teachers]
+    people = sum(t["measures"]["people"] for t in teachers)
     out = []
     for budget in (3.5, 4.0):
         reached = []
@@ -83,7 +85,9 @@ def judge_landscape(dataset: str, store: Store, study: str) -> list[Aim]:
                 places = [*(sheet.of(p) for p in plans), sheet.best(budget)]
                 reached.append([float(sheet.vd_matched[i]) for i in places])
         ours, loss, hawq, best = (mean(column) for column in zip(*reached, strict=True))
-        numbers = f"{ours:.4f}, best {best:.4f} (loss sensitivity {loss:.4f}, Hessian trace {hawq:.4f})"
+        numbers = (
+            f"{ours:.4f}, best {best:.4f} (loss sensitivity {loss:.4f}, Hessian trace {hawq:.4f}; {people:,} people)"
+        )
         what = "recourse_sensitivity's PTQ plan within 0.03 of the landscape's best vd_matched"
         out.append(Aim(what, budget, ours - best <= WITHIN, numbers, WHY_LANDSCAPE))
     return out

@@ -29,11 +29,12 @@ ADDED = {
 KAPPA = "Validity against the promise margin"
 #: Studies over several margins, and their plans.
 KAPPAS = {KAPPA: "kappa", f"{KAPPA}, Adult": "kappa_adult"}
-#: Robustness studies and images, and their plans.
+EVERY = "Every allocation"
+#: Robustness studies, allocations and images, and their plans.
 FURTHER = {
     "Teacher's gradient steps": "steps", "Action regimes": "regimes", "Imprecise actions": "noise",
     "Distribution shift": "shift", "Trained on one slice": "slices", "Unknown deployment": "variants",
-    "Time to make": "overhead",
+    "Time to make": "overhead", EVERY: "landscape",
     "Forecast of breaking": "forecast", "Digits": "digits", "Fashion-MNIST": "fashion",
 }  # fmt: skip
 NAMES = (*TABLES, *KAPPAS, *FURTHER)
@@ -64,10 +65,11 @@ def main() -> None:
     stores = [Store(folder) for folder in given.store or [Path(".cfq")]]
     whole = [(store, s) for store in stores for s in reversed(store.studies()) if s["finished"] == s["runs"]]
     by_name = {s["name"]: (store, s) for store, s in whole}  # the newest of a name wins; unfinished ones are left out
+    every = (by_name[EVERY][0], by_name[EVERY][1]["id"]) if EVERY in by_name else None
     parts = [INTRODUCTION]
     for name in NAMES:
         if name in by_name:
-            parts.append(_study(name, *by_name[name], added(name, by_name)))
+            parts.append(_study(name, *by_name[name], added(name, by_name), every))
     parts += [speeds.section(), parity.section(), pair_audit.section()]
     parts += [text for text in (exact.section(), certificates.section()) if text]  # not measured: no table
     given.out.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
@@ -89,7 +91,10 @@ def added(name: str, by_name: Mapping[str, tuple[Store, Row]]) -> list[Row]:
     return [by_name[title][1]]
 
 
-def _study(name: str, store: Store, row: Row, beside: Sequence[Row] = ()) -> str:
+def _study(
+    name: str, store: Store, row: Row, beside: Sequence[Row] = (), every: tuple[Store, str] | None = None
+) -> str:
+    """A study's section; ``every``: where all denied people were asked, which judges allocations better."""
     revision = store.runs(row["id"])[0]["spec"]["teacher"]["revision"]
     plan = KAPPAS.get(name) or FURTHER.get(name) or row["plan"]["datasets"][0]
     versions = ", ".join(f"{k} {v}" for k, v in row["versions"].items())
@@ -106,7 +111,7 @@ def _study(name: str, store: Store, row: Row, beside: Sequence[Row] = ()) -> str
         parts.append(times_table(store, row))
     elif name in TABLES:
         lines = [x for study in (row["id"], *further) for x in summary.lines(store, study)]
-        judged = aims.judge(plan, lines) + aims.judge_landscape(plan, store, row["id"])
+        judged = aims.judge(plan, lines) + aims.judge_landscape(plan, *(every or (store, row["id"])))
         parts += ["### Against the aims", aims.table(judged)]
     return "\n\n".join(parts)
 
