@@ -46,7 +46,7 @@ def never_seen(study: Stored, asked: Asked) -> str:
             each.append(f"with {method} {ends(two)}, at {more} approvals")
         people = " → ".join(dict.fromkeys(of_slice.label))
         parts.append(
-            f"On {name.partition(':')[0]} at {words.bits(asked.budget)}, promised actions that fail, {people}: "
+            f"On {str(name).partition(':')[0]} at {words.bits(asked.budget)}, promised actions that fail, {people}: "
             f"{'; '.join(each)}"
         )
     how = " Judged at the teacher's approval rate on its own training people." if asked.matched else ""
