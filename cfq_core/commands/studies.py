@@ -20,7 +20,7 @@ from cfq_core.commands.printing import print_json, print_table
 workers_option = click.option(
     "--workers",
     type=click.IntRange(0, 256),
-    help="Processes; 0 works in this one [one a core for large tables, else 0].",
+    help="Processes; 0 works in this one [one a core; 0 for a few seconds of work].",
 )
 
 #: Title, measure, factor and digits of each column of the answer.
