@@ -80,10 +80,10 @@ def judge_landscape(dataset: str, store: Store, study: str) -> list[Aim]:
         reached = []
         for bits in found:
             if bits.landscape is not None:
-                sheet = bits.landscape
+                table = bits.landscape
                 plans = [bits.plan(a, budget) for a in ("recourse_sensitivity", "loss_sensitivity", "hessian_trace")]
-                places = [*(sheet.of(p) for p in plans), sheet.best(budget)]
-                reached.append([float(sheet.vd_matched[i]) for i in places])
+                places = [*(table.of(p) for p in plans), table.best(budget)]
+                reached.append([float(table.vd_matched[i]) for i in places])
         ours, loss, hawq, best = (mean(column) for column in zip(*reached, strict=True))
         numbers = (
             f"{ours:.4f}, best {best:.4f} (loss sensitivity {loss:.4f}, Hessian trace {hawq:.4f}; {people:,} people)"

@@ -48,17 +48,17 @@ def table(name: str, seeds: int, people: int) -> dict[float, list[tuple[float, f
     found: dict[float, list[list[tuple[float, float]]]] = defaultdict(list)
     started = time.process_time()
     for seed in range(seeds):
-        promises = pipeline.rehearse(pipeline.promise([pipeline.prepare(data, seed)], setting), setting)
+        promises = pipeline.training_recourse(pipeline.promise([pipeline.prepare(data, seed)], setting), setting)
         p = promises[0]
         with repeatable():
-            material = pipeline.material_of(promises)
-            encoded = p.design.encoding.encode(p.recourse.after[p.recourse.found])
-            points = Points(torch.tensor(encoded, dtype=torch.float32), material.inputs[0, :TRAINING_ROWS])
-            sheet = landscape(p.teacher, points, Calibration(), material.inputs[0, : Calibration().rows])
-            plans = {a: load("allocators", a).plans(material, Calibration(), BUDGETS) for a in ALLOCATORS}
+            data = pipeline.training_data_of(promises)
+            encoded = p.design.encoding.encode(p.recourse.after[p.recourse.has_recourse])
+            points = Points(torch.tensor(encoded, dtype=torch.float32), data.inputs[0, :TRAINING_ROWS])
+            table = landscape(p.teacher, points, Calibration(), data.inputs[0, : Calibration().rows])
+            plans = {a: load("allocators", a).plans(data, Calibration(), BUDGETS) for a in ALLOCATORS}
         for i, budget in enumerate(BUDGETS):
-            at = [sheet.of(plans[a][i]) for a in ALLOCATORS] + [sheet.best(budget)]
-            found[budget].append([(sheet.vd[k], sheet.vd_matched[k]) for k in at])
+            at = [table.of(plans[a][i]) for a in ALLOCATORS] + [table.best(budget)]
+            found[budget].append([(table.vd[k], table.vd_matched[k]) for k in at])
     print(f"<!-- {name}: {time.process_time() - started:.0f} CPU s -->")
     return {b: [tuple(np.mean(np.array(rows)[:, k], axis=0)) for k in range(len(rows[0]))] for b, rows in found.items()}
 

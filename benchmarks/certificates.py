@@ -22,14 +22,14 @@ import torch
 from benchmarks.search_quality import Case, case, one_thread
 from cfq_core.base import plugins
 from cfq_core.base.seeds import numpy_stream, repeatable
-from cfq_core.certificates.lowest import lowest_nearby, lowest_rounded
-from cfq_core.certificates.region import RADIUS
+from cfq_core.certificates.logit_lower_bound import lower_bound_nearby, lower_bound_rounded
+from cfq_core.certificates.table import RADIUS
 from cfq_core.nets.stack import Stack, score
+from cfq_core.quant.break_probability import break_probability
 from cfq_core.quant.calibrate import Calibration
 from cfq_core.quant.forecast import rounding_noise
-from cfq_core.quant.odds import break_odds
 from cfq_core.quant.quantized import QuantStack
-from cfq_core.recourse.find import find
+from cfq_core.recourse.find import find_recourse
 from cfq_core.recourse.search import Search
 from cfq_core.tables.split import split
 
@@ -109,35 +109,38 @@ def measure(name: str, given: argparse.Namespace) -> list[dict[str, object]]:
 
 
 def _line(name: str, asked: Case, kappa: float, bits: int, given: argparse.Namespace) -> dict[str, object]:
-    promised = find(asked.model, asked.asks, Search(), kappa)
+    promised = find_recourse(asked.model, asked.queries, Search(), kappa)
     table = plugins.load("datasets", name).load()
     random = numpy_stream(bits, f"benchmarks/certificates/{name}/{kappa}")
-    share = given.trials // (2 * len(KAPPAS) * len(BITS) * len(asked.asks))
+    share = given.trials // (2 * len(KAPPAS) * len(BITS) * len(asked.queries))
     parts: dict[str, list[np.ndarray]] = {}
     counts = {"trials": 0, "contradictions": 0}
     seconds = 0.0
-    for run, (ask, seed) in enumerate(zip(asked.asks, SEEDS[name], strict=True)):
+    for run, (ask, seed) in enumerate(zip(asked.queries, SEEDS[name], strict=True)):
         mine = promised.of(run)
-        if not mine.found.any():
+        if not mine.has_recourse.any():
             continue
-        points = ask.encoding.encode(mine.after[mine.found])
+        points = ask.encoding.encode(mine.after[mine.has_recourse])
         watched = torch.tensor(ask.encoding.encode(table.values[split(table, seed).train][:2048]), dtype=torch.float32)
         teacher = asked.model.take([run])
         plan = torch.full((1, len(teacher.weights)), bits)
         grid = Calibration(weights="min-max").quantize(teacher, plan, watched[None])
-        told = Told(teacher, grid, points, mine.margin[mine.found])
+        told = Told(teacher, grid, points, mine.margin[mine.has_recourse])
         movable = [ask.encoding.starts[i] for i in ask.actions.numbers]
         start = time.process_time()
-        lowest, near = lowest_rounded(teacher, grid, points), lowest_nearby(grid, points, movable, RADIUS, "each")
+        lowest, near = (
+            lower_bound_rounded(teacher, grid, points),
+            lower_bound_nearby(grid, points, movable, RADIUS, "each"),
+        )
         seconds += time.process_time() - start
-        met = attacked(told, -(-given.attacked // len(asked.asks)))
+        met = attacked(told, -(-given.attacked // len(asked.queries)))
         few = slice(None, len(met))
         counts["trials"] += 2 * share + STEPS * len(met)
         counts["contradictions"] += sampled(told, lowest, share, random) + int((met < lowest[few]).sum())
         counts["contradictions"] += nearby(told, movable, near, share, random)
         real = score(grid, torch.tensor(points)[None])[0].numpy()
         drop = np.maximum(told.margin[few] - lowest[few], 1e-12)
-        odds = break_odds(told.margin, rounding_noise(teacher, grid, points))
+        odds = break_probability(told.margin, rounding_noise(teacher, grid, points))
         for key, value in {
             "proved": lowest > 0, "attackable": met <= 0, "tightness": (told.margin[few] - met) / drop,
             "region": near > 0, "broken": real <= 0, "odds": odds,

@@ -18,12 +18,12 @@ import numpy as np
 from cfq_core import pipeline
 from cfq_core.allocators.recourse_sensitivity import RecourseSensitivity
 from cfq_core.base.seeds import repeatable
-from cfq_core.methods.method import Trained
-from cfq_core.recourse.find import find, judged
-from cfq_core.recourse.problem import Ask
+from cfq_core.methods.method import Qat
+from cfq_core.recourse.find import find_recourse, logits64
+from cfq_core.recourse.problem import RecourseQuery
 from cfq_core.study.plan import table_of
-from cfq_core.training.finetune import Recipe, Schedule
-from cfq_core.training.losses import OneSided, Weights
+from cfq_core.training.finetune import QatConfig, Schedule
+from cfq_core.training.losses import Weights
 
 SCHEDULES = {
     "1000 slow": Schedule(most_steps=1000, learning_rate=2e-3),
@@ -32,16 +32,16 @@ SCHEDULES = {
     "3000": Schedule(),
 }
 LOSSES = {
-    "focus": Weights(task=0.0, distill=0.5, segment=0.5, end=1.0, focus=0.9),
-    "one-sided": OneSided(task=0.0, distill=0.5, segment=0.5, end=1.0, focus=0.9, short=4.0, over=1.0),
-    "focus+distill": Weights(task=0.0, distill=2.0, segment=0.5, end=1.0, focus=0.9),
+    "focus": Weights(task=0.0, distill=0.5, segment=0.5, endpoint=1.0, focus=0.9),
+    "one-sided": Weights(task=0.0, distill=0.5, segment=0.5, endpoint=1.0, focus=0.9, under=4.0, over=1.0),
+    "focus+distill": Weights(task=0.0, distill=2.0, segment=0.5, endpoint=1.0, focus=0.9),
     "paper": Weights(task=1.0, outcome=0.5),
     "paper+margin": Weights(task=1.0, outcome=2.0, outcome_margin=0.5),
-    "seg": Weights(task=0.0, distill=0.5, segment=0.5, end=1.0),
-    "seg+task": Weights(task=0.2, distill=0.5, segment=0.5, end=1.0),
-    "end": Weights(task=0.0, distill=0.5, segment=0.5, end=3.0),
-    "end+outcome": Weights(task=0.0, distill=0.5, segment=0.5, end=3.0, outcome=0.1),
-    "even": Weights(task=0.0, distill=1.0, segment=1.0, end=1.0),
+    "seg": Weights(task=0.0, distill=0.5, segment=0.5, endpoint=1.0),
+    "seg+task": Weights(task=0.2, distill=0.5, segment=0.5, endpoint=1.0),
+    "end": Weights(task=0.0, distill=0.5, segment=0.5, endpoint=3.0),
+    "end+outcome": Weights(task=0.0, distill=0.5, segment=0.5, endpoint=3.0, outcome=0.1),
+    "even": Weights(task=0.0, distill=1.0, segment=1.0, endpoint=1.0),
 }
 
 
@@ -49,17 +49,17 @@ LOSSES = {
 class Held:
     """A teacher, its validation rows, and what it tells the people it denies among them."""
 
-    p: pipeline.Promise
+    p: pipeline.TeacherRecourse
     logits: np.ndarray
     people: np.ndarray  # at their recourse, in exact integer form
 
 
-def held_out(p: pipeline.Promise, setting: pipeline.Setting) -> Held:
+def held_out(p: pipeline.TeacherRecourse, setting: pipeline.Setting) -> Held:
     values = p.design.table.values[p.design.split.valid]
-    logits = judged(p.teacher, 0, p.design.encoding, values)
-    ask = Ask(values[logits <= 0][:1000], p.design.encoding, p.design.actions)
-    recourse = find(p.teacher, [ask], setting.solver, setting.kappa)
-    return Held(p, logits, recourse.after[recourse.found])
+    logits = logits64(p.teacher, 0, p.design.encoding, values)
+    ask = RecourseQuery(values[logits <= 0][:1000], p.design.encoding, p.design.actions)
+    recourse = find_recourse(p.teacher, [ask], setting.solver, setting.kappa)
+    return Held(p, logits, recourse.after[recourse.has_recourse])
 
 
 def main() -> None:
@@ -74,24 +74,24 @@ def main() -> None:
     table = table_of(given.dataset)
     designs = [pipeline.prepare(table, int(s), setting.regime) for s in given.seeds.split(",")]
     with repeatable():
-        promises = pipeline.rehearse(pipeline.promise(designs, setting), setting)
+        promises = pipeline.training_recourse(pipeline.promise(designs, setting), setting)
         held = [held_out(p, setting) for p in promises]
-        material = pipeline.material_of(promises)
+        data = pipeline.training_data_of(promises)
     budgets = [float(b) for b in given.bits.split(",")]
     for schedule, losses in itertools.product(given.schedules.split(","), given.losses.split(",")):
-        method = Trained("", RecourseSensitivity(), Recipe(LOSSES[losses]), SCHEDULES[schedule])
+        method = Qat("", RecourseSensitivity(), QatConfig(LOSSES[losses]), SCHEDULES[schedule])
         started = time.perf_counter()
         with repeatable():
-            students = method.students(material, budgets)
+            students = method.students(data, budgets)
         seconds = time.perf_counter() - started
         for b, budget in enumerate(budgets):
             rows = []
             for r, h in enumerate(held):
                 run = r * len(budgets) + b
-                student = judged(
+                student = logits64(
                     students.models, run, h.p.design.encoding, h.p.design.table.values[h.p.design.split.valid]
                 )
-                at = judged(students.models, run, h.p.design.encoding, h.people)
+                at = logits64(students.models, run, h.p.design.encoding, h.people)
                 moved = pipeline.matching_threshold(h.p, students.models, run)
                 flips = ((student > 0) != (h.logits > 0)).mean()
                 rows.append(

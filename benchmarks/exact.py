@@ -27,9 +27,9 @@ from cfq_core.base.seeds import repeatable
 from cfq_core.quant.calibrate import Calibration
 from cfq_core.quant.quantized import QuantStack
 from cfq_core.recourse.exact import Exact
-from cfq_core.recourse.find import Solver, find, judged
+from cfq_core.recourse.find import Solver, find_recourse, logits64
 from cfq_core.recourse.outcome import Recourse
-from cfq_core.recourse.problem import Ask
+from cfq_core.recourse.problem import RecourseQuery
 from cfq_core.recourse.search import Search
 from cfq_core.tables.split import split
 from tests.oracles import lattice, milp
@@ -96,7 +96,7 @@ class Gap:
 def answered(model: object, asked: Case, solver: Solver) -> Timed:
     """CPU time of one call."""
     start = time.process_time()
-    recourse = find(model, asked.asks, solver, KAPPA)  # type: ignore[arg-type]
+    recourse = find_recourse(model, asked.queries, solver, KAPPA)  # type: ignore[arg-type]
     return Timed(recourse, time.process_time() - start)
 
 
@@ -104,7 +104,7 @@ def measure(name: str, hidden: tuple[int, ...], given: argparse.Namespace) -> tu
     """One cell and the students of its teachers."""
     with repeatable():
         asked = case(name, SEEDS[name], given.people, hidden)
-        find(asked.model, asked.asks, Search(), KAPPA)  # the first call pays for torch's start
+        find_recourse(asked.model, asked.queries, Search(), KAPPA)  # the first call pays for torch's start
         fast, sure = answered(asked.model, asked, Search()), answered(asked.model, asked, Exact())
         gaps = [_gap(name, hidden, asked, bits, fast.recourse, sure.recourse) for bits in BITS[hidden]]
     return _cell(name, hidden, asked, fast, sure, given), gaps
@@ -112,7 +112,7 @@ def measure(name: str, hidden: tuple[int, ...], given: argparse.Namespace) -> tu
 
 def _cell(name: str, hidden: tuple[int, ...], asked: Case, fast: Timed, sure: Timed, given: argparse.Namespace) -> Cell:
     s, e = fast.recourse, sure.recourse
-    n, both = len(e.run), e.found & e.proved & s.found & (e.cost > 0)
+    n, both = len(e.run), e.has_recourse & e.proved & s.has_recourse & (e.cost > 0)
     gap = s.cost[both] / e.cost[both] - 1
     few, truth = _first(asked, s, given)
     known = np.array([t.status == "proved" for t in truth])
@@ -121,15 +121,18 @@ def _cell(name: str, hidden: tuple[int, ...], asked: Case, fast: Timed, sure: Ti
     seconds = sum(c for f in few for c in f)
     with repeatable():
         start = time.process_time()
-        asks = [Ask(a.values[: len(f)], a.encoding, a.actions) for a, f in zip(asked.asks, few, strict=True)]
-        find(asked.model, asks, Exact(), KAPPA)
+        queries = [
+            RecourseQuery(a.values[: len(f)], a.encoding, a.actions) for a, f in zip(asked.queries, few, strict=True)
+        ]
+        find_recourse(asked.model, queries, Exact(), KAPPA)
         own = time.process_time() - start
     either = np.isfinite(cost) | np.isfinite(exact)
     with np.errstate(invalid="ignore"):
         differs = known & either & ~(np.abs(cost - exact) <= 1e-4 * np.maximum(1.0, exact))
     return Cell(
         name, "-".join(map(str, hidden)), n, float(e.proved.mean()), float((np.isinf(e.lower)).mean()), sure.cpu,
-        1000 * sure.cpu / n, 1000 * fast.cpu / n, float(s.found[e.found].mean()), float(gap.mean()), float(gap.max()),
+        1000 * sure.cpu / n, 1000 * fast.cpu / n, float(s.has_recourse[e.has_recourse].mean()), float(gap.mean()),
+        float(gap.max()),
         float((gap <= SAME).mean()), len(cost), float(known.mean()), seconds / len(cost), own / len(cost),
         seconds / own, int(differs.sum()), int((np.isinf(cost) & np.isfinite(exact)).sum()),
     )  # fmt: skip
@@ -139,8 +142,8 @@ def _first(asked: Case, search: Recourse, given: argparse.Namespace) -> tuple[li
     """HiGHS on the first people of every run: seconds of each, and what it says."""
     seconds: list[list[float]] = []
     truth = []
-    share = -(-given.highs // len(asked.asks))
-    for run, (ask, rules) in enumerate(zip(asked.asks, asked.rules, strict=True)):
+    share = -(-given.highs // len(asked.queries))
+    for run, (ask, rules) in enumerate(zip(asked.queries, asked.rules, strict=True)):
         network, mine = lattice.Network.of(asked.model, run), search.of(run)
         seconds.append([])
         for (_, person), cost in list(zip(frame(asked.schema, ask.values).iterrows(), mine.cost, strict=True))[:share]:
@@ -171,20 +174,20 @@ def _gap(name: str, hidden: tuple[int, ...], asked: Case, bits: int, fast: Recou
 def _student(name: str, asked: Case, bits: int) -> QuantStack:
     table = plugins.load("datasets", name).load()
     rows = [split(table, s).train for s in SEEDS[name]]
-    inputs = np.stack([a.encoding.encode(table.values[r]) for a, r in zip(asked.asks, rows, strict=True)])
+    inputs = np.stack([a.encoding.encode(table.values[r]) for a, r in zip(asked.queries, rows, strict=True)])
     plan = torch.full((asked.model.runs, len(asked.model.weights)), bits)
     return Calibration().quantize(asked.model, plan, torch.tensor(inputs, dtype=torch.float32))
 
 
 def _relative(mine: Recourse, theirs: Recourse) -> np.ndarray:
     """Relative change of cost; NaN where one side has no action."""
-    both = mine.found & theirs.found & (mine.cost > 0)
+    both = mine.has_recourse & theirs.has_recourse & (mine.cost > 0)
     return np.where(both, np.where(both, theirs.cost, 0.0) / np.where(both, mine.cost, 1.0) - 1, np.nan)
 
 
 def _broken(student: QuantStack, asked: Case, recourse: Recourse) -> float:
-    at = [judged(student, r, a.encoding, recourse.of(r).after) for r, a in enumerate(asked.asks)]
-    return float((np.concatenate(at) <= 0)[recourse.found].mean())
+    at = [logits64(student, r, a.encoding, recourse.of(r).after) for r, a in enumerate(asked.queries)]
+    return float((np.concatenate(at) <= 0)[recourse.has_recourse].mean())
 
 
 def section(path: Path = OUT) -> str:

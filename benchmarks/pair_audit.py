@@ -26,7 +26,7 @@ from cfq_core.nets.stack import Stack
 from cfq_core.pipeline import Setting, prepare, teachers
 from cfq_core.quant.calibrate import Calibration
 from cfq_core.tables.schema import Feature, Table
-from cfq_core.training.loop import Teaching
+from cfq_core.training.loop import TeacherTraining
 
 OUT = Path(__file__).parent / "numbers" / "pair_audit.json"
 ROWS = 10_000
@@ -38,7 +38,7 @@ def main() -> None:
     torch.set_num_threads(1)
     table = plugins.load("datasets", "adult").load()
     design = prepare(table, 0)
-    teacher = teachers([design], Setting(teaching=Teaching(epochs=5)))
+    teacher = teachers([design], Setting(teacher_training=TeacherTraining(epochs=5)))
     inputs = torch.tensor(design.inputs(design.split.train), dtype=torch.float32)[None]
     student = Calibration().quantize(teacher, torch.tensor([BITS]), inputs)
     with tempfile.TemporaryDirectory() as name:

@@ -33,7 +33,7 @@ EVERY = "Every allocation"
 #: Robustness studies, allocations and images, and their plans.
 FURTHER = {
     "Teacher's gradient steps": "steps", "Action regimes": "regimes", "Imprecise actions": "noise",
-    "Distribution shift": "shift", "Trained on one slice": "slices", "Unknown deployment": "variants",
+    "Distribution shift": "shift", "Qat on one slice": "slices", "Unknown deployment": "variants",
     "Time to make": "overhead", EVERY: "landscape",
     "Forecast of breaking": "forecast", "Digits": "digits", "Fashion-MNIST": "fashion",
 }  # fmt: skip
@@ -129,8 +129,8 @@ def kappa_table(store: Store, study: str) -> str:
         free = next(x for x in lines if x.dataset == dataset and x.setting["kappa"] == 0)
         cost, base = next(iter(at.values())).value("recourse_cost"), free.value("recourse_cost")
         dearer = "-" if cost is None or not base else f"{100 * (cost / base - 1):+.1f} %"
-        cells = [summary.shown(at[m].measure(name)) for name in ("vd", "vd_matched") for m in methods]
-        shown = summary.shown(next(iter(at.values())).measure("recourse_cost"), 1, 2)
+        cells = [summary.format_mean(at[m].measure(name)) for name in ("vd", "vd_matched") for m in methods]
+        shown = summary.format_mean(next(iter(at.values())).measure("recourse_cost"), 1, 2)
         rows.append(f"| {dataset} | {budget:g} | {kappa:g} | {shown} | {dearer} | {' | '.join(cells)} |")
     return "\n".join(rows)
 
@@ -143,7 +143,7 @@ def times_table(store: Store, row: Row) -> str:
     out = ["### What it takes", "", f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for dataset, budget in study.lines[["dataset", "budget"]].drop_duplicates().itertuples(index=False):
         for r in overhead.rows(study, dataset, budget).itertuples():
-            times = [f"{t:.{digits}f}" for t, digits in ((r.total, 3), (r.rehearsal, 3), (r.times_ptq, 1))]
+            times = [f"{t:.{digits}f}" for t, digits in ((r.total, 3), (r.training_recourse, 3), (r.times_ptq, 1))]
             cells = [dataset, r.method, f"{budget:g}", *times, f"{r.times_qat:.2f}", f"{r.mean:.3f}"]
             out.append(f"| {' | '.join([*cells, f'{100 * r.approval_shift:+.2f}', r.stack or '-'])} |")
     return "\n".join(out)
@@ -165,7 +165,7 @@ def _write_readme(path: Path, store: Store, row: Row, beside: Sequence[Row] = ()
         "|" + "---|" * (2 + len(COLUMNS)),
     ]
     for x in (x for method in SHOWN for x in lines if x.method == method):
-        cells = [summary.shown(x.measure(name), scale, digits) for _, name, scale, digits in COLUMNS]
+        cells = [summary.format_mean(x.measure(name), scale, digits) for _, name, scale, digits in COLUMNS]
         out.append(f"| {x.method}{' (lenient)' if x.lenient else ''} | {x.budget:g} | {' | '.join(cells)} |")
     out += ["", "CFQ as the paper describes it keeps promises by approving more people; anchored CFQ keeps most"]
     out += ["of them at nearly the teacher's approvals."]

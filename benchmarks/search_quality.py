@@ -27,14 +27,14 @@ from cfq_core.actions.action_set import ActionSet
 from cfq_core.base import plugins
 from cfq_core.base.seeds import numpy_stream, repeatable
 from cfq_core.nets.stack import Stack
-from cfq_core.recourse.find import find, judged
+from cfq_core.recourse.find import find_recourse, logits64
 from cfq_core.recourse.outcome import Recourse
-from cfq_core.recourse.problem import Ask
+from cfq_core.recourse.problem import RecourseQuery
 from cfq_core.recourse.search import Search
 from cfq_core.tables.encode import Encoding
 from cfq_core.tables.schema import Schema, Table
 from cfq_core.tables.split import Split, split
-from cfq_core.training.loop import Fold, Teaching, teach
+from cfq_core.training.loop import Fold, TeacherTraining, train_teachers
 from tests.oracles import lattice, milp
 from tests.oracles.legality import Rules, frame
 
@@ -52,7 +52,7 @@ class Case:
 
     schema: Schema
     model: Stack
-    asks: tuple[Ask, ...]
+    queries: tuple[RecourseQuery, ...]
     rules: tuple[Rules, ...]
 
 
@@ -62,15 +62,17 @@ def case(name: str, seeds: Sequence[int], people: int, hidden: Sequence[int] = H
     parts = [split(table, s) for s in seeds]
     encodings = [Encoding.fit(table.schema, table.values[p.train]) for p in parts]
     train, valid = (_fold(table, encodings, [getattr(p, which) for p in parts]) for which in ("train", "valid"))
-    model = teach(Stack.initial(encodings[0].width, hidden, seeds), train, valid, seeds, Teaching())
-    asks, left = [], people
+    model = train_teachers(Stack.initial(encodings[0].width, hidden, seeds), train, valid, seeds, TeacherTraining())
+    queries, left = [], people
     for run, (seed, part, encoding) in enumerate(zip(seeds, parts, encodings, strict=True)):
         share = math.ceil(left / (len(seeds) - run))
         chosen = _denied(table, part, encoding, model, run, seed)[:share]
         left -= len(chosen)
-        asks.append(Ask(table.values[chosen], encoding, ActionSet.fit(table.schema, table.values[part.train])))
+        queries.append(
+            RecourseQuery(table.values[chosen], encoding, ActionSet.fit(table.schema, table.values[part.train]))
+        )
     rules = [Rules.read(table.schema, frame(table.schema, table.values[p.train])) for p in parts]
-    return Case(table.schema, model, tuple(asks), tuple(rules))
+    return Case(table.schema, model, tuple(queries), tuple(rules))
 
 
 def _fold(table: Table, encodings: Sequence[Encoding], rows: Sequence[np.ndarray]) -> Fold:
@@ -80,7 +82,7 @@ def _fold(table: Table, encodings: Sequence[Encoding], rows: Sequence[np.ndarray
 
 
 def _denied(table: Table, part: Split, encoding: Encoding, model: Stack, run: int, seed: int) -> np.ndarray:
-    test = part.test[judged(model, run, encoding, table.values[part.test]) <= 0]
+    test = part.test[logits64(model, run, encoding, table.values[part.test]) <= 0]
     return numpy_stream(seed, "benchmarks/people").permutation(test)
 
 
@@ -159,9 +161,9 @@ def measure(name: str, seeds: Sequence[int], people: int, seconds: float, worst:
     """The line of one data set, and its people."""
     with repeatable():
         asked = case(name, seeds, people)
-        find(asked.model, asked.asks, Search(), KAPPA)  # the first call pays for torch's start
+        find_recourse(asked.model, asked.queries, Search(), KAPPA)  # the first call pays for torch's start
         start = time.process_time()
-        answer = find(asked.model, asked.asks, Search(), KAPPA)
+        answer = find_recourse(asked.model, asked.queries, Search(), KAPPA)
         cpu = time.process_time() - start
     truths = _truths(name, asked, answer, seconds)
     row = _row(name, asked, answer, truths, cpu)
@@ -175,7 +177,7 @@ def measure(name: str, seeds: Sequence[int], people: int, seconds: float, worst:
 
 def _truths(name: str, asked: Case, answer: Recourse, seconds: float) -> list[Truth]:
     jobs = []
-    for run, (ask, rules) in enumerate(zip(asked.asks, asked.rules, strict=True)):
+    for run, (ask, rules) in enumerate(zip(asked.queries, asked.rules, strict=True)):
         network, mine = lattice.Network.of(asked.model, run), answer.of(run)
         for (_, person), cost in zip(frame(asked.schema, ask.values).iterrows(), mine.cost, strict=True):
             jobs.append(Job(name in BY_PROGRAM, network, ask.encoding, rules, person, float(cost), seconds))
@@ -186,7 +188,7 @@ def _truths(name: str, asked: Case, answer: Recourse, seconds: float) -> list[Tr
 def _row(name: str, asked: Case, answer: Recourse, truths: list[Truth], cpu: float) -> Row:
     optimum, proved = np.array([t.cost for t in truths]), np.array([t.proved for t in truths])
     best = np.minimum(optimum, answer.cost)
-    both = answer.found & np.isfinite(best)
+    both = answer.has_recourse & np.isfinite(best)
     gap = _gaps(answer.cost[both], best[both])
     broken = []
     for run, rules in enumerate(asked.rules):
@@ -196,7 +198,7 @@ def _row(name: str, asked: Case, answer: Recourse, truths: list[Truth], cpu: flo
         print(f"{name}: {line}")
     exists = int(np.isfinite(best).sum())
     return Row(
-        name, len(truths), exists, float(answer.found.sum() / max(exists, 1)),
+        name, len(truths), exists, float(answer.has_recourse.sum() / max(exists, 1)),
         float(gap.mean()), float(np.median(gap)), float(np.quantile(gap, 0.95)), float(gap.max()),
         float(answer.cost[both].sum() / best[both].sum()), float((gap <= SAME).mean()), float(proved.mean()),
         len(broken), int((proved & (answer.cost < optimum * (1 - SAME) - SAME)).sum()),
@@ -227,7 +229,7 @@ def _record(schema: Schema, answer: Recourse, truths: list[Truth], i: int) -> di
 
 def _spoken(schema: Schema, before: np.ndarray, after: np.ndarray) -> list[str]:
     cells = zip(schema.features, before, after, strict=True)
-    return [f"{f.name} {f.spoken(int(old))} -> {f.spoken(int(new))}" for f, old, new in cells if old != new]
+    return [f"{f.name} {f.format_cell(int(old))} -> {f.format_cell(int(new))}" for f, old, new in cells if old != new]
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -238,7 +240,7 @@ def table(rows: Sequence[Row]) -> str:
     )
     lines = [head, "|---" * 14 + "|"]
     for r in rows:
-        shares = [r.found, r.mean_gap, r.median_gap, r.p95_gap, r.max_gap, r.cost_ratio - 1, r.optimal, r.proved]
+        shares = [r.has_recourse, r.mean_gap, r.median_gap, r.p95_gap, r.max_gap, r.cost_ratio - 1, r.optimal, r.proved]
         cells = [f"{100 * s:.2f} %" for s in shares]
         counts = [r.violations, f"{r.people_per_cpu_s:.0f}", f"{r.oracle_cpu_s:.2f}"]
         lines.append(f"| {' | '.join(str(c) for c in [r.data_set, r.people, r.have_action, *cells, *counts])} |")

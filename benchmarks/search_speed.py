@@ -28,7 +28,7 @@ from benchmarks.search_quality import Case, case, one_thread
 from cfq_core.base import plugins
 from cfq_core.base.seeds import repeatable
 from cfq_core.nets.stack import Scorer, score
-from cfq_core.recourse.find import find, judged
+from cfq_core.recourse.find import find_recourse, logits64
 from cfq_core.recourse.outcome import Recourse
 from cfq_core.recourse.search import Search
 from cfq_core.tables.encode import Encoding
@@ -118,10 +118,10 @@ class Dice:
         encoded = self.data.get_ohe_min_max_normalized_data(rows.iloc[:SEEN])
         self.data.create_ohe_params(encoded)
         self.columns = list(self.data.ohe_encoded_feature_names)
-        encoding = asked.asks[0].encoding
+        encoding = asked.queries[0].encoding
         approval = Approval(asked.model, encoding, self.columns, self.ranges)
         seen = approval(torch.tensor(encoded.to_numpy(np.float64), dtype=torch.float32))[:, 0].logit().detach().numpy()
-        ours = judged(asked.model, 0, encoding, table.values[:SEEN])
+        ours = logits64(asked.model, 0, encoding, table.values[:SEEN])
         assert np.abs(seen - ours).max() < SAME_LOGIT, "DiCE sees another model"
         self.closed: list[int] = []  # columns of the levels this person may not have
         clamp = self.data.get_minx_maxx
@@ -200,7 +200,7 @@ def judge(method: str, asked: Case, people: np.ndarray, rows: Sequence[pd.DataFr
             continue
         counts = np.array([[count(f, row[f.name].iloc[0]) for f in schema.features]])
         legal[i] = True
-        usable[i] = judged(asked.model, 0, asked.asks[0].encoding, counts)[0] > 0
+        usable[i] = logits64(asked.model, 0, asked.queries[0].encoding, counts)[0] > 0
         cost[i] = rules.cost(own, row)[0]
     return Scored(method, cpu, np.array([row is not None for row in rows]), legal, usable, cost)
 
@@ -221,12 +221,12 @@ def ask_dice(method: str, asked: Case, people: np.ndarray, table: Table) -> Scor
 def ask_ours(asked: Case) -> Scored:
     """The default search's answers, everybody at once."""
     with repeatable():
-        find(asked.model, asked.asks, Search(), KAPPA)  # the first call pays for torch's start
+        find_recourse(asked.model, asked.queries, Search(), KAPPA)  # the first call pays for torch's start
         start = time.process_time()
-        found = find(asked.model, asked.asks, Search(), KAPPA)
+        found = find_recourse(asked.model, asked.queries, Search(), KAPPA)
         cpu = time.process_time() - start
     after = frame(asked.schema, found.after)
-    rows = [after.iloc[[i]].reset_index(drop=True) if ok else None for i, ok in enumerate(found.found)]
+    rows = [after.iloc[[i]].reset_index(drop=True) if ok else None for i, ok in enumerate(found.has_recourse)]
     return judge("Search", asked, found.before, rows, cpu)
 
 
@@ -239,7 +239,7 @@ def compare(gradient: int, random: int, ours: int) -> None:
     theirs = []
     for method, people in (("gradient", gradient), ("random", random)):
         if people:
-            theirs.append(ask_dice(method, asked, asked.asks[0].values[able[:people]], table))
+            theirs.append(ask_dice(method, asked, asked.queries[0].values[able[:people]], table))
     print(
         "| method | people | people/CPU-s | CPU-s/person | answered | legal of answered | usable | mean cost, usable |"
     )
@@ -274,14 +274,14 @@ def slope() -> None:
     """Prints the search's time against people and against models, and the fitted exponents."""
     with repeatable():
         asked = case("adult", (0,), max(PEOPLE))
-        values = asked.asks[0].values
+        values = asked.queries[0].values
 
         def people(n: int) -> float:
-            return _least(lambda: find(asked.model, [replace(asked.asks[0], values=values[:n])], Search()))
+            return _least(lambda: find_recourse(asked.model, [replace(asked.queries[0], values=values[:n])], Search()))
 
         def models(r: int) -> float:
-            asks = [replace(asked.asks[0], values=part) for part in np.split(values[: r * PER_MODEL], r)]
-            return _least(lambda: find(asked.model.take([0] * r), asks, Search()))
+            queries = [replace(asked.queries[0], values=part) for part in np.split(values[: r * PER_MODEL], r)]
+            return _least(lambda: find_recourse(asked.model.take([0] * r), queries, Search()))
 
         _print_growth("people, R = 1", PEOPLE, people)
         _print_growth(f"models R, {PER_MODEL} people each", MODELS, models)

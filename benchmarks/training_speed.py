@@ -21,12 +21,12 @@ from pathlib import Path
 import torch
 
 from cfq_core.allocators.landscape import Points, landscape
-from cfq_core.methods.cfq_anchored import LOSSES as ANCHORED
+from cfq_core.methods.table import ANCHORED
 from cfq_core.nets.stack import Stack, score
 from cfq_core.quant.calibrate import Calibration
-from cfq_core.quant.material import Material, Pairs
-from cfq_core.training.finetune import Recipe, Schedule, finetune
-from cfq_core.training.live import Live
+from cfq_core.quant.training_data import RecoursePairs, TrainingData
+from cfq_core.training.finetune import QatConfig, Schedule, finetune
+from cfq_core.training.online_recourse import OnlineRecourse
 
 SHAPES = {"german": (630, 56), "adult": (29_304, 52)}  # training rows, encoded columns
 HIDDEN = (64, 64, 32)
@@ -36,12 +36,12 @@ KEPT = 10  # K of the on-the-fly teacher
 OUT = Path(__file__).parent / "numbers" / "training_speed.json"
 
 
-def material(rows: int, columns: int) -> Material:
+def data(rows: int, columns: int) -> TrainingData:
     random = torch.Generator().manual_seed(0)
     teacher = Stack.initial(columns, HIDDEN, [0])
     inputs = torch.randn(1, rows, columns, generator=random)
-    pairs = Pairs(inputs[:, :400], inputs[:, :400] + 0.2, torch.tensor([400]))
-    return Material(teacher, inputs, (score(teacher, inputs) > 0).float(), (0,), pairs)
+    pairs = RecoursePairs(inputs[:, :400], inputs[:, :400] + 0.2, torch.tensor([400]))
+    return TrainingData(teacher, inputs, (score(teacher, inputs) > 0).float(), (0,), pairs)
 
 
 def seconds(work: Callable[[], object], repeats: int = 1) -> float:
@@ -54,7 +54,7 @@ def seconds(work: Callable[[], object], repeats: int = 1) -> float:
     return min(taken)
 
 
-def brevitas_run(m: Material, bits: int, steps: int) -> None:
+def brevitas_run(m: TrainingData, bits: int, steps: int) -> None:
     import brevitas.nn as qnn
     from brevitas.quant import Int8ActPerTensorFloat, Int8WeightPerChannelFloat, Int32Bias, Uint8ActPerTensorFloat
 
@@ -79,14 +79,14 @@ def brevitas_run(m: Material, bits: int, steps: int) -> None:
 def of_shape(rows: int, columns: int, brevitas: bool, steps: int) -> dict[str, float | None]:
     how = Schedule(least_steps=steps, most_steps=steps)
     plans = torch.tensor([[(2, 3, 4)[r % 3]] * 4 for r in range(RUNS)])
-    m, live = material(rows, columns), Live(torch.ones(columns), steps=KEPT)
+    m, live = data(rows, columns), OnlineRecourse(torch.ones(columns), steps=KEPT)
     theirs = seconds(lambda: [brevitas_run(m, int(plans[r, 0]), steps) for r in range(RUNS)]) if brevitas else None
     return {
-        "stacked": seconds(lambda: finetune(m, [0] * RUNS, plans, [Recipe()] * RUNS, how), 1),
-        "one_by_one": seconds(lambda: [finetune(m, [0], plans[r : r + 1], [Recipe()], how) for r in range(RUNS)]),
+        "stacked": seconds(lambda: finetune(m, [0] * RUNS, plans, [QatConfig()] * RUNS, how), 1),
+        "one_by_one": seconds(lambda: [finetune(m, [0], plans[r : r + 1], [QatConfig()], how) for r in range(RUNS)]),
         "brevitas": theirs,
         "anchored": seconds(lambda: finetune(m, [0] * RUNS, plans, [ANCHORED] * RUNS, how), 1),
-        "qat_alone": seconds(lambda: finetune(m, [0], plans[:1], [Recipe()], how), 2),
+        "qat_alone": seconds(lambda: finetune(m, [0], plans[:1], [QatConfig()], how), 2),
         "anchored_alone": seconds(lambda: finetune(m, [0], plans[:1], [ANCHORED], how), 2),
         "live": seconds(lambda: finetune(m, [0] * RUNS, plans, [ANCHORED] * RUNS, how, live), 1),
         "live_alone": seconds(lambda: finetune(m, [0], plans[:1], [ANCHORED], how, live), 2),

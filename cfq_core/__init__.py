@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cfq_core.base.plugins import load
-    from cfq_core.pipeline import Setting, audit, prepare, promise, rehearse
+    from cfq_core.pipeline import Setting, audit, prepare, promise, training_recourse
 
 __version__ = "0.1.0"
 
-__all__ = ["Setting", "audit", "load", "prepare", "promise", "rehearse"]
+__all__ = ["Setting", "audit", "load", "prepare", "promise", "training_recourse"]
 
 
 def __getattr__(name: str) -> Any:

@@ -43,17 +43,17 @@ class Evidence:
     student: Float[np.ndarray, "n"]
     groups: dict[str, list[str]]  # of the test rows
     person: Int[np.ndarray, "k"]  # test row of each person denied by the teacher
-    found: Bool[np.ndarray, "k"]  # FP32 recourse found
+    has_recourse: Bool[np.ndarray, "k"]  # FP32 recourse found
     cost: Float[np.ndarray, "k"]
     teacher_at: Float[np.ndarray, "k"]  # logits at x + delta*_f; NaN where not found
     student_at: Float[np.ndarray, "k"]
-    asked_again: Bool[np.ndarray, "k"]  # searched on the student too
-    again_found: Bool[np.ndarray, "k"]
-    again_cost: Float[np.ndarray, "k"]  # 0 where the student needs no action
+    reaudited: Bool[np.ndarray, "k"]  # searched on the student too
+    student_has_recourse: Bool[np.ndarray, "k"]
+    student_cost: Float[np.ndarray, "k"]  # 0 where the student needs no action
     cosine: Float[np.ndarray, "k"]  # of the two actions; NaN where one is missing or empty
     proved: Bool[np.ndarray, "k"] | None = None  # both costs are the least there are; None: nobody's
     #: By certificate: a lower bound of the student's logit over all it speaks about; -inf where it does not apply.
-    lowest: dict[str, Float[np.ndarray, "k"]] = field(default_factory=dict)
+    logit_lower_bound: dict[str, Float[np.ndarray, "k"]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,8 @@ class Metric:
     summary: Summary = "share"
     decision: bool = True  # depends on the student's decision: also computed at matched approval
     by_group: bool = False
+    about: str = ""  # one line for a list of all metrics
+    revision: int = 1  # raised when the same evidence gives another value: stored studies are then measured anew
 
 
 @dataclass(frozen=True)

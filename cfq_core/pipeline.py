@@ -3,7 +3,7 @@
     table --prepare(seed)--> Design: encoding, action set, split
     designs --teach--> teachers, one a seed, trained as one stack, frozen
     teachers, denied test people --promise--> FP32 recourse              (once, reused by every method)
-    teachers, denied training people --rehearse--> training recourse     (once, where a method asks for it)
+    teachers, denied training people --training_recourse--> training recourse     (once, where a method asks for it)
     methods x budgets x teachers --audit--> students, evidence, measures
 
 A method is given training rows and training recourse only; test rows are not among its arguments.
@@ -24,22 +24,22 @@ from typing_extensions import TypeVar
 from cfq_core.actions.action_set import ActionSet
 from cfq_core.base.plugins import load_all
 from cfq_core.base.seeds import numpy_stream, repeatable
-from cfq_core.certificates.lowest import lowest_nearby, lowest_rounded, within_half_a_step
-from cfq_core.certificates.region import RADIUS
+from cfq_core.certificates.logit_lower_bound import lower_bound_nearby, lower_bound_rounded, within_half_a_step
+from cfq_core.certificates.table import RADIUS
 from cfq_core.evidence import Evidence, Measure, Measures, Metric, measure
-from cfq_core.methods.method import Method, Students, Trained, trained_together
+from cfq_core.methods.method import Method, Qat, Students, trained_together
 from cfq_core.nets.stack import Scorer, Stack
 from cfq_core.quant.bits import BitPlan, average_bits, size_bytes
-from cfq_core.quant.material import Material, Pairs
 from cfq_core.quant.quantized import QuantStack, Shifted
-from cfq_core.recourse.find import Solver, find, judged
+from cfq_core.quant.training_data import RecoursePairs, TrainingData
+from cfq_core.recourse.find import Solver, find_recourse, logits64
 from cfq_core.recourse.outcome import Recourse
-from cfq_core.recourse.problem import Ask
+from cfq_core.recourse.problem import RecourseQuery
 from cfq_core.recourse.search import Search
 from cfq_core.tables.encode import Encoding
 from cfq_core.tables.schema import Table
 from cfq_core.tables.split import Split, split
-from cfq_core.training.loop import Fold, Teaching, teach
+from cfq_core.training.loop import Fold, TeacherTraining, train_teachers
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,9 @@ class Setting:
     kappa: float = 0.2  # logits; the promise's margin
     regime: str = "default"  # of actions
     people: int | None = 2000  # denied test people a seed, a seeded sample; None: all of them
-    again: int = 1000  # of those, searched a second time on each student (CRG)
-    rehearsed: int = 4000  # denied training people a seed whose recourse methods may see, a seeded sample
-    teaching: Teaching = field(default_factory=Teaching)
+    n_reaudited: int = 1000  # of those, searched a second time on each student (CRG)
+    n_training_recourse: int = 4000  # denied training people a seed whose recourse methods may see, a seeded sample
+    teacher_training: TeacherTraining = field(default_factory=TeacherTraining)
     solver: Solver = field(default_factory=Search)
 
 
@@ -76,7 +76,7 @@ Teacher = TypeVar("Teacher", bound=Scorer, default=Stack)
 
 
 @dataclass(frozen=True)
-class Promise(Generic[Teacher]):
+class TeacherRecourse(Generic[Teacher]):
     """What one teacher told the people it denied."""
 
     design: Design
@@ -85,8 +85,8 @@ class Promise(Generic[Teacher]):
     person: Int[np.ndarray, "k"]  # position among the test rows
     recourse: Recourse  # of those people
     seconds: float
-    rehearsal: Recourse | None = None  # recourse of denied training people, where a method asks for it
-    rehearsed_in: float | None = None  # seconds that took; None where it was stored without them
+    training_recourse: Recourse | None = None  # recourse of denied training people, where a method asks for it
+    training_recourse_seconds: float | None = None  # seconds that took; None where it was stored without them
 
 
 @dataclass(frozen=True)
@@ -129,52 +129,55 @@ def teachers(designs: Sequence[Design], setting: Setting) -> Stack:
     seeds = [d.seed for d in designs]
     start = Stack.initial(designs[0].encoding.width, setting.hidden, seeds)
     train, valid = (_fold(designs, part) for part in ("train", "valid"))
-    return teach(start, train, valid, seeds, setting.teaching)
+    return train_teachers(start, train, valid, seeds, setting.teacher_training)
 
 
-def promise(designs: Sequence[Design], setting: Setting) -> list[Promise]:
+def promise(designs: Sequence[Design], setting: Setting) -> list[TeacherRecourse]:
     """Teachers, and recourse for the test people they deny; repeatable bit for bit."""
     with repeatable():
         started = time.process_time()
         stack = teachers(designs, setting)
         taught = time.process_time() - started
-        return [replace(p, seconds=p.seconds + taught / len(designs)) for p in promised(stack, designs, setting)]
+        return [replace(p, seconds=p.seconds + taught / len(designs)) for p in recourse_for(stack, designs, setting)]
 
 
-def promised(models: Teacher, designs: Sequence[Design], setting: Setting) -> list[Promise[Teacher]]:
+def recourse_for(models: Teacher, designs: Sequence[Design], setting: Setting) -> list[TeacherRecourse[Teacher]]:
     """What given teachers, one a design, tell the test people they deny."""
     with repeatable():
         started = time.process_time()
-        logits = [judged(models, r, d.encoding, d.table.values[d.split.test]) for r, d in enumerate(designs)]
+        logits = [logits64(models, r, d.encoding, d.table.values[d.split.test]) for r, d in enumerate(designs)]
         people = [_sample(z <= 0, setting.people, d.seed) for z, d in zip(logits, designs, strict=True)]
-        asks = [
-            Ask(d.table.values[d.split.test[p]], d.encoding, d.actions) for d, p in zip(designs, people, strict=True)
+        queries = [
+            RecourseQuery(d.table.values[d.split.test[p]], d.encoding, d.actions)
+            for d, p in zip(designs, people, strict=True)
         ]
         approves = [bool((z > 0).any()) for z in logits]
-        recourse = find(models, asks, setting.solver, setting.kappa, approves)
+        recourse = find_recourse(models, queries, setting.solver, setting.kappa, approves)
         seconds = (time.process_time() - started) / len(designs)
     one = [cast("Teacher", models.take([r])) for r in range(len(designs))]  # of the same kind as all of them
-    return [Promise(d, one[r], logits[r], people[r], recourse.of(r), seconds) for r, d in enumerate(designs)]
+    return [TeacherRecourse(d, one[r], logits[r], people[r], recourse.of(r), seconds) for r, d in enumerate(designs)]
 
 
-def rehearse(promises: Sequence[Promise], setting: Setting) -> list[Promise]:
+def training_recourse(promises: Sequence[TeacherRecourse], setting: Setting) -> list[TeacherRecourse]:
     """The same promises with recourse for a sample of the training people their teachers deny."""
     with repeatable():
         started = time.process_time()
         stack = Stack.join([p.teacher for p in promises])
-        asks = []
+        queries = []
         for p in promises:
             training = p.design.table.values[p.design.split.train]
-            denied = judged(p.teacher, 0, p.design.encoding, training) <= 0
-            people = _sample(denied, setting.rehearsed, p.design.seed)
-            asks.append(Ask(training[people], p.design.encoding, p.design.actions))
-        recourse = find(stack, asks, setting.solver, setting.kappa)
+            denied = logits64(p.teacher, 0, p.design.encoding, training) <= 0
+            people = _sample(denied, setting.n_training_recourse, p.design.seed)
+            queries.append(RecourseQuery(training[people], p.design.encoding, p.design.actions))
+        recourse = find_recourse(stack, queries, setting.solver, setting.kappa)
         seconds = (time.process_time() - started) / len(promises)
-    return [replace(p, rehearsal=recourse.of(r), rehearsed_in=seconds) for r, p in enumerate(promises)]
+    return [
+        replace(p, training_recourse=recourse.of(r), training_recourse_seconds=seconds) for r, p in enumerate(promises)
+    ]
 
 
 def audit(
-    promises: Sequence[Promise], methods: Mapping[str, Method], budgets: Sequence[float], setting: Setting
+    promises: Sequence[TeacherRecourse], methods: Mapping[str, Method], budgets: Sequence[float], setting: Setting
 ) -> list[Audited]:
     """The students of some methods at every budget for every teacher, and whether the promises survive on them.
 
@@ -190,34 +193,36 @@ def audit(
 NO_TRAINING_RECOURSE = "no training person has recourse on this teacher, so there is nothing to learn from"
 
 
-def can_rehearse(p: Promise) -> bool:
+def has_training_recourse(p: TeacherRecourse) -> bool:
     """Whether there is training recourse to learn from; where it was never looked for, a method will say so."""
-    return p.rehearsal is None or bool(p.rehearsal.found.any())
+    return p.training_recourse is None or bool(p.training_recourse.has_recourse.any())
 
 
 @dataclass(frozen=True)
 class _Made:
     """A method's students, whose they are, and the CPU seconds each took; those of a shared stack share its seconds."""
 
-    promises: Sequence[Promise]
+    promises: Sequence[TeacherRecourse]
     method: Method
     students: Students
     seconds: float
 
 
-def _students(methods: Mapping[str, Method], promises: Sequence[Promise], budgets: Sequence[float]) -> dict[str, _Made]:
+def _students(
+    methods: Mapping[str, Method], promises: Sequence[TeacherRecourse], budgets: Sequence[float]
+) -> dict[str, _Made]:
     out: dict[str, _Made] = {}
     for group in _groups_of(methods):
         needs = any(methods[name].needs_recourse for name in group)
-        of = [p for p in promises if can_rehearse(p)] if needs else promises
+        of = [p for p in promises if has_training_recourse(p)] if needs else promises
         if not of:
             continue
-        material = material_of(of)
+        data = training_data_of(of)
         started = time.process_time()
         if len(group) == 1:
-            made = [methods[group[0]].students(material, budgets)]
+            made = [methods[group[0]].students(data, budgets)]
         else:
-            made = trained_together([m for n in group if isinstance(m := methods[n], Trained)], material, budgets)
+            made = trained_together([m for n in group if isinstance(m := methods[n], Qat)], data, budgets)
         seconds = (time.process_time() - started) / sum(s.models.runs for s in made)
         out |= {name: _Made(of, methods[name], each, seconds) for name, each in zip(group, made, strict=True)}
     return out
@@ -227,7 +232,7 @@ def _groups_of(methods: Mapping[str, Method]) -> list[list[str]]:
     """Names of methods that are made together: trained ones with one schedule that look at the same rows."""
     together: dict[object, list[str]] = {}
     for name, method in methods.items():
-        key: object = (method.schedule, method.needs_recourse) if isinstance(method, Trained) else name
+        key: object = (method.schedule, method.needs_recourse) if isinstance(method, Qat) else name
         together.setdefault(key, []).append(name)
     return list(together.values())
 
@@ -249,34 +254,36 @@ def _audited(method: str, made: _Made, budgets: Sequence[float], setting: Settin
     return out
 
 
-def compared(promises: Sequence[Promise[Any]], models: Scorer, setting: Setting) -> list[Compared]:
+def compared(promises: Sequence[TeacherRecourse[Any]], models: Scorer, setting: Setting) -> list[Compared]:
     """Whether each promise survives on the model beside it (run r of ``models``), raw and at matched approval."""
     thresholds = [matching_threshold(p, models, r) for r, p in enumerate(promises)]
     raw = _gather(promises, models, setting)
     matched = _gather(promises, Shifted(models, torch.tensor(thresholds, dtype=torch.float64)), setting)
     for r, (p, moved) in enumerate(zip(promises, thresholds, strict=True)):
         bounds = _lowest(p, models.take([r]))
-        raw[r] = replace(raw[r], lowest=bounds)
-        matched[r] = replace(matched[r], lowest={name: low - moved for name, low in bounds.items()})
+        raw[r] = replace(raw[r], logit_lower_bound=bounds)
+        matched[r] = replace(matched[r], logit_lower_bound={name: low - moved for name, low in bounds.items()})
     metrics: dict[str, Metric] = load_all("metrics")
     each = zip(thresholds, raw, matched, strict=True)
     return [Compared(t, r, m, measure(metrics, r, m)) for t, r, m in each]
 
 
-def _learning_from_recourse(method: Method, p: Promise) -> dict[str, Measure]:
+def _learning_from_recourse(method: Method, p: TeacherRecourse) -> dict[str, Measure]:
     """Seconds that training recourse took, found once; and what finding it anew in every training step would take.
 
     The second is computed, not run: people a step times steps times seconds a person, as if small batches were as
     quick as large ones. That is the way of the paper, whose teacher searches while the student learns.
     """
     if not method.needs_recourse:
-        return {"rehearsal_seconds": _plain(0.0)}
-    if p.rehearsal is None or p.rehearsed_in is None:
+        return {"training_recourse_seconds": _plain(0.0)}
+    if p.training_recourse is None or p.training_recourse_seconds is None:
         return {}
-    out = {"rehearsal_seconds": _plain(p.rehearsed_in)}
-    if isinstance(method, Trained):
+    out = {"training_recourse_seconds": _plain(p.training_recourse_seconds)}
+    if isinstance(method, Qat):
         people = method.schedule.pairs_per_step * method.schedule.steps(len(p.design.split.train))
-        out["on_the_fly_seconds"] = _plain(p.rehearsed_in / max(1, len(p.rehearsal.found)) * people)
+        out["on_the_fly_seconds"] = _plain(
+            p.training_recourse_seconds / max(1, len(p.training_recourse.has_recourse)) * people
+        )
     return out
 
 
@@ -291,27 +298,31 @@ def _fold(designs: Sequence[Design], part: str) -> Fold:
     return Fold(torch.tensor(inputs, dtype=torch.float32), torch.tensor(outcome, dtype=torch.float32))
 
 
-def material_of(promises: Sequence[Promise]) -> Material:
+def training_data_of(promises: Sequence[TeacherRecourse]) -> TrainingData:
     """What methods may see of teachers that were taught together; recourse where every one of them has some."""
     train = _fold([p.design for p in promises], "train")
     seeds = tuple(p.design.seed for p in promises)
-    return Material(Stack.join([p.teacher for p in promises]), train.inputs, train.outcome, seeds, _pairs(promises))
+    return TrainingData(Stack.join([p.teacher for p in promises]), train.inputs, train.outcome, seeds, _pairs(promises))
 
 
-def _pairs(promises: Sequence[Promise]) -> Pairs | None:
+def _pairs(promises: Sequence[TeacherRecourse]) -> RecoursePairs | None:
     """Encoded training recourse of every teacher, padded by repetition."""
-    recourse = [p.rehearsal for p in promises if p.rehearsal is not None and p.rehearsal.found.any()]
+    recourse = [
+        p.training_recourse
+        for p in promises
+        if p.training_recourse is not None and p.training_recourse.has_recourse.any()
+    ]
     if len(recourse) < len(promises):
         return None
-    count = [int(r.found.sum()) for r in recourse]
+    count = [int(r.has_recourse.sum()) for r in recourse]
     width = max(count)
     ends = []
     for side in ("before", "after"):
-        rows = [np.resize(np.flatnonzero(r.found), width) for r in recourse]
+        rows = [np.resize(np.flatnonzero(r.has_recourse), width) for r in recourse]
         values = [getattr(r, side)[i] for r, i in zip(recourse, rows, strict=True)]
         encoded = [p.design.encoding.encode(v) for p, v in zip(promises, values, strict=True)]
         ends.append(torch.tensor(np.stack(encoded), dtype=torch.float32))
-    return Pairs(ends[0], ends[1], torch.tensor(count))
+    return RecoursePairs(ends[0], ends[1], torch.tensor(count))
 
 
 def _sample(denied: Bool[np.ndarray, "n"], people: int | None, seed: int) -> Int[np.ndarray, "k"]:
@@ -322,11 +333,11 @@ def _sample(denied: Bool[np.ndarray, "n"], people: int | None, seed: int) -> Int
     return np.sort(numpy_stream(seed, "pipeline/people").permutation(rows)[:people])
 
 
-def matching_threshold(p: Promise[Any], models: Scorer, run: int) -> float:
+def matching_threshold(p: TeacherRecourse[Any], models: Scorer, run: int) -> float:
     """Logit above which the student approves as many training rows as the teacher does."""
     training = p.design.table.values[p.design.split.train]
-    wanted = int((judged(p.teacher, 0, p.design.encoding, training) > 0).sum())
-    ranked = np.sort(judged(models, run, p.design.encoding, training))[::-1]
+    wanted = int((logits64(p.teacher, 0, p.design.encoding, training) > 0).sum())
+    ranked = np.sort(logits64(models, run, p.design.encoding, training))[::-1]
     between = [
         (a + b) / 2 for a, b in zip(ranked[max(0, wanted - 1) : wanted + 1], ranked[wanted : wanted + 2], strict=False)
     ]
@@ -334,32 +345,34 @@ def matching_threshold(p: Promise[Any], models: Scorer, run: int) -> float:
     return float(min(candidates, key=lambda t: abs(int((ranked > t).sum()) - wanted)))
 
 
-def _gather(promises: Sequence[Promise[Any]], models: Scorer, setting: Setting) -> list[Evidence]:
+def _gather(promises: Sequence[TeacherRecourse[Any]], models: Scorer, setting: Setting) -> list[Evidence]:
     """Evidence of every student: logits, and a second search for a sample of the people."""
-    asked = [_sample(np.ones(len(p.person), bool), setting.again, p.design.seed) for p in promises]
-    asks = [
-        Ask(p.recourse.before[a], p.design.encoding, p.design.actions) for p, a in zip(promises, asked, strict=True)
+    asked = [_sample(np.ones(len(p.person), bool), setting.n_reaudited, p.design.seed) for p in promises]
+    queries = [
+        RecourseQuery(p.recourse.before[a], p.design.encoding, p.design.actions)
+        for p, a in zip(promises, asked, strict=True)
     ]
     logits = [
-        judged(models, r, p.design.encoding, p.design.table.values[p.design.split.test]) for r, p in enumerate(promises)
+        logits64(models, r, p.design.encoding, p.design.table.values[p.design.split.test])
+        for r, p in enumerate(promises)
     ]
-    again = find(models, asks, setting.solver, setting.kappa, [bool((z > 0).any()) for z in logits])
+    again = find_recourse(models, queries, setting.solver, setting.kappa, [bool((z > 0).any()) for z in logits])
     return [
-        _evidence(p, logits[r], judged(models, r, p.design.encoding, p.recourse.after), asked[r], again.of(r))
+        _evidence(p, logits[r], logits64(models, r, p.design.encoding, p.recourse.after), asked[r], again.of(r))
         for r, p in enumerate(promises)
     ]
 
 
-def _lowest(p: Promise[Any], student: Scorer) -> dict[str, Float[np.ndarray, "k"]]:
+def _lowest(p: TeacherRecourse[Any], student: Scorer) -> dict[str, Float[np.ndarray, "k"]]:
     """What certificates need: bounds of the student's logit around the recommended points. None of a foreign model."""
     if not isinstance(student, QuantStack):
         return {}
-    found, design = p.recourse.found, p.design
+    found, design = p.recourse.has_recourse, p.design
     inputs = design.encoding.encode(p.recourse.after[found])
     movable = [design.encoding.starts[i] for i in design.actions.numbers]
-    bounds = {"region": lowest_nearby(student, inputs, movable, RADIUS, "each")}
+    bounds = {"region": lower_bound_nearby(student, inputs, movable, RADIUS, "each")}
     if isinstance(p.teacher, Stack) and within_half_a_step(p.teacher, student):
-        bounds["rounding"] = lowest_rounded(p.teacher, student, inputs)
+        bounds["rounding"] = lower_bound_rounded(p.teacher, student, inputs)
     out = {name: np.full(len(found), -np.inf) for name in bounds}
     for name, low in bounds.items():
         out[name][found] = low
@@ -367,18 +380,18 @@ def _lowest(p: Promise[Any], student: Scorer) -> dict[str, Float[np.ndarray, "k"
 
 
 def _evidence(
-    p: Promise[Any],
+    p: TeacherRecourse[Any],
     student: Float[np.ndarray, "n"],
     at: Float[np.ndarray, "k"],
     asked: Int[np.ndarray, "a"],
     again: Recourse,
 ) -> Evidence:
     k, test = len(p.person), p.design.split.test
-    found = p.recourse.found
+    found = p.recourse.has_recourse
     cosine = np.full(k, np.nan)
     cosine[asked] = _cosine(p, asked, again)
-    again_found, again_cost = np.zeros(k, bool), np.full(k, np.inf)
-    again_found[asked], again_cost[asked] = again.found, again.cost
+    student_has_recourse, student_cost = np.zeros(k, bool), np.full(k, np.inf)
+    student_has_recourse[asked], student_cost[asked] = again.has_recourse, again.cost
     proved = np.zeros(k, bool)
     proved[asked] = p.recourse.proved[asked] & again.proved
     return Evidence(
@@ -387,19 +400,19 @@ def _evidence(
         student=student,
         groups={name: [levels[i] for i in test] for name, levels in p.design.table.groups().items()},
         person=p.person,
-        found=found,
+        has_recourse=found,
         cost=p.recourse.cost,
         teacher_at=p.recourse.margin,
         student_at=np.where(found, at, np.nan),
-        asked_again=np.isin(np.arange(k), asked),
-        again_found=again_found,
-        again_cost=again_cost,
+        reaudited=np.isin(np.arange(k), asked),
+        student_has_recourse=student_has_recourse,
+        student_cost=student_cost,
         cosine=cosine,
         proved=proved,
     )
 
 
-def _cosine(p: Promise[Any], asked: Int[np.ndarray, "a"], again: Recourse) -> Float[np.ndarray, "a"]:
+def _cosine(p: TeacherRecourse[Any], asked: Int[np.ndarray, "a"], again: Recourse) -> Float[np.ndarray, "a"]:
     """Cosine of promised and student's action in cost-scaled space; NaN where one is missing or empty."""
     mine = p.design.actions.displacement(p.recourse.before[asked], p.recourse.after[asked])
     theirs = p.design.actions.displacement(again.before, again.after)

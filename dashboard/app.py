@@ -14,13 +14,13 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse
 from starlette.routing import Route
 
-from dashboard.lib import boot, pages
+from dashboard.lib import pages, startup
 
 
 @asynccontextmanager
 async def warm(_: Any) -> AsyncIterator[None]:
     """Beside the first visitor's first second, which goes to scripts."""
-    boot.warm()
+    startup.warm()
     yield
 
 

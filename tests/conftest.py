@@ -15,9 +15,9 @@ from cfq_core import pipeline
 from cfq_core.base import plugins
 from cfq_core.base.seeds import numpy_stream
 from cfq_core.datasets.fetch import FILES, on_disk
-from cfq_core.pipeline import Audited, Design, Promise, Setting
+from cfq_core.pipeline import Audited, Design, Setting, TeacherRecourse
 from cfq_core.tables.schema import Feature, Schema, Table
-from cfq_core.training.loop import Teaching
+from cfq_core.training.loop import TeacherTraining
 
 settings.register_profile("law", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("law")
@@ -70,7 +70,7 @@ class Cell:
 
     setting: Setting
     designs: list[Design]
-    promises: list[Promise]
+    promises: list[TeacherRecourse]
     budgets: tuple[float, ...]
 
     def audits(self, method: str) -> list[Audited]:
@@ -89,10 +89,10 @@ def _audits(cell: Cell, method: str) -> list[Audited]:
 @pytest.fixture(scope="session")
 def cell() -> Cell:
     """Two seeds of the mixed table, nets 8-8, budgets 2, 3.5 and 8."""
-    taught = Teaching(epochs=60, rows_per_step=16, learning_rate=5e-3)
-    setting = Setting(hidden=(8, 8), people=40, again=25, teaching=taught)
+    taught = TeacherTraining(epochs=60, rows_per_step=16, learning_rate=5e-3)
+    setting = Setting(hidden=(8, 8), people=40, n_reaudited=25, teacher_training=taught)
     designs = [pipeline.prepare(mixed_table(), seed) for seed in (0, 1)]
-    promises = pipeline.rehearse(pipeline.promise(designs, setting), setting)
+    promises = pipeline.training_recourse(pipeline.promise(designs, setting), setting)
     return Cell(setting, designs, promises, (2.0, 3.5, 8.0))
 
 

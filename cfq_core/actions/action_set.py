@@ -116,7 +116,7 @@ class ActionSet:
 
     @staticmethod
     def _line(f: Feature, old: int, new: int) -> str:
-        return f"{f.words}: {f.spoken(old)} -> {f.spoken(new)}"
+        return f"{f.words}: {f.format_cell(old)} -> {f.format_cell(new)}"
 
 
 def _bounds(f: Feature, column: Int[np.ndarray, "n"]) -> tuple[int, int]:

@@ -15,7 +15,7 @@ def objections(actions: ActionSet, before: Int[np.ndarray, "f"], after: Int[np.n
     for i, f in enumerate(actions.schema.features):
         own, there = int(before[i]), int(after[i])
         if own != there and (why := _objection(actions, i, f, own, there)):
-            found.append(f"{f.words}: {f.spoken(own)} -> {f.spoken(there)}: {why}")
+            found.append(f"{f.words}: {f.format_cell(own)} -> {f.format_cell(there)}: {why}")
     return found
 
 
@@ -30,4 +30,4 @@ def _objection(actions: ActionSet, i: int, f: Feature, own: int, there: int) -> 
     if (f.move == "up" and there < own) or (f.move == "down" and there > own):
         return f"may only go {f.move}"
     low, high = (int(end[0]) for end in actions.box(i, np.array([own])))
-    return "" if low <= there <= high else f"outside {f.spoken(low)} to {f.spoken(high)}"
+    return "" if low <= there <= high else f"outside {f.format_cell(low)} to {f.format_cell(high)}"

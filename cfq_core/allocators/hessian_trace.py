@@ -20,7 +20,7 @@ from cfq_core.allocators.sensitivity import CHOICES, ROWS, plans_of, rounded_wei
 from cfq_core.nets.stack import Stack
 from cfq_core.quant.bits import BitPlan
 from cfq_core.quant.calibrate import Calibration
-from cfq_core.quant.material import Material
+from cfq_core.quant.training_data import TrainingData
 
 
 @dataclass(frozen=True)
@@ -29,14 +29,14 @@ class HessianTrace:
 
     rows: int = ROWS
 
-    def plans(self, material: Material, calibration: Calibration, budgets: Sequence[float]) -> tuple[BitPlan, ...]:
+    def plans(self, data: TrainingData, calibration: Calibration, budgets: Sequence[float]) -> tuple[BitPlan, ...]:
         """One plan a run and budget, budgets innermost."""
-        return plans_of(self.sensitivity(material, calibration), material.teachers.sizes, budgets)
+        return plans_of(self.sensitivity(data, calibration), data.teachers.sizes, budgets)
 
-    def sensitivity(self, material: Material, calibration: Calibration) -> Float[Tensor, "r l c"]:
+    def sensitivity(self, data: TrainingData, calibration: Calibration) -> Float[Tensor, "r l c"]:
         """Omega of every run, layer and choice of bits."""
-        teachers = material.teachers
-        traces = hessian_traces(teachers, material.inputs[:, : self.rows])
+        teachers = data.teachers
+        traces = hessian_traces(teachers, data.inputs[:, : self.rows])
         out = torch.zeros(teachers.runs, len(teachers.weights), len(CHOICES))
         for layer, (weight, size) in enumerate(zip(teachers.weights, teachers.sizes, strict=True)):
             for choice, bits in enumerate(CHOICES):

@@ -78,17 +78,17 @@ def landscape(
     judged = [points.recourse, points.rows] + ([] if points.shown is None else [points.shown])
     inputs = torch.cat(judged)[None]
     truth = score(teacher.to(torch.float64), inputs.double())[0].float()
-    sheet = _Sheet(truth, len(points.recourse), len(points.rows), torch.empty(4, len(choices) ** layers))
+    table = _Table(truth, len(points.recourse), len(points.rows), torch.empty(4, len(choices) ** layers))
     first = models.to(torch.float32)
-    _descend(first, 0, first.take([0]).see(inputs.float())[0], sheet, 0)
+    _descend(first, 0, first.take([0]).quantize_input(inputs.float())[0], table, 0)
     plans = np.array(list(product(choices, repeat=layers)))
     bits_of = np.array([average_bits(tuple(p), teacher.sizes) for p in plans.tolist()])
-    vd, matched, shift, error = sheet.out.numpy().astype(np.float64)
+    vd, matched, shift, error = table.out.numpy().astype(np.float64)
     return Landscape(plans, bits_of, vd, matched, shift, error)
 
 
 @dataclass(frozen=True)
-class _Sheet:
+class _Table:
     """Where results go, and the teacher's logits they are judged by."""
 
     truth: Float[Tensor, "t"]
@@ -118,15 +118,15 @@ class _Sheet:
         return [at, rows, shown if shown.shape[1] else rows]
 
 
-def _descend(models: QuantStack, layer: int, given: Float[Tensor, "t i"], sheet: _Sheet, start: int) -> None:
+def _descend(models: QuantStack, layer: int, given: Float[Tensor, "t i"], table: _Table, start: int) -> None:
     """All plans that share the layers before ``layer``; ``given`` are the codes it receives."""
     weight, bias = models.weights[layer], models.biases[layer]
     total = torch.baddbmm(bias[:, None], given.expand(len(weight), -1, -1), weight.mT)
     total = total * (models.weight_steps[layer] * models.input_steps[layer][:, None])[:, None]
     below = len(models.weights) - layer - 1
     if below == 0:
-        sheet.write(start, total[..., 0])
+        table.write(start, total[..., 0])
         return
     hidden = codes(torch.relu(total), models.input_steps[layer + 1][:, None, None], *activation_range(signed=False))
     for choice in range(len(weight)):
-        _descend(models, layer + 1, hidden[choice], sheet, start + choice * len(weight) ** below)
+        _descend(models, layer + 1, hidden[choice], table, start + choice * len(weight) ** below)

@@ -19,17 +19,17 @@ from cfq_core.base.errors import BadPlan
 from cfq_core.nets.optim import Adam
 from cfq_core.quant.bits import BitPlan
 from cfq_core.quant.calibrate import Calibration
-from cfq_core.quant.material import Material
-from cfq_core.training.finetune import Recipe, Schedule, Student, objectives
+from cfq_core.quant.training_data import TrainingData
+from cfq_core.training.finetune import QatConfig, Schedule, Student, objectives
 from cfq_core.training.gates import Gates
 from cfq_core.training.losses import Weights
 
 
 @dataclass(frozen=True)
 class Learned:
-    """Gates trained with a recipe's own losses for a third of a training, then discarded but for the plan."""
+    """Gates trained with a config's own losses for a third of a training, then discarded but for the plan."""
 
-    recipe: Recipe = field(default_factory=lambda: Recipe(Weights(task=1.0, outcome=0.5)))
+    config: QatConfig = field(default_factory=lambda: QatConfig(Weights(task=1.0, outcome=0.5)))
     schedule: Schedule = field(default_factory=Schedule)
     share_of_steps: float = 1 / 3
     gate_rate: float = 0.05  # learning rate of the gates' logits
@@ -39,29 +39,29 @@ class Learned:
     @property
     def needs_recourse(self) -> bool:
         """Whether the losses look at training recourse."""
-        return self.recipe.losses.at_recourse
+        return self.config.losses.at_recourse
 
-    def plans(self, material: Material, calibration: Calibration, budgets: Sequence[float]) -> tuple[BitPlan, ...]:
+    def plans(self, data: TrainingData, calibration: Calibration, budgets: Sequence[float]) -> tuple[BitPlan, ...]:
         """One plan a run and budget, budgets innermost; all gates are trained as one stack."""
         if min(budgets) < min(CHOICES):
             raise BadPlan(f"a budget of {min(budgets):g} bits per weight; at least {min(CHOICES)}")
-        runs = [r for r in range(material.teachers.runs) for _ in budgets]
-        wanted = torch.tensor([float(b) for _ in range(material.teachers.runs) for b in budgets])
-        gates = self._train(material, runs, wanted)
+        runs = [r for r in range(data.teachers.runs) for _ in budgets]
+        wanted = torch.tensor([float(b) for _ in range(data.teachers.runs) for b in budgets])
+        gates = self._train(data, runs, wanted)
         logs = torch.log_softmax(gates.logits.detach(), dim=2)
-        sizes = material.teachers.sizes
+        sizes = data.teachers.sizes
         return tuple(cheapest_plan((-t).tolist(), CHOICES, sizes, float(b)) for t, b in zip(logs, wanted, strict=True))
 
-    def _train(self, material: Material, runs: list[int], wanted: torch.Tensor) -> Gates:
-        gates = Gates(material.teachers.take(runs), CHOICES, wanted)
-        bits = torch.full((len(runs), len(material.teachers.weights)), max(CHOICES))
-        student = Student(material.teachers, bits, material.inputs, [self.recipe] * len(runs), gates, of=runs)
+    def _train(self, data: TrainingData, runs: list[int], wanted: torch.Tensor) -> Gates:
+        gates = Gates(data.teachers.take(runs), CHOICES, wanted)
+        bits = torch.full((len(runs), len(data.teachers.weights)), max(CHOICES))
+        student = Student(data.teachers, bits, data.inputs, [self.config] * len(runs), gates, of=runs)
         rest = [p for p in student.parameters if p is not gates.logits]
         rates: list[dict[str, Any]] = [{"params": rest}, {"params": [gates.logits], "lr": self.gate_rate}]
-        optimizer = Adam(rates, lr=self.schedule.rate(material.inputs.shape[1]), fused=True)
+        optimizer = Adam(rates, lr=self.schedule.rate(data.inputs.shape[1]), fused=True)
         multiplier = torch.zeros(len(runs))
-        steps = max(1, round(self.schedule.steps(material.inputs.shape[1]) * self.share_of_steps))
-        for step, loss in enumerate(objectives(student, material, runs, self.schedule, steps)):
+        steps = max(1, round(self.schedule.steps(data.inputs.shape[1]) * self.share_of_steps))
+        for step, loss in enumerate(objectives(student, data, runs, self.schedule, steps)):
             over = gates.average_bits() - wanted
             held = (torch.relu(multiplier + self.penalty * over).square() - multiplier.square()) / (2 * self.penalty)
             optimizer.zero_grad()

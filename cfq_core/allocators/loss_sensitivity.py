@@ -18,7 +18,7 @@ from cfq_core.allocators.sensitivity import CHOICES, ROWS, one_layer_rounded, pl
 from cfq_core.nets.stack import Stack, score
 from cfq_core.quant.bits import BitPlan
 from cfq_core.quant.calibrate import Calibration
-from cfq_core.quant.material import Material
+from cfq_core.quant.training_data import TrainingData
 
 
 @dataclass(frozen=True)
@@ -28,18 +28,18 @@ class LossSensitivity:
     rows: int = ROWS
     least: float = 0.0  # loss increase that a fall counts as
 
-    def plans(self, material: Material, calibration: Calibration, budgets: Sequence[float]) -> tuple[BitPlan, ...]:
+    def plans(self, data: TrainingData, calibration: Calibration, budgets: Sequence[float]) -> tuple[BitPlan, ...]:
         """One plan a run and budget, budgets innermost."""
-        return plans_of(self.sensitivity(material, calibration), material.teachers.sizes, budgets)
+        return plans_of(self.sensitivity(data, calibration), data.teachers.sizes, budgets)
 
-    def sensitivity(self, material: Material, calibration: Calibration) -> Float[Tensor, "r l c"]:
+    def sensitivity(self, data: TrainingData, calibration: Calibration) -> Float[Tensor, "r l c"]:
         """Loss increase of every run, layer and choice of bits."""
-        inputs, outcome = material.inputs[:, : self.rows], material.outcome[:, : self.rows]
+        inputs, outcome = data.inputs[:, : self.rows], data.outcome[:, : self.rows]
 
         def loss(stack: Stack) -> Float[Tensor, "r"]:
             return binary_cross_entropy_with_logits(score(stack, inputs), outcome, reduction="none").mean(1)
 
-        teachers = material.teachers
+        teachers = data.teachers
         base = loss(teachers)
         out = torch.zeros(teachers.runs, len(teachers.weights), len(CHOICES))
         for layer, choice, stack in one_layer_rounded(teachers, calibration):

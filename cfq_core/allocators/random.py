@@ -10,7 +10,7 @@ from cfq_core.base.errors import BadPlan
 from cfq_core.base.seeds import numpy_stream
 from cfq_core.quant.bits import BitPlan, average_bits
 from cfq_core.quant.calibrate import Calibration
-from cfq_core.quant.material import Material
+from cfq_core.quant.training_data import TrainingData
 
 SPENT = 0.9  # share of the budget a drawn plan spends at least, where some plan does
 DRAWS = 1000
@@ -20,9 +20,9 @@ DRAWS = 1000
 class Random:
     """Uniform over plans that spend at least nine tenths of the budget, drawn anew for each seed and budget."""
 
-    def plans(self, material: Material, calibration: Calibration, budgets: Sequence[float]) -> tuple[BitPlan, ...]:
+    def plans(self, data: TrainingData, calibration: Calibration, budgets: Sequence[float]) -> tuple[BitPlan, ...]:
         """One plan a run and budget, budgets innermost."""
-        return tuple(self.plan(material.teachers.sizes, b, s) for s in material.seeds for b in budgets)
+        return tuple(self.plan(data.teachers.sizes, b, s) for s in data.seeds for b in budgets)
 
     def plan(self, sizes: Sequence[int], budget: float, seed: int = 0) -> BitPlan:
         """The first drawn plan that spends enough of the budget, else the one that spends most; `BadPlan` under 2."""

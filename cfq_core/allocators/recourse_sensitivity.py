@@ -17,7 +17,7 @@ from cfq_core.allocators.sensitivity import CHOICES, ROWS, one_layer_rounded, pl
 from cfq_core.nets.stack import score
 from cfq_core.quant.bits import BitPlan
 from cfq_core.quant.calibrate import Calibration
-from cfq_core.quant.material import Material
+from cfq_core.quant.training_data import TrainingData
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,13 @@ class RecourseSensitivity:
     rows: int = ROWS
     needs_recourse = True
 
-    def plans(self, material: Material, calibration: Calibration, budgets: Sequence[float]) -> tuple[BitPlan, ...]:
+    def plans(self, data: TrainingData, calibration: Calibration, budgets: Sequence[float]) -> tuple[BitPlan, ...]:
         """One plan a run and budget, budgets innermost."""
-        return plans_of(self.sensitivity(material, calibration), material.teachers.sizes, budgets)
+        return plans_of(self.sensitivity(data, calibration), data.teachers.sizes, budgets)
 
-    def sensitivity(self, material: Material, calibration: Calibration) -> Float[Tensor, "r l c"]:
+    def sensitivity(self, data: TrainingData, calibration: Calibration) -> Float[Tensor, "r l c"]:
         """Mean squared logit change of every run, layer and choice of bits."""
-        teachers, points = material.teachers, material.pairs.end[:, : self.rows]
+        teachers, points = data.teachers, data.pairs.end[:, : self.rows]
         base = score(teachers, points)
         out = torch.zeros(teachers.runs, len(teachers.weights), len(CHOICES))
         for layer, choice, stack in one_layer_rounded(teachers, calibration):

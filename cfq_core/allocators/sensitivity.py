@@ -14,7 +14,7 @@ from cfq_core.nets.stack import Stack
 from cfq_core.quant.bits import BitPlan
 from cfq_core.quant.calibrate import Calibration, weight_step
 from cfq_core.quant.grid import codes, signed_range
-from cfq_core.quant.material import Material
+from cfq_core.quant.training_data import TrainingData
 
 #: The bit-widths an allocator chooses from (the paper's set).
 CHOICES = (2, 3, 4, 8)
@@ -27,7 +27,7 @@ ROWS = 4096
 class Profiler(Protocol):
     """An allocator whose plans are a knapsack's answer to a profile of the layers."""
 
-    def sensitivity(self, material: Material, calibration: Calibration) -> Float[Tensor, "r l c"]:
+    def sensitivity(self, data: TrainingData, calibration: Calibration) -> Float[Tensor, "r l c"]:
         """What rounding each layer to each choice of bits does; the knapsack minimises its sum."""
         ...
 

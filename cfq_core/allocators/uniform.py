@@ -9,17 +9,17 @@ from cfq_core.base.errors import BadPlan
 from cfq_core.quant.bits import BitPlan
 from cfq_core.quant.calibrate import Calibration
 from cfq_core.quant.grid import WEIGHT_BITS
-from cfq_core.quant.material import Material
+from cfq_core.quant.training_data import TrainingData
 
 
 @dataclass(frozen=True)
 class Uniform:
     """The same bits everywhere."""
 
-    def plans(self, material: Material, calibration: Calibration, budgets: Sequence[float]) -> tuple[BitPlan, ...]:
+    def plans(self, data: TrainingData, calibration: Calibration, budgets: Sequence[float]) -> tuple[BitPlan, ...]:
         """One plan a run and budget, budgets innermost."""
-        one = [self.plan(material.teachers.sizes, b) for b in budgets]
-        return tuple(one * material.teachers.runs)
+        one = [self.plan(data.teachers.sizes, b) for b in budgets]
+        return tuple(one * data.teachers.runs)
 
     def plan(self, sizes: Sequence[int], budget: float) -> BitPlan:
         """Bits per layer for weights per layer ``sizes`` under ``budget`` average bits; `BadPlan` under 2."""

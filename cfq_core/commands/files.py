@@ -61,7 +61,7 @@ def export(run: str, path: Path, teacher: Path | None, form: Any, folder: Path |
         found = stored_run(store, run)
         written = [export_student(found, path, form)] + ([export_teacher(found, teacher, form)] if teacher else [])
     if as_json:
-        print_json({"run": found.row["id"], "form": form, "files": [e.plain() for e in written]})
+        print_json({"run": found.row["id"], "form": form, "files": [e.as_json() for e in written]})
     else:
         for e in written:
             click.echo(e.words)
@@ -95,18 +95,18 @@ def audit(card: Path, teacher: Path, student: Path, page: Path | None, as_json: 
     """Audit any pair of ONNX files on a table: does the student keep what the teacher promises?"""
     _needs("onnx", "onnxruntime", extra="export")
     from cfq_core.datasets.card import read_card
-    from cfq_core.export import told
-    from cfq_core.export.audit import Question, audit_pair
+    from cfq_core.export import audit_text
+    from cfq_core.export.audit import AuditOptions, audit_pair
     from cfq_core.export.read import read_model
 
     options["people"] = None if options["people"] == "all" else number("--people", options["people"], int)
-    found = audit_pair(read_card(card), read_model(teacher), read_model(student), Question(**options))
+    found = audit_pair(read_card(card), read_model(teacher), read_model(student), AuditOptions(**options))
     if page:
-        _write(page, told.page(found))
+        _write(page, audit_text.page(found))
     if as_json:
-        print_json(told.plain(found))
+        print_json(audit_text.as_json(found))
     else:
-        click.echo(told.text(found))
+        click.echo(audit_text.text(found))
 
 
 @click.command()

@@ -187,8 +187,10 @@ def _show(store: Any, study: str, as_json: bool) -> None:
     head = ["data set", *names, "method", "bits", *(title for title, *_ in COLUMNS)]
     rows = []
     for x in lines:
-        cells = [summary.shown(x.measure(name), scale, digits) for _, name, scale, digits in COLUMNS]
-        rows.append([x.dataset, *(summary.told(x.setting[k]) for k in names), x.method, f"{x.budget:g}", *cells])
+        cells = [summary.format_mean(x.measure(name), scale, digits) for _, name, scale, digits in COLUMNS]
+        rows.append(
+            [x.dataset, *(summary.format_setting(x.setting[k]) for k in names), x.method, f"{x.budget:g}", *cells]
+        )
     print_table(head, rows)
     click.echo(f"\n{LEGEND}\n")
     for probe, of_probe, shown in probed.tables(store, study):

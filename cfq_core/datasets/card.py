@@ -34,8 +34,8 @@ from cfq_core.datasets.card_rows import (
     decoded,
     level_mistake,
     one_of,
+    quoted,
     read_columns,
-    shown,
 )
 from cfq_core.tables.schema import Feature, Schema, Table
 
@@ -129,7 +129,7 @@ def _card(text: str, file: str) -> Card:
     tables = raw.pop("feature", [])
     card = _record(place, raw, Card)
     if not re.fullmatch(r"\w[\w-]*", card.name):
-        raise place.bad(f"name = {shown(card.name)}; one word of letters, digits, _ and -")
+        raise place.bad(f"name = {quoted(card.name)}; one word of letters, digits, _ and -")
     if not tables or not isinstance(tables, list) or not all(isinstance(t, dict) for t in tables):
         raise place.bad("no features; describe each column under its own [[feature]], with two brackets")
     card = replace(card, feature=tuple(_feature(place, i, t) for i, t in enumerate(tables, 1)))
@@ -155,14 +155,14 @@ def _record(place: Place, raw: dict[str, Any], record: type[Described]) -> Descr
 
 
 def _typed(place: Place, key: str, value: Any, hint: Any) -> Any:
-    said = f"{key} = {shown(value)}"
+    said = f"{key} = {quoted(value)}"
     if get_origin(hint) is tuple:
         if not isinstance(value, list):
             raise place.bad(f"{said}; must be a list in [ ]")
         return tuple(_typed(place, f"entry {i} of {key}", v, get_args(hint)[0]) for i, v in enumerate(value, 1))
     if get_origin(hint) is Literal:
         if value not in get_args(hint):
-            near = did_you_mean(shown(value).strip('"'), get_args(hint))
+            near = did_you_mean(quoted(value).strip('"'), get_args(hint))
             raise place.bad(f"{said}; one of {', '.join(get_args(hint))}{near}")
         return value
     if hint is bool:
@@ -211,7 +211,7 @@ def _mistakes(f: Feature, raw: dict[str, Any]) -> Iterator[str]:
     """What is wrong with a feature by itself, most basic first."""
     for key in raw:
         if f.kind not in ONLY_FOR.get(key, (f.kind,)):
-            yield f'{key} = {shown(raw[key])}; only for kind = {" or ".join(ONLY_FOR[key])}, not "{f.kind}"'
+            yield f'{key} = {quoted(raw[key])}; only for kind = {" or ".join(ONLY_FOR[key])}, not "{f.kind}"'
     if f.move != "fixed" and (f.protected or f.immutable):
         why = "protected" if f.protected else "immutable"
         yield f'move = "{f.move}"; must be fixed (or left out), because {why} = true is never actionable'
@@ -230,9 +230,9 @@ def _mistakes_of_levels(f: Feature) -> Iterator[str]:
         yield f"levels has {len(f.levels)} entries; at most {MAX_LEVELS}"
     for level, count in Counter(f.levels).items():
         if count > 1:
-            yield f"levels has {shown(level)} {count} times; each level once"
+            yield f"levels has {quoted(level)} {count} times; each level once"
         if mistake := level_mistake(level):
-            yield f"levels has {shown(level)}, which {mistake}"
+            yield f"levels has {quoted(level)}, which {mistake}"
 
 
 def _mistakes_of_numbers(f: Feature) -> Iterator[str]:
@@ -246,9 +246,9 @@ def _mistakes_of_numbers(f: Feature) -> Iterator[str]:
         if f.log and limit is not None and limit < 0:
             yield f"{key} = {limit:g}; must be 0 or more, because log = true"
     if any(a >= b for a, b in pairwise(f.bands)):
-        yield f"bands = {shown(f.bands)}; must increase"
+        yield f"bands = {quoted(f.bands)}; must increase"
     if f.bands and not f.protected:
-        yield f"bands = {shown(f.bands)}; only for protected = true, whose groups they cut"
+        yield f"bands = {quoted(f.bands)}; only for protected = true, whose groups they cut"
 
 
 def _check_together(card: Card, place: Place) -> None:
@@ -282,9 +282,9 @@ def _check_filled(f: Feature, place: Place) -> None:
     """Mistakes that show once levels and step are known."""
     for level in f.never:
         if level not in f.levels:
-            raise place.bad(f"never = {shown(level)}; {one_of(f.levels, level)}")
+            raise place.bad(f"never = {quoted(level)}; {one_of(f.levels, level)}")
     if f.levels and set(f.levels) <= set(f.never):
-        raise place.bad(f"never = {shown(f.never)}; must leave a level to move to")
+        raise place.bad(f"never = {quoted(f.never)}; must leave a level to move to")
     for key, limit in (("low", f.low), ("high", f.high)):
         if limit is not None and abs(limit) > MAX_COUNT * f.step:
             raise place.bad(f"{key} = {limit:g}; at most {MAX_COUNT:g} steps of {f.step:g}")

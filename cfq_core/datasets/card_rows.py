@@ -63,7 +63,7 @@ class Place:
 
     def at(self, what: str, name: str) -> Place:
         """The part ``what "name"`` of the same file."""
-        return Place(self.file, f"{what} {shown(name)}")
+        return Place(self.file, f"{what} {quoted(name)}")
 
     def bad(self, text: str) -> BadCard:
         """The error to raise: one line, whatever the user's values contain."""
@@ -71,7 +71,7 @@ class Place:
         return BadCard(UNSAFE.sub(lambda m: f"\\u{ord(m[0]):04x}", line))
 
 
-def shown(value: object) -> str:
+def quoted(value: object) -> str:
     """A value as a card writes it, cut to a readable length."""
     try:
         text = json.dumps(value, ensure_ascii=False, default=str)
@@ -128,7 +128,7 @@ class Column:
     def bad(self, word: int, text: str) -> BadCard:
         """The error for one distinct cell, with the first row that has it."""
         row = int(np.argmax(self.cells == word)) + FIRST_ROW
-        return self.place.bad(f"row {row}: {shown(self.words[word])} {text}")
+        return self.place.bad(f"row {row}: {quoted(self.words[word])} {text}")
 
 
 def column_names(data: bytes | str, file: str) -> list[str]:
@@ -156,7 +156,7 @@ def _opened(data: bytes | str, file: str) -> tuple[list[str], Iterator[list[str]
     header = [cell.strip() for cell in next(rows)]
     for name, count in Counter(header).items():
         if count > 1:
-            raise place.bad(f"column {shown(name)} is there {count} times; each column needs its own name")
+            raise place.bad(f"column {quoted(name)} is there {count} times; each column needs its own name")
     return header, rows
 
 
@@ -217,14 +217,14 @@ def as_outcome(favourable: str, column: Column, card: Place) -> Outcome:
         if mistake := level_mistake(word):
             raise column.bad(k, mistake)
     if favourable not in column.words:
-        raise card.bad(f"favourable = {shown(favourable)}; {one_of(sorted(column.words), favourable)}")
+        raise card.bad(f"favourable = {quoted(favourable)}; {one_of(sorted(column.words), favourable)}")
     outcome = column.cells == column.words.index(favourable)
     if outcome.all():
-        raise column.place.bad(f"every row is {shown(favourable)}; a model needs both outcomes")
+        raise column.place.bad(f"every row is {quoted(favourable)}; a model needs both outcomes")
     for what, count in (("are", outcome.sum()), ("are not", (~outcome).sum())):
         if count < MIN_OUTCOMES:
             need = f"at least {MIN_OUTCOMES} of each outcome"
-            raise column.place.bad(f"{count} rows {what} {shown(favourable)}; {need}")
+            raise column.place.bad(f"{count} rows {what} {quoted(favourable)}; {need}")
     return outcome
 
 
@@ -234,7 +234,7 @@ def as_counts(feature: Feature, column: Column) -> tuple[Feature, Rows]:
     feature, counts = judge(feature, column)
     if counts.min() == counts.max():
         cure = "a constant column tells nothing, leave it out of the card"
-        raise column.place.bad(f"every row is {shown(column.words[0])}; {cure}")
+        raise column.place.bad(f"every row is {quoted(column.words[0])}; {cure}")
     return feature, counts[column.cells]
 
 

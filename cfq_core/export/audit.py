@@ -33,7 +33,7 @@ from cfq_core.export.read import ModelFile
 from cfq_core.export.runtime import BlackBox, Running, as_logits
 from cfq_core.nets.dense import Dense
 from cfq_core.nets.stack import Scorer, Stack, score
-from cfq_core.pipeline import Compared, Design, Promise, Setting, compared, prepare, promised
+from cfq_core.pipeline import Compared, Design, Setting, TeacherRecourse, compared, prepare, recourse_for
 from cfq_core.quant.quantized import QuantStack
 from cfq_core.recourse.relaxed import Relaxed
 from cfq_core.recourse.search import Search
@@ -64,13 +64,13 @@ GRADIENT_FREE = Search(relaxed=Relaxed(steps=0))
 
 
 @dataclass(frozen=True)
-class Question:
+class AuditOptions:
     """What is asked of a pair."""
 
     kappa: float | None = None  # logits; None: what the files were audited with, else the usual margin
     regime: str = "default"
     people: int | None = 2000  # denied people, a seeded sample; None: all
-    again: int = 1000  # of those, searched a second time on the student
+    n_reaudited: int = 1000  # of those, searched a second time on the student
     layout: Layout = "auto"
     output: Output = "auto"
     rows: Rows | None = None  # None: the test rows where the files name this very table, else all
@@ -101,11 +101,11 @@ class PairAudit:
     schema: Schema
     teacher: Side
     student: Side
-    question: Question
+    question: AuditOptions
     kappa: float
     rows: int
     denied: int
-    promise: Promise[Any]
+    promise: TeacherRecourse[Any]
     seen: Compared
     notes: tuple[str, ...]
     seconds: float
@@ -126,11 +126,11 @@ class _Open:
     notes: list[str] = field(default_factory=list)
 
 
-def audit_pair(table: Table, teacher: ModelFile, student: ModelFile, question: Question | None = None) -> PairAudit:
+def audit_pair(table: Table, teacher: ModelFile, student: ModelFile, question: AuditOptions | None = None) -> PairAudit:
     """Recourse from the teacher, and what becomes of it on the student; raises `BadModel` in one line."""
-    question = _with_layout(question or Question(), table, (teacher, student))
+    question = _with_layout(question or AuditOptions(), table, (teacher, student))
     began = time.monotonic()
-    told = [f.told for f in (teacher, student)]
+    told = [f.provenance for f in (teacher, student)]
     kappa = next((t.kappa for t in reversed(told) if t), 0.2) if question.kappa is None else question.kappa
     design, notes = _design(table, (teacher, student), question)
     inputs = design.inputs(design.split.test)
@@ -140,10 +140,10 @@ def audit_pair(table: Table, teacher: ModelFile, student: ModelFile, question: Q
             _settle(side, inputs)
         blind = any(isinstance(s.model, BlackBox) for s in sides)
         solver = GRADIENT_FREE if blind else Search()
-        setting = Setting((), kappa, question.regime, question.people, question.again, solver=solver)
-        (promise,) = promised(sides[0].model, [design], setting)
+        setting = Setting((), kappa, question.regime, question.people, question.n_reaudited, solver=solver)
+        (promise,) = recourse_for(sides[0].model, [design], setting)
         (seen,) = compared([promise], sides[1].model, setting)
-        after = design.encoding.encode(promise.recourse.after[promise.recourse.found])
+        after = design.encoding.encode(promise.recourse.after[promise.recourse.has_recourse])
         checks = [_differing(s, np.concatenate([inputs, after])) for s in sides]
     logits = (promise.logits, seen.raw.student)
     outcome = table.outcome[design.split.test]
@@ -157,10 +157,10 @@ def audit_pair(table: Table, teacher: ModelFile, student: ModelFile, question: Q
 
 
 # ---------------------------------------------------------------------- rows and encoding
-def _design(table: Table, files: Sequence[ModelFile], question: Question) -> tuple[Design, list[str]]:
+def _design(table: Table, files: Sequence[ModelFile], question: AuditOptions) -> tuple[Design, list[str]]:
     """Whom the files judge, and how people become inputs."""
-    known = [f for f in files if f.told is not None and f.told.inputs]
-    pinned = [(f.name, f.told) for f in known if f.told is not None]
+    known = [f for f in files if f.provenance is not None and f.provenance.inputs]
+    pinned = [(f.name, f.provenance) for f in known if f.provenance is not None]
     encodings = [encoding_of(t, table.schema, name) for name, t in pinned]
     if len({(e.mean, e.std) for e in encodings}) > 1:
         names = " and ".join(f.name for f in known)
@@ -182,11 +182,11 @@ def _design(table: Table, files: Sequence[ModelFile], question: Question) -> tup
     return Design(table, 0, Split(everybody, none, everybody), encoding, actions), notes
 
 
-def _with_layout(question: Question, table: Table, files: Sequence[ModelFile]) -> Question:
+def _with_layout(question: AuditOptions, table: Table, files: Sequence[ModelFile]) -> AuditOptions:
     """``auto`` resolved: one column a feature where that is what the files take."""
     features = table.schema.features
     encoded = sum(len(f.levels) if f.is_category else 1 for f in features)
-    pinned = any(f.told is not None and f.told.inputs for f in files)
+    pinned = any(f.provenance is not None and f.provenance.inputs for f in files)
     if question.layout != "auto" or pinned:
         return question
     one_each = len(features) != encoded and all(f.width == len(features) for f in files)
@@ -205,7 +205,7 @@ def _told_layout(layout: Layout) -> str:
     return f"the files do not say how their inputs were made: numbers are given {how}"
 
 
-def _view(file: ModelFile, encoding: Encoding, question: Question) -> Float[Tensor, "h d"]:
+def _view(file: ModelFile, encoding: Encoding, question: AuditOptions) -> Float[Tensor, "h d"]:
     """The model's input columns as a linear map of the encoded ones; raises `BadModel` where the widths do not fit."""
     features = encoding.schema.features
     if question.layout != "levels" and file.width == encoding.width:
@@ -223,7 +223,7 @@ def _view(file: ModelFile, encoding: Encoding, question: Question) -> Float[Tens
 
 
 # ---------------------------------------------------------------------- the two models
-def _opened(file: ModelFile, running: ExitStack, design: Design, question: Question) -> _Open:
+def _opened(file: ModelFile, running: ExitStack, design: Design, question: AuditOptions) -> _Open:
     view = _view(file, design.encoding, question)
     last = next((n.op_type for n in reversed(file.proto.graph.node) if n.op_type not in ("Identity", "Flatten")), "")
     probability = question.output == "probability" or (question.output == "auto" and last in GIVES_PROBABILITY)

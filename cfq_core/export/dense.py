@@ -44,15 +44,17 @@ def dense(file: ModelFile) -> Scorer | None:
 # ---------------------------------------------------------------------- our own quantized files
 def _own(file: ModelFile) -> QuantStack | None:
     """The integers of a file that `write.py` wrote."""
-    told = file.told
-    if told is None or told.role != "student" or not 1 <= len(told.bits) <= MOST_LAYERS:
+    provenance = file.provenance
+    if provenance is None or provenance.role != "student" or not 1 <= len(provenance.bits) <= MOST_LAYERS:
         return None
-    if not set(told.bits) <= set(WEIGHT_BITS):
+    if not set(provenance.bits) <= set(WEIGHT_BITS):
         return None
     held = {c.name: c for c in file.proto.graph.initializer}
 
     def read(kind: str) -> tuple[torch.Tensor, ...]:
-        arrays = (numpy_helper.to_array(held[f"{kind}{layer}"]).astype(np.float64) for layer in range(len(told.bits)))
+        arrays = (
+            numpy_helper.to_array(held[f"{kind}{layer}"]).astype(np.float64) for layer in range(len(provenance.bits))
+        )
         return tuple(torch.from_numpy(np.array(a)[None]) for a in arrays)
 
     weights, biases, input_steps = read("W"), read("B"), read("step")
@@ -60,7 +62,7 @@ def _own(file: ModelFile) -> QuantStack | None:
     for form in FORMS:
         steps = tuple(_float32(s / i) for s, i in zip(scales, input_steps, strict=True)) if form == "exact" else scales
         made = QuantStack(weights, biases, steps, input_steps)
-        if student_model(made, told, form).graph == file.proto.graph:
+        if student_model(made, provenance, form).graph == file.proto.graph:
             return made
     return None
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from cfq_core.base.errors import BadStore
 from cfq_core.base.identity import identity
 from cfq_core.datasets.upload import checked_upload
-from cfq_core.export.admit import admit
+from cfq_core.export.sandbox import sandboxed_parse
 from cfq_core.study import jobs
 
 if TYPE_CHECKING:
@@ -42,14 +42,14 @@ class Upload:
 
 
 @dataclass(frozen=True)
-class Kept:
+class StoredAudit:
     """A stored audit."""
 
     id: str
     folder: Path
 
     @cached_property
-    def told(self) -> dict[str, Any]:
+    def result(self) -> dict[str, Any]:
         """Everything that was found, as `cfq audit --json` prints it, with ``created`` and ``lines``."""
         try:
             told = json.loads((self.folder / TOLD).read_text(encoding="utf-8"))
@@ -62,7 +62,7 @@ class Kept:
     @property
     def title(self) -> str:
         """``student.onnx against teacher.onnx on german``."""
-        return f"{self.told[STUDENT]['file']} against {self.told[TEACHER]['file']} on {self.told['dataset']}"
+        return f"{self.result[STUDENT]['file']} against {self.result[TEACHER]['file']} on {self.result['dataset']}"
 
     def page(self) -> bytes:
         """Its report: one HTML file."""
@@ -72,12 +72,12 @@ class Kept:
 def asked(dataset: str, teacher: Upload, student: Upload, question: Mapping[str, Any]) -> dict[str, Any]:
     """What an audit is about, as a job's plain values; raises `BadInput` in one line for a bad file.
 
-    ``dataset``: a name or the path of a card; ``question``: fields of `cfq_core.export.audit.Question`.
+    ``dataset``: a name or the path of a card; ``question``: fields of `cfq_core.export.audit.AuditOptions`.
     """
     files = {}
     for role, upload in ((TEACHER, teacher), (STUDENT, student)):
         checked_upload(upload.name, upload.content)
-        admit(upload.content, upload.name)
+        sandboxed_parse(upload.content, upload.name)
         files[role] = {"name": upload.name, "sha256": hashlib.sha256(upload.content).hexdigest()}
     return {"kind": jobs.AUDIT, "datasets": [dataset], **files, "question": dict(question)}
 
@@ -87,13 +87,13 @@ def submit(store: Path, given: Mapping[str, Any], teacher: Upload, student: Uplo
     return jobs.submit(store, given, {TEACHER: teacher.content, STUDENT: student.content})
 
 
-def kept(store: Path) -> list[Kept]:
+def kept(store: Path) -> list[StoredAudit]:
     """The stored audits, newest first; what cannot be read as one is left out."""
     found = []
     for file in (store / FOLDER).glob(f"[!.]*/{TOLD}"):
-        one = Kept(file.parent.name, file.parent)
+        one = StoredAudit(file.parent.name, file.parent)
         try:
-            found.append((one.told["created"], one.id, one))
+            found.append((one.result["created"], one.id, one))
         except BadStore:
             continue  # of another version, or damaged: the others can be read all the same
     return [one for _, _, one in sorted(found, key=lambda f: f[:2], reverse=True)]
@@ -108,7 +108,7 @@ def known(store: Path, given: Mapping[str, Any]) -> str | None:
 # ---------------------------------------------------------------------- the worker
 def audited(folder: Path, tell: jobs.Tell) -> dict[str, str]:
     """Audit the two files in a job's folder and keep the answer in its store."""
-    from cfq_core.export.audit import Question, audit_pair
+    from cfq_core.export.audit import AuditOptions, audit_pair
     from cfq_core.export.read import parse_model
     from cfq_core.study.plan import table_of
 
@@ -117,7 +117,7 @@ def audited(folder: Path, tell: jobs.Tell) -> dict[str, str]:
     teacher, student = (parse_model(content[role], given[role]["name"]) for role in (TEACHER, STUDENT))
     table = table_of(given["datasets"][0])
     tell(done=1, total=3, what="searching recourse on both files")
-    found = audit_pair(table, teacher, student, Question(**given["question"]))
+    found = audit_pair(table, teacher, student, AuditOptions(**given["question"]))
     tell(done=2, total=3, what="writing the report")
     id = _keep(folder.parents[1], identity(given), found, given["question"])
     tell(done=3, total=3, what="kept")
@@ -126,16 +126,16 @@ def audited(folder: Path, tell: jobs.Tell) -> dict[str, str]:
 
 def _keep(store: Path, id: str, found: PairAudit, question: Mapping[str, Any]) -> str:
     """Write an audit whole or not at all; one that is there already is replaced by its like."""
-    from cfq_core.export import told
+    from cfq_core.export import audit_text
 
     home = store / FOLDER
     home.mkdir(parents=True, exist_ok=True)
-    lines = [{"title": title, "measure": name} for title, name, _ in told.LINES]
-    plain = told.plain(found) | {"title": found.schema.title, "created": time.time(), "lines": lines}
+    lines = [{"title": title, "measure": name} for title, name, _ in audit_text.LINES]
+    plain = audit_text.as_json(found) | {"title": found.schema.title, "created": time.time(), "lines": lines}
     draft = Path(tempfile.mkdtemp(dir=home, prefix="."))
     try:
         (draft / TOLD).write_text(json.dumps(plain | {"question": dict(question)}, allow_nan=False), encoding="utf-8")
-        (draft / REPORT).write_text(told.page(found), encoding="utf-8")
+        (draft / REPORT).write_text(audit_text.page(found), encoding="utf-8")
         draft.chmod(0o755)
         shutil.rmtree(home / id, ignore_errors=True)
         draft.replace(home / id)

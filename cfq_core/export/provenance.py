@@ -69,19 +69,19 @@ def inputs_of(encoding: Encoding) -> tuple[Input, ...]:
     return tuple(Input(f.name, f.kind, start, f.levels, f.step, f.log, mean, std) for f, start, mean, std in each)
 
 
-def encoding_of(told: Provenance, schema: Schema, where: str) -> Encoding:
+def encoding_of(provenance: Provenance, schema: Schema, where: str) -> Encoding:
     """The encoding a file was trained with, for a card of the same features; raises `BadModel` where they differ."""
-    names = [i.name for i in told.inputs]
+    names = [i.name for i in provenance.inputs]
     if names != [f.name for f in schema.features]:
         raise BadModel(
             f"{where}: was trained on the features {_listed(names)}; the card describes other ones or orders"
         )
-    for i, f in zip(told.inputs, schema.features, strict=True):
+    for i, f in zip(provenance.inputs, schema.features, strict=True):
         if (i.kind, i.levels, i.log) != (f.kind, f.levels, f.log) or not math.isclose(i.step, f.step):
             raise BadModel(
                 f'{where}: feature "{f.name}" was {_described(i)} when it was trained; the card says {_described(f)}'
             )
-    return Encoding(schema, tuple(i.mean for i in told.inputs), tuple(i.std for i in told.inputs))
+    return Encoding(schema, tuple(i.mean for i in provenance.inputs), tuple(i.std for i in provenance.inputs))
 
 
 def _described(f: Input | Feature) -> str:
@@ -145,11 +145,11 @@ def _is(value: Any, kind: str) -> bool:
     return isinstance(value, str)
 
 
-def _check(told: Provenance, where: str) -> None:
-    if told.role not in ("student", "teacher"):
-        raise BadModel(f'{where}: metadata "role" = "{told.role[:40]}"; one of student, teacher')
+def _check(provenance: Provenance, where: str) -> None:
+    if provenance.role not in ("student", "teacher"):
+        raise BadModel(f'{where}: metadata "role" = "{provenance.role[:40]}"; one of student, teacher')
     column = 0
-    for i in told.inputs:
+    for i in provenance.inputs:
         if i.kind not in KINDS or i.first != column or not i.std > 0 or not i.step > 0:
             raise BadModel(f'{where}: metadata of input "{i.name[:40]}" is not one this version writes')
         if i.kind == "category" and not i.levels:

@@ -60,7 +60,7 @@ class ModelFile:
     given: str  # name of its input
     floating: str  # element type of its input
     width: int  # input columns
-    told: Provenance | None
+    provenance: Provenance | None
 
 
 def read_model(path: Path) -> ModelFile:

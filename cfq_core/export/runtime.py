@@ -134,11 +134,13 @@ class BlackBox:
         """Nothing is added to them."""
         return self.view.new_zeros(self.copies, len(self.view))
 
-    def see(self, inputs: Float[Tensor, "*n d"], run: Int[Tensor, "b"] | None = None) -> Float[Tensor, "*n d"]:
+    def quantize_input(
+        self, inputs: Float[Tensor, "*n d"], run: Int[Tensor, "b"] | None = None
+    ) -> Float[Tensor, "*n d"]:
         """The inputs themselves."""
         return inputs
 
-    def rest(self, first: Float[Tensor, "r n h"]) -> Float[Tensor, "r n"]:
+    def forward_from_first(self, first: Float[Tensor, "r n h"]) -> Float[Tensor, "r n"]:
         """Logits, without a gradient."""
         inputs = first.detach().flatten(0, 1).double().numpy()
         logits = as_logits(self.running.outputs(inputs), self.probability, self.running.file.name)

@@ -23,9 +23,9 @@ from cfq_core.nets.stack import Stack, score
 from cfq_core.pipeline import Design, prepare
 from cfq_core.quant.grid import WEIGHT_BITS
 from cfq_core.quant.quantized import QuantStack
-from cfq_core.study.found import found_table
 from cfq_core.study.models import student_of, teacher_of
 from cfq_core.study.store import Row, Store
+from cfq_core.study.tables import found_table
 
 MADE_INPUTS = 2000  # standard normal rows a file is checked on where its table is not on disk
 
@@ -64,7 +64,7 @@ class Exported:
         lacks = f"\n  not checked on people, and without an encoding: {self.missing}" if self.missing else ""
         return f"{self.path}: {self.role}, {self.size} bytes; checked on {kinds}\n  {self.parity.words}{lacks}"
 
-    def plain(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """The object that ``--json`` prints."""
         levels = [{"level": x.level, "differing": x.differing, "largest": x.largest} for x in self.parity.levels]
         return {

@@ -55,7 +55,7 @@ class _Graph:
     def wide(self, name: str, to: str) -> str:
         return self.node("Cast", [name], to, to=TensorProto.DOUBLE)
 
-    def model(self, width: int, opset: int, told: Provenance) -> onnx.ModelProto:
+    def model(self, width: int, opset: int, provenance: Provenance) -> onnx.ModelProto:
         ends = [
             helper.make_tensor_value_info(name, self.floating, ["n", size])
             for name, size in ((INPUT, width), (OUTPUT, 1))
@@ -64,23 +64,23 @@ class _Graph:
         imports = [helper.make_opsetid("", opset)]
         made = helper.make_model(graph, opset_imports=imports, producer_name="cfq")
         made.ir_version = helper.find_min_ir_version_for(imports)
-        helper.set_model_props(made, {KEY: told.text()})
+        helper.set_model_props(made, {KEY: provenance.text()})
         onnx.checker.check_model(made, full_check=True)
         return made
 
 
-def student_model(student: QuantStack, told: Provenance, form: Form = "exact") -> onnx.ModelProto:
+def student_model(student: QuantStack, provenance: Provenance, form: Form = "exact") -> onnx.ModelProto:
     """The file of one quantized model (R = 1); weights, biases and steps are the audited integers and float32 steps."""
-    containers = [CONTAINER[b] for b in told.bits]
+    containers = [CONTAINER[b] for b in provenance.bits]
     add, floating = (_exact_layer, TensorProto.DOUBLE) if form == "exact" else (_standard_layer, TensorProto.FLOAT)
     graph, given, last = _Graph(floating), INPUT, len(containers) - 1
     graph.constant("unit", np.ones((), np.float32))
     for layer, container in enumerate(containers):
         given = add(graph, student, layer, container, given, OUTPUT if layer == last else f"layer{layer}")
-    return graph.model(student.weights[0].shape[2], max(OPSET[c] for c in containers), told)
+    return graph.model(student.weights[0].shape[2], max(OPSET[c] for c in containers), provenance)
 
 
-def teacher_model(teacher: Stack, told: Provenance, form: Form = "exact") -> onnx.ModelProto:
+def teacher_model(teacher: Stack, provenance: Provenance, form: Form = "exact") -> onnx.ModelProto:
     """The file of one full-precision model (R = 1): FP32 weights, computed in float64 or (standard) in float32."""
     exact = form == "exact"
     graph, given = _Graph(TensorProto.DOUBLE if exact else TensorProto.FLOAT), INPUT
@@ -92,7 +92,7 @@ def teacher_model(teacher: Stack, told: Provenance, form: Form = "exact") -> onn
         given = graph.node("Gemm", [given, *names], OUTPUT if last else f"sum{layer}", transB=1)
         if not last:
             given = graph.node("Relu", [given], f"layer{layer}")
-    return graph.model(teacher.weights[0].shape[2], OPSET[8], told)
+    return graph.model(teacher.weights[0].shape[2], OPSET[8], provenance)
 
 
 def _exact_layer(graph: _Graph, student: QuantStack, layer: int, container: int, given: str, output: str) -> str:

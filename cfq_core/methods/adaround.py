@@ -10,24 +10,22 @@ import torch
 from cfq_core.allocators.uniform import Uniform
 from cfq_core.methods.method import Allocator, Students, each_budget
 from cfq_core.quant.adaround import AdaRound
-from cfq_core.quant.material import Material
+from cfq_core.quant.training_data import TrainingData
 
 
 @dataclass(frozen=True)
-class Rounded:
+class AdaRoundPtq:
     """An allocator chooses the bits; rounding is learned on training rows, layer by layer."""
 
     title: str = "AdaRound"
     allocator: Allocator = field(default_factory=Uniform)
     rounding: AdaRound = field(default_factory=AdaRound)
+    about: str = ""
     needs_recourse = False
 
-    def students(self, material: Material, budgets: Sequence[float]) -> Students:
+    def students(self, data: TrainingData, budgets: Sequence[float]) -> Students:
         """One student a teacher and budget; the teachers are not changed."""
-        plans = self.allocator.plans(material, self.rounding.calibration, budgets)
-        bits, runs = torch.tensor(plans), each_budget(material, budgets)
-        models = self.rounding.quantize(material.teachers, bits, material.inputs, runs, material.seeds)
+        plans = self.allocator.plans(data, self.rounding.calibration, budgets)
+        bits, runs = torch.tensor(plans), each_budget(data, budgets)
+        models = self.rounding.quantize(data.teachers, bits, data.inputs, runs, data.seeds)
         return Students(models, plans)
-
-
-PLUGIN = Rounded()

@@ -42,11 +42,13 @@ class Dense:
         """Bias of the first layer."""
         return self.layers.first_bias
 
-    def see(self, inputs: Float[Tensor, "*n d"], run: Int[Tensor, "b"] | None = None) -> Float[Tensor, "*n d"]:
+    def quantize_input(
+        self, inputs: Float[Tensor, "*n d"], run: Int[Tensor, "b"] | None = None
+    ) -> Float[Tensor, "*n d"]:
         """The inputs themselves."""
         return inputs
 
-    def rest(self, first: Float[Tensor, "r n h"]) -> Float[Tensor, "r n"]:
+    def forward_from_first(self, first: Float[Tensor, "r n h"]) -> Float[Tensor, "r n"]:
         """Logits from the first pre-activation."""
         hidden = first
         for kind, weight, bias in zip(self.activations, self.layers.weights[1:], self.layers.biases[1:], strict=True):

@@ -81,8 +81,8 @@ class Linear(Protocol):
     """A model that linear bounds can be computed of; of any other, intervals alone are."""
 
     @property
-    def seen_step(self) -> Float[Tensor, "r"]:
-        """Grid step on which `see` rounds an input; 0 where it does not."""
+    def input_step(self) -> Float[Tensor, "r"]:
+        """Grid step on which `quantize_input` rounds an input; 0 where it does not."""
         ...
 
     def above(self, run: Int[Tensor, "#b"], reach: Reach) -> Form:
@@ -90,9 +90,9 @@ class Linear(Protocol):
         ...
 
 
-def seen_step(model: Scorer) -> Float[Tensor, "r"]:
+def input_step(model: Scorer) -> Float[Tensor, "r"]:
     """Grid step of each model's inputs; 0 where they are seen as they are."""
-    return model.seen_step if isinstance(model, Linear) else torch.zeros(model.runs, dtype=model.first_weight.dtype)
+    return model.input_step if isinstance(model, Linear) else torch.zeros(model.runs, dtype=model.first_weight.dtype)
 
 
 def above(model: Scorer, run: Int[Tensor, "#b"], reach: Reach) -> Form:

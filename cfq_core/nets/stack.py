@@ -39,7 +39,7 @@ class Scorer(Protocol):
 
     @property
     def first_weight(self) -> Float[Tensor, "r h d"]:
-        """Weights of the first layer, in the units `see` produces."""
+        """Weights of the first layer, in the units `quantize_input` produces."""
         ...
 
     @property
@@ -47,11 +47,13 @@ class Scorer(Protocol):
         """Bias of the first layer."""
         ...
 
-    def see(self, inputs: Float[Tensor, "*n d"], run: Int[Tensor, "b"] | None = None) -> Float[Tensor, "*n d"]:
+    def quantize_input(
+        self, inputs: Float[Tensor, "*n d"], run: Int[Tensor, "b"] | None = None
+    ) -> Float[Tensor, "*n d"]:
         """What the first layer is given, element by element: inputs [R, N, d], or [B, d] of the listed models."""
         ...
 
-    def rest(self, first: Float[Tensor, "r n h"]) -> Float[Tensor, "r n"]:
+    def forward_from_first(self, first: Float[Tensor, "r n h"]) -> Float[Tensor, "r n"]:
         """Logits from the first pre-activation."""
         ...
 
@@ -70,7 +72,9 @@ class Scorer(Protocol):
 
 def score(model: Scorer, inputs: Float[Tensor, "r n d"]) -> Float[Tensor, "r n"]:
     """Logits of every run on its own inputs."""
-    return model.rest(torch.baddbmm(model.first_bias[:, None], model.see(inputs), model.first_weight.mT))
+    return model.forward_from_first(
+        torch.baddbmm(model.first_bias[:, None], model.quantize_input(inputs), model.first_weight.mT)
+    )
 
 
 def interval_product(
@@ -132,11 +136,13 @@ class Stack:
         """Bias of the first layer."""
         return self.biases[0]
 
-    def see(self, inputs: Float[Tensor, "*n d"], run: Int[Tensor, "b"] | None = None) -> Float[Tensor, "*n d"]:
+    def quantize_input(
+        self, inputs: Float[Tensor, "*n d"], run: Int[Tensor, "b"] | None = None
+    ) -> Float[Tensor, "*n d"]:
         """The inputs themselves."""
         return inputs
 
-    def rest(self, first: Float[Tensor, "r n h"]) -> Float[Tensor, "r n"]:
+    def forward_from_first(self, first: Float[Tensor, "r n h"]) -> Float[Tensor, "r n"]:
         """Logits from the first pre-activation."""
         hidden = first
         for weight, bias in zip(self.weights[1:], self.biases[1:], strict=True):
@@ -150,14 +156,14 @@ class Stack:
         return high[..., 0]
 
     @property
-    def seen_step(self) -> Float[Tensor, "r"]:
+    def input_step(self) -> Float[Tensor, "r"]:
         """Zeros: nothing is rounded."""
         return torch.zeros(self.runs, dtype=self.first_weight.dtype)
 
     @cached_property
     def layers(self) -> Layers:
         """The layers behind the first, for linear bounds."""
-        exact = tuple(self.seen_step for _ in self.weights[1:])
+        exact = tuple(self.input_step for _ in self.weights[1:])
         return Layers(torch.ones_like(self.first_bias), self.weights[1:], self.biases[1:], exact)
 
     def above(self, run: Int[Tensor, "b"], reach: Reach) -> Form:

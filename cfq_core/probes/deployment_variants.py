@@ -1,7 +1,7 @@
 """Robust recourse against two plain baselines: what it costs, and on how many unseen deployment variants it holds.
 
 Which model will be deployed is not known: bits, clip and rounding vary. *Robust* recourse is the cheapest action that
-is valid, with a margin, on every one of the known variants (`recourse/robust.py`). *Fixed margin* asks one margin of
+is valid, with a margin, on every one of the known variants (`recourse/robust.py`). *Fixed margin* queries one margin of
 the teacher from everybody. The *sigma ladder* takes each person's cheapest fixed-margin answer whose margin is z
 forecast standard deviations of rounding noise at the fewest bits (`quant/forecast.py`). All three are judged on other
 roundings than any of them has seen.
@@ -17,16 +17,16 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from cfq_core.evidence import Measure, PerRow, summarise, weighted_share
-from cfq_core.pipeline import Promise, matching_threshold
-from cfq_core.probes.probe import Probed, Subject
-from cfq_core.probes.reading import Reading
+from cfq_core.pipeline import TeacherRecourse, matching_threshold
+from cfq_core.probes.probe import ProbeInput, ProbeResults
+from cfq_core.probes.probe_result import ProbeResult
 from cfq_core.quant.calibrate import Calibration
 from cfq_core.quant.forecast import rounding_noise
 from cfq_core.quant.quantized import QuantStack
 from cfq_core.quant.variants import Variants
-from cfq_core.recourse.find import Solver, find, judged
+from cfq_core.recourse.find import Solver, find_recourse, logits64
 from cfq_core.recourse.outcome import Recourse
-from cfq_core.recourse.problem import Ask
+from cfq_core.recourse.problem import RecourseQuery
 from cfq_core.recourse.robust import Worst
 
 KNOWN = Variants(bits=(8, 4, 3), draws=1)
@@ -41,7 +41,7 @@ class Answers:
     series: str
     at: float
     label: str
-    found: Bool[np.ndarray, "k"]
+    has_recourse: Bool[np.ndarray, "k"]
     after: Int[np.ndarray, "k f"]
     cost: Float[np.ndarray, "k"]  # infinite where nothing was found
     margin: Float[np.ndarray, "k"]  # on the teacher; NaN where nothing was found
@@ -58,24 +58,24 @@ class DeploymentVariants:
     deviations: tuple[float, ...] = (0.5, 1.0, 1.64, 2.5)  # of rounding noise
     robust_margins: tuple[float, ...] = (0.05, 0.2, 0.5)  # logits, on the worst known variant
 
-    def probe(self, subject: Subject) -> Probed:
+    def probe(self, subject: ProbeInput) -> ProbeResults:
         """Found, cost and success of every strategy at every strength; on each student whether they hold there."""
         p = subject.promise
         unseen = self.unseen.of(p.teacher, watched(p))
         moved = np.array([matching_threshold(p, unseen, v) for v in range(unseen.runs)])
-        teacher, students = _shipped(p, unseen, self.unseen), [list[Reading]() for _ in subject.students]
+        teacher, students = _shipped(p, unseen, self.unseen), [list[ProbeResult]() for _ in subject.students]
         for told in self.answers(p, subject.setting.solver):
             teacher += _judged(p, told, unseen, moved)
             for student, readings in zip(subject.students, students, strict=True):
-                logits = judged(student.model, 0, p.design.encoding, told.after[told.found])
+                logits = logits64(student.model, 0, p.design.encoding, told.after[told.has_recourse])
                 for ending, threshold in (("", 0.0), ("_matched", student.threshold)):
                     readings.append(_reading(told, f"kept{ending}", _share(logits > threshold)))
-        return Probed(tuple(teacher), tuple(map(tuple, students)))
+        return ProbeResults(tuple(teacher), tuple(map(tuple, students)))
 
-    def answers(self, p: Promise, solver: Solver) -> Iterator[Answers]:
+    def answers(self, p: TeacherRecourse, solver: Solver) -> Iterator[Answers]:
         """Every strategy at every strength."""
-        ask = Ask(p.recourse.before, p.design.encoding, p.design.actions)
-        rungs = [find(p.teacher, [ask], solver, margin) for margin in self.margins]
+        ask = RecourseQuery(p.recourse.before, p.design.encoding, p.design.actions)
+        rungs = [find_recourse(p.teacher, [ask], solver, margin) for margin in self.margins]
         for margin, rung in zip(self.margins, rungs, strict=True):
             yield _answers(FIXED, margin, f"κ {margin:g}", rung)
         noise = np.stack([_noise(p, rung, min(self.unseen.bits)) for rung in rungs])
@@ -83,25 +83,25 @@ class DeploymentVariants:
             yield _cheapest(z, rungs, noise)
         worst = Worst(self.known.of(p.teacher, watched(p)), self.known.count)
         for margin in self.robust_margins:
-            yield _answers(ROBUST, margin, f"κ {margin:g}", find(worst, [ask], solver, margin))
+            yield _answers(ROBUST, margin, f"κ {margin:g}", find_recourse(worst, [ask], solver, margin))
 
 
-def watched(p: Promise) -> torch.Tensor:
+def watched(p: TeacherRecourse) -> torch.Tensor:
     """Training rows that activations are calibrated on."""
     rows = p.design.split.train[: Calibration().rows]
     return torch.tensor(p.design.inputs(rows), dtype=torch.float32)[None]
 
 
 def _answers(series: str, at: float, label: str, told: Recourse) -> Answers:
-    return Answers(series, at, label, told.found, told.after, told.cost, told.margin)
+    return Answers(series, at, label, told.has_recourse, told.after, told.cost, told.margin)
 
 
-def _noise(p: Promise, rung: Recourse, bits: int) -> Float[np.ndarray, "k"]:
+def _noise(p: TeacherRecourse, rung: Recourse, bits: int) -> Float[np.ndarray, "k"]:
     """Forecast standard deviation of the logit at each recommended point; NaN where there is none."""
     plan = torch.full((1, len(p.teacher.weights)), bits)
     grid = Calibration(weights="min-max").quantize(p.teacher, plan, watched(p))
-    out = np.full(len(rung.found), np.nan)
-    out[rung.found] = rounding_noise(p.teacher, grid, p.design.encoding.encode(rung.after[rung.found]))
+    out = np.full(len(rung.has_recourse), np.nan)
+    out[rung.has_recourse] = rounding_noise(p.teacher, grid, p.design.encoding.encode(rung.after[rung.has_recourse]))
     return out
 
 
@@ -109,7 +109,7 @@ def _cheapest(z: float, rungs: list[Recourse], noise: Float[np.ndarray, "m k"]) 
     """Of each person's answers the cheapest whose margin is z standard deviations."""
     margin, cost = (np.stack([getattr(r, k) for r in rungs]) for k in ("margin", "cost"))
     with np.errstate(invalid="ignore"):
-        safe = np.stack([r.found for r in rungs]) & (margin >= z * noise)
+        safe = np.stack([r.has_recourse for r in rungs]) & (margin >= z * noise)
     priced = np.where(safe, cost, np.inf)
     best, person = priced.argmin(0), np.arange(priced.shape[1])
     found: np.ndarray = np.isfinite(priced.min(0))
@@ -119,11 +119,11 @@ def _cheapest(z: float, rungs: list[Recourse], noise: Float[np.ndarray, "m k"]) 
     return Answers(LADDER, z, f"z {z:g}", found, after, priced[best, person], kept)
 
 
-def _judged(p: Promise, told: Answers, unseen: QuantStack, moved: Float[np.ndarray, "v"]) -> list[Reading]:
+def _judged(p: TeacherRecourse, told: Answers, unseen: QuantStack, moved: Float[np.ndarray, "v"]) -> list[ProbeResult]:
     """What a strategy's answers cost, and on which unseen variants they hold."""
-    found = told.found
-    logits = np.stack([judged(unseen, v, p.design.encoding, told.after[found]) for v in range(unseen.runs)])
-    both = found & p.recourse.found & (p.recourse.cost > 0)
+    found = told.has_recourse
+    logits = np.stack([logits64(unseen, v, p.design.encoding, told.after[found]) for v in range(unseen.runs)])
+    both = found & p.recourse.has_recourse & (p.recourse.cost > 0)
     rows = np.arange(len(found))
     ratio = PerRow(told.cost[both], rows[both], p.recourse.cost[both])
     out = [
@@ -144,20 +144,20 @@ def _judged(p: Promise, told: Answers, unseen: QuantStack, moved: Float[np.ndarr
     return out
 
 
-def _shipped(p: Promise, unseen: QuantStack, kinds: Variants) -> list[Reading]:
+def _shipped(p: TeacherRecourse, unseen: QuantStack, kinds: Variants) -> list[ProbeResult]:
     """How many more people than the teacher the unseen variants of each bit-width approve, on average."""
     test = p.design.table.values[p.design.split.test]
-    approves = np.stack([judged(unseen, v, p.design.encoding, test) > 0 for v in range(unseen.runs)])
+    approves = np.stack([logits64(unseen, v, p.design.encoding, test) > 0 for v in range(unseen.runs)])
     shift = approves.astype(float) - (p.logits > 0)
     each, out = np.repeat(kinds.bits, unseen.runs // len(kinds.bits)), []
     for bits in kinds.bits:
         of_rows = PerRow(shift[each == bits].mean(0), np.arange(shift.shape[1]))
-        out.append(Reading(SHIPPED, bits, f"{bits} bits", "approval_shift", summarise(of_rows, "mean")))
+        out.append(ProbeResult(SHIPPED, bits, f"{bits} bits", "approval_shift", summarise(of_rows, "mean")))
     return out
 
 
-def _reading(told: Answers, measure: str, found: Measure) -> Reading:
-    return Reading(told.series, told.at, told.label, measure, found)
+def _reading(told: Answers, measure: str, found: Measure) -> ProbeResult:
+    return ProbeResult(told.series, told.at, told.label, measure, found)
 
 
 def _share(values: np.ndarray) -> Measure:

@@ -12,8 +12,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Float
 
-from cfq_core.pipeline import Promise, Setting
-from cfq_core.probes.reading import Reading
+from cfq_core.pipeline import Setting, TeacherRecourse
+from cfq_core.probes.probe_result import ProbeResult
 from cfq_core.quant.quantized import QuantStack
 
 
@@ -23,25 +23,25 @@ class Student:
 
     model: QuantStack
     threshold: float  # logit at which its approval rate equals the teacher's
-    again_found: Bool[np.ndarray, "k"]  # own recourse of the promise's people
-    again_cost: Float[np.ndarray, "k"]
+    student_has_recourse: Bool[np.ndarray, "k"]  # own recourse of the promise's people
+    student_cost: Float[np.ndarray, "k"]
 
 
 @dataclass(frozen=True)
-class Subject:
+class ProbeInput:
     """What a probe is given."""
 
-    promise: Promise
+    promise: TeacherRecourse
     setting: Setting
     students: tuple[Student, ...]
 
 
 @dataclass(frozen=True)
-class Probed:
+class ProbeResults:
     """What was read of the teacher, and of each student in their order; empty where there is nothing to say of one."""
 
-    teacher: tuple[Reading, ...]
-    students: tuple[tuple[Reading, ...], ...]
+    teacher: tuple[ProbeResult, ...]
+    students: tuple[tuple[ProbeResult, ...], ...]
 
 
 @runtime_checkable
@@ -50,6 +50,6 @@ class Probe(Protocol):
 
     title: str
 
-    def probe(self, subject: Subject) -> Probed:
+    def probe(self, subject: ProbeInput) -> ProbeResults:
         """Repeatable: whatever is drawn at random comes from a stream of the promise's seed."""
         ...

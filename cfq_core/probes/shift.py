@@ -22,11 +22,11 @@ from jaxtyping import Bool, Float, Int
 from cfq_core.base.seeds import numpy_stream
 from cfq_core.evidence import SMALLEST_GROUP, Measure, PerRow, summarise, weighted_share
 from cfq_core.nets.stack import Scorer
-from cfq_core.pipeline import Design, Promise, Setting, promised
-from cfq_core.probes.probe import Probed, Student, Subject
-from cfq_core.probes.reading import Reading
-from cfq_core.recourse.find import find, judged
-from cfq_core.recourse.problem import Ask
+from cfq_core.pipeline import Design, Setting, TeacherRecourse, recourse_for
+from cfq_core.probes.probe import ProbeInput, ProbeResults, Student
+from cfq_core.probes.probe_result import ProbeResult
+from cfq_core.recourse.find import find_recourse, logits64
+from cfq_core.recourse.problem import RecourseQuery
 from cfq_core.tables.schema import Feature
 
 PLAIN, TILTED, NOISY, GROUP = "as audited", "reweighted", "noisy records", "one group"
@@ -40,7 +40,7 @@ class Condition:
     series: str
     at: float
     label: str
-    promise: Promise
+    promise: TeacherRecourse
     weight: Float[np.ndarray, "n"]
 
 
@@ -51,14 +51,14 @@ class Shift:
     title: str = "distribution shift"
     tilts: tuple[float, ...] = (-1.0, -0.5, 0.5, 1.0)
     sizes: tuple[float, ...] = (0.1, 0.2, 0.4)
-    again: int = 100  # people a teacher, searched on each student where they are not those of the audit (CRG)
+    n_reaudited: int = 100  # people a teacher, searched on each student where they are not those of the audit (CRG)
 
-    def probe(self, subject: Subject) -> Probed:
+    def probe(self, subject: ProbeInput) -> ProbeResults:
         """Of every population each student's VD, CRG, approval shift and accuracy; the teacher's FRR and accuracy."""
-        teacher: list[Reading] = []
-        students: list[list[Reading]] = [[] for _ in subject.students]
+        teacher: list[ProbeResult] = []
+        students: list[list[ProbeResult]] = [[] for _ in subject.students]
         for c in self.conditions(subject.promise, subject.setting):
-            told = c.promise.recourse.found
+            told = c.promise.recourse.has_recourse
             teacher.append(_reading(c, "frr", _share(told, c.weight[c.promise.person])))
             teacher.append(_reading(c, "accuracy", _accuracy(c, c.promise.logits, 0.0)))
             for student, readings in zip(subject.students, students, strict=True):
@@ -69,20 +69,20 @@ class Shift:
                     readings.append(_reading(c, f"approval_shift{ending}", _approvals(c, logits, moved)))
                     readings.append(_reading(c, f"accuracy{ending}", _accuracy(c, logits, moved)))
                 readings.append(_reading(c, "crg_abs", self._gaps(c, student, subject.setting)))
-        return Probed(tuple(teacher), tuple(map(tuple, students)))
+        return ProbeResults(tuple(teacher), tuple(map(tuple, students)))
 
     def _gaps(self, c: Condition, student: Student, setting: Setting) -> Measure:
         """Mean absolute relative change from the promise's cost to that of the student's own action."""
         p = c.promise
-        asked, found, again = np.arange(len(p.person)), student.again_found, student.again_cost
+        asked, found, again = np.arange(len(p.person)), student.student_has_recourse, student.student_cost
         if c.series in (NOISY, HOME):  # other records, other people: the student is asked anew
             random = numpy_stream(p.design.seed, "probes/shift/again")
-            asked = np.sort(random.permutation(len(p.person))[: self.again])
-            ask = Ask(p.recourse.before[asked], p.design.encoding, p.design.actions)
-            own = find(student.model, [ask], setting.solver, setting.kappa)
-            found, again = own.found, own.cost
+            asked = np.sort(random.permutation(len(p.person))[: self.n_reaudited])
+            ask = RecourseQuery(p.recourse.before[asked], p.design.encoding, p.design.actions)
+            own = find_recourse(student.model, [ask], setting.solver, setting.kappa)
+            found, again = own.has_recourse, own.cost
         cost = p.recourse.cost[asked]
-        both = p.recourse.found[asked] & found & (cost > 0)
+        both = p.recourse.has_recourse[asked] & found & (cost > 0)
         weight = np.where(both, c.weight[p.person[asked]], 0.0)
         if _too_few(weight):
             return Measure.missing(int((weight > 0).sum()))
@@ -90,13 +90,13 @@ class Shift:
         gap = np.abs(again[rows] - cost[rows]) / cost[rows]
         return summarise(PerRow(gap * weight[rows], rows, weight[rows]), "mean")
 
-    def conditions(self, p: Promise, setting: Setting) -> Iterator[Condition]:
+    def conditions(self, p: TeacherRecourse, setting: Setting) -> Iterator[Condition]:
         """Every population, first the one that was audited."""
         rows = len(p.design.split.test)
         yield Condition(PLAIN, 0.0, "as audited", p, np.ones(rows))
         if home := len(p.design.split.home):
             design = replace(p.design, split=replace(p.design.split, test=p.design.split.home))
-            (own,) = promised(p.teacher, [design], setting)
+            (own,) = recourse_for(p.teacher, [design], setting)
             yield Condition(HOME, 0.0, "own slice, held out", own, np.ones(home))
         along = direction(p)
         for t in self.tilts:
@@ -104,7 +104,7 @@ class Shift:
             yield Condition(TILTED, t, f"tilted {t:+g} sd", p, tilted / tilted.mean())
         for size in self.sizes:
             design = recorded(p.design, size)
-            (noisy,) = promised(p.teacher, [design], setting)
+            (noisy,) = recourse_for(p.teacher, [design], setting)
             yield Condition(NOISY, size, f"noise {size:g} sd", noisy, np.ones(rows))
         for column, levels in p.design.table.groups().items():
             mine = np.array([levels[i] for i in p.design.split.test])
@@ -112,13 +112,13 @@ class Shift:
                 yield Condition(GROUP, float(number), f"{column}: {level}", p, (mine == level).astype(float))
 
 
-def direction(p: Promise) -> Float[np.ndarray, "n"]:
+def direction(p: TeacherRecourse) -> Float[np.ndarray, "n"]:
     """Where each test person stands along the training rows' first principal component, in standard deviations."""
     training, test = (p.design.inputs(rows) for rows in (p.design.split.train, p.design.split.test))
     centred = training - training.mean(0)
     axis = np.linalg.svd(centred, full_matrices=False)[2][0]
     along = centred @ axis
-    logits = judged(p.teacher, 0, p.design.encoding, p.design.table.values[p.design.split.train])
+    logits = logits64(p.teacher, 0, p.design.encoding, p.design.table.values[p.design.split.train])
     sign = -1.0 if np.corrcoef(along, logits)[0, 1] < 0 else 1.0
     return sign * ((test - training.mean(0)) @ axis) / along.std()
 
@@ -144,11 +144,11 @@ def _misread(
     return np.where(off == 0, true, np.clip(true + off, training.min(), training.max()))
 
 
-def _logits(model: Scorer, p: Promise) -> tuple[Float[np.ndarray, "n"], Float[np.ndarray, "m"]]:
+def _logits(model: Scorer, p: TeacherRecourse) -> tuple[Float[np.ndarray, "n"], Float[np.ndarray, "m"]]:
     """Of the test rows as recorded, and of the promised points."""
-    encoding, found = p.design.encoding, p.recourse.found
-    test = judged(model, 0, encoding, p.design.table.values[p.design.split.test])
-    return test, judged(model, 0, encoding, p.recourse.after[found])
+    encoding, found = p.design.encoding, p.recourse.has_recourse
+    test = logits64(model, 0, encoding, p.design.table.values[p.design.split.test])
+    return test, logits64(model, 0, encoding, p.recourse.after[found])
 
 
 def _share(holds: Bool[np.ndarray, "m"], weight: Float[np.ndarray, "m"]) -> Measure:
@@ -176,8 +176,8 @@ def _too_few(weight: Float[np.ndarray, "m"]) -> bool:
     return not weight.any() or bool(weight.sum() ** 2 < SMALLEST_GROUP * (weight**2).sum())
 
 
-def _reading(c: Condition, measure: str, found: Measure) -> Reading:
-    return Reading(c.series, c.at, c.label, measure, found)
+def _reading(c: Condition, measure: str, found: Measure) -> ProbeResult:
+    return ProbeResult(c.series, c.at, c.label, measure, found)
 
 
 PLUGIN = Shift()

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from cfq_core.nets.linear import Form, Layers, Reach, above, form_above, seen_step
+from cfq_core.nets.linear import Form, Layers, Reach, above, form_above, input_step
 from cfq_core.nets.stack import Scorer, Stack, interval_product
 from cfq_core.quant.grid import BIAS_LIMIT, activation_range, codes, codes_of, signed_range
 
@@ -65,12 +65,14 @@ class QuantStack:
         """Bias codes of the first layer."""
         return self.biases[0]
 
-    def see(self, inputs: Float[Tensor, "*n d"], run: Int[Tensor, "b"] | None = None) -> Float[Tensor, "*n d"]:
+    def quantize_input(
+        self, inputs: Float[Tensor, "*n d"], run: Int[Tensor, "b"] | None = None
+    ) -> Float[Tensor, "*n d"]:
         """Input codes."""
         step = self.input_steps[0][:, None, None] if run is None else self.input_steps[0][run][:, None]
         return codes(inputs, step, *activation_range(signed=True))
 
-    def rest(self, first: Float[Tensor, "r n h"]) -> Float[Tensor, "r n"]:
+    def forward_from_first(self, first: Float[Tensor, "r n h"]) -> Float[Tensor, "r n"]:
         """Logits from the first accumulators."""
         total = first
         for layer in range(1, len(self.weights)):
@@ -86,7 +88,7 @@ class QuantStack:
         return self._rescaled(high, len(self.weights) - 1)[..., 0]
 
     @property
-    def seen_step(self) -> Float[Tensor, "r"]:
+    def input_step(self) -> Float[Tensor, "r"]:
         """Grid step of the inputs."""
         return self.input_steps[0]
 
@@ -161,22 +163,24 @@ class Shifted:
         """Bias codes of the first layer."""
         return self.models.first_bias
 
-    def see(self, inputs: Float[Tensor, "*n d"], run: Int[Tensor, "b"] | None = None) -> Float[Tensor, "*n d"]:
+    def quantize_input(
+        self, inputs: Float[Tensor, "*n d"], run: Int[Tensor, "b"] | None = None
+    ) -> Float[Tensor, "*n d"]:
         """Input codes."""
-        return self.models.see(inputs, run)
+        return self.models.quantize_input(inputs, run)
 
-    def rest(self, first: Float[Tensor, "r n h"]) -> Float[Tensor, "r n"]:
+    def forward_from_first(self, first: Float[Tensor, "r n h"]) -> Float[Tensor, "r n"]:
         """Logits beyond the moved threshold."""
-        return self.models.rest(first) - self.shift[:, None]
+        return self.models.forward_from_first(first) - self.shift[:, None]
 
     def highest(self, low: Float[Tensor, "r n h"], high: Float[Tensor, "r n h"]) -> Float[Tensor, "r n"]:
         """Upper bound of the logit beyond the threshold."""
         return self.models.highest(low, high) - self.shift[:, None]
 
     @property
-    def seen_step(self) -> Float[Tensor, "r"]:
+    def input_step(self) -> Float[Tensor, "r"]:
         """Grid step of the inputs."""
-        return seen_step(self.models)
+        return input_step(self.models)
 
     def above(self, run: Int[Tensor, "b"], reach: Reach) -> Form:
         """A linear form nowhere below the logit beyond the threshold on each set."""

@@ -16,8 +16,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from cfq_core.nets.linear import Form, seen_step
-from cfq_core.recourse.incumbent import affordable
+from cfq_core.nets.linear import Form, input_step
+from cfq_core.recourse.best_known import affordable
 from cfq_core.recourse.problem import ROUNDING, Points, Problem
 
 LARGEST_BUDGET = 1e12  # stands for infinity where it is multiplied by zero
@@ -65,7 +65,7 @@ class Space:
     @cached_property
     def seen_price(self) -> Float[Tensor, "r p"]:
         """Cost of a unit of a seen number."""
-        step = seen_step(self.problem.model).double()[:, None]
+        step = input_step(self.problem.model).double()[:, None]
         return self.problem.number_price / self.problem.slope * torch.where(step > 0, step, 1.0)
 
     @cached_property
@@ -231,7 +231,7 @@ class Ball:
         self.spare = (budget - self.spent).clamp(0.0, LARGEST_BUDGET)
         self.seen = p.seen(self.place, run)
         self.rise, self.fall = p.seen(boxes.high, run) - self.seen, self.seen - p.seen(boxes.low, run)
-        step = seen_step(p.model).double()[run][:, None]
+        step = input_step(p.model).double()[run][:, None]
         exact = (p.modelled(self.place) * p.slope[run] + p.offset[run]) / torch.where(step > 0, step, 1.0)
         rounded = (step > 0).double()  # a code rises by up to one step more than the number below it
         self.free_rise = torch.minimum(((exact - self.seen) + 0.5).clamp(0.0, 1.0) * rounded, self.rise)

@@ -18,9 +18,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from cfq_core.nets.linear import above
+from cfq_core.recourse.best_known import BestKnown
 from cfq_core.recourse.boxes import Ball, Boxes, Space
 from cfq_core.recourse.find import CLOSE, SLACK, Proof, Solver
-from cfq_core.recourse.incumbent import Incumbent
 from cfq_core.recourse.problem import Points, Problem
 from cfq_core.recourse.search import Search
 
@@ -39,7 +39,7 @@ class Exact:
     boxes: int = 20_000  # a person may take; who needs more is answered without proof
     at_once: int = 32  # of a person's boxes bounded before any of them is split
     enumerated: int = 64  # actions; a box of no more is tried out
-    people: int = 250  # proved at a time, so that memory does not grow with the crowd
+    people: int = 250  # proved at a time, so that memory does not grow with the number of people
     warm: Solver = field(default_factory=Search)
 
     def best(self, problem: Problem, feasible: Bool[Tensor, "i"]) -> Points:
@@ -55,9 +55,9 @@ class Exact:
                 floor.scatter_reduce_(0, left.rows, left.bound, "amin")
         return Proof(best.points, torch.minimum(floor, best.cost))
 
-    def _warm_start(self, problem: Problem, feasible: Bool[Tensor, "i"]) -> Incumbent:
+    def _warm_start(self, problem: Problem, feasible: Bool[Tensor, "i"]) -> BestKnown:
         """The search's answers, as far as they hold in float64."""
-        best = Incumbent(problem)
+        best = BestKnown(problem)
         everybody = torch.arange(len(problem))
         fast = replace(problem.to(torch.float32), target=problem.target + SLACK[0])
         points = self.warm.best(fast, feasible)
@@ -65,7 +65,7 @@ class Exact:
         best.offer(everybody[valid], problem.cost(points, everybody)[valid], points.take(valid).take)
         return best
 
-    def _branch(self, space: Space, best: Incumbent, rows: Int[Tensor, "n"]) -> Iterator[Boxes]:
+    def _branch(self, space: Space, best: BestKnown, rows: Int[Tensor, "n"]) -> Iterator[Boxes]:
         """Improve the listed instances' answers until nothing is left to try; gives the boxes that were left open."""
         pool, taken = space.whole(rows), torch.zeros(len(best.cost), dtype=torch.int64)
         for turn in count():

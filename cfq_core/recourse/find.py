@@ -17,7 +17,7 @@ from torch import Tensor
 
 from cfq_core.nets.stack import Scorer, score
 from cfq_core.recourse.outcome import Recourse, Why
-from cfq_core.recourse.problem import Ask, Points, Problem, by_run, decoded, pose
+from cfq_core.recourse.problem import Points, Problem, RecourseQuery, build_problem, by_run, decoded
 from cfq_core.tables.encode import Encoding, Values
 
 #: Logits beyond kappa that a solver aims at in float32; the second is for the few points the first
@@ -64,28 +64,32 @@ class Prover(Protocol):
         ...
 
 
-def find(
-    model: Scorer, asks: Sequence[Ask], solver: Solver, kappa: float = 0.2, approves: Sequence[bool] | None = None
+def find_recourse(
+    model: Scorer,
+    queries: Sequence[RecourseQuery],
+    solver: Solver,
+    kappa: float = 0.2,
+    approves: Sequence[bool] | None = None,
 ) -> Recourse:
-    """Least-cost actions of everybody in ``asks`` (``asks[r]`` ask run r) with logit >= kappa.
+    """Least-cost actions of everybody in ``queries`` (``queries[r]`` ask run r) with logit >= kappa.
 
     ``approves[r]``: whether run r approves anybody in the reference rows; it only names the reason where
     nothing is found. ``kappa`` in logits.
     """
     target = max(kappa, POSITIVE)
-    run = np.repeat(np.arange(len(asks)), [len(a.values) for a in asks])
-    before = np.concatenate([a.values for a in asks])
-    tried = _attempt(model, asks, solver, target, SLACK[0])
+    run = np.repeat(np.arange(len(queries)), [len(a.values) for a in queries])
+    before = np.concatenate([a.values for a in queries])
+    tried = _attempt(model, queries, solver, target, SLACK[0])
     after, lower = tried.after, tried.lower
-    margin = _judge(model, asks, run, after)
+    margin = _judge(model, queries, run, after)
     short = (margin < target) & (after != before).any(1)
     if short.any():
-        few = [Ask(before[short & (run == r)], a.encoding, a.actions) for r, a in enumerate(asks)]
+        few = [RecourseQuery(before[short & (run == r)], a.encoding, a.actions) for r, a in enumerate(queries)]
         after[short] = _attempt(model, few, solver, target, SLACK[1]).after
-        margin = _judge(model, asks, run, after)
-    found = (margin >= target) & _per_run(asks, run, lambda a, mine: a.actions.legal(before[mine], after[mine]))
+        margin = _judge(model, queries, run, after)
+    found = (margin >= target) & _per_run(queries, run, lambda a, mine: a.actions.legal(before[mine], after[mine]))
     after[~found] = before[~found]
-    cost = np.where(found, _per_run(asks, run, lambda a, mine: a.actions.cost(before[mine], after[mine])), np.inf)
+    cost = np.where(found, _per_run(queries, run, lambda a, mine: a.actions.cost(before[mine], after[mine])), np.inf)
     never = ~np.asarray(approves, bool)[run] if approves is not None else np.zeros(len(run), bool)
     nothing = np.where(np.isinf(lower), Why.NO_ACTION, np.where(never, Why.NEVER_APPROVES, Why.BUDGET))
     return Recourse(
@@ -94,7 +98,7 @@ def find(
     )  # fmt: skip
 
 
-def judged(model: Scorer, run: int, encoding: Encoding, values: Values) -> Float[np.ndarray, "n"]:
+def logits64(model: Scorer, run: int, encoding: Encoding, values: Values) -> Float[np.ndarray, "n"]:
     """Logits of one run for people in exact integer form, in float64: what every decision rests on."""
     inputs = torch.tensor(encoding.encode(values), dtype=torch.float64)
     return score(model.take([run]).to(torch.float64), inputs[None])[0].numpy()
@@ -106,15 +110,17 @@ class _Tried:
     lower: Float[np.ndarray, "i"]
 
 
-def _attempt(model: Scorer, asks: Sequence[Ask], solver: Solver, target: float, slack: float) -> _Tried:
+def _attempt(model: Scorer, queries: Sequence[RecourseQuery], solver: Solver, target: float, slack: float) -> _Tried:
     after, lower = [], []
-    for runs, few in _blocks(asks):
+    for runs, few in _blocks(queries):
         if isinstance(solver, Prover):
-            problem = pose(model.take(runs), few, target if slack == SLACK[0] else target + slack, torch.float64)
+            problem = build_problem(
+                model.take(runs), few, target if slack == SLACK[0] else target + slack, torch.float64
+            )
             proof = solver.prove(problem, _feasible(problem))
             points, least = proof.points, proof.lower
         else:
-            problem = pose(model.take(runs), few, target + slack)
+            problem = build_problem(model.take(runs), few, target + slack)
             feasible = _feasible(problem)
             points, least = solver.best(problem, feasible), torch.where(feasible, 0.0, torch.inf)
         after.append(decoded(problem, few, points))
@@ -122,17 +128,17 @@ def _attempt(model: Scorer, asks: Sequence[Ask], solver: Solver, target: float, 
     return _Tried(np.concatenate(after), np.concatenate(lower))
 
 
-def _blocks(asks: Sequence[Ask]) -> Iterator[tuple[list[int], list[Ask]]]:
-    """The same asks in pieces of at most `INSTANCES` people, so that memory does not grow with the crowd."""
+def _blocks(queries: Sequence[RecourseQuery]) -> Iterator[tuple[list[int], list[RecourseQuery]]]:
+    """The same queries in pieces of at most `INSTANCES` people, so that memory stays bounded."""
     runs: list[int] = []
-    few: list[Ask] = []
+    few: list[RecourseQuery] = []
     held = 0
-    for run, ask in enumerate(asks):
+    for run, ask in enumerate(queries):
         start = 0
         while start < len(ask.values) or not runs:
             part = ask.values[start : start + INSTANCES - held]
             runs.append(run)
-            few.append(Ask(part, ask.encoding, ask.actions))
+            few.append(RecourseQuery(part, ask.encoding, ask.actions))
             start, held = start + len(part), held + len(part)
             if held == INSTANCES:
                 yield runs, few
@@ -143,13 +149,17 @@ def _blocks(asks: Sequence[Ask]) -> Iterator[tuple[list[int], list[Ask]]]:
         yield runs, few
 
 
-def _judge(model: Scorer, asks: Sequence[Ask], run: Int[np.ndarray, "i"], after: Values) -> Float[np.ndarray, "i"]:
-    parts = [judged(model, r, a.encoding, after[run == r]) for r, a in enumerate(asks)]
+def _judge(
+    model: Scorer, queries: Sequence[RecourseQuery], run: Int[np.ndarray, "i"], after: Values
+) -> Float[np.ndarray, "i"]:
+    parts = [logits64(model, r, a.encoding, after[run == r]) for r, a in enumerate(queries)]
     return np.concatenate(parts)
 
 
-def _per_run(asks: Sequence[Ask], run: Int[np.ndarray, "i"], of: Callable[[Ask, np.ndarray], np.ndarray]) -> np.ndarray:
-    return np.concatenate([of(a, run == r) for r, a in enumerate(asks)])
+def _per_run(
+    queries: Sequence[RecourseQuery], run: Int[np.ndarray, "i"], of: Callable[[RecourseQuery, np.ndarray], np.ndarray]
+) -> np.ndarray:
+    return np.concatenate([of(a, run == r) for r, a in enumerate(queries)])
 
 
 def _feasible(problem: Problem) -> Bool[Tensor, "i"]:

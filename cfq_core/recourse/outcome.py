@@ -46,7 +46,7 @@ class Recourse:
     proved: Bool[np.ndarray, "i"]  # that `cost` is the least there is, or that no action exists
 
     @property
-    def found(self) -> Bool[np.ndarray, "i"]:
+    def has_recourse(self) -> Bool[np.ndarray, "i"]:
         """Who has an action."""
         return self.why == Why.FOUND
 
@@ -54,7 +54,7 @@ class Recourse:
     def gap(self) -> Float[np.ndarray, "i"]:
         """By which share of its cost an action may be dearer than the cheapest there is; NaN without an action."""
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(self.found, np.where(self.proved, 0.0, 1 - self.lower / self.cost), np.nan)
+            return np.where(self.has_recourse, np.where(self.proved, 0.0, 1 - self.lower / self.cost), np.nan)
 
     def of(self, run: int) -> Recourse:
         """The instances of one model."""

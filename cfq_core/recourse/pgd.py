@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from cfq_core.recourse.incumbent import Candidates, Incumbent, try_points
+from cfq_core.recourse.best_known import BestKnown, Candidates, try_points
 from cfq_core.recourse.problem import Points, Problem, by_run
 
 
@@ -27,9 +27,9 @@ class Pgd:
 
     def best(self, problem: Problem, feasible: Tensor) -> Points:
         """Cheapest valid iterate of every instance."""
-        incumbent = Incumbent(problem)
+        best_known = BestKnown(problem)
         if not problem.numbers or not len(problem):
-            return incumbent.points
+            return best_known.points
         index, real = by_run(problem)
         slope, offset = problem.slope[:, None], problem.offset[:, None]
         fixed = problem.base[index]
@@ -42,18 +42,20 @@ class Pgd:
             gradient = self._gradient(problem, inputs, own, fixed)
             length = gradient.norm(dim=2, keepdim=True).clamp_min(1e-12)
             inputs = torch.clamp(inputs - self.step_size * gradient / length, low, high)
-            self._offer(problem, incumbent, (inputs - offset) / slope, index, real)
-        return incumbent.points
+            self._offer(problem, best_known, (inputs - offset) / slope, index, real)
+        return best_known.points
 
     def _gradient(self, problem: Problem, inputs: Tensor, own: Tensor, fixed: Tensor) -> Tensor:
         free = inputs.float().requires_grad_()
-        logits = problem.model.rest(fixed + torch.bmm(problem.model.see(free), problem.number_weight))
+        logits = problem.model.forward_from_first(
+            fixed + torch.bmm(problem.model.quantize_input(free), problem.number_weight)
+        )
         cost = ((free - own).abs() * (problem.number_price / problem.slope)[:, None]).sum(2)
         loss = torch.relu(problem.target + self.slack - logits) + self.price * cost
         return torch.autograd.grad(loss.sum(), free)[0].double()
 
     @staticmethod
-    def _offer(problem: Problem, best: Incumbent, modelled: Tensor, index: Tensor, real: Tensor) -> None:
+    def _offer(problem: Problem, best: BestKnown, modelled: Tensor, index: Tensor, real: Tensor) -> None:
         own = problem.own.numbers[index]
         counts = torch.where(problem.log, torch.expm1(modelled), modelled) / problem.step
         away = own + torch.sign(counts - own) * (counts - own).abs().round()

@@ -26,7 +26,7 @@ ROUNDING = 1e-9  # guards a floor of a ratio that is a whole number up to float6
 
 
 @dataclass(frozen=True)
-class Ask:
+class RecourseQuery:
     """The people who ask one model for recourse, and what they may do."""
 
     values: Values
@@ -122,7 +122,7 @@ class Problem:
     def seen(self, counts: Float[Tensor, "b p"], run: Int[Tensor, "b"]) -> Float[Tensor, "b p"]:
         """What the listed models' first layers are given for grid counts."""
         encoded = self.modelled(counts) * self.slope[run] + self.offset[run]
-        return self.model.see(encoded.to(self.base.dtype), run)
+        return self.model.quantize_input(encoded.to(self.base.dtype), run)
 
     def first(self, points: Points, rows: Int[Tensor, "b"]) -> Float[Tensor, "b h"]:
         """First pre-activation of the listed instances at these points."""
@@ -143,7 +143,7 @@ class Problem:
         """What a level adds to the first pre-activation."""
         return self.switch_weight.flatten(0, 1).index_select(0, run * len(self.group) + column)
 
-    def rest(self, first: Float[Tensor, "b h"], run: Int[Tensor, "b"]) -> Float[Tensor, "b"]:
+    def forward_from_first(self, first: Float[Tensor, "b h"], run: Int[Tensor, "b"]) -> Float[Tensor, "b"]:
         """Logits from first pre-activations of candidates sorted by model."""
         out = first.new_empty(len(first))
         for start in range(0, len(first), AT_ONCE):
@@ -153,7 +153,7 @@ class Problem:
 
     def logits(self, points: Points, rows: Int[Tensor, "b"]) -> Float[Tensor, "b"]:
         """Logits of the listed instances, in increasing order, at these points."""
-        return self.rest(self.first(points, rows), self.run[rows])
+        return self.forward_from_first(self.first(points, rows), self.run[rows])
 
 
 def of_each_run(run: Int[Tensor, "b"]) -> Iterator[tuple[int, slice]]:
@@ -169,53 +169,55 @@ def _rest(model: Scorer, first: Float[Tensor, "b h"], run: Int[Tensor, "b"]) -> 
     lowest, highest = int(run[0]), int(run[-1])
     models = model.take(range(lowest, highest + 1)) if (lowest, highest) != (0, model.runs - 1) else model
     if lowest == highest:
-        return models.rest(first[None])[0]
+        return models.forward_from_first(first[None])[0]
     counts = torch.bincount(run - lowest, minlength=highest - lowest + 1)
     starts = counts.cumsum(0) - counts
     place = torch.arange(len(run)) - starts[run - lowest]
     padded = first.new_zeros(len(counts), int(counts.max()), first.shape[1])
     padded[run - lowest, place] = first
-    return models.rest(padded)[run - lowest, place]
+    return models.forward_from_first(padded)[run - lowest, place]
 
 
-def pose(model: Scorer, asks: Sequence[Ask], target: float, dtype: torch.dtype = torch.float32) -> Problem:
-    """The reduced problem of everybody who asks; ``asks[r]`` are the people of run r."""
+def build_problem(
+    model: Scorer, queries: Sequence[RecourseQuery], target: float, dtype: torch.dtype = torch.float32
+) -> Problem:
+    """The reduced problem of everybody who asks; ``queries[r]`` are the people of run r."""
     model = model.to(dtype)
-    numbers, switches = list(asks[0].actions.numbers), list(asks[0].actions.switches)
-    features = asks[0].actions.schema.features
+    numbers, switches = list(queries[0].actions.numbers), list(queries[0].actions.switches)
+    features = queries[0].actions.schema.features
     widths = [len(features[i].levels) for i in switches]
     starts = np.concatenate([[0], np.cumsum(widths)]).astype(np.int64)
-    run = torch.repeat_interleave(torch.arange(len(asks)), torch.tensor([len(a.values) for a in asks]))
-    columns = _columns(asks[0].encoding, numbers, switches)
-    boxes = [[a.actions.box(i, a.values[:, i]) for i in numbers] for a in asks]
+    run = torch.repeat_interleave(torch.arange(len(queries)), torch.tensor([len(a.values) for a in queries]))
+    columns = _columns(queries[0].encoding, numbers, switches)
+    boxes = [[a.actions.box(i, a.values[:, i]) for i in numbers] for a in queries]
     own = Points(
-        _rows(asks, lambda a: a.values[:, numbers]),
-        _rows(asks, lambda a: a.values[:, switches] + starts[:-1]).long(),
+        _rows(queries, lambda a: a.values[:, numbers]),
+        _rows(queries, lambda a: a.values[:, switches] + starts[:-1]).long(),
     )
     number_weight = model.first_weight[:, :, columns.numbers].mT.contiguous()
     ones = torch.ones(model.runs, 1, len(columns.levels), dtype=dtype)
     switch_weight = (
-        model.first_weight[:, :, columns.levels] * model.see(ones)
+        model.first_weight[:, :, columns.levels] * model.quantize_input(ones)
     ).mT.contiguous()  # a level is a 1 in its column
     return Problem(
         model=model,
         run=run,
-        base=_base(model, asks, columns, dtype),
+        base=_base(model, queries, columns, dtype),
         own=own,
-        low=_bound(asks, boxes, 0),
-        high=_bound(asks, boxes, 1),
-        allowed=_rows(asks, lambda a: _allowed(a, switches)).bool(),
+        low=_bound(queries, boxes, 0),
+        high=_bound(queries, boxes, 1),
+        allowed=_rows(queries, lambda a: _allowed(a, switches)).bool(),
         number_weight=number_weight,
         switch_weight=switch_weight,
         group=torch.repeat_interleave(torch.arange(len(switches)), torch.tensor(widths, dtype=torch.int64)),
-        slope=torch.tensor([[1 / a.encoding.std[i] for i in numbers] for a in asks], dtype=torch.float64),
+        slope=torch.tensor([[1 / a.encoding.std[i] for i in numbers] for a in queries], dtype=torch.float64),
         offset=torch.tensor(
-            [[-a.encoding.mean[i] / a.encoding.std[i] for i in numbers] for a in asks], dtype=torch.float64
+            [[-a.encoding.mean[i] / a.encoding.std[i] for i in numbers] for a in queries], dtype=torch.float64
         ),
         step=torch.tensor([1.0 if features[i].levels else features[i].step for i in numbers], dtype=torch.float64),
         log=torch.tensor([features[i].log for i in numbers], dtype=torch.bool),
         number_price=torch.tensor(
-            [[features[i].weight / a.actions.scales[i] for i in numbers] for a in asks], dtype=torch.float64
+            [[features[i].weight / a.actions.scales[i] for i in numbers] for a in queries], dtype=torch.float64
         ),
         switch_price=torch.tensor(
             [features[i].weight for i in switches for _ in features[i].levels], dtype=torch.float64
@@ -235,28 +237,32 @@ def _columns(encoding: Encoding, numbers: Sequence[int], switches: Sequence[int]
     return _Movable([encoding.starts[i] for i in numbers], levels)
 
 
-def _base(model: Scorer, asks: Sequence[Ask], columns: _Movable, dtype: torch.dtype) -> Float[Tensor, "i h"]:
+def _base(
+    model: Scorer, queries: Sequence[RecourseQuery], columns: _Movable, dtype: torch.dtype
+) -> Float[Tensor, "i h"]:
     parts = []
-    for r, ask in enumerate(asks):
+    for r, ask in enumerate(queries):
         inputs = torch.tensor(ask.encoding.encode(ask.values), dtype=dtype)
         inputs[:, columns.numbers + columns.levels] = 0.0
         one = model.take([r])
-        parts.append(torch.baddbmm(one.first_bias[:, None], one.see(inputs[None]), one.first_weight.mT)[0])
+        parts.append(torch.baddbmm(one.first_bias[:, None], one.quantize_input(inputs[None]), one.first_weight.mT)[0])
     return torch.cat(parts)
 
 
-def _allowed(ask: Ask, switches: Sequence[int]) -> Bool[np.ndarray, "n q"]:
+def _allowed(ask: RecourseQuery, switches: Sequence[int]) -> Bool[np.ndarray, "n q"]:
     reach = [ask.actions.reachable(i, ask.values[:, i]) for i in switches]
     return np.concatenate(reach, axis=1) if reach else np.zeros((len(ask.values), 0), bool)
 
 
-def _rows(asks: Sequence[Ask], of: Callable[[Ask], np.ndarray]) -> Float[Tensor, "i k"]:
-    return torch.cat([torch.tensor(of(a), dtype=torch.float64) for a in asks])
+def _rows(queries: Sequence[RecourseQuery], of: Callable[[RecourseQuery], np.ndarray]) -> Float[Tensor, "i k"]:
+    return torch.cat([torch.tensor(of(a), dtype=torch.float64) for a in queries])
 
 
-def _bound(asks: Sequence[Ask], boxes: list[list[tuple[np.ndarray, np.ndarray]]], side: int) -> Float[Tensor, "i p"]:
+def _bound(
+    queries: Sequence[RecourseQuery], boxes: list[list[tuple[np.ndarray, np.ndarray]]], side: int
+) -> Float[Tensor, "i p"]:
     parts = []
-    for ask, box in zip(asks, boxes, strict=True):
+    for ask, box in zip(queries, boxes, strict=True):
         columns = [bound[side] for bound in box]
         parts.append(np.stack(columns, axis=1) if columns else np.zeros((len(ask.values), 0)))
     return torch.cat([torch.tensor(p, dtype=torch.float64) for p in parts])
@@ -271,10 +277,10 @@ def by_run(problem: Problem) -> tuple[Int[Tensor, "r n"], Bool[Tensor, "r n"]]:
     return torch.where(real, index, 0), real
 
 
-def decoded(problem: Problem, asks: Sequence[Ask], points: Points) -> Values:
+def decoded(problem: Problem, queries: Sequence[RecourseQuery], points: Points) -> Values:
     """The people at these points, one row an instance, in exact integer form."""
-    after = np.concatenate([a.values for a in asks])
-    actions = asks[0].actions
+    after = np.concatenate([a.values for a in queries])
+    actions = queries[0].actions
     after[:, actions.numbers] = points.numbers.numpy().astype(np.int64)
     widths = [len(actions.schema.features[i].levels) for i in actions.switches]
     starts = np.concatenate([[0], np.cumsum(widths)])[:-1].astype(np.int64)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from cfq_core.base.seeds import torch_stream
 from cfq_core.nets.optim import Adam
-from cfq_core.recourse.incumbent import Candidates, Incumbent, try_points
+from cfq_core.recourse.best_known import BestKnown, Candidates, try_points
 from cfq_core.recourse.problem import EVALUATIONS, Points, Problem, by_run
 
 HINGE_SLACK = 0.1  # logits beyond the target that the hinge asks for, so that hardening may lose some
@@ -31,8 +31,8 @@ class Relaxed:
     learning_rate: float = 0.08
     prices: tuple[float, ...] = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)  # logits per unit of cost
 
-    def improve(self, problem: Problem, best: Incumbent) -> None:
-        """Offer the hardened iterates of every instance to the incumbent."""
+    def improve(self, problem: Problem, best: BestKnown) -> None:
+        """Offer the hardened iterates of every instance to the best_known."""
         if problem.numbers + problem.groups == 0 or self.steps == 0 or not len(problem):
             return
         index, real = by_run(problem)
@@ -62,7 +62,7 @@ class _Block:
         self.own_level.scatter_(2, problem.own.levels[self.rows], 1.0)
         self.level_price = (1 - self.own_level) * problem.switch_price.float()
 
-    def descend(self, best: Incumbent) -> None:
+    def descend(self, best: BestKnown) -> None:
         generator = torch_stream(0, "recourse/relaxed")  # the same start for everybody: no answer depends on neighbours
         n = self.rows.shape[1] // self.k
         noise = [
@@ -85,13 +85,13 @@ class _Block:
     def _loss(self, moved: Tensor, taste: Tensor, temperature: float) -> Tensor:
         problem = self.problem
         inputs = torch.clamp(self.own + moved, self.low, self.high)
-        first = problem.base[self.rows] + torch.bmm(problem.model.see(inputs), problem.number_weight)
+        first = problem.base[self.rows] + torch.bmm(problem.model.quantize_input(inputs), problem.number_weight)
         cost = ((inputs - self.own).abs() * self.number_price).sum(2)
         if problem.groups:
             share = self._softmax((taste + self.closed) / temperature)
             first = first + torch.bmm(share, problem.switch_weight)
             cost = cost + (share * self.level_price).sum(2)
-        hinge = torch.relu(problem.target + HINGE_SLACK - problem.model.rest(first))
+        hinge = torch.relu(problem.target + HINGE_SLACK - problem.model.forward_from_first(first))
         return (hinge + self.price * cost).sum()
 
     def _softmax(self, logits: Tensor) -> Tensor:
@@ -99,7 +99,7 @@ class _Block:
         odds = torch.exp(logits - logits.detach().amax(2, keepdim=True))
         return odds / (odds @ self.members)[..., self.problem.group].clamp_min(1e-30)
 
-    def _offer(self, best: Incumbent, moved: Tensor, taste: Tensor) -> None:
+    def _offer(self, best: BestKnown, moved: Tensor, taste: Tensor) -> None:
         problem, rows = self.problem, self.rows[self.real]
         points = Points(self._to_grid(moved)[self.real], self._to_level(taste)[self.real])
         try_points(problem, best, Candidates.at(problem, rows, points))

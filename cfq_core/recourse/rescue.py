@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from cfq_core.base.seeds import torch_stream
-from cfq_core.recourse.incumbent import Incumbent
+from cfq_core.recourse.best_known import BestKnown
 from cfq_core.recourse.problem import Points, Problem
 
 SWEEPS = 4  # passes over all coordinates
@@ -16,7 +16,7 @@ ROWS_AT_A_TIME = 64  # people screened together: their candidates fit the cache
 SAMPLES = 17  # grid points of a number in one look; a second look refines around the best
 
 
-def rescue(problem: Problem, best: Incumbent, rows: Int[Tensor, "n"], restarts: int) -> None:
+def rescue(problem: Problem, best: BestKnown, rows: Int[Tensor, "n"], restarts: int) -> None:
     """Coordinate ascent on the logit for the listed instances; offers the cheapest valid end point."""
     climbers = rows.repeat_interleave(restarts)
     points = _starts(problem, rows, restarts)

@@ -14,9 +14,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from cfq_core.nets.linear import Form, Reach, above, seen_step
+from cfq_core.nets.linear import Form, Reach, above, input_step
 from cfq_core.nets.stack import Scorer
-from cfq_core.recourse.find import judged
+from cfq_core.recourse.find import logits64
 from cfq_core.tables.encode import Encoding, Values
 
 
@@ -47,23 +47,25 @@ class Worst:
         """Their biases."""
         return self.variants.first_bias.reshape(self.runs, -1)
 
-    def see(self, inputs: Float[Tensor, "*n d"], run: Int[Tensor, "b"] | None = None) -> Float[Tensor, "*n d"]:
+    def quantize_input(
+        self, inputs: Float[Tensor, "*n d"], run: Int[Tensor, "b"] | None = None
+    ) -> Float[Tensor, "*n d"]:
         """What every variant's first layer is given."""
         one_each = self.variants.take(range(0, self.variants.runs, self.count))
-        return one_each.see(inputs, run)
+        return one_each.quantize_input(inputs, run)
 
-    def rest(self, first: Float[Tensor, "r n vh"]) -> Float[Tensor, "r n"]:
+    def forward_from_first(self, first: Float[Tensor, "r n vh"]) -> Float[Tensor, "r n"]:
         """The least logit over the variants."""
-        return self._least(self.variants.rest(self._apart(first)))
+        return self._least(self.variants.forward_from_first(self._apart(first)))
 
     def highest(self, low: Float[Tensor, "r n vh"], high: Float[Tensor, "r n vh"]) -> Float[Tensor, "r n"]:
         """The least of the variants' upper bounds bounds their minimum."""
         return self._least(self.variants.highest(self._apart(low), self._apart(high)))
 
     @property
-    def seen_step(self) -> Float[Tensor, "r"]:
+    def input_step(self) -> Float[Tensor, "r"]:
         """Grid step of the inputs, the same for all variants of a model."""
-        return seen_step(self.variants)[:: self.count]
+        return input_step(self.variants)[:: self.count]
 
     def above(self, run: Int[Tensor, "b"], reach: Reach) -> Form:
         """Of the variants' forms the one that is lowest on the set: what bounds one of them bounds their minimum."""
@@ -125,7 +127,7 @@ class _Part:
 
 def holds_on(variants: Scorer, encoding: Encoding, values: Values) -> Bool[np.ndarray, "v n"]:
     """On which variants each person is approved, judged in float64."""
-    return np.stack([judged(variants, v, encoding, values) > 0 for v in range(variants.runs)])
+    return np.stack([logits64(variants, v, encoding, values) > 0 for v in range(variants.runs)])
 
 
 def robust_success(holds: Bool[np.ndarray, "v n"], share: float = 1.0) -> Bool[np.ndarray, "n"]:

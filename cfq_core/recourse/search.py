@@ -16,9 +16,9 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from cfq_core.recourse.incumbent import (
+from cfq_core.recourse.best_known import (
+    BestKnown,
     Candidates,
-    Incumbent,
     number_cost,
     stepped,
     switched,
@@ -48,23 +48,23 @@ class Search:
 
     def best(self, problem: Problem, feasible: Tensor) -> Points:
         """Cheapest valid points found; ``feasible``: instances not proved to have none."""
-        incumbent = Incumbent(problem)
+        best_known = BestKnown(problem)
         everybody = torch.arange(len(problem))
-        self._enumerate(problem, incumbent, everybody[feasible])
-        self.relaxed.improve(problem, incumbent)
-        without = (incumbent.cost.isinf() & feasible).nonzero()[:, 0]
+        self._enumerate(problem, best_known, everybody[feasible])
+        self.relaxed.improve(problem, best_known)
+        without = (best_known.cost.isinf() & feasible).nonzero()[:, 0]
         if len(without):
-            rescue(problem, incumbent, without, self.restarts)
-        self._polish(problem, incumbent)
-        return incumbent.points
+            rescue(problem, best_known, without, self.restarts)
+        self._polish(problem, best_known)
+        return best_known.points
 
-    def _enumerate(self, problem: Problem, best: Incumbent, rows: Int[Tensor, "n"]) -> None:
+    def _enumerate(self, problem: Problem, best: BestKnown, rows: Int[Tensor, "n"]) -> None:
         rows = rows[best.cost[rows] > 0]
         own = Candidates.at(problem, rows, problem.own.take(rows))
         try_lines(problem, best, own, self.grid)
         self._try(problem, best, switched(problem, own, best.cost[rows]))
 
-    def _polish(self, problem: Problem, best: Incumbent) -> None:
+    def _polish(self, problem: Problem, best: BestKnown) -> None:
         """Single moves until they gain nothing, then pairs of moves; whoever gains goes round again."""
         active = (best.cost.isfinite() & (best.cost > 0)).nonzero()[:, 0]
         for _ in range(self.rounds):
@@ -82,15 +82,15 @@ class Search:
             active = active[best.cost[active] < before]
 
     @staticmethod
-    def _and_switched(problem: Problem, best: Incumbent, bases: Candidates) -> Candidates:
+    def _and_switched(problem: Problem, best: BestKnown, bases: Candidates) -> Candidates:
         """Candidates, and each with one category switched."""
         return Candidates.join(problem, [bases, switched(problem, bases, _dearest(problem, best, bases))])
 
-    def _try(self, problem: Problem, best: Incumbent, tried: Candidates) -> None:
+    def _try(self, problem: Problem, best: BestKnown, tried: Candidates) -> None:
         try_points(problem, best, tried)
         try_lines(problem, best, worth_trying(problem, best, tried), self.grid)
 
-    def _bases(self, problem: Problem, best: Incumbent, rows: Int[Tensor, "n"], kept: tuple[float, ...]) -> Candidates:
+    def _bases(self, problem: Problem, best: BestKnown, rows: Int[Tensor, "n"], kept: tuple[float, ...]) -> Candidates:
         """The incumbents, and each with one changed number scaled back or one switch undone."""
         now, own = best.points.take(rows), problem.own.take(rows)
         listed, parts, covered = [rows], [now], [torch.full_like(rows, -1)]
@@ -116,7 +116,7 @@ class Search:
         return Candidates.at(problem, torch.cat(listed), Points.join(parts), torch.cat(covered))
 
 
-def _dearest(problem: Problem, best: Incumbent, c: Candidates) -> Tensor:
+def _dearest(problem: Problem, best: BestKnown, c: Candidates) -> Tensor:
     """What a switched candidate may cost and still win once one of its numbers is made as small as possible."""
     limit = best.cost[c.rows]
     return limit + number_cost(problem, c).max(1).values if problem.numbers else limit

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 
 from cfq_core.base.errors import BadInput, CfqError
+from cfq_core.report import fmt
 from cfq_core.report import person as people
-from cfq_core.report import words
 from cfq_core.report.charts import _decided
 from cfq_core.report.frames import Stored
 from cfq_core.report.picture import Drawn
 from cfq_core.study.check import TEACHER, Advice, Judge, Verdict, advice_of, advice_text, check, judges_on
-from cfq_core.study.found import found_table
+from cfq_core.study.tables import found_table
 
 MOST = 200  # people whom somebody waits for: each is judged by every stored model
 TITLE = "On which models it holds"
@@ -23,7 +23,7 @@ NOTE = "✓ where every seed's model approves. Number: the least logit over the 
 
 def example(study: Stored, teacher: str, person: int) -> str:
     """What a teacher told somebody, as the file that `checked` reads; their own cells alone where it told nothing."""
-    who, told = people.crowd(study, teacher), people.promised(study, teacher, person)
+    who, told = people.test_people(study, teacher), people.promised(study, teacher, person)
     if isinstance(who, str):
         raise CfqError(who)
     before = who.values[[person]]
@@ -71,7 +71,7 @@ def sentence(verdict: Verdict) -> str:
     students = [m.approved for m in verdict.models if m.method != TEACHER]
     return (
         f"{legal}; costs **{verdict.cost:.2f} units**; approved by {sum(teachers)} of "
-        f"{words.counted(len(teachers), 'teacher')} and by **{sum(students)} of {len(students)}** stored students."
+        f"{fmt.counted(len(teachers), 'teacher')} and by **{sum(students)} of {len(students)}** stored students."
     )
 
 
@@ -80,5 +80,5 @@ def drawn(verdict: Verdict) -> Drawn:
     found = rows(verdict)
     no = _decided.refusing(found)
     yes = f"{len(found) - len(no)} of {len(found)} kinds of model approve with every seed"
-    alt = f"{yes}; not all of {words.listed(no)}." if no else f"{yes}."
+    alt = f"{yes}; not all of {fmt.listed(no)}." if no else f"{yes}."
     return Drawn(TITLE, found, _decided.cells(found), alt, NOTE)

@@ -29,8 +29,8 @@ def values(study: Stored, run: str, measure: str) -> pd.DataFrame:
     if measure.removesuffix("_matched") == "vd":
         kept, value = found, q <= (row["threshold"] if matched else 0.0)
     elif measure.removesuffix("_matched") == "crg_abs":
-        again, cost = (seen[f"{'matched_' if matched else ''}again_{k}"] for k in ("found", "cost"))
-        kept = found & seen["asked_again"] & again
+        again, cost = (seen[f"{'matched_' if matched else ''}student_{k}"] for k in ("has_recourse", "cost"))
+        kept = found & seen["reaudited"] & again
         with np.errstate(invalid="ignore", divide="ignore"):
             value = np.abs((cost - promised["cost"]) / promised["cost"])
     else:

@@ -25,12 +25,12 @@ class Example:
 
 def examples(study: Stored, of: Chosen) -> list[Example] | str:
     """The people whose promise fares worst on the chosen student; or why they cannot be shown here."""
-    who = people.crowd(study, of.teacher)
+    who = people.test_people(study, of.teacher)
     if isinstance(who, str):
         return who
     seen = study.people(of.run)
     level = study.runs.set_index("run").threshold[of.run] if of.matched else 0.0
-    worst = seen[seen.found].nsmallest(MOST, "student_at")
+    worst = seen[seen.has_recourse].nsmallest(MOST, "student_at")
     out = []
     for person, logit in zip(worst.person.astype(int), worst.student_at.astype(float), strict=True):
         told, best = people.promised(study, of.teacher, person), people.cheapest(study, of.teacher, of.teacher, person)

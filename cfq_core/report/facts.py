@@ -56,14 +56,14 @@ def plan_text(study: Stored) -> str:
     plan, setting = study.row["plan"], study.row["plan"]["setting"]
     given = {k: plan[k] for k in OF_PLAN} | {k: setting[k] for k in OF_SETTING}
     given["people"] = "all" if given["people"] is None else given["people"]
-    given["recourse"] = summary.told(setting["solver"])
+    given["recourse"] = summary.format_setting(setting["solver"])
     if plan.get("probes"):
         given["probes"] = plan["probes"]
     if plan.get("alone"):
         given["alone"] = True
     for key in study.varied:  # every value once, in the plan's order
         values = [summary.value_of(s, "solver" if key == "steps" else key) for s in (setting, *plan["further"])]
-        listed = [summary.told(v) if isinstance(v, dict) else v for v in values]
+        listed = [summary.format_setting(v) if isinstance(v, dict) else v for v in values]
         given["recourse" if key in ("steps", "solver") else key] = list(dict.fromkeys(listed))
     return "".join(f"{k} = {json.dumps(v)}\n" for k, v in given.items())
 

@@ -18,7 +18,7 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from cfq_core.evidence import CONFIDENCE
-from cfq_core.probes.reading import artifact
+from cfq_core.probes.probe_result import artifact
 from cfq_core.study import probed, summary
 from cfq_core.study.store import Row, Store
 
@@ -166,7 +166,7 @@ class Stored:
     @cached_property
     def landscape(self) -> pd.DataFrame:
         """One row a (teacher, allocation): its plan, average bits and what it does; empty where it was not judged."""
-        frames = [sheet_of(stored).assign(dataset=t.dataset, seed=t.seed) for t, stored in self._teacher_bits]
+        frames = [table_of(stored).assign(dataset=t.dataset, seed=t.seed) for t, stored in self._teacher_bits]
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
     @cached_property
@@ -225,9 +225,9 @@ PEOPLE = {
     "holds": "whether the promise holds on the student",
     "holds_matched": "the same at the teacher's approval rate",
     "condition": "whether |q - f| < f at that point",
-    "asked_again": "whether recourse was searched on the student too",
-    "again_found": "whether it was found",
-    "again_cost": "its cost; 0 where the student needs no action",
+    "reaudited": "whether recourse was searched on the student too",
+    "student_has_recourse": "whether it was found",
+    "student_cost": "its cost; 0 where the student needs no action",
     "gap": "relative change of cost, where both models have an action",
     "cosine": "of the two actions",
 }
@@ -239,8 +239,8 @@ def _people(study: Stored, run: str) -> pd.DataFrame:
     promised, seen = study.arrays(row["teacher_id"], "people"), study.arrays(run, "people")
     person, found = promised["person"], promised["why"] == 0
     f, q = promised["margin"].astype(float), seen["student_at"].astype(float)
-    cost, again = np.where(found, promised["cost"], np.nan).astype(float), seen["again_cost"].astype(float)
-    both = found & seen["again_found"] & (cost > 0)
+    cost, again = np.where(found, promised["cost"], np.nan).astype(float), seen["student_cost"].astype(float)
+    both = found & seen["student_has_recourse"] & (cost > 0)
     with np.errstate(invalid="ignore", divide="ignore"):
         frame = {
             "person": person,
@@ -253,9 +253,9 @@ def _people(study: Stored, run: str) -> pd.DataFrame:
             "holds": found & (q > 0),
             "holds_matched": found & (q > row["threshold"]),
             "condition": found & (np.abs(q - f) < f),
-            "asked_again": seen["asked_again"],
-            "again_found": seen["again_found"],
-            "again_cost": np.where(seen["again_found"], again, np.nan),
+            "reaudited": seen["reaudited"],
+            "student_has_recourse": seen["student_has_recourse"],
+            "student_cost": np.where(seen["student_has_recourse"], again, np.nan),
             "gap": np.where(both, (again - cost) / cost, np.nan),
             "cosine": seen["cosine"],
         }
@@ -276,10 +276,10 @@ def group_labels(groups: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {f"group:{c}": groups[f"{c}.levels"][groups[f"{c}.people"]] for c in columns}
 
 
-def sheet_of(stored: dict[str, np.ndarray]) -> pd.DataFrame:
+def table_of(stored: dict[str, np.ndarray]) -> pd.DataFrame:
     """The landscape of one teacher (see `cfq_core.allocators.landscape.Landscape`); its plans as tuples."""
-    sheet = {k.split(".", 1)[1]: v for k, v in stored.items() if k.startswith("landscape.")}
-    return pd.DataFrame({k: list(map(tuple, v.tolist())) if v.ndim == 2 else v for k, v in sheet.items()})
+    table = {k.split(".", 1)[1]: v for k, v in stored.items() if k.startswith("landscape.")}
+    return pd.DataFrame({k: list(map(tuple, v.tolist())) if v.ndim == 2 else v for k, v in table.items()})
 
 
 def _floats(frame: pd.DataFrame) -> pd.DataFrame:
@@ -289,7 +289,7 @@ def _floats(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _plain(value: Any) -> Any:
     """A setting's value in a frame: a number, or a name."""
-    return value if isinstance(value, int | float) else summary.told(value)
+    return value if isinstance(value, int | float) else summary.format_setting(value)
 
 
 def _about(r: Row) -> dict[str, Any]:

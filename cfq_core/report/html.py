@@ -18,7 +18,7 @@ import pandas as pd
 
 from cfq_core import __version__
 from cfq_core.evidence import SMALLEST_GROUP
-from cfq_core.report import facts, words
+from cfq_core.report import facts, fmt
 from cfq_core.report.examples import examples
 from cfq_core.report.figures import Chosen, Figure, chosen, figures, svg
 from cfq_core.report.frames import Stored
@@ -62,7 +62,7 @@ def page(
 
 # ---------------------------------------------------------------------- sections
 def _opening(study: Stored, datasets: Sequence[str]) -> str:
-    row, setting, seeds = study.row, study.setting, words.counted(len(set(study.runs.seed)), "seed")
+    row, setting, seeds = study.row, study.setting, fmt.counted(len(set(study.runs.seed)), "seed")
     rest = "" if row["finished"] == row["runs"] else f" It is not finished: {row['finished']} of {row['runs']} runs."
     links = "".join(f'<a href="#{_anchor(d)}">{_e(d)}</a>' for d in datasets)
     return (
@@ -75,18 +75,18 @@ def _opening(study: Stored, datasets: Sequence[str]) -> str:
 
 def _dataset(study: Stored, of: Chosen, drawn: Sequence[Figure], number: int) -> str:
     lines, about = study.lines, (of.dataset, of.method, of.budget)
-    caution = words.caution(lines, *about)
+    caution = fmt.caution(lines, *about)
     title = facts.schema_of(study, of.dataset)
     out = [
         f'<section id="{_anchor(of.dataset)}"><h2>{_e(title.title if title else of.dataset)}</h2>',
-        f'<p class="verdict">{_bold(words.answer(lines, *about, matched=of.matched))}</p>',
+        f'<p class="verdict">{_bold(fmt.answer(lines, *about, matched=of.matched))}</p>',
         f'<p class="caution">{_e(caution)}</p>' if caution else "",
         _facts(study, of.dataset),
         f"<h3>Every verdict</h3>{_verdicts(study, of.dataset)}",
         *(_figure(f, number + i, _same(drawn[:i], f)) for i, f in enumerate(drawn)),
         f"<h3>Bits of every layer</h3>{_allocations(study, of.dataset)}",
-        f"<h3>Groups: {_e(of.method)} at {words.bits(of.budget)}, seed {of.seed}</h3>{_groups(study, of)}",
-        f"<h3>People: {_e(of.method)} at {words.bits(of.budget)}, seed {of.seed}</h3>{_people(study, of)}</section>",
+        f"<h3>Groups: {_e(of.method)} at {fmt.bits(of.budget)}, seed {of.seed}</h3>{_groups(study, of)}",
+        f"<h3>People: {_e(of.method)} at {fmt.bits(of.budget)}, seed {of.seed}</h3>{_people(study, of)}</section>",
     ]
     return "".join(out)
 
@@ -159,7 +159,7 @@ def _groups(study: Stored, of: Chosen) -> str:
     for (column, level), part in g.groupby(["column", "level"], sort=False):
         cells = part.set_index("measure")
         rows.append([column, level, *(_measured(m, cells.loc[m]) for m in shown if m in cells.index)])
-    head = ["column", "group", *(words.measured(m).title for m in shown)]
+    head = ["column", "group", *(fmt.measured(m).title for m in shown)]
     return (
         f"{_table(pd.DataFrame(rows, columns=head))}<p class=note>Value, 95 % interval, and how many people it is of. "
         f"Groups of fewer than {SMALLEST_GROUP} people are counted and not shown. Every other run and the crossings "
@@ -188,13 +188,13 @@ def _told(action: Action | None, sure: str) -> str:
 
 
 def _measured(name: str, m: Any) -> str:
-    told = words.measured(name)
+    told = fmt.measured(name)
     if pd.isna(m["value"]):
         return f"too few ({m['count']:.0f})"
     if pd.isna(m["low"]):
-        return f"{told.said(m['value'])}, n {m['count']:,.0f}"
+        return f"{told.format(m['value'])}, n {m['count']:,.0f}"
     low, high = told.scale * m["low"], told.scale * m["high"]
-    return f"{told.said(m['value'])} ({low:.1f} to {high:.1f}), n {m['count']:,.0f}"
+    return f"{told.format(m['value'])} ({low:.1f} to {high:.1f}), n {m['count']:,.0f}"
 
 
 def _provenance(study: Stored) -> str:
@@ -221,7 +221,7 @@ def _limits(study: Stored, datasets: Iterable[str]) -> str:
 
 
 def _glossary() -> str:
-    terms = "".join(f"<dt>{_e(t)}</dt><dd>{_e(words.GLOSSARY[t])}</dd>" for t in TERMS)
+    terms = "".join(f"<dt>{_e(t)}</dt><dd>{_e(fmt.GLOSSARY[t])}</dd>" for t in TERMS)
     return f'<section id="terms"><h2>Terms</h2><dl>{terms}</dl></section>'
 
 

@@ -1,6 +1,6 @@
 """One denied person: who they are, what the teacher told them, and what every stored model decides about any values.
 
-The table is read where it is on disk (see `crowd`); models are numpy here, so that a page needs no torch. Only an
+The table is read where it is on disk (see `test_people`); models are numpy here, so that a page needs no torch. Only an
 action that a store does not hold is searched for anew, which needs it.
 """
 
@@ -19,8 +19,8 @@ from cfq_core.datasets import slices
 from cfq_core.datasets.fetch import FILES
 from cfq_core.report.frames import Stored
 from cfq_core.report.numeric import FloatNet, IntegerNets
-from cfq_core.study.found import found_table
 from cfq_core.study.store import Row
+from cfq_core.study.tables import found_table
 from cfq_core.tables.encode import Encoding, Values
 from cfq_core.tables.split import split
 
@@ -31,7 +31,7 @@ BOXES = 4_000
 
 
 @dataclass(frozen=True)
-class Crowd:
+class TestPeople:
     """The test people of one teacher, and what they may do: as that teacher was audited."""
 
     encoding: Encoding
@@ -86,7 +86,7 @@ class Models:
     students: IntegerNets
 
 
-def crowd(study: Stored, teacher: str) -> Crowd | str:
+def test_people(study: Stored, teacher: str) -> TestPeople | str:
     """Who the denied are; or why that cannot be told here, and what to do about it."""
     row = _teacher(study, teacher)
     found = found_table(row["dataset"], row["spec"]["data"], [study.row["plan"]])
@@ -98,7 +98,7 @@ def crowd(study: Stored, teacher: str) -> Crowd | str:
 
 
 @lru_cache(maxsize=16)
-def _crowd(study: Stored, teacher: str) -> Crowd:
+def _crowd(study: Stored, teacher: str) -> TestPeople:
     row = _teacher(study, teacher)
     table = found_table(row["dataset"], row["spec"]["data"], [study.row["plan"]]).table
     if table is None:
@@ -106,7 +106,7 @@ def _crowd(study: Stored, teacher: str) -> Crowd:
     parts = split(table, row["seed"])
     training = table.values[parts.train]
     actions = ActionSet.fit(table.schema, training, row["spec"]["setting"]["regime"])
-    return Crowd(Encoding.fit(table.schema, training), actions, table.values[parts.test])
+    return TestPeople(Encoding.fit(table.schema, training), actions, table.values[parts.test])
 
 
 @lru_cache(maxsize=64)
@@ -154,32 +154,34 @@ def cheapest(study: Stored, teacher: str, owner: str, person: int) -> Cheapest:
         if told["proved"][at] and told["why"][at] == 0:
             return Cheapest(promised(study, teacher, person), float(told["lower"][at]))
 
-    from cfq_core.recourse.problem import Ask
+    from cfq_core.recourse.problem import RecourseQuery
     from cfq_core.study.models import proved
 
     x = who.values[[person]]
-    found = proved(study.arrays(owner, "weights"), Ask(x, who.encoding, who.actions), study.setting["kappa"], BOXES)
-    if not found.found[0]:
+    found = proved(
+        study.arrays(owner, "weights"), RecourseQuery(x, who.encoding, who.actions), study.setting["kappa"], BOXES
+    )
+    if not found.has_recourse[0]:
         return Cheapest(None, float(found.lower[0]))
     action = _spoken(who, x[0], found.after[0], float(found.margin[0]), "branch and bound")
     return Cheapest(action, float(found.lower[0]))
 
 
-def _known(study: Stored, teacher: str) -> Crowd:
-    who = crowd(study, teacher)
+def _known(study: Stored, teacher: str) -> TestPeople:
+    who = test_people(study, teacher)
     if isinstance(who, str):
         raise CfqError(who)
     return who
 
 
-def _again(study: Stored, who: Crowd, owner: str, person: int, stored: float) -> Action | None:
+def _again(study: Stored, who: TestPeople, owner: str, person: int, stored: float) -> Action | None:
     """Searched for now; ``stored`` is the cost that the audit's own search had."""
-    from cfq_core.recourse.problem import Ask
+    from cfq_core.recourse.problem import RecourseQuery
     from cfq_core.study.models import searched
 
     x = who.values[[person]]
-    found = searched(study.arrays(owner, "weights"), Ask(x, who.encoding, who.actions), study.setting)
-    if not found.found[0]:
+    found = searched(study.arrays(owner, "weights"), RecourseQuery(x, who.encoding, who.actions), study.setting)
+    if not found.has_recourse[0]:
         return None
     same = np.isclose(found.cost[0], stored, rtol=SAME, atol=SAME)
     if same:
@@ -190,7 +192,7 @@ def _again(study: Stored, who: Crowd, owner: str, person: int, stored: float) ->
     return _spoken(who, x[0], found.after[0], float(found.margin[0]), origin)
 
 
-def _spoken(who: Crowd, before: np.ndarray, after: np.ndarray, margin: float, origin: str) -> Action:
+def _spoken(who: TestPeople, before: np.ndarray, after: np.ndarray, margin: float, origin: str) -> Action:
     lines, cost = who.actions.advice(before, after), float(who.actions.cost(before[None], after[None])[0])
     return Action(tuple(map(int, before)), tuple(map(int, after)), cost, margin, tuple(lines), origin)
 

@@ -19,7 +19,7 @@ from cfq_core.report import palette
 BITS = (2, 3, 4, 5, 6, 8)
 HIDDEN, EPOCHS, ROWS_PER_STEP = (16, 16), 60, 32  # small enough to be taught while a lecture starts
 KAPPA = 0.2  # logits
-ASKED_AGAIN = 10  # of the people, on each student: the scene shows promises, not costs
+REAUDITED = 10  # of the people, on each student: the scene shows promises, not costs
 FINE = 121  # points a side of the grid
 SHOWN = 60  # arrows of a picture: more are not told apart
 TEACHER_LINE, STUDENT_LINE, APPROVED = palette.TEACHER, "#785EF0", "rgba(120,94,240,0.16)"
@@ -80,10 +80,14 @@ def scene(seed: int = 0) -> Scene:
     """Teach, promise, quantize and look, by the pipeline that studies run."""
     from cfq_core import pipeline
     from cfq_core.base import plugins
-    from cfq_core.training.loop import Teaching
+    from cfq_core.training.loop import TeacherTraining
 
     setting = pipeline.Setting(
-        HIDDEN, KAPPA, people=None, again=ASKED_AGAIN, teaching=Teaching(epochs=EPOCHS, rows_per_step=ROWS_PER_STEP)
+        HIDDEN,
+        KAPPA,
+        people=None,
+        n_reaudited=REAUDITED,
+        teacher_training=TeacherTraining(epochs=EPOCHS, rows_per_step=ROWS_PER_STEP),
     )
     design = pipeline.prepare(plugins.load("datasets", "toy").load(), seed)
     promise = pipeline.promise([design], setting)[0]
@@ -92,9 +96,9 @@ def scene(seed: int = 0) -> Scene:
 
 
 def _scene(promise: Any, audited: dict[int, Any]) -> Scene:
-    from cfq_core.recourse.find import judged
+    from cfq_core.recourse.find import logits64
 
-    design, found = promise.design, promise.recourse.found
+    design, found = promise.design, promise.recourse.has_recourse
     first, second, group = design.table.schema.features
     counts = [np.unique(f.counts(np.linspace(f.low, f.high, FINE))) for f in (first, second)]
     grid = np.stack(np.meshgrid(*counts), axis=-1).reshape(-1, 2)
@@ -102,7 +106,7 @@ def _scene(promise: Any, audited: dict[int, Any]) -> Scene:
     shape = (len(group.levels), len(counts[1]), len(counts[0]))
 
     def seen(model: Any) -> Float[np.ndarray, "g y x"]:
-        return judged(model, 0, design.encoding, everywhere).reshape(shape)
+        return logits64(model, 0, design.encoding, everywhere).reshape(shape)
 
     def raw(values: np.ndarray) -> Float[np.ndarray, "k 2"]:
         return np.column_stack([first.raw(values[found, 0]), second.raw(values[found, 1])])

@@ -13,9 +13,9 @@ from typing import Any
 import pandas as pd
 
 from cfq_core.datasets.slices import slice_of
-from cfq_core.report import picture, populations, words
-from cfq_core.report.asked import Asked, ends, seeds
+from cfq_core.report import fmt, picture, populations
 from cfq_core.report.charts import action_noise, feasible, forecast, overhead, settings, variants_cost
+from cfq_core.report.compared import Asked, ends, seeds
 from cfq_core.report.frames import Stored
 
 Plain = str | int | float | bool | None
@@ -23,7 +23,7 @@ NOISE_SAID = 0.2  # relative imprecision that the sentence is about
 
 
 @dataclass(frozen=True)
-class Question:
+class Topic:
     """One of the page's questions."""
 
     name: str  # in the address
@@ -50,7 +50,7 @@ def over(study: Stored, asked: Asked, key: str) -> str:
     broken = settings.rows(study, asked.dataset, asked.measure, asked.budget, key)
     told = feasible.rows(study, asked.dataset, asked.budget, key)
     if broken.empty or told.empty:
-        return f"Nothing stored for {asked.dataset} at {words.bits(asked.budget)}."
+        return f"Nothing stored for {asked.dataset} at {fmt.bits(asked.budget)}."
     shift = settings.rows(study, asked.dataset, "approval_shift", asked.budget, key).set_index(["method", key])["mean"]
     first, last, parts = told.iloc[0], told.iloc[-1], []
     priced = told.dropna(subset=["cost"])
@@ -62,13 +62,13 @@ def over(study: Stored, asked: Asked, key: str) -> str:
             parts.append(f"with {method} nobody to judge by")
             continue
         two = [judged.iloc[0], judged.iloc[-1]]
-        shifts = " and ".join(words.points(shift[method, e[key]]) for e in two)
+        shifts = " and ".join(fmt.points(shift[method, e[key]]) for e in two)
         since = _since(judged, first, key)
         parts.append(f"with {method} {ends(two)} promised actions fail{since}, at {shifts} approvals")
     how = ", judged at the teacher's approval rate" if asked.matched else ""
-    values = " to ".join(f"**{settings.spoken(v)}**" for v in (first[key], last[key]))
+    values = " to ".join(f"**{settings.format_value(v)}**" for v in (first[key], last[key]))
     return (
-        f"On {asked.dataset} at {words.bits(asked.budget)}, from {settings.AXES.get(key, key)} {values}: an action is "
+        f"On {asked.dataset} at {fmt.bits(asked.budget)}, from {settings.AXES.get(key, key)} {values}: an action is "
         f"there for {ends([first, last])} of the denied{price}; {'; '.join(parts)}{how} "
         f"({seeds(broken)})."
     )
@@ -77,7 +77,7 @@ def over(study: Stored, asked: Asked, key: str) -> str:
 def _since(rows: pd.DataFrame, first: Any, key: str) -> str:
     """From which value on there is something to tell, where that is not the first."""
     value = rows[key].iloc[0]
-    return "" if value == first[key] else f" (from {settings.spoken(value)} on)"
+    return "" if value == first[key] else f" (from {settings.format_value(value)} on)"
 
 
 def _settings(key: str, *measures: str) -> tuple[tuple[str, dict[str, Plain]], ...]:
@@ -93,14 +93,14 @@ def imprecise(study: Stored, asked: Asked) -> str:
     """What still holds at a fifth of imprecision, on the teacher and on each student, beside what holds without."""
     rows = action_noise.rows(study, asked.dataset, asked.budget, asked.matched)
     if rows.empty:
-        return f"Nothing stored for {asked.dataset} at {words.bits(asked.budget)}."
+        return f"Nothing stored for {asked.dataset} at {fmt.bits(asked.budget)}."
     parts = []
     for method, line in rows.groupby("method", sort=False):
         exact, noisy = (line[line["at"] == at].iloc[0] for at in (0.0, NOISE_SAID))
         parts.append(f"{method} {ends([exact, noisy])}{_shift(study, asked, str(method))}")
     how = ", students at the teacher's approval rate" if asked.matched else ""
     return (
-        f"On {asked.dataset} at {words.bits(asked.budget)}, promises kept where actions are done exactly, and where "
+        f"On {asked.dataset} at {fmt.bits(asked.budget)}, promises kept where actions are done exactly, and where "
         f"they are {100 * NOISE_SAID:.0f} % off{how}: {'; '.join(parts)} ({seeds(rows)})."
     )
 
@@ -112,11 +112,11 @@ def across_variants(study: Stored, asked: Asked) -> str:
     if equal.empty:
         return f"Nobody of {asked.dataset} has both a promise and a robust action to judge by."
     parts = [
-        f"{r.series} ({r.label}) {ends([r])} at {r.cost_ratio:.2f} times the cost, found for {words.in_100(r.frr)}"
+        f"{r.series} ({r.label}) {ends([r])} at {r.cost_ratio:.2f} times the cost, found for {fmt.in_100(r.frr)}"
         for _, r in equal.iterrows()
     ]
     p = study.probed[(study.probed.dataset == asked.dataset) & (study.probed.series == variants_cost.SHIPPED)]
-    shifts = ", ".join(f"{words.points(m)} at {label}" for m, label in zip(p["mean"], p.label, strict=True))
+    shifts = ", ".join(f"{fmt.points(m)} at {label}" for m, label in zip(p["mean"], p.label, strict=True))
     how = ", judged at the teacher's approval rate" if asked.matched else ""
     return (
         f"On {asked.dataset}, at about one cost, actions valid on every unseen variant{how}: {'; '.join(parts)} "
@@ -131,7 +131,7 @@ def _sliced(study: Stored) -> bool:
 
 def _timed(study: Stored) -> bool:
     """Rounding and something else, timed with what their training recourse took."""
-    methods = set(study.lines[study.lines.measure == "rehearsal_seconds"].method)
+    methods = set(study.lines[study.lines.measure == "training_recourse_seconds"].method)
     return overhead.ROUNDED in methods and len(methods) > 1
 
 
@@ -139,7 +139,7 @@ def made_in(study: Stored, asked: Asked) -> str:
     """Each method's time in multiples of rounding and of plain training, beside what it breaks."""
     rows = overhead.rows(study, asked.dataset, asked.budget, asked.measure)
     if rows.empty:
-        return f"Nothing stored for {asked.dataset} at {words.bits(asked.budget)}."
+        return f"Nothing stored for {asked.dataset} at {fmt.bits(asked.budget)}."
     parts = []
     for _, r in rows.iterrows():
         times = f"{r.times_ptq:,.0f} times PTQ" if r.method != overhead.ROUNDED else f"{r.total:.2f} s"
@@ -148,11 +148,11 @@ def made_in(study: Stored, asked: Asked) -> str:
             if pd.isna(r.times_qat) or r.method in (overhead.ROUNDED, overhead.TRAINED)
             else (f" and {r.times_qat:.2f} times QAT")
         )
-        shift = words.points(r.approval_shift)
+        shift = fmt.points(r.approval_shift)
         parts.append(f"{r.method} {times}{plain}, {ends([r])} broken at {shift} approvals")
     how = ", judged at the teacher's approval rate" if asked.matched else ""
     return (
-        f"On {asked.dataset} at {words.bits(asked.budget)}, time to make a model, training recourse included{how}: "
+        f"On {asked.dataset} at {fmt.bits(asked.budget)}, time to make a model, training recourse included{how}: "
         f"{'; '.join(parts)} ({seeds(rows)}; times are CPU seconds)."
     )
 
@@ -163,28 +163,28 @@ def broke_as_forecast(study: Stored, asked: Asked) -> str:
     over_all = rows[rows["class"] == forecast.ALL] if not rows.empty else rows
     mine = over_all[over_all.bits == asked.budget] if not rows.empty else rows
     if mine.empty:
-        return f"No forecast is stored of {asked.dataset} at {words.bits(asked.budget)}."
+        return f"No forecast is stored of {asked.dataset} at {fmt.bits(asked.budget)}."
     r = mine.iloc[0]
     within = "" if pd.isna(r.low) else f" ({100 * r.low:.0f} to {100 * r.high:.0f})"
     return (
-        f"**A forecast, not a guarantee.** On {asked.dataset} at {words.bits(asked.budget)} with {r.method}: before "
-        f"anything was quantized **{words.in_100(r.forecast)}** promises were forecast to break, and "
-        f"**{words.in_100(r.broken)}**{within} did{_shift(study, asked, str(r.method))} "
-        f"({words.counted(int(r.people), 'promise')} of {words.counted(int(r.seeds), 'teacher')}; in brackets 95 % "
+        f"**A forecast, not a guarantee.** On {asked.dataset} at {fmt.bits(asked.budget)} with {r.method}: before "
+        f"anything was quantized **{fmt.in_100(r.forecast)}** promises were forecast to break, and "
+        f"**{fmt.in_100(r.broken)}**{within} did{_shift(study, asked, str(r.method))} "
+        f"({fmt.counted(int(r.people), 'promise')} of {fmt.counted(int(r.seeds), 'teacher')}; in brackets 95 % "
         "over them)."
     )
 
 
 def _shift(study: Stored, asked: Asked, method: str) -> str:
     """A student's approval shift, which no claim goes without; nothing of a teacher."""
-    line = words.line_of(study.lines, asked.dataset, method, asked.budget)
-    return f", at {words.points(line['mean']['approval_shift'])} approvals" if not line.empty else ""
+    line = fmt.line_of(study.lines, asked.dataset, method, asked.budget)
+    return f", at {fmt.points(line['mean']['approval_shift'])} approvals" if not line.empty else ""
 
 
 QUESTIONS = (
-    Question(
+    Topic(
         "kappa",
-        "Promise margin",
+        "TeacherRecourse margin",
         "Promises that must land further beyond the teacher's boundary cost more and break less.",
         "kappa",
         _varies("kappa"),
@@ -196,7 +196,7 @@ QUESTIONS = (
         ),
         ("promise margin κ", "cost", "VD, validity drop", "approval shift", "matched approval", "interval"),
     ),
-    Question(
+    Topic(
         "regimes",
         "Who may change what",
         "The same denied people under four action regimes, from everything but protected features to the easiest only.",
@@ -206,7 +206,7 @@ QUESTIONS = (
         (("feasible", {"varies": "regime"}), *_settings("regime", "", "crg_abs", "approval_shift")),
         ("regime", "FRR", "cost", "VD, validity drop", "CRG, recourse gap", "approval shift", "interval"),
     ),
-    Question(
+    Topic(
         "steps",
         "Teacher's steps",
         "The paper's teacher takes K gradient steps: how many find an action, what it costs, what of it breaks.",
@@ -221,7 +221,7 @@ QUESTIONS = (
         ),
         ("teacher", "FRR", "cost", "VD, validity drop", "approval shift", "interval", "seed"),
     ),
-    Question(
+    Topic(
         "overhead",
         "Time to make",
         "How long each method takes, as a multiple of plain rounding and of plain training.",
@@ -231,7 +231,7 @@ QUESTIONS = (
         (("overhead", {}),),
         ("VD, validity drop", "approval shift", "matched approval", "interval", "seed"),
     ),
-    Question(
+    Topic(
         "forecast",
         "Forecast",
         "Odds that each promise breaks are forecast before anything is quantized: a forecast, not a guarantee.",
@@ -241,7 +241,7 @@ QUESTIONS = (
         (("forecast", {}),),
         ("VD, validity drop", "promise margin κ", "approval shift", "interval", "seed"),
     ),
-    Question(
+    Topic(
         "noise",
         "Imprecise actions",
         "People do a little more or less than they were told: does the promise still hold, on each model?",
@@ -251,7 +251,7 @@ QUESTIONS = (
         tuple(("action_noise", {"shown": shown}) for shown in ("kept", "vd", "crg_abs")),
         ("imprecise action", "VD, validity drop", "CRG, recourse gap", "approval shift", "interval", "seed"),
     ),
-    Question(
+    Topic(
         "shift",
         "Another population",
         "Other people than the models were made for: reweighted, recorded with noise, or one group alone.",
@@ -261,7 +261,7 @@ QUESTIONS = (
         tuple(("shifts", {"shown": shown}) for shown in ("vd", "approval_shift", "crg_abs", "accuracy")),
         ("distribution shift", "VD, validity drop", "CRG, recourse gap", "approval shift", "interval", "seed"),
     ),
-    Question(
+    Topic(
         "slices",
         "Never in training",
         "Teacher and student are trained on one slice of people, by age or country, and promise to the others.",
@@ -271,7 +271,7 @@ QUESTIONS = (
         tuple(("unseen", {"shown": shown}) for shown in ("vd", "approval_shift", "crg_abs", "accuracy")),
         ("distribution shift", "VD, validity drop", "CRG, recourse gap", "approval shift", "interval", "seed"),
     ),
-    Question(
+    Topic(
         "variants",
         "Unknown deployment",
         "Bits, clips and rounding of what will ship are not known: robust recourse against a fixed margin for all and "
@@ -292,6 +292,6 @@ def options(picture_name: str, here: Any, own: dict[str, Plain]) -> dict[str, Pl
     return {k: v for k, v in {**seen, **own}.items() if k in asked}
 
 
-def of(name: str) -> Question:
+def of(name: str) -> Topic:
     """A question by its name."""
     return next(q for q in QUESTIONS if q.name == name)

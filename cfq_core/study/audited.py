@@ -35,7 +35,10 @@ def codes_of(a: Audited) -> dict[str, np.ndarray]:
 def per_person(a: Audited) -> dict[str, np.ndarray]:
     """What was seen of it, row by row and person by person."""
     e, m = a.raw, a.matched
-    raw = {k: getattr(e, k) for k in ("student", "student_at", "asked_again", "again_found", "again_cost", "cosine")}
+    raw = {
+        k: getattr(e, k)
+        for k in ("student", "student_at", "reaudited", "student_has_recourse", "student_cost", "cosine")
+    }
     raw |= {} if e.proved is None else {"proved": e.proved}
-    raw |= {f"lowest_{name}": low for name, low in e.lowest.items()}
-    return raw | {f"matched_{k}": getattr(m, k) for k in ("again_found", "again_cost", "cosine")}
+    raw |= {f"lowest_{name}": low for name, low in e.logit_lower_bound.items()}
+    return raw | {f"matched_{k}": getattr(m, k) for k in ("student_has_recourse", "student_cost", "cosine")}

@@ -21,10 +21,10 @@ from cfq_core.allocators.uniform import PLUGIN as UNIFORM
 from cfq_core.base.errors import UnknownName, unknown
 from cfq_core.base.plugins import load_all
 from cfq_core.base.seeds import repeatable
-from cfq_core.pipeline import Promise, can_rehearse, material_of
+from cfq_core.pipeline import TeacherRecourse, has_training_recourse, training_data_of
 from cfq_core.quant.bits import BitPlan
 from cfq_core.quant.calibrate import Calibration
-from cfq_core.quant.material import Material
+from cfq_core.quant.training_data import TrainingData
 from cfq_core.study.store import Arrays, Store
 
 #: Layers up to which all ``4 ** L`` allocations are judged: 256 plans take under a second, 65,536 take minutes.
@@ -69,9 +69,9 @@ class TeacherBits:
     def of_arrays(stored: Arrays) -> TeacherBits:
         """As it was before it was stored."""
         profiles = {k.removeprefix(_PROFILE): v for k, v in stored.items() if k.startswith(_PROFILE)}
-        sheet = {k.removeprefix(_LANDSCAPE): v for k, v in stored.items() if k.startswith(_LANDSCAPE)}
+        table = {k.removeprefix(_LANDSCAPE): v for k, v in stored.items() if k.startswith(_LANDSCAPE)}
         choices, sizes = (tuple(int(i) for i in stored[k]) for k in ("choices", "sizes"))
-        return TeacherBits(choices, sizes, profiles, Landscape(**sheet) if sheet else None)
+        return TeacherBits(choices, sizes, profiles, Landscape(**table) if table else None)
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Chosen:
     average_bits: float
 
 
-def teacher_bits(promises: Sequence[Promise]) -> list[TeacherBits]:
+def teacher_bits(promises: Sequence[TeacherRecourse]) -> list[TeacherBits]:
     """Profiles and landscapes of teachers that were taught together, as allocators see them.
 
     The recourse profile is there where the promises hold training recourse.
@@ -94,27 +94,31 @@ def teacher_bits(promises: Sequence[Promise]) -> list[TeacherBits]:
         for name, allocator in load_all("allocators").items():
             if isinstance(allocator, Profiler):
                 needs = getattr(allocator, "needs_recourse", False)
-                of = [r for r, p in enumerate(promises) if not needs or (p.rehearsal is not None and can_rehearse(p))]
+                of = [
+                    r
+                    for r, p in enumerate(promises)
+                    if not needs or (p.training_recourse is not None and has_training_recourse(p))
+                ]
                 if of:
-                    seen = material_of([promises[r] for r in of])
+                    seen = training_data_of([promises[r] for r in of])
                     for r, table in zip(of, allocator.sensitivity(seen, Calibration()).double().numpy(), strict=True):
                         profiles[r][name] = table
-        material = material_of(promises)
-        sizes = material.teachers.sizes
-        return [TeacherBits(CHOICES, sizes, profiles[r], _all(p, material, r)) for r, p in enumerate(promises)]
+        data = training_data_of(promises)
+        sizes = data.teachers.sizes
+        return [TeacherBits(CHOICES, sizes, profiles[r], _all(p, data, r)) for r, p in enumerate(promises)]
 
 
-def _all(p: Promise, material: Material, run: int) -> Landscape | None:
+def _all(p: TeacherRecourse, data: TrainingData, run: int) -> Landscape | None:
     """Every allocation of one teacher; the matched threshold is set on training rows, as in an audit."""
-    found = p.recourse.after[p.recourse.found]
+    found = p.recourse.after[p.recourse.has_recourse]
     if len(p.teacher.weights) > DEEPEST or len(found) == 0:
         return None
     at, test = (torch.tensor(x, dtype=torch.float32) for x in (p.design.encoding.encode(found), _test(p)))
-    rows = material.inputs[run]
+    rows = data.inputs[run]
     return landscape(p.teacher, Points(at, rows, test), Calibration(), rows[: Calibration().rows])
 
 
-def _test(p: Promise) -> Float[np.ndarray, "n d"]:
+def _test(p: TeacherRecourse) -> Float[np.ndarray, "n d"]:
     return p.design.inputs(p.design.split.test)
 
 

@@ -20,7 +20,7 @@ from cfq_core.actions.objections import objections
 from cfq_core.base.errors import BadInput, BadStore, did_you_mean
 from cfq_core.nets.stack import Scorer
 from cfq_core.pipeline import Design, prepare
-from cfq_core.recourse.find import judged
+from cfq_core.recourse.find import logits64
 from cfq_core.study.models import model_of
 from cfq_core.study.plan import table_of
 from cfq_core.study.store import Store
@@ -85,7 +85,7 @@ class Verdict:
 def check(advice: Advice, judges: Sequence[Judge]) -> list[Verdict]:
     """One verdict a piece of advice, every model under its own design."""
     designs = list({id(j.design): j.design for j in judges}.values())
-    logits = [[judged(j.model, 0, j.design.encoding, v) for v in (advice.before, advice.after)] for j in judges]
+    logits = [[logits64(j.model, 0, j.design.encoding, v) for v in (advice.before, advice.after)] for j in judges]
     out = []
     for k, person in enumerate(advice.person):
         before, after = advice.before[k], advice.after[k]

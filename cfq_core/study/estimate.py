@@ -56,7 +56,7 @@ def seconds(pace: Pace, rounded: int, trained: int, budgets: int, seeds: int) ->
     return seeds * (pace.teacher + runs)
 
 
-def said(estimate: float) -> str:
+def format_time(estimate: float) -> str:
     """``about 3 minutes``."""
     if estimate < 50:
         return f"about {max(5, 5 * round(estimate / 5))} seconds"

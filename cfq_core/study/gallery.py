@@ -18,15 +18,16 @@ import numpy as np
 from cfq_core.base.errors import UnknownName, unknown
 from cfq_core.base.identity import identity
 from cfq_core.evidence import Measure
-from cfq_core.probes.reading import artifact
+from cfq_core.probes.probe_result import artifact
 from cfq_core.study.store import FILE, Row, Store
 
 #: Artifacts of a teacher that go along besides its weights and people; what is not named here stays behind.
 KEPT = ("bits", "groups")
 #: Arrays of an artifact "people" that go along, per denied person.
 KEPT_PEOPLE = (
-    "person", "cost", "margin", "why", "lower", "proved", "student_at", "asked_again", "again_found", "again_cost",
-    "cosine", "matched_again_found", "matched_again_cost", "matched_cosine",
+    "person", "cost", "margin", "why", "lower", "proved", "student_at", "reaudited",
+    "student_has_recourse", "student_cost",
+    "cosine", "matched_student_has_recourse", "matched_student_cost", "matched_cosine",
 )  # fmt: skip
 #: Logits of all test rows, of which only those of the denied go along, as ``denied_NAME``.
 OF_DENIED = ("logits", "student")

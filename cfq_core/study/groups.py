@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int
 
-from cfq_core.pipeline import Promise
+from cfq_core.pipeline import TeacherRecourse
 from cfq_core.study.store import Arrays, Store
 
 ARTIFACT = "groups"
@@ -44,7 +44,7 @@ class GroupLabels:
         return GroupLabels(levels, *({c: stored[f"{c}.{part}"] for c in columns} for part in ("test", "people")))
 
 
-def group_labels(p: Promise) -> GroupLabels:
+def group_labels(p: TeacherRecourse) -> GroupLabels:
     """Who of a teacher's test people belongs to which group; levels in the order of their names."""
     levels, test, people = {}, {}, {}
     for column, words in p.design.table.groups().items():

@@ -17,9 +17,9 @@ from cfq_core.base.seeds import repeatable
 from cfq_core.nets.stack import Scorer, Stack
 from cfq_core.quant.quantized import QuantStack
 from cfq_core.recourse.exact import Exact
-from cfq_core.recourse.find import Solver, find
+from cfq_core.recourse.find import Solver, find_recourse
 from cfq_core.recourse.outcome import Recourse
-from cfq_core.recourse.problem import Ask
+from cfq_core.recourse.problem import RecourseQuery
 
 #: `repeatable` seeds what all threads of a process share; a server's sessions ask in threads of their own.
 ONE_AT_A_TIME = Lock()
@@ -57,13 +57,13 @@ def model_of(arrays: Mapping[str, np.ndarray]) -> Scorer:
     return student_of(arrays) if "codes.0" in arrays else teacher_of(arrays)
 
 
-def proved(arrays: Mapping[str, np.ndarray], ask: Ask, kappa: float, boxes: int) -> Recourse:
+def proved(arrays: Mapping[str, np.ndarray], ask: RecourseQuery, kappa: float, boxes: int) -> Recourse:
     """The cheapest there is on a stored teacher or student, with its proof, in at most ``boxes`` a person."""
     with ONE_AT_A_TIME, repeatable():
-        return find(model_of(arrays), [ask], Exact(boxes=boxes), kappa)
+        return find_recourse(model_of(arrays), [ask], Exact(boxes=boxes), kappa)
 
 
-def searched(arrays: Mapping[str, np.ndarray], ask: Ask, setting: Mapping[str, Any]) -> Recourse:
+def searched(arrays: Mapping[str, np.ndarray], ask: RecourseQuery, setting: Mapping[str, Any]) -> Recourse:
     """What a stored teacher or student (by its weights) tells some people, under a stored setting."""
     with ONE_AT_A_TIME, repeatable():
-        return find(model_of(arrays), [ask], solver_of(setting), setting["kappa"])
+        return find_recourse(model_of(arrays), [ask], solver_of(setting), setting["kappa"])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import Any
 
-from cfq_core.probes.reading import Reading, artifact, of_arrays
+from cfq_core.probes.probe_result import ProbeResult, artifact, of_arrays
 from cfq_core.study import summary
 from cfq_core.study.store import Row, Store
 from cfq_core.study.summary import OverSeeds
@@ -36,7 +36,7 @@ def names(store: Store, study: str) -> tuple[str, ...]:
     return tuple(store.study(study)["plan"].get("probes", ()))
 
 
-def readings(store: Store, owner: str, probe: str) -> list[Reading]:
+def readings(store: Store, owner: str, probe: str) -> list[ProbeResult]:
     """What a probe read of a teacher or run; empty where it has not (yet)."""
     name = artifact(probe)
     return of_arrays(store.arrays(owner, name)) if store.has_artifact(owner, name) else []
@@ -44,7 +44,7 @@ def readings(store: Store, owner: str, probe: str) -> list[Reading]:
 
 def probe_lines(store: Store, study: str) -> list[ProbeLine]:
     """One line a (probe, data set, setting, model, condition, measure), teachers first, in the order they were read."""
-    gathered: dict[tuple[Any, ...], list[Reading]] = {}
+    gathered: dict[tuple[Any, ...], list[ProbeResult]] = {}
     for key, reading in _every(store, study):
         gathered.setdefault((*key, reading.series, reading.at, reading.label, reading.measure), []).append(reading)
     keys = summary.varied(store.study(study)["plan"])
@@ -59,8 +59,8 @@ def as_plain(store: Store, owner: str, probes: tuple[str, ...]) -> dict[str, lis
     """Readings of one teacher or run for ``--json``."""
     return {
         p: [
-            {"series": r.series, "at": r.at, "label": r.label, "measure": r.measure, "value": r.found.value,
-             "low": r.found.low, "high": r.found.high, "count": r.found.count}
+            {"series": r.series, "at": r.at, "label": r.label, "measure": r.measure, "value": r.result.value,
+             "low": r.result.low, "high": r.result.high, "count": r.result.count}
             for r in readings(store, owner, p)
         ]
         for p in probes
@@ -76,20 +76,20 @@ def tables(store: Store, study: str) -> Iterator[tuple[str, list[str], list[list
         rows: dict[tuple[str, ...], dict[str, str]] = {}
         for x in mine:
             budget = "" if x.budget is None else f"{x.budget:g}"
-            apart = (summary.told(x.setting[k]) for k in keys)
+            apart = (summary.format_setting(x.setting[k]) for k in keys)
             row = rows.setdefault((x.dataset, *apart, x.method, budget, x.series, x.label), {})
-            row[x.measure] = summary.shown(x.over)
+            row[x.measure] = summary.format_mean(x.over)
         head = ["data set", *keys, "method", "bits", "series", "condition", *measures]
         yield probe, head, [[*about, *(row.get(m, "") for m in measures)] for about, row in rows.items()]
 
 
-def _every(store: Store, study: str) -> Iterator[tuple[tuple[Any, ...], Reading]]:
+def _every(store: Store, study: str) -> Iterator[tuple[tuple[Any, ...], ProbeResult]]:
     """Every reading with what it is of: teachers before runs."""
     probes, keys = names(store, study), summary.varied(store.study(study)["plan"])
 
     def apart(spec: dict[str, Any]) -> tuple[Any, ...]:
         values = (summary.value_of(spec["setting"], k) for k in keys)
-        return tuple(summary.told(v) if isinstance(v, dict) else v for v in values)
+        return tuple(summary.format_setting(v) if isinstance(v, dict) else v for v in values)
 
     owners: list[tuple[Row, tuple[Any, ...]]] = []
     if probes:
@@ -103,9 +103,9 @@ def _every(store: Store, study: str) -> Iterator[tuple[tuple[Any, ...], Reading]
             yield from (((probe, *about), reading) for reading in readings(store, row["id"], probe))
 
 
-def _over(found: list[Reading]) -> OverSeeds:
-    known = [r.found.value for r in found if r.found.value is not None]
-    people = sum(r.found.count for r in found)
+def _over(found: list[ProbeResult]) -> OverSeeds:
+    known = [r.result.value for r in found if r.result.value is not None]
+    people = sum(r.result.count for r in found)
     if not known:
         return OverSeeds(None, None, 0, None, None, people)
     return OverSeeds(mean(known), stdev(known) if len(known) > 1 else None, len(known), None, None, people)

@@ -12,16 +12,16 @@ from dataclasses import dataclass
 from cfq_core.base import plugins
 from cfq_core.base.identity import identity
 from cfq_core.base.seeds import repeatable
-from cfq_core.pipeline import Promise
-from cfq_core.probes.probe import Probe, Probed, Student, Subject
-from cfq_core.probes.reading import arrays, artifact
+from cfq_core.pipeline import TeacherRecourse
+from cfq_core.probes.probe import Probe, ProbeInput, ProbeResults, Student
+from cfq_core.probes.probe_result import arrays, artifact
 from cfq_core.study.models import student_of
 from cfq_core.study.plan import Chunk, RunSpec
 from cfq_core.study.store import SKIPPED, Store
 
 
 @dataclass(frozen=True)
-class Probing:
+class ProbeTask:
     """One task: one probe on all teachers and runs of a chunk."""
 
     chunk: Chunk
@@ -38,27 +38,27 @@ class Probing:
         return out
 
 
-def is_probed(task: Probing, store: Store) -> bool:
+def is_probed(task: ProbeTask, store: Store) -> bool:
     """Whether every teacher and run there can be has readings of this very probe."""
     spec, name = identity(load(task)), artifact(task.name)
     owners = [i for teacher, runs in task.of_teachers.items() for i in (teacher, *_possible(runs, store))]
     return all(store.has_artifact(i, name) and str(store.arrays(i, name)["spec"]) == spec for i in owners)
 
 
-def subjects(task: Probing, promises: Sequence[Promise], store: Store) -> list[Subject]:
+def subjects(task: ProbeTask, promises: Sequence[TeacherRecourse], store: Store) -> list[ProbeInput]:
     """What the probe is asked about, read from the store."""
     each = zip(promises, task.of_teachers.values(), strict=True)
     setting = task.chunk.setting
-    return [Subject(p, setting, tuple(_student(store, i) for i in _possible(runs, store))) for p, runs in each]
+    return [ProbeInput(p, setting, tuple(_student(store, i) for i in _possible(runs, store))) for p, runs in each]
 
 
-def ask(probe: Probe, of: Sequence[Subject]) -> list[Probed]:
+def ask(probe: Probe, of: Sequence[ProbeInput]) -> list[ProbeResults]:
     """The readings of every teacher and its students; what a worker runs."""
     with repeatable():
         return [probe.probe(s) for s in of]
 
 
-def put(task: Probing, found: Sequence[Probed], store: Store) -> None:
+def put(task: ProbeTask, found: Sequence[ProbeResults], store: Store) -> None:
     """Store readings; the teacher's first, so that a run that has them belongs to a teacher that has them."""
     spec, name = identity(load(task)), artifact(task.name)
     for probed, (teacher, runs) in zip(found, task.of_teachers.items(), strict=True):
@@ -75,16 +75,16 @@ def _possible(runs: Sequence[str], store: Store) -> list[str]:
 def _student(store: Store, run: str) -> Student:
     people = store.arrays(run, "people")
     model, threshold = student_of(store.arrays(run, "weights")), float(store.run(run)["threshold"])
-    return Student(model, threshold, people["again_found"], people["again_cost"])
+    return Student(model, threshold, people["student_has_recourse"], people["student_cost"])
 
 
-def probings(chunk: Chunk, names: Sequence[str], runs: Sequence[RunSpec], store: Store) -> list[Probing]:
+def probings(chunk: Chunk, names: Sequence[str], runs: Sequence[RunSpec], store: Store) -> list[ProbeTask]:
     """The tasks of a chunk that are still to do."""
-    every = [Probing(chunk, name, tuple(runs)) for name in names]
+    every = [ProbeTask(chunk, name, tuple(runs)) for name in names]
     return [task for task in every if not is_probed(task, store)]
 
 
-def load(task: Probing) -> Probe:
+def load(task: ProbeTask) -> Probe:
     """The probe itself."""
     probe: Probe = plugins.load("probes", task.name)
     return probe

@@ -17,8 +17,17 @@ from typing import Any
 
 from cfq_core.base.errors import CfqError
 from cfq_core.base.identity import canonical, identity
-from cfq_core.methods.method import PostTraining, Trained
-from cfq_core.pipeline import NO_TRAINING_RECOURSE, Audited, Promise, Setting, audit, prepare, promise, rehearse
+from cfq_core.methods.method import Ptq, Qat
+from cfq_core.pipeline import (
+    NO_TRAINING_RECOURSE,
+    Audited,
+    Setting,
+    TeacherRecourse,
+    audit,
+    prepare,
+    promise,
+    training_recourse,
+)
 from cfq_core.study import bits, groups, probing, safety
 from cfq_core.study.audited import codes_of, groups_of, per_person
 from cfq_core.study.bits import TeacherBits, teacher_bits
@@ -36,8 +45,8 @@ from cfq_core.study.plan import (
     method_of,
     takes,
 )
-from cfq_core.study.probing import Probing
-from cfq_core.study.promises import recourse_arrays, rehearsal_arrays, stored_promise
+from cfq_core.study.probing import ProbeTask
+from cfq_core.study.promises import recourse_arrays, stored_recourse, training_recourse_arrays
 from cfq_core.study.safety import Safety, safety_of
 from cfq_core.study.store import Store
 from cfq_core.study.workers import pool
@@ -59,7 +68,7 @@ class _Audit:
     @property
     def company(self) -> tuple[str, ...]:
         """What is trained in one stack: part of the identity of its runs."""
-        if all(isinstance(method_of(m), PostTraining) for m in self.methods):
+        if all(isinstance(method_of(m), Ptq) for m in self.methods):
             return ()
         return (*self.methods, *(f"{b:g}" for b in self.budgets))
 
@@ -70,7 +79,7 @@ class _Audit:
 
 
 #: What the runner hands to an executor.
-_Task = Chunk | _Audit | Probing
+_Task = Chunk | _Audit | ProbeTask
 
 
 def run_plan(
@@ -150,7 +159,7 @@ class _Runner:
                 future.cancel()
 
     def _submit(self, executor: Executor, task: _Task) -> Future[Any]:
-        if isinstance(task, Probing):
+        if isinstance(task, ProbeTask):
             about = probing.subjects(task, self._stored(task.chunk), self.store)
             return executor.submit(probing.ask, probing.load(task), about)
         if isinstance(task, Chunk):
@@ -163,7 +172,7 @@ class _Runner:
     def _finish(self, task: _Task, result: Any) -> list[_Task]:
         """Store a task's results; gives the tasks that can now start."""
         self.done += 1
-        if isinstance(task, Probing):
+        if isinstance(task, ProbeTask):
             probing.put(task, result, self.store)
             self._tick(f"{task.chunk.dataset}: {task.name}")
             return []
@@ -202,23 +211,28 @@ class _Runner:
 
     def _taught(self, chunk: Chunk) -> bool:
         ids = [_teacher(chunk, s).id for s in chunk.seeds]
-        wanted = [bits.ARTIFACT, groups.ARTIFACT, safety.ARTIFACT, *(["rehearsal"] if self._rehearsed(chunk) else [])]
+        wanted = [
+            bits.ARTIFACT,
+            groups.ARTIFACT,
+            safety.ARTIFACT,
+            *(["training_recourse"] if self._rehearsed(chunk) else []),
+        ]
         return all(self.store.has_teacher(i) and all(self.store.has_artifact(i, w) for w in wanted) for i in ids)
 
-    def _stored(self, chunk: Chunk) -> list[Promise]:
+    def _stored(self, chunk: Chunk) -> list[TeacherRecourse]:
         """The chunk's teachers as they are stored; empty where one is missing."""
         if not all(self.store.has_teacher(_teacher(chunk, s).id) for s in chunk.seeds):
             return []
         ids = [_teacher(chunk, s).id for s in chunk.seeds]
         return [
-            stored_promise(chunk.table, s, chunk.setting, self.store, i) for s, i in zip(chunk.seeds, ids, strict=True)
+            stored_recourse(chunk.table, s, chunk.setting, self.store, i) for s, i in zip(chunk.seeds, ids, strict=True)
         ]
 
     def _put_teacher(self, chunk: Chunk, taught: Taught) -> None:
         p = taught.promise
         spec = _teacher(chunk, p.design.seed)
         r, table = p.recourse, p.design.table
-        found = r.found
+        found = r.has_recourse
         measures = {
             "accuracy": float(((p.logits > 0) == table.outcome[p.design.split.test]).mean()),
             "approval_rate": float((p.logits > 0).mean()),
@@ -236,8 +250,8 @@ class _Runner:
         self.store.put_artifact(spec.id, groups.ARTIFACT, taught.groups.arrays())
         self.store.put_artifact(spec.id, bits.ARTIFACT, taught.bits.arrays())
         self.store.put_artifact(spec.id, safety.ARTIFACT, taught.safety.arrays())
-        if p.rehearsal is not None:  # last: where it is stored, the profile at its points is too
-            self.store.put_artifact(spec.id, "rehearsal", rehearsal_arrays(p))
+        if p.training_recourse is not None:  # last: where it is stored, the profile at its points is too
+            self.store.put_artifact(spec.id, "training_recourse", training_recourse_arrays(p))
 
     def _put_run(self, task: _Audit, a: Audited) -> None:
         spec = RunSpec(_teacher(task.chunk, a.seed), method_of(a.method), a.budget, task.company)
@@ -261,26 +275,26 @@ class _Runner:
 class Taught:
     """A teacher with its promises, and what is kept of it so that pictures need no raw table."""
 
-    promise: Promise
+    promise: TeacherRecourse
     bits: TeacherBits
     groups: GroupLabels
     safety: Safety
 
 
 def teach_chunk(
-    known: list[Promise], table: Table, seeds: Sequence[int], setting: Setting, rehearsed: bool
+    known: list[TeacherRecourse], table: Table, seeds: Sequence[int], setting: Setting, with_training_recourse: bool
 ) -> list[Taught]:
     """Teachers of some seeds and their promises, training recourse too where asked for; what a worker runs."""
     promises = known or promise([prepare(table, s, setting.regime) for s in seeds], setting)
-    if rehearsed and promises[0].rehearsal is None:
-        promises = rehearse(promises, setting)
+    if with_training_recourse and promises[0].training_recourse is None:
+        promises = training_recourse(promises, setting)
     each = zip(promises, teacher_bits(promises), strict=True)
     return [Taught(p, b, group_labels(p), safety_of(p)) for p, b in each]
 
 
 def _audits(plan: Plan, chunk: Chunk) -> list[_Audit]:
-    """Trained methods go together, so that they train as one stack, unless their times are asked for; others alone."""
-    trained = tuple(m for m in plan.methods if isinstance(method_of(m), Trained))
+    """Qat methods go together, so that they train as one stack, unless their times are asked for; others alone."""
+    trained = tuple(m for m in plan.methods if isinstance(method_of(m), Qat))
     alone = [_Audit(chunk, (m,), b) for m in plan.methods if m not in trained for b in budget_groups(plan, chunk.table)]
     stacks = [(m,) for m in trained] if plan.alone else [trained] if trained else []
     return alone + [_Audit(chunk, stack, plan.bits) for stack in stacks]

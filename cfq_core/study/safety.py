@@ -1,8 +1,8 @@
 """What is known of each promise before anything is quantized: proved at b bits, and forecast at b bits.
 
-Kept beside a stored teacher, for every uniform bit-width on the min-max grid. Proofs (`certificates/lowest.py`)
-hold for every rounding within half a step and are hardly ever possible below about 6 bits; forecasts
-(`quant/forecast.py`) are odds, calibrated in the mean only.
+Kept beside a stored teacher, for every uniform bit-width on the min-max grid. Proofs
+(`certificates/logit_lower_bound.py`) hold for every rounding within half a step and are hardly
+ever possible below about 6 bits; forecasts (`quant/forecast.py`) are odds, calibrated in the mean only.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
-from cfq_core.certificates.lowest import lowest_nearby, lowest_rounded
-from cfq_core.certificates.region import RADIUS
-from cfq_core.pipeline import Promise
+from cfq_core.certificates.logit_lower_bound import lower_bound_nearby, lower_bound_rounded
+from cfq_core.certificates.table import RADIUS
+from cfq_core.pipeline import TeacherRecourse
+from cfq_core.quant.break_probability import break_probability, margin_for
 from cfq_core.quant.calibrate import Calibration
 from cfq_core.quant.forecast import rounding_noise
 from cfq_core.quant.grid import WEIGHT_BITS
-from cfq_core.quant.odds import break_odds, margin_for
 from cfq_core.study.store import Arrays
 
 ARTIFACT = "safety"
@@ -52,7 +52,7 @@ class Safety:
     @property
     def odds(self) -> Float[np.ndarray, "b k"]:
         """Forecast, not proved: P(the promise breaks) at each bit-width."""
-        return break_odds(self.margin, self.noise)
+        return break_probability(self.margin, self.noise)
 
     def needed_margin(self, odds: float = ACCEPTED) -> Float[np.ndarray, "b k"]:
         """Forecast, not proved: the margin each promise needs to break with no more than these odds."""
@@ -68,13 +68,13 @@ class Safety:
         return Safety(**{f.name: stored[f.name] for f in fields(Safety)})
 
 
-def safety_of(p: Promise, widths: Sequence[int] = WEIGHT_BITS) -> Safety:
+def safety_of(p: TeacherRecourse, widths: Sequence[int] = WEIGHT_BITS) -> Safety:
     """Proofs and forecasts of one teacher's promises; activations are calibrated on its training rows.
 
     Proofs are tried from the most bits down, and no further for a promise that is not proved at some width: what is
     kept of it, `Safety.min_safe_bits`, cannot change any more. ``widths`` increase.
     """
-    design, found = p.design, p.recourse.found
+    design, found = p.design, p.recourse.has_recourse
     inputs = design.encoding.encode(p.recourse.after[found])
     watched = torch.tensor(design.inputs(design.split.train[: Calibration().rows]), dtype=torch.float32)[None]
     lowest, noise = (np.full((len(widths), len(found)), np.nan) for _ in range(2))
@@ -84,10 +84,10 @@ def safety_of(p: Promise, widths: Sequence[int] = WEIGHT_BITS) -> Safety:
     proved = np.flatnonzero(found)  # at every width so far
     for b in reversed(range(len(widths))):
         grid = grids.take([b])
-        lowest[b, proved] = lowest_rounded(p.teacher, grid, inputs[np.isin(np.flatnonzero(found), proved)])
+        lowest[b, proved] = lower_bound_rounded(p.teacher, grid, inputs[np.isin(np.flatnonzero(found), proved)])
         proved = proved[lowest[b, proved] > 0]
         noise[b, found] = rounding_noise(p.teacher, grid, inputs)
     movable = [design.encoding.starts[i] for i in design.actions.numbers]
     region = np.full(len(found), np.nan)
-    region[found] = lowest_nearby(p.teacher, inputs, movable, RADIUS, "each")
+    region[found] = lower_bound_nearby(p.teacher, inputs, movable, RADIUS, "each")
     return Safety(np.array(widths), lowest, noise, np.where(found, p.recourse.margin, np.nan), region)

@@ -76,6 +76,16 @@ NO_ARRAYS = (SafetensorError, BadZipFile, zlib.error, OSError, RuntimeError, Val
 
 Arrays = Mapping[str, np.ndarray]
 
+#: Names that older versions stored arrays and measures under, and what they are called now.
+RENAMED = {
+    "asked_again": "reaudited",
+    "again_found": "student_has_recourse",
+    "again_cost": "student_cost",
+    "matched_again_found": "matched_student_has_recourse",
+    "matched_again_cost": "matched_student_cost",
+    "rehearsal_seconds": "training_recourse_seconds",
+}
+
 #: Name of the artifact that says why a run is not there.
 SKIPPED = "skipped"
 
@@ -321,7 +331,7 @@ class Store:
     def measures(self, run: str) -> dict[str, dict[str, float | int | None]]:
         """Value, interval and denominator of everything measured of a run."""
         rows = self._rows("SELECT name, value, low, high, count FROM measure WHERE run_id = ? ORDER BY name", run)
-        return {r["name"]: {k: r[k] for k in ("value", "low", "high", "count")} for r in rows}
+        return {RENAMED.get(r["name"], r["name"]): {k: r[k] for k in ("value", "low", "high", "count")} for r in rows}
 
     def arrays(self, owner: str, name: str) -> dict[str, np.ndarray]:
         """An artifact's arrays, checked against its sha256; raises `BadStore`."""
@@ -337,7 +347,7 @@ class Store:
             if name == "weights":
                 return load_tensors(path.read_bytes())
             with np.load(path, allow_pickle=False) as file:
-                return {k: file[k] for k in file.files}
+                return {RENAMED.get(k, k): file[k] for k in file.files}
         except NO_ARRAYS as problem:
             what = f"{name} of {owner} cannot be read as arrays ({type(problem).__name__})"
             raise BadStore(f"{self.folder}: {what}") from problem

@@ -117,7 +117,7 @@ def same(one: Mapping[str, Any], other: Mapping[str, Any], names: Sequence[str])
     return all(value_of(one, k) == value_of(other, k) for k in names)
 
 
-def told(value: Any) -> str:
+def format_setting(value: Any) -> str:
     """A setting's value in a table: a number, a name, or the kind of a part (``pgd:5``: with 5 steps)."""
     if isinstance(value, dict):
         steps = value.get("steps")
@@ -193,9 +193,9 @@ def as_markdown(store: Store, study: str, beside: Sequence[str] = ()) -> str:
         "|" + "---|" * len(head),
     ]
     for x in found:
-        cells = [shown(x.measure(name), scale, digits) for _, name, scale, digits in MARKDOWN]
+        cells = [format_mean(x.measure(name), scale, digits) for _, name, scale, digits in MARKDOWN]
         flag = " (lenient)" if x.lenient else ""
-        apart = [told(x.setting[k]) for k in names]
+        apart = [format_setting(x.setting[k]) for k in names]
         row_cells = [x.dataset, *apart, f"{x.method}{flag}", f"{x.budget:g}", f"{x.avg_bits:.2f}", *cells]
         out.append(f"| {' | '.join(row_cells)} |")
     skipped = Counter(why for s in each for why in store.skipped(s).values())
@@ -203,7 +203,7 @@ def as_markdown(store: Store, study: str, beside: Sequence[str] = ()) -> str:
     out += ["", "Allocations (weight bits of every layer; how many seeds chose them):", ""]
     plans: dict[tuple[str, str, float], Counter[str]] = defaultdict(Counter)
     for run in (r for s in each for r in store.runs(s)):
-        apart_by = "".join(f", {k} {told(v)}" for k, v in _apart(run, names).items())
+        apart_by = "".join(f", {k} {format_setting(v)}" for k, v in _apart(run, names).items())
         plans[run["dataset"] + apart_by, run["method"], run["budget"]]["-".join(map(str, run["bits"]))] += 1
     for (dataset, method, budget), counted in plans.items():
         if len(counted) > 1 or len(set(next(iter(counted)).split("-"))) > 1:
@@ -241,7 +241,7 @@ def _falls(drop: float) -> str:
     return "does not move" if abs(points) < 0.05 else f"{'falls' if points > 0 else 'rises'} {abs(points):.1f} points"
 
 
-def shown(measure: OverSeeds, scale: float = 1.0, digits: int = 3) -> str:
+def format_mean(measure: OverSeeds, scale: float = 1.0, digits: int = 3) -> str:
     """``0.120 ± 0.031``; a dash where nothing is defined."""
     if measure.mean is None or math.isnan(measure.mean):
         return "-"

@@ -72,7 +72,7 @@ class Feature:
         """Grid counts of raw units, to the nearest step."""
         return np.rint(np.asarray(raw, np.float64) / self.step).astype(np.int64)
 
-    def spoken(self, count: int) -> str:
+    def format_cell(self, count: int) -> str:
         """One cell in words: its level, or its number with its unit."""
         if self.levels:
             return self.levels[count]

@@ -21,11 +21,11 @@ from cfq_core.nets.stack import Stack, score
 from cfq_core.quant.calibrate import Calibration
 from cfq_core.quant.fake import FakeQuantize
 from cfq_core.quant.grid import activation_range, round_through, signed_range
-from cfq_core.quant.material import Material, Pairs
 from cfq_core.quant.quantized import QuantStack
+from cfq_core.quant.training_data import RecoursePairs, TrainingData
 from cfq_core.training.gates import Gates
-from cfq_core.training.live import Live
-from cfq_core.training.losses import Seen, Weights, columns, total
+from cfq_core.training.losses import LossInputs, Weights, columns, total
+from cfq_core.training.online_recourse import OnlineRecourse
 
 Steps = Literal["lsq", "pact"]
 
@@ -39,7 +39,7 @@ NEAR_END = (0.8, 1.1)
 
 
 @dataclass(frozen=True)
-class Recipe:
+class QatConfig:
     """What one run trains, and against which losses."""
 
     losses: Weights = field(default_factory=Weights)
@@ -87,7 +87,7 @@ class Student:
         teachers: Stack,
         bits: Int[Tensor, "r l"],
         inputs: Float[Tensor, "m n d"],
-        how: list[Recipe],
+        how: list[QatConfig],
         gates: Gates | None = None,
         of: Sequence[int] | None = None,
     ) -> None:
@@ -117,7 +117,7 @@ class Student:
                 p.grad *= self.trained.view(-1, *[1] * (p.dim() - 1))
 
     def weight_steps(self, layer: int) -> Float[Tensor, "r out"]:
-        """Steps of a layer's weights: learned, or SAWB's statistics where the recipe is PACT."""
+        """Steps of a layer's weights: learned, or SAWB's statistics where the config is PACT."""
         learned = (self.weight_log[layer] + self.rate[:, None] * self.weight_move[layer]).exp()
         if not self.pact.any():
             return learned
@@ -169,24 +169,24 @@ class Student:
 
 
 def finetune(
-    material: Material,
+    data: TrainingData,
     teacher: Sequence[int],
     bits: Int[Tensor, "r l"],
-    recipes: Sequence[Recipe],
+    configs: Sequence[QatConfig],
     schedule: Schedule,
-    live: Live | None = None,
+    live: OnlineRecourse | None = None,
 ) -> QuantStack:
-    """Train R runs together: run r starts at ``material``'s teacher ``teacher[r]`` with plan ``bits[r]``.
+    """Train R runs together: run r starts at ``data``'s teacher ``teacher[r]`` with plan ``bits[r]``.
 
-    ``live`` makes recourse anew at every step, as the paper does, instead of taking the material's.
+    ``live`` makes recourse anew at every step, as the paper does, instead of taking the data's.
     """
-    how = list(recipes)
-    student = Student(material.teachers, bits, material.inputs, how, of=teacher)
-    steps = schedule.steps(material.inputs.shape[1])
-    rate = schedule.rate(material.inputs.shape[1])
+    how = list(configs)
+    student = Student(data.teachers, bits, data.inputs, how, of=teacher)
+    steps = schedule.steps(data.inputs.shape[1])
+    rate = schedule.rate(data.inputs.shape[1])
     optimizer = Adam(student.parameters, lr=rate, fused=True)
     decay = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps + 1, pct_start=0.1)
-    for loss in objectives(student, material, teacher, schedule, steps, live):
+    for loss in objectives(student, data, teacher, schedule, steps, live):
         optimizer.zero_grad()
         loss.sum().backward()
         student.mask_gradients()
@@ -197,24 +197,24 @@ def finetune(
 
 def objectives(
     student: Student,
-    material: Material,
+    data: TrainingData,
     teacher: Sequence[int],
     schedule: Schedule,
     steps: int,
-    live: Live | None = None,
+    live: OnlineRecourse | None = None,
 ) -> Iterator[Float[Tensor, "r"]]:
     """The loss of every run on one batch after the other."""
     of = torch.as_tensor(list(teacher))
     weight = columns([h.losses for h in student.how])
-    batches = _Batches(material, schedule, any(h.losses.at_recourse for h in student.how), live)
+    batches = _Batches(data, schedule, any(h.losses.at_recourse for h in student.how), live)
     for _ in range(steps):
         batch = batches.draw()
         inputs, split = torch.cat(batch.inputs, dim=1), [p.shape[1] for p in batch.inputs]
         with torch.no_grad():
-            target = score(material.teachers, inputs)[of].split(split, dim=1)
+            target = score(data.teachers, inputs)[of].split(split, dim=1)
         logits = student.logits(inputs[of]).split(split, dim=1)
         rows, *pairs = zip(logits, target, strict=True)
-        yield total(Seen(batch.outcome[of], *rows, *pairs), weight)
+        yield total(LossInputs(batch.outcome[of], *rows, *pairs), weight)
 
 
 @dataclass(frozen=True)
@@ -226,26 +226,26 @@ class _Batch:
 class _Batches:
     """Rows and recourse of every teacher, in an order that depends on its seed alone."""
 
-    def __init__(self, material: Material, schedule: Schedule, at_recourse: bool, live: Live | None) -> None:
-        self.material, self.schedule, self.live = material, schedule, live
-        self.pairs: Pairs | None = material.pairs if at_recourse else None
-        self.random = [torch_stream(s, "training/finetune") for s in material.seeds]
+    def __init__(self, data: TrainingData, schedule: Schedule, at_recourse: bool, live: OnlineRecourse | None) -> None:
+        self.data, self.schedule, self.live = data, schedule, live
+        self.pairs: RecoursePairs | None = data.pairs if at_recourse else None
+        self.random = [torch_stream(s, "training/finetune") for s in data.seeds]
         self.order = torch.zeros(len(self.random), 0, dtype=torch.int64)
 
     def draw(self) -> _Batch:
         """The next batch of every teacher."""
-        size = min(self.schedule.rows_per_step, self.material.inputs.shape[1])
+        size = min(self.schedule.rows_per_step, self.data.inputs.shape[1])
         if self.order.shape[1] < size:
-            rows = self.material.inputs.shape[1]
+            rows = self.data.inputs.shape[1]
             self.order = torch.stack([torch.randperm(rows, generator=g) for g in self.random])
         batch, self.order = self.order[:, :size], self.order[:, size:]
         teacher = torch.arange(len(self.random))[:, None]
-        inputs, outcome = self.material.inputs[teacher, batch], self.material.outcome[teacher, batch]
+        inputs, outcome = self.data.inputs[teacher, batch], self.data.outcome[teacher, batch]
         if self.pairs is None:
             return _Batch([inputs], outcome)
         return _Batch([inputs, *self._segments(self.pairs)], outcome)
 
-    def _segments(self, pairs: Pairs) -> tuple[Float[Tensor, "m p d"], Float[Tensor, "m p d"]]:
+    def _segments(self, pairs: RecoursePairs) -> tuple[Float[Tensor, "m p d"], Float[Tensor, "m p d"]]:
         size = self.schedule.pairs_per_step
         chosen = torch.stack([torch.rand(size, generator=g) for g in self.random]) * pairs.count[:, None]
         along = torch.stack([torch.rand(size, generator=g) for g in self.random])
@@ -254,5 +254,5 @@ class _Batches:
         teacher, pair = torch.arange(len(self.random))[:, None], chosen.long()
         start, end = pairs.start[teacher, pair], pairs.end[teacher, pair]
         if self.live is not None:
-            end = self.live.ends(self.material.teachers, start)
+            end = self.live.ends(self.data.teachers, start)
         return start + along[..., None] * (end - start), end

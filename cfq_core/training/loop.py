@@ -23,7 +23,7 @@ from cfq_core.nets.stack import Stack, score
 
 
 @dataclass(frozen=True)
-class Teaching:
+class TeacherTraining:
     """How teachers are trained: Adam with decoupled weight decay on the cross-entropy."""
 
     epochs: int = 40
@@ -46,7 +46,7 @@ class Fold:
     outcome: Float[Tensor, "r n"]
 
 
-def teach(start: Stack, train: Fold, valid: Fold, seeds: Sequence[int], how: Teaching) -> Stack:
+def train_teachers(start: Stack, train: Fold, valid: Fold, seeds: Sequence[int], how: TeacherTraining) -> Stack:
     """Full-precision teachers, one a seed, from their own training rows; ``start`` is not changed."""
     stack = start.trainable()
     rows = train.inputs.shape[1]
@@ -81,7 +81,9 @@ def _rows(inputs: Float[Tensor, "r n d"], batch: Tensor) -> Float[Tensor, "r b d
     return torch.gather(inputs, 1, batch[..., None].expand(-1, -1, inputs.shape[2]))
 
 
-def _schedule(optimizer: torch.optim.Optimizer, how: Teaching, steps: int) -> torch.optim.lr_scheduler.LRScheduler:
+def _schedule(
+    optimizer: torch.optim.Optimizer, how: TeacherTraining, steps: int
+) -> torch.optim.lr_scheduler.LRScheduler:
     if how.schedule == "cosine":
         return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
     return torch.optim.lr_scheduler.OneCycleLR(optimizer, how.learning_rate, total_steps=steps + 1)

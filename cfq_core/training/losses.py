@@ -4,8 +4,8 @@
     distill   squared difference to the teacher's logit on factual rows
     outcome   the paper's CFQ: the student approves at x + sg(delta*_f)   softplus(-SHARPNESS (q - outcome_margin))
     segment   ours: squared difference to the teacher's logit along x + a delta: holds the boundary from both sides
-    end       the same at x + delta
-    short     ours: the same at x + delta, only where the student says less than its teacher: a promise near breaking
+    endpoint  the same at x + delta
+    under     ours: the same at x + delta, only where the student says less than its teacher: a promise near breaking
     over      ours: the same on denied factual rows, only where the student says more: an approval near being given away
 
 ``focus`` weighs squared differences by the slope of the teacher's probability, ``(1 - focus) + focus 4 p (1 - p)``:
@@ -13,7 +13,7 @@ a logit of 5 that becomes 4 changes no decision, one of 0.2 that becomes -0.1 do
 
 Pushing ``q(x + delta)`` up (outcome) moves the whole boundary and buys validity with approvals;
 matching the teacher along the segment does not (PAPER.md). With few bits neither holds exactly, and then it matters
-to which side it errs: ``short`` and ``over`` ask for nothing that the teacher does not say, and pull apart the people
+to which side it errs: ``under`` and ``over`` ask for nothing that the teacher does not say, and pull apart the people
 whom a moved threshold would otherwise mix.
 """
 
@@ -38,34 +38,20 @@ class Weights:
     distill: float = 0.0
     outcome: float = 0.0
     segment: float = 0.0
-    end: float = 0.0
+    endpoint: float = 0.0
     focus: float = 0.0  # 0: all logits count alike; 1: only those near the boundary
     outcome_margin: float = 0.0  # logits: how far beyond the boundary the outcome is wanted
-
-    @property
-    def at_recourse(self) -> bool:
-        """Whether any term looks at recourse points."""
-        return any((self.outcome, self.segment, self.end))
-
-
-@dataclass(frozen=True)
-class OneSided(Weights):
-    """Weights that tell the two ways of missing the teacher's logit apart.
-
-    A record of its own: a further field of `Weights` would change the identity of every trained run there is.
-    """
-
-    short: float = 0.0  # on top of ``end``, where the student says less
+    under: float = 0.0  # on top of ``endpoint``, where the student says less
     over: float = 0.0  # on top of ``distill``, where the student says more of somebody the teacher denies
 
     @property
     def at_recourse(self) -> bool:
         """Whether any term looks at recourse points."""
-        return bool(self.short) or super().at_recourse
+        return any((self.outcome, self.segment, self.endpoint, self.under))
 
 
 @dataclass(frozen=True)
-class Seen:
+class LossInputs:
     """Logits of every run and its teacher on one batch; segment and end are None where no run looks at them."""
 
     outcome: Float[Tensor, "r b"]
@@ -76,11 +62,11 @@ class Seen:
 
 
 def columns(weights: list[Weights]) -> dict[str, Float[Tensor, "r"]]:
-    """The runs' loss weights as one tensor a term; a term that a run's record does not have weighs nothing."""
-    return {f.name: torch.tensor([getattr(w, f.name, 0.0) for w in weights]) for f in fields(OneSided)}
+    """The runs' loss weights as one tensor a term."""
+    return {f.name: torch.tensor([getattr(w, f.name) for w in weights]) for f in fields(Weights)}
 
 
-def total(seen: Seen, weight: dict[str, Float[Tensor, "r"]]) -> Float[Tensor, "r"]:
+def total(seen: LossInputs, weight: dict[str, Float[Tensor, "r"]]) -> Float[Tensor, "r"]:
     """Loss of every run."""
     task = binary_cross_entropy_with_logits(seen.student, seen.outcome, reduction="none").mean(1)
     focus = weight["focus"][:, None]
@@ -92,9 +78,9 @@ def total(seen: Seen, weight: dict[str, Float[Tensor, "r"]]) -> Float[Tensor, "r
         loss = loss + weight["segment"] * _difference(*seen.segment, focus)
     if seen.end is not None:
         student, teacher = seen.end
-        loss = loss + weight["end"] * _difference(student, teacher, focus)
-        if weight["short"].any():
-            loss = loss + weight["short"] * _difference(torch.minimum(student, teacher), teacher, focus)
+        loss = loss + weight["endpoint"] * _difference(student, teacher, focus)
+        if weight["under"].any():
+            loss = loss + weight["under"] * _difference(torch.minimum(student, teacher), teacher, focus)
         missing = weight["outcome_margin"][:, None] - student
         loss = loss + weight["outcome"] * softplus(SHARPNESS * missing).mean(1)
     return loss

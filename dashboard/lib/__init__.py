@@ -24,7 +24,7 @@ key. Everything of a picture is then found by the page, the HTML report and the 
 ``measures``, ``runs``, ``teachers``, ``groups``, ``plans``, ``people(run)``. Change a selection in a callback only:
 ``state.choose(method="ptq")``. A control of the page's own takes ``**state.IN_LINK``, so that it stands in the address;
 ``ui.section`` heads a part, ``ui.side_by_side`` gives two places that wrap on a narrow page. Numbers and
-sentences come from `cfq_core.report.words`. Nothing here computes; no page touches the URL, caches, or reads a store.
+sentences come from `cfq_core.report.fmt`. Nothing here computes; no page touches the URL, caches, or reads a store.
 
 Tests: ``tests/dashboard/test_pages.py`` finds every page and opens it on {gallery, own study, nothing}; what is special
 to a page goes to ``tests/dashboard/test_NAME.py``, with the fixtures ``on_store`` and ``open_page(name, **query)``.

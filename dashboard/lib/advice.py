@@ -66,7 +66,7 @@ def _show(sel: state.Selection, verdict: Verdict, key: str) -> None:
 
     st.markdown(advice.sentence(verdict))
     for line in verdict.changes or ("nothing changes",):
-        st.markdown(f"- {ui.plain(line)}")
+        st.markdown(f"- {ui.escape(line)}")
     for line in verdict.objections:
-        st.warning(ui.plain(line), icon=":material/block:")
-    ui.shown(advice.drawn(verdict), key, f"advice-{sel.study.id}")
+        st.warning(ui.escape(line), icon=":material/block:")
+    ui.show(advice.drawn(verdict), key, f"advice-{sel.study.id}")

@@ -50,7 +50,7 @@ def studies() -> list[Listed]:
     return own + [s for s in shipped if s.id not in {o.id for o in own}]
 
 
-def answering(question: robust.Question) -> dict[str, Listed]:
+def answering(question: robust.Topic) -> dict[str, Listed]:
     """Stored studies that answer a question of robustness, by id, the newest first."""
     return {s.id: s for s in studies() if question.shows(study(s))}
 

@@ -9,7 +9,7 @@ import streamlit as st
 
 from cfq_core.actions.regimes import REGIMES
 from cfq_core.base.errors import BadInput
-from cfq_core.export.pairs import STUDENT, TEACHER, Kept, Upload
+from cfq_core.export.pairs import STUDENT, TEACHER, StoredAudit, Upload
 from dashboard.lib import state, ui, work
 
 HOW = (
@@ -23,7 +23,7 @@ GROUPS = {"vd": "VD", "crg_median": "CRG, median", "frr": "FRR", "approval_shift
 def panel() -> None:
     """Two uploads and what is asked of them. Nothing is kept of files that are refused."""
     if not work.can_audit():
-        return ui.empty("Reading model files needs the export extra: pip install 'cfq[export]'")
+        return ui.empty("ProbeResult model files needs the export extra: pip install 'cfq[export]'")
     st.caption(HOW)
     left, right = st.columns(2)
     teacher = left.file_uploader("Model that promises", type="onnx", key="pair-teacher", max_upload_size=20)
@@ -64,13 +64,13 @@ def stored() -> None:
     _show(found[chosen])
 
 
-def _show(audit: Kept) -> None:
-    told = audit.told
-    st.markdown(f"**{ui.plain(told['verdict'])}**")
+def _show(audit: StoredAudit) -> None:
+    told = audit.result
+    st.markdown(f"**{ui.escape(told['verdict'])}**")
     for role in (TEACHER, STUDENT):
         st.caption(_side(role, told[role]))
     for note in told["notes"]:
-        st.caption(ui.plain(note))
+        st.caption(ui.escape(note))
     ui.frame(_measures(told), f"audit-{audit.id}", f"audit-{audit.id}")
     if not (groups := _groups(told)).empty:
         st.markdown("**By group** (a group of too few people has no number)")
@@ -80,7 +80,7 @@ def _show(audit: Kept) -> None:
 
 
 def _side(role: str, side: dict[str, Any]) -> str:
-    return ui.plain(
+    return ui.escape(
         f"{role} {side['file']}: {side['how']}; {side['differing']} of {side['checked']:,} decisions differ from "
         f"onnxruntime's; right about {100 * side['accuracy']:.1f} % of outcomes, approves "
         f"{100 * side['approval_rate']:.1f} %; sha256 {side['sha256'][:12]}…"

@@ -14,13 +14,13 @@ from dashboard.lib import state, ui
 GROUP, COST = 190, 260  # pixels
 FATES = {"all": "everybody", "broken": "broken", "holds": "holds", "none": "no action"}
 SHOWN = {"person": "person", "cost": "cost (units)", "teacher_at": "promised logit", "student_at": "student's logit",
-         "fate": "promise", "again_cost": "cost on the student"}  # fmt: skip
+         "fate": "promise", "student_cost": "cost on the student"}  # fmt: skip
 
 
 def choose(sel: state.Selection, who: pd.DataFrame) -> int | None:
     """A table with filters; the person in the URL stays chosen. None where the filters leave nobody."""
     holds = who.holds_matched if sel.matched else who.holds
-    who = who.assign(fate=np.where(~who.found, FATES["none"], np.where(holds, FATES["holds"], FATES["broken"])))
+    who = who.assign(fate=np.where(~who.has_recourse, FATES["none"], np.where(holds, FATES["holds"], FATES["broken"])))
     known = set(who.person)
     if sel.person is not None and sel.person not in known:
         st.warning(f"Person {sel.person} was not denied by this teacher, or was not asked. Choose one of the table.")
@@ -44,7 +44,7 @@ def choose(sel: state.Selection, who: pd.DataFrame) -> int | None:
 def _filtered(who: pd.DataFrame) -> pd.DataFrame:
     line = st.container(horizontal=True, vertical_alignment="bottom")  # wraps where the page is narrow; no word is cut
     fate = line.segmented_control(
-        "Promise", list(FATES), format_func=FATES.get, default="all", key="fate", help="On the selected model.",
+        "TeacherRecourse", list(FATES), format_func=FATES.get, default="all", key="fate", help="On the selected model.",
         **state.IN_LINK,
     )  # fmt: skip
     if fate not in (None, "all"):
@@ -66,7 +66,7 @@ def _picked(key: str, persons: list[int]) -> None:
         state.choose(person=int(persons[rows[0]]))
 
 
-def told(title: str, action: people.Action | None, nothing: str, sure: str) -> None:
+def show_action(title: str, action: people.Action | None, nothing: str, sure: str) -> None:
     """An action in the card's words and units, and what is proved of it."""
     with st.container(border=True):
         st.markdown(f"**{title}**")
@@ -75,12 +75,12 @@ def told(title: str, action: people.Action | None, nothing: str, sure: str) -> N
             st.caption(sure)
             return
         for line in action.lines or ("nothing: approved as they are",):
-            st.markdown(f"- {ui.plain(line)}")
+            st.markdown(f"- {ui.escape(line)}")
         st.caption(f"cost {action.cost:.2f} units, logit {action.margin:+.2f} there; {action.origin}")
         st.markdown(f":material/{'verified' if sure.startswith('Proved') else 'info'}: {sure}")
 
 
-def what_if(who: people.Crowd, start: tuple[int, ...], before: tuple[int, ...], key: str) -> tuple[int, ...]:
+def what_if(who: people.TestPeople, start: tuple[int, ...], before: tuple[int, ...], key: str) -> tuple[int, ...]:
     """One widget a feature the person can change, on its grid, inside what they can reach; starts at ``start``."""
     actions, values = who.actions, list(before)
     columns = st.columns(3)
@@ -90,9 +90,9 @@ def what_if(who: people.Crowd, start: tuple[int, ...], before: tuple[int, ...], 
     return tuple(values)
 
 
-def _widget(who: people.Crowd, i: int, own: int, start: int, key: str) -> int:
+def _widget(who: people.TestPeople, i: int, own: int, start: int, key: str) -> int:
     f, one = who.actions.schema.features[i], np.array([own])
-    label = f"{ui.plain(f.words)}{f' ({ui.plain(f.unit)})' if f.unit else ''}"
+    label = f"{ui.escape(f.words)}{f' ({ui.escape(f.unit)})' if f.unit else ''}"
     if f.is_category or f.levels:
         if f.is_category:
             options = np.flatnonzero(who.actions.reachable(i, one)[0])
@@ -101,12 +101,12 @@ def _widget(who: people.Crowd, i: int, own: int, start: int, key: str) -> int:
             options = np.arange(low[0], high[0] + 1)
         found = [int(o) for o in options]
         if len(found) == 1:
-            st.caption(f"{label}: {ui.plain(f.spoken(own))}, the only level open to them")
+            st.caption(f"{label}: {ui.escape(f.format_cell(own))}, the only level open to them")
             return own
         return st.selectbox(label, found, found.index(start), format_func=f.spoken, key=key)
     low, high = (int(bound[0]) for bound in who.actions.box(i, one))
     if low == high:
-        st.caption(f"{label}: {f.spoken(own)}, at its limit")
+        st.caption(f"{label}: {f.format_cell(own)}, at its limit")
         return own
     whole = float(f.step).is_integer()
     raw: list[Any] = [int(v) if whole else float(v) for v in f.raw(np.array([low, high, start]))]

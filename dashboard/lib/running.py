@@ -60,7 +60,7 @@ def _row(job: jobs.Job) -> None:
 def _title(job: jobs.Job) -> str:
     tables = ", ".join(d.rsplit("/", 2)[-2] if d.endswith(".toml") else d for d in job.given.get("datasets", ()))
     if job.kind == jobs.AUDIT:
-        return ui.plain(f"Audit of {job.given['student']['name']} against {job.given['teacher']['name']} on {tables}")
+        return ui.escape(f"Audit of {job.given['student']['name']} against {job.given['teacher']['name']} on {tables}")
     methods = job.given.get("methods", ())
     return job.given.get("name") or f"{tables}: {', '.join(methods[:3])}{' …' if len(methods) > 3 else ''}"
 

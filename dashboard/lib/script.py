@@ -2,9 +2,9 @@
 
 import streamlit as st
 
-from dashboard.lib import boot, pages, state
+from dashboard.lib import pages, startup, state
 
-st.set_page_config(page_title="cfq: does recourse survive quantization?", page_icon=str(boot.FAVICON), layout="wide")
+st.set_page_config(page_title="cfq: does recourse survive quantization?", page_icon=str(startup.FAVICON), layout="wide")
 page = st.navigation(pages.navigation(), position="top")
 state.sidebar()
 page.run()

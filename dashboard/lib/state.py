@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from cfq_core.report import words
+from cfq_core.report import fmt
 from cfq_core.report.frames import Stored
 from dashboard.lib import data
 
@@ -232,4 +232,4 @@ def _permalink(of: Selection) -> None:
     with st.popover("Link to this view", icon=":material/link:", width="stretch"):
         st.code(permalink(of), language=None, wrap_lines=True)
         st.caption("Reopens this study, model and person, whatever is the newest study by then.")
-    st.caption(f"study {of.study.id} · κ {of.study.setting['kappa']:g} logits · {words.counted(seeds, 'seed')}")
+    st.caption(f"study {of.study.id} · κ {of.study.setting['kappa']:g} logits · {fmt.counted(seeds, 'seed')}")

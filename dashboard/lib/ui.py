@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from cfq_core.report import files, words
+from cfq_core.report import files, fmt
 from dashboard.lib import chart, data, pages
 from dashboard.lib.state import Selection
 
@@ -31,7 +31,7 @@ def head(title: str, sentence: str, terms: Sequence[str] = (), caution: str | No
 def glossary(terms: Sequence[str]) -> None:
     """Definitions, in plain words."""
     for term in terms:
-        st.markdown(f"**{term}**  \n{words.GLOSSARY[term]}")
+        st.markdown(f"**{term}**  \n{fmt.GLOSSARY[term]}")
 
 
 def side_by_side() -> tuple[Any, Any]:
@@ -52,7 +52,7 @@ def picture(
     if drawn.chart is None and missing:
         empty(f"{drawn.title}: {missing}")
         return drawn
-    shown(drawn, f"{name}{f'-{key}' if key else ''}", f"{name}-{sel.study.id}", on_pick)
+    show(drawn, f"{name}{f'-{key}' if key else ''}", f"{name}-{sel.study.id}", on_pick)
     return drawn
 
 
@@ -61,7 +61,7 @@ def section(title: str) -> None:
     st.markdown(f"## {title}")
 
 
-def shown(drawn: Any, key: str, file: str, on_pick: Any = None) -> None:
+def show(drawn: Any, key: str, file: str, on_pick: Any = None) -> None:
     """A drawn picture, its chart as `cfq_core.report.picture` or as `dashboard.lib.chart` gives it."""
     if drawn.chart is None:
         return empty(f"{drawn.title}: not stored in this study.")
@@ -73,7 +73,7 @@ def shown(drawn: Any, key: str, file: str, on_pick: Any = None) -> None:
     table(drawn, key, file)
 
 
-def plain(text: str) -> str:
+def escape(text: str) -> str:
     """A card's word, as it is: nothing of it is markup."""
     return "".join(f"\\{c}" if c in "\\`*_{}[]()<>#+!|$~:" else c for c in text)
 

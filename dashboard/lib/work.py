@@ -14,7 +14,7 @@ from cfq_core.base.shipped import shipped
 from cfq_core.datasets import upload
 from cfq_core.datasets.fetch import FILES, on_disk
 from cfq_core.export import pairs
-from cfq_core.report import words
+from cfq_core.report import fmt
 from cfq_core.study import estimate, jobs
 from dashboard.lib import data
 
@@ -42,7 +42,7 @@ def audit(dataset: str, teacher: pairs.Upload, student: pairs.Upload, question: 
     return found
 
 
-def audits() -> dict[str, pairs.Kept]:
+def audits() -> dict[str, pairs.StoredAudit]:
     """The stored audits by id, newest first."""
     return {a.id: a for a in pairs.kept(data.own_store())}
 
@@ -79,7 +79,7 @@ def how_long(given: dict[str, Any], rows: int | None = None) -> str:
     """About how long a study takes."""
     pace = estimate.pace_of(given["datasets"][0], rows)
     trained = sum(map(is_trained, given["methods"]))
-    return estimate.said(
+    return estimate.format_time(
         estimate.seconds(pace, len(given["methods"]) - trained, trained, len(given["bits"]), given["seeds"])
     )
 
@@ -99,8 +99,8 @@ def about_plan(given: dict[str, Any]) -> str:
     took = settings * sum(estimate.seconds(p, rounded, trained, budgets, seeds) for p in paces)
     took += estimate.probing(given.get("probes", ()), settings * len(paces) * seeds)
     runs = settings * len(paces) * seeds * budgets * len(given["methods"])
-    tables = words.listed(list(given["datasets"]))
-    return f"{tables}, {words.counted(runs, 'quantized model')}, {estimate.said(took)} on a free core"
+    tables = fmt.listed(list(given["datasets"]))
+    return f"{tables}, {fmt.counted(runs, 'quantized model')}, {estimate.format_time(took)} on a free core"
 
 
 def keep(card: str, content: bytes, csv_name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cfq_core.report import words
+from cfq_core.report import fmt
 from dashboard.lib import state, ui
 from dashboard.lib.page import Page
 
@@ -26,9 +26,9 @@ def body() -> None:
     lines, chosen = sel.study.lines, (sel.dataset, sel.method, sel.budget)
     ui.head(
         "Does the recourse survive?",
-        words.answer(lines, *chosen, matched=sel.matched),
+        fmt.answer(lines, *chosen, matched=sel.matched),
         TERMS,
-        words.caution(lines, *chosen),
+        fmt.caution(lines, *chosen),
     )
     _numbers(sel)
     measure = sel.at("vd")
@@ -41,14 +41,14 @@ def body() -> None:
 
 
 def _numbers(sel: state.Selection) -> None:
-    mine = words.line_of(sel.study.lines, sel.dataset, sel.method, sel.budget)
+    mine = fmt.line_of(sel.study.lines, sel.dataset, sel.method, sel.budget)
     items = []
     for name in SHOWN:
         measure = sel.at(name) if name != "approval_shift" else name
         if measure in mine.index:
-            told, m = words.measured(measure), mine.loc[measure]
+            told, m = fmt.measured(measure), mine.loc[measure]
             spread = f"± {told.scale * m['sd']:.1f} over {m['seeds']:.0f} seeds" if m["sd"] == m["sd"] else "one seed"
-            items.append((told.short.rsplit(" (", 1)[0], told.said(m["mean"]), spread))
+            items.append((told.short.rsplit(" (", 1)[0], told.format(m["mean"]), spread))
     if items:
         ui.metrics(items)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from cfq_core.report import words
+from cfq_core.report import fmt
 from dashboard.lib import state, ui
 from dashboard.lib.page import Page
 
@@ -29,13 +29,11 @@ def body() -> None:
         return ui.nothing_stored()
     top = st.container()
     measure, methods = _controls(sel)
-    mine = words.line_of(sel.study.lines, sel.dataset, sel.method, sel.budget)
-    told = words.measured(measure)
-    value = told.said(mine["mean"].get(measure)) if not mine.empty else "–"
+    mine = fmt.line_of(sel.study.lines, sel.dataset, sel.method, sel.budget)
+    told = fmt.measured(measure)
+    value = told.format(mine["mean"].get(measure)) if not mine.empty else "–"
     with top:
-        ui.head(
-            "Curves", f"{sel.method} at {words.bits(sel.budget)}: **{told.title} {value}** on {sel.dataset}.", TERMS
-        )
+        ui.head("Curves", f"{sel.method} at {fmt.bits(sel.budget)}: **{told.title} {value}** on {sel.dataset}.", TERMS)
     st.caption("Click a point to select that model on every page.")
     ui.picture("curves", sel, on_pick=_pick, dataset=sel.dataset, measure=measure, methods=",".join(methods))
 
@@ -46,7 +44,7 @@ def _controls(sel: state.Selection) -> tuple[str, list[str]]:
     all_methods = list(dict.fromkeys(sel.study.lines[sel.study.lines.dataset == sel.dataset].method))
     first = all_methods if len(all_methods) <= MOST else [m for m in FIRST if m in all_methods][:MOST]
     left, right = st.columns([1, 2])
-    name = left.selectbox("Measure", options, format_func=lambda m: words.measured(m).title, key="measure",
+    name = left.selectbox("Measure", options, format_func=lambda m: fmt.measured(m).title, key="measure",
                           **state.IN_LINK)  # fmt: skip
     state.forget("methods", all_methods)
     methods = right.pills("Methods", all_methods, default=first, selection_mode="multi", wrap=True, key="methods",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from cfq_core.report import by_group, sentences, words
+from cfq_core.report import by_group, fmt, sentences
 from dashboard.lib import state, ui
 from dashboard.lib.page import Page
 
@@ -25,7 +25,7 @@ def body() -> None:
     known = set(sel.study.groups.measure)
     options = [m for m in by_group.MEASURES if m in known]
     name = line.segmented_control(
-        "Measure", options, default=options[0], format_func=lambda m: words.measured(m).short, key="group-measure",
+        "Measure", options, default=options[0], format_func=lambda m: fmt.measured(m).short, key="group-measure",
         **state.IN_LINK,
     )  # fmt: skip
     crossing = line.toggle("Crossings of two", key="group-crossing", **state.IN_LINK)

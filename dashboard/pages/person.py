@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
+from cfq_core.report import fmt
 from cfq_core.report import person as people
-from cfq_core.report import words
 from dashboard.lib import advice, state, ui
 from dashboard.lib import people as parts
 from dashboard.lib.page import Page
@@ -20,14 +20,14 @@ def body() -> None:
         return ui.nothing_stored()
     if sel.run is None or sel.teacher is None:
         ui.head("Person", "", TERMS)
-        return ui.empty(f"{sel.method} at {words.bits(sel.budget)}, seed {sel.seed}, is not stored (yet).")
+        return ui.empty(f"{sel.method} at {fmt.bits(sel.budget)}, seed {sel.seed}, is not stored (yet).")
     who = sel.study.people(sel.run)
-    asked = who[who.found]
+    asked = who[who.has_recourse]
     broken = int((~(asked.holds_matched if sel.matched else asked.holds)).sum())
     ui.head(
         "Person",
         f"Teacher {sel.seed} told {len(asked):,} of {len(who):,} denied people what to do; on {sel.method} at "
-        f"{words.bits(sel.budget)} **{broken:,} of these promises break**"
+        f"{fmt.bits(sel.budget)} **{broken:,} of these promises break**"
         f"{' (matched approval)' if sel.matched else ''}.",
         TERMS,
     )
@@ -35,15 +35,15 @@ def body() -> None:
     if person is None:
         return ui.empty("Nobody is left by these filters.")
     ui.section(f"Person {person}")
-    crowd = people.crowd(sel.study, sel.teacher)
-    if isinstance(crowd, str):
-        ui.empty(f"Who this is cannot be shown here: {crowd}. Costs, logits and validity are stored and shown.")
+    test_people = people.test_people(sel.study, sel.teacher)
+    if isinstance(test_people, str):
+        ui.empty(f"Who this is cannot be shown here: {test_people}. Costs, logits and validity are stored and shown.")
     else:
         _told(sel, person)
     ui.picture("person_holds", sel, teacher=sel.teacher, person=person, matched=sel.matched)
-    if not isinstance(crowd, str):
+    if not isinstance(test_people, str):
         ui.picture("person_path", sel, teacher=sel.teacher, person=person, budget=sel.budget)
-        _what_if(sel, crowd, person)
+        _what_if(sel, test_people, person)
         advice.panel(sel, person)
 
 
@@ -53,23 +53,24 @@ def _told(sel: state.Selection, person: int) -> None:
         action = people.promised(sel.study, sel.teacher, person)
         best = people.cheapest(sel.study, sel.teacher, sel.teacher, person)
         sure = best.of(action.cost) if action else best.sure
-        parts.told("FP32 told them", action, "No action was found on the teacher.", sure)
+        parts.show_action("FP32 told them", action, "No action was found on the teacher.", sure)
     with right, st.spinner(f"Proving the cheapest action on {sel.method}"):
         own = people.cheapest(sel.study, sel.teacher, sel.run, person)
-        parts.told(f"Cheapest on {sel.method} at {words.bits(sel.budget)}", own.action, "No action was found on it.",
+        parts.show_action(f"Cheapest on {sel.method} at {fmt.bits(sel.budget)}", own.action,
+            "No action was found on it.",
                    own.sure)  # fmt: skip
 
 
-def _what_if(sel: state.Selection, crowd: people.Crowd, person: int) -> None:
+def _what_if(sel: state.Selection, test_people: people.TestPeople, person: int) -> None:
     ui.section("What if")
     told = people.promised(sel.study, sel.teacher, person)
-    before = tuple(int(v) for v in crowd.values[person])
+    before = tuple(int(v) for v in test_people.values[person])
     starts = {"as they are": before} | ({"as FP32 told them": told.after} if told else {})
     start = st.segmented_control("Start", list(starts), default="as they are", key="start") or "as they are"
-    values = parts.what_if(crowd, starts.get(start, before), before, f"if-{sel.teacher}-{person}-{start}")
+    values = parts.what_if(test_people, starts.get(start, before), before, f"if-{sel.teacher}-{person}-{start}")
     packed = people.packed(values)
     teacher, _ = people.logits(sel.study, sel.teacher, people.unpacked(packed))
-    cost = crowd.actions.cost(people.unpacked(people.packed(before)), people.unpacked(packed))[0]
+    cost = test_people.actions.cost(people.unpacked(people.packed(before)), people.unpacked(packed))[0]
     said = "approves" if teacher[0] > 0 else "refuses"
     st.markdown(f"FP32 **{said}** at logit {teacher[0]:+.3f}; this change costs {cost:.2f} units.")
     ui.picture("person_decides", sel, teacher=sel.teacher, values=packed, matched=sel.matched)

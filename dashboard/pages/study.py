@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from cfq_core.report import words
+from cfq_core.report import fmt
 from dashboard.lib import data, own_table, pages, pair, running, state, study_form, ui, work
 from dashboard.lib.page import Page
 
@@ -47,7 +47,7 @@ def _start(given: dict[str, object]) -> None:
 
 def _size(given: dict[str, object]) -> str:
     runs = len(given["methods"]) * len(given["bits"]) * given["seeds"]
-    return f"{words.counted(given['seeds'], 'teacher')}, {words.counted(runs, 'quantized model')}"
+    return f"{fmt.counted(given['seeds'], 'teacher')}, {fmt.counted(runs, 'quantized model')}"
 
 
 def _stored() -> None:

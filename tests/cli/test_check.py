@@ -13,7 +13,7 @@ import pytest
 
 from cfq_core import cli
 from cfq_core.base.errors import BadInput
-from cfq_core.recourse.find import judged
+from cfq_core.recourse.find import logits64
 from cfq_core.study.check import Advice, Judge, advice_of, advice_text, check, judges_of, read_advice
 from cfq_core.study.plan import read_plan
 from cfq_core.study.runner import run_plan
@@ -118,7 +118,7 @@ def test_objections_are_raised_exactly_where_an_action_is_not_legal(judges: list
     legal = design.actions.legal(before, after)
     assert [v.legal for v in verdicts] == legal.tolist()
     assert legal.any() and not legal.all()
-    logits = judged(judges[0].model, 0, design.encoding, after)
+    logits = logits64(judges[0].model, 0, design.encoding, after)
     np.testing.assert_array_equal([v.models[0].logit for v in verdicts], logits)
 
 

@@ -18,7 +18,7 @@ from cfq_core.methods.method import Allocator
 from cfq_core.quant.bits import average_bits, bit_cost
 from cfq_core.quant.calibrate import Calibration
 from cfq_core.quant.grid import WEIGHT_BITS
-from cfq_core.quant.material import Material
+from cfq_core.quant.training_data import TrainingData
 
 BUDGETS = (2.0, 2.01, 2.5, 3.0, 3.3, 4.7, 6.0, 7.99, 8.0)
 every_allocator = pytest.mark.parametrize("name", plugins.names("allocators"))
@@ -32,44 +32,44 @@ budgets = st.floats(2.0, 8.0) | st.sampled_from(WEIGHT_BITS).map(float)
 
 
 @pytest.fixture(scope="module")
-def material(cell) -> Material:  # type: ignore[no-untyped-def]
-    return pipeline.material_of(cell.promises)
+def data(cell) -> TrainingData:  # type: ignore[no-untyped-def]
+    return pipeline.training_data_of(cell.promises)
 
 
 @every_allocator
-def test_plans_keep_to_every_budget_for_every_teacher(name: str, material: Material) -> None:
+def test_plans_keep_to_every_budget_for_every_teacher(name: str, data: TrainingData) -> None:
     allocator = plugins.load("allocators", name)
     assert isinstance(allocator, Allocator)
     with repeatable():
-        plans = allocator.plans(material, Calibration(), BUDGETS)
-    assert len(plans) == len(BUDGETS) * material.teachers.runs
-    for plan, budget in zip(plans, BUDGETS * material.teachers.runs, strict=True):
-        assert len(plan) == len(material.teachers.sizes)
+        plans = allocator.plans(data, Calibration(), BUDGETS)
+    assert len(plans) == len(BUDGETS) * data.teachers.runs
+    for plan, budget in zip(plans, BUDGETS * data.teachers.runs, strict=True):
+        assert len(plan) == len(data.teachers.sizes)
         assert all(type(b) is int and b in WEIGHT_BITS for b in plan), plan
-        assert average_bits(plan, material.teachers.sizes) <= budget, (plan, budget)
+        assert average_bits(plan, data.teachers.sizes) <= budget, (plan, budget)
 
 
 @every_allocator
-def test_a_budget_is_not_left_unspent(name: str, material: Material) -> None:
+def test_a_budget_is_not_left_unspent(name: str, data: TrainingData) -> None:
     """With the most bits on offer an allocator that still gives two to every layer decides nothing."""
     with repeatable():
-        plans = plugins.load("allocators", name).plans(material, Calibration(), (8.0,))
-    assert all(average_bits(plan, material.teachers.sizes) > 2 for plan in plans)
+        plans = plugins.load("allocators", name).plans(data, Calibration(), (8.0,))
+    assert all(average_bits(plan, data.teachers.sizes) > 2 for plan in plans)
 
 
 @every_allocator
 @pytest.mark.parametrize("budget", [1.99, 1.0, 0.0, -3.0])
-def test_fewer_than_two_bits_is_refused(name: str, budget: float, material: Material) -> None:
+def test_fewer_than_two_bits_is_refused(name: str, budget: float, data: TrainingData) -> None:
     with pytest.raises(BadPlan, match=f"{budget:g} bits per weight; at least 2"):
-        plugins.load("allocators", name).plans(material, Calibration(), (budget,))
+        plugins.load("allocators", name).plans(data, Calibration(), (budget,))
 
 
 @every_allocator
-def test_plans_are_repeatable(name: str, material: Material) -> None:
+def test_plans_are_repeatable(name: str, data: TrainingData) -> None:
     calls = []
     for _ in range(2):
         with repeatable():
-            calls.append(plugins.load("allocators", name).plans(material, Calibration(), (2.5, 4.0)))
+            calls.append(plugins.load("allocators", name).plans(data, Calibration(), (2.5, 4.0)))
     assert calls[0] == calls[1]
 
 

@@ -12,36 +12,36 @@ import torch
 from cfq_core import pipeline
 from cfq_core.base import plugins
 from cfq_core.base.seeds import repeatable
-from cfq_core.methods.method import Method, Students, Trained, trained_together
+from cfq_core.methods.method import Method, Qat, Students, trained_together
 from cfq_core.nets.stack import score
 from cfq_core.quant.bits import average_bits
 from cfq_core.quant.grid import BIAS_LIMIT, WEIGHT_BITS, signed_range
-from cfq_core.quant.material import Material
 from cfq_core.quant.quantized import QuantStack
+from cfq_core.quant.training_data import TrainingData
 
 BUDGETS = (2.0, 3.5, 8.0)
 BOTH = (0, 1)
 every_method = pytest.mark.parametrize("name", plugins.names("methods"))
-trained = [n for n, m in plugins.load_all("methods").items() if isinstance(m, Trained)]
+trained = [n for n, m in plugins.load_all("methods").items() if isinstance(m, Qat)]
 
 
 class Workshop:
     """Students of the tiny cell, each made once."""
 
-    def __init__(self, promises: list[pipeline.Promise]) -> None:
+    def __init__(self, promises: list[pipeline.TeacherRecourse]) -> None:
         self.promises = promises
-        self.changed: dict[str, bool] = {}  # by method: whether its material was changed by it
+        self.changed: dict[str, bool] = {}  # by method: whether its data was changed by it
 
-    def material(self, seeds: Sequence[int] = BOTH) -> Material:
-        return pipeline.material_of([self.promises[s] for s in seeds])
+    def data(self, seeds: Sequence[int] = BOTH) -> TrainingData:
+        return pipeline.training_data_of([self.promises[s] for s in seeds])
 
     @cache  # noqa: B019  (one workshop a session)
     def students(self, name: str, seeds: tuple[int, ...] = BOTH, budgets: tuple[float, ...] = BUDGETS) -> Students:
-        material = self.material(seeds)
-        before = _bytes(material)
+        data = self.data(seeds)
+        before = _bytes(data)
         with repeatable():
-            made = plugins.load("methods", name).students(material, budgets)
-        self.changed[name] = self.changed.get(name, False) or _bytes(material) != before
+            made = plugins.load("methods", name).students(data, budgets)
+        self.changed[name] = self.changed.get(name, False) or _bytes(data) != before
         return made
 
     @cache  # noqa: B019
@@ -49,7 +49,7 @@ class Workshop:
         """Several trained methods as one stack."""
         with repeatable():
             methods = [plugins.load("methods", n) for n in names]
-            return dict(zip(names, trained_together(methods, self.material(), BUDGETS), strict=True))
+            return dict(zip(names, trained_together(methods, self.data(), BUDGETS), strict=True))
 
 
 @pytest.fixture(scope="session")
@@ -61,9 +61,9 @@ def _tensors(models: QuantStack) -> list[torch.Tensor]:
     return [t for f in fields(models) for t in getattr(models, f.name)]
 
 
-def _bytes(material: Material) -> list[bytes]:
-    pairs = material.pairs
-    held = [*material.teachers.parameters, material.inputs, material.outcome, pairs.start, pairs.end, pairs.count]
+def _bytes(data: TrainingData) -> list[bytes]:
+    pairs = data.pairs
+    held = [*data.teachers.parameters, data.inputs, data.outcome, pairs.start, pairs.end, pairs.count]
     return [t.numpy().tobytes() + str((t.shape, t.dtype, t.requires_grad, t.grad)).encode() for t in held]
 
 
@@ -89,7 +89,7 @@ def test_teachers_rows_and_recourse_are_not_changed(name: str, workshop: Worksho
 
 @every_method
 def test_there_is_one_student_a_teacher_and_budget_and_no_budget_is_exceeded(name: str, workshop: Workshop) -> None:
-    students, sizes = workshop.students(name), workshop.material().teachers.sizes
+    students, sizes = workshop.students(name), workshop.data().teachers.sizes
     wanted = [b for _ in BOTH for b in BUDGETS]
     assert students.models.runs == len(students.plans) == len(wanted)
     for plan, budget in zip(students.plans, wanted, strict=True):
@@ -118,7 +118,7 @@ def test_a_student_is_integer_codes_in_range_with_int32_biases_and_positive_step
 @every_method
 def test_students_use_more_than_one_code_and_decide_for_some_and_against_others(name: str, workshop: Workshop) -> None:
     models = workshop.students(name).models
-    inputs = workshop.material().inputs[[s for s in BOTH for _ in BUDGETS]].double()
+    inputs = workshop.data().inputs[[s for s in BOTH for _ in BUDGETS]].double()
     logits = score(models, inputs)
     assert logits.isfinite().all()
     for weight in models.weights:
@@ -130,16 +130,16 @@ def test_students_use_more_than_one_code_and_decide_for_some_and_against_others(
 @every_method
 def test_with_eight_bits_a_student_decides_nearly_as_its_teacher(name: str, workshop: Workshop) -> None:
     """A method may be lenient; one that forgets its teacher is broken."""
-    material = workshop.material()
+    data = workshop.data()
     models = workshop.students(name).models.take([i for i, b in enumerate(BUDGETS * 2) if b == 8.0])
-    same = (score(models, material.inputs.double()) > 0) == (score(material.teachers, material.inputs) > 0)
+    same = (score(models, data.inputs.double()) > 0) == (score(data.teachers, data.inputs) > 0)
     assert (same.double().mean(1) > 0.85).all()
 
 
 @every_method
 def test_the_same_material_gives_the_same_bits(name: str, workshop: Workshop) -> None:
     with repeatable():
-        again = plugins.load("methods", name).students(workshop.material(), BUDGETS)
+        again = plugins.load("methods", name).students(workshop.data(), BUDGETS)
     assert again.plans == workshop.students(name).plans
     assert not _differences(again.models, workshop.students(name).models)
 
@@ -154,7 +154,7 @@ def test_a_student_decides_the_same_without_the_other_teacher(name: str, worksho
     together, alone = workshop.students(name), workshop.students(name, (1,))
     mine = range(len(BUDGETS), 2 * len(BUDGETS))
     assert alone.plans == together.plans[mine.start :]
-    inputs = workshop.material().inputs[[1] * len(BUDGETS)].double()
+    inputs = workshop.data().inputs[[1] * len(BUDGETS)].double()
     assert _agreement(alone.models, together.models.take(mine), inputs) > 0.97
 
 
@@ -163,7 +163,7 @@ def test_a_student_decides_the_same_without_the_other_budgets(name: str, worksho
     together, alone = workshop.students(name), workshop.students(name, BOTH, BUDGETS[1:2])
     mine = [1, 1 + len(BUDGETS)]
     assert alone.plans == tuple(together.plans[i] for i in mine)
-    assert _agreement(alone.models, together.models.take(mine), workshop.material().inputs.double()) > 0.97
+    assert _agreement(alone.models, together.models.take(mine), workshop.data().inputs.double()) > 0.97
 
 
 @pytest.mark.parametrize("name", trained)
@@ -173,21 +173,21 @@ def test_a_trained_student_decides_the_same_beside_the_other_methods(name: str, 
     group = next(g for g in pipeline._groups_of(of) if name in g)
     together, alone = workshop.together(tuple(group))[name], workshop.students(name)
     assert together.plans == alone.plans
-    inputs = workshop.material().inputs[[s for s in BOTH for _ in BUDGETS]].double()
+    inputs = workshop.data().inputs[[s for s in BOTH for _ in BUDGETS]].double()
     assert _agreement(together.models, alone.models, inputs) > 0.97
 
 
 @pytest.mark.parametrize("name", trained)
 def test_what_a_method_trains_is_what_its_recipe_says(name: str, workshop: Workshop) -> None:
     """A frozen backbone keeps its biases; a trained one moves them: the students differ from plain rounding."""
-    method, material = plugins.load("methods", name), workshop.material()
+    method, data = plugins.load("methods", name), workshop.data()
     students = workshop.students(name)
     moved = []
     for layer, bias in enumerate(students.models.biases):
         unit = students.models.weight_steps[layer] * students.models.input_steps[layer][:, None]
-        teacher = material.teachers.biases[layer][[s for s in BOTH for _ in BUDGETS]].double()
+        teacher = data.teachers.biases[layer][[s for s in BOTH for _ in BUDGETS]].double()
         moved.append(((bias * unit - teacher).abs() > 0.51 * unit).double().mean())
-    if method.recipe.weights:
+    if method.config.weights:
         assert max(moved) > 0.5, "no bias moved by more than its rounding"
     else:
         assert max(moved) == 0.0, "the backbone is frozen, yet a bias moved"
@@ -195,7 +195,7 @@ def test_what_a_method_trains_is_what_its_recipe_says(name: str, workshop: Works
 
 def test_the_budgets_can_be_told_apart(workshop: Workshop) -> None:
     """A contract that every method passes by ignoring its budget would be worth nothing."""
-    sizes = workshop.material().teachers.sizes
+    sizes = workshop.data().teachers.sizes
     for name in plugins.names("methods"):
         fewest, _, most, *_ = (average_bits(p, sizes) for p in workshop.students(name).plans)
         assert fewest < most, name

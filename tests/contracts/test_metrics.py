@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cfq_core.base import plugins
-from cfq_core.certificates import margin
+from cfq_core.certificates.table import margin
 from cfq_core.evidence import Evidence, Measures, Metric, PerRow, measure, summarise
 
 METRICS: dict[str, Metric] = plugins.load_all("metrics")
@@ -25,7 +25,7 @@ PINNED = (
     "recourse_cost size_bytes seconds"
 ).split()
 ROUNDING = 1e-12
-BY_PIPELINE = ("size_bytes", "seconds", "rehearsal_seconds", "on_the_fly_seconds")
+BY_PIPELINE = ("size_bytes", "seconds", "training_recourse_seconds", "on_the_fly_seconds")
 
 EDGES = np.array([0.0, -0.0, 5e-324, -5e-324, 0.2, 0.5, -0.5, 1e-9, -1e-9, 1e4, -1e4])
 
@@ -39,27 +39,27 @@ def evidence(seed: int, test: int, asked: int) -> Evidence:
         return np.where(random.random(size) < 0.15, random.choice(EDGES, size), drawn)
 
     person = np.sort(random.permutation(test)[:asked])
-    found, again_found = random.random(asked) < 0.7, random.random(asked) < 0.7
-    asked_again = random.random(asked) < 0.8
+    found, student_has_recourse = random.random(asked) < 0.7, random.random(asked) < 0.7
+    reaudited = random.random(asked) < 0.8
     teacher = logits(test)
     teacher[person] = -np.abs(teacher[person])
     promised = np.maximum(np.abs(logits(asked)), 5e-324)
     costs = random.gamma(2.0, 1.0, (2, asked)) + 1e-6
-    again_found &= asked_again
-    moving = found & again_found
+    student_has_recourse &= reaudited
+    moving = found & student_has_recourse
     return Evidence(
         outcome=random.random(test) < 0.5,
         teacher=teacher,
         student=logits(test),
         groups={n: list(random.choice(["a", "b"], test)) for n in ("one", "two")[: seed % 3]},
         person=person,
-        found=found,
+        has_recourse=found,
         cost=np.where(found, costs[0], np.inf),
         teacher_at=np.where(found, promised, np.nan),
         student_at=np.where(found, logits(asked), np.nan),
-        asked_again=asked_again,
-        again_found=again_found,
-        again_cost=np.where(again_found, costs[1] * (random.random(asked) < 0.9), np.inf),
+        reaudited=reaudited,
+        student_has_recourse=student_has_recourse,
+        student_cost=np.where(student_has_recourse, costs[1] * (random.random(asked) < 0.9), np.inf),
         cosine=np.where(moving, random.uniform(-1, 1, asked), np.nan),
     )
 
@@ -74,10 +74,11 @@ def faithful(seed: int = 1, test: int = 300, asked: int = 180) -> Evidence:
     """A student that is its teacher: the same logits, the same recourse."""
     e = evidence(seed, test, asked)
     everybody = np.ones(asked, bool)
-    promised = np.where(e.found, np.maximum(e.teacher_at, 0.2), np.nan)
+    promised = np.where(e.has_recourse, np.maximum(e.teacher_at, 0.2), np.nan)
     return replace(
-        e, student=e.teacher, teacher_at=promised, student_at=promised, asked_again=everybody, again_found=e.found,
-        again_cost=e.cost, cosine=np.where(e.found, 1.0, np.nan),
+        e, student=e.teacher, teacher_at=promised, student_at=promised, reaudited=everybody,
+        student_has_recourse=e.has_recourse,
+        student_cost=e.cost, cosine=np.where(e.has_recourse, 1.0, np.nan),
     )  # fmt: skip
 
 
@@ -86,8 +87,8 @@ def everybody_approved(e: Evidence) -> Evidence:
     k = len(e.person)
     yes = np.full(len(e.student), 9.0)
     return replace(
-        e, student=yes, student_at=np.where(e.found, 9.0, np.nan), asked_again=np.ones(k, bool),
-        again_found=np.ones(k, bool), again_cost=np.zeros(k), cosine=np.full(k, np.nan),
+        e, student=yes, student_at=np.where(e.has_recourse, 9.0, np.nan), reaudited=np.ones(k, bool),
+        student_has_recourse=np.ones(k, bool), student_cost=np.zeros(k), cosine=np.full(k, np.nan),
     )  # fmt: skip
 
 
@@ -191,7 +192,7 @@ def test_approving_everybody_shifts_approval_by_the_whole_rest() -> None:
 
 def test_refusing_everybody_breaks_every_promise() -> None:
     e = faithful()
-    no = replace(e, student=np.full(len(e.student), -9.0), student_at=np.where(e.found, -9.0, np.nan))
+    no = replace(e, student=np.full(len(e.student), -9.0), student_at=np.where(e.has_recourse, -9.0, np.nan))
     assert _value("vd", no) == 1
     assert _value("approval_shift", no) == pytest.approx(-(e.teacher > 0).mean(), abs=1e-12)
     assert _value("certified", no) == 0
@@ -200,7 +201,7 @@ def test_refusing_everybody_breaks_every_promise() -> None:
 def test_a_logit_of_zero_is_a_refusal() -> None:
     """Favourable iff strictly positive: for decisions, promises and windfalls alike."""
     e = faithful()
-    zero = replace(e, student=np.zeros(len(e.student)), student_at=np.where(e.found, 0.0, np.nan))
+    zero = replace(e, student=np.zeros(len(e.student)), student_at=np.where(e.has_recourse, 0.0, np.nan))
     assert _value("vd", zero) == 1
     assert _value("windfall", zero) == 0
     assert _value("approval_shift", zero) == pytest.approx(-(e.teacher > 0).mean(), abs=1e-12)
@@ -213,13 +214,13 @@ SEVEN = Evidence(
     student=np.array([-1.0, 0.2, -2.0, -0.3, -0.1, 1.0, 0.3]),
     groups={},
     person=np.array([0, 1, 2, 3]),
-    found=np.array([True, True, False, True]),
+    has_recourse=np.array([True, True, False, True]),
     cost=np.array([2.0, 1.0, np.inf, 4.0]),
     teacher_at=np.array([0.2, 0.3, np.nan, 0.2]),
     student_at=np.array([0.1, -0.1, np.nan, 0.5]),
-    asked_again=np.array([True, True, True, False]),
-    again_found=np.array([True, True, False, False]),
-    again_cost=np.array([3.0, 0.0, np.inf, np.inf]),
+    reaudited=np.array([True, True, True, False]),
+    student_has_recourse=np.array([True, True, False, False]),
+    student_cost=np.array([3.0, 0.0, np.inf, np.inf]),
     cosine=np.array([0.5, np.nan, np.nan, np.nan]),
 )
 
@@ -255,11 +256,13 @@ def test_the_margin_condition_never_holds_where_the_promise_is_broken() -> None:
     with np.errstate(all="ignore"):
         edge = promised * random.choice([0.0, 1e-16, -1e-16, -1.0, 1.0, 2.0], many)  # exactly on the condition's rim
         got = np.where(np.arange(many) % 7 == 0, edge, got)
-        e = replace(evidence(0, many, many), teacher_at=promised, student_at=got, found=random.random(many) < 0.8)
-        holds = margin.holds(e)
-        by_hand = e.found & (got > 0) & (got < 2 * promised)
+        e = replace(
+            evidence(0, many, many), teacher_at=promised, student_at=got, has_recourse=random.random(many) < 0.8
+        )
+        holds = margin(e)
+        by_hand = e.has_recourse & (got > 0) & (got < 2 * promised)
     assert 500 < holds.sum() < 5000
-    assert (got[holds] > 0).all() and e.found[holds].all()
+    assert (got[holds] > 0).all() and e.has_recourse[holds].all()
     plain = np.isfinite(promised) & np.isfinite(got) & (np.abs(promised) < 1e100) & (np.abs(got) > 1e-12)
     assert (holds == by_hand)[plain & (np.arange(many) % 7 != 0)].all(), "holds where, and only where, 0 < q < 2 f"
 
@@ -267,7 +270,7 @@ def test_the_margin_condition_never_holds_where_the_promise_is_broken() -> None:
 @given(any_evidence())
 def test_nothing_is_certified_that_fails(e: Evidence) -> None:
     held = METRICS["certified"].score(e)
-    kept = dict(zip(e.person[e.found], e.student_at[e.found] > 0, strict=True))
+    kept = dict(zip(e.person[e.has_recourse], e.student_at[e.has_recourse] > 0, strict=True))
     assert all(kept[row] for row, value in zip(held.rows, held.values, strict=True) if value == 1)
 
 
@@ -276,8 +279,8 @@ def test_a_certificate_is_a_sentence_that_holds_of_nobody_without_recourse(name:
     certificate, e = CERTIFICATES[name], evidence(5, 60, 40)
     assert certificate.title and certificate.sentence.endswith(".")
     holds = certificate.holds(e)
-    assert holds.dtype == np.bool_ and holds.shape == e.found.shape
-    assert not (holds & ~e.found).any()
+    assert holds.dtype == np.bool_ and holds.shape == e.has_recourse.shape
+    assert not (holds & ~e.has_recourse).any()
     assert not (holds & ~(e.student_at > 0)).any()
 
 
@@ -298,7 +301,7 @@ def test_no_certificate_holds_where_a_quantized_model_refuses(audited: list[Any]
     broken = 0
     for a in audited:
         refused = ~(a.raw.student_at > 0)
-        broken += int((refused & a.raw.found).sum())
+        broken += int((refused & a.raw.has_recourse).sum())
         for certificate in CERTIFICATES.values():
             assert not (certificate.holds(a.raw) & refused).any()
     assert broken > 10, "the audit must break promises, else this shows nothing"
@@ -308,12 +311,12 @@ def test_evidence_of_an_audit_is_complete(audited: list[Any]) -> None:
     for a in audited:
         for e in (a.raw, a.matched):
             assert (e.teacher[e.person] <= 0).all()
-            assert np.isfinite(e.student_at[e.found]).all() and np.isnan(e.student_at[~e.found]).all()
-            assert np.isfinite(e.cost[e.found]).all() and np.isinf(e.cost[~e.found]).all()
-            assert (e.teacher_at[e.found] >= 0.2).all()
-            assert not (e.again_found & ~e.asked_again).any()
-            assert np.isfinite(e.again_cost[e.again_found]).all()
-            assert ((e.again_cost == 0) == (e.student[e.person] >= 0.2))[e.again_found].all()
+            assert np.isfinite(e.student_at[e.has_recourse]).all() and np.isnan(e.student_at[~e.has_recourse]).all()
+            assert np.isfinite(e.cost[e.has_recourse]).all() and np.isinf(e.cost[~e.has_recourse]).all()
+            assert (e.teacher_at[e.has_recourse] >= 0.2).all()
+            assert not (e.student_has_recourse & ~e.reaudited).any()
+            assert np.isfinite(e.student_cost[e.student_has_recourse]).all()
+            assert ((e.student_cost == 0) == (e.student[e.person] >= 0.2))[e.student_has_recourse].all()
             assert (np.abs(e.cosine[np.isfinite(e.cosine)]) <= 1 + 1e-12).all()
 
 

@@ -24,11 +24,12 @@ def test_a_plugin_folder_holds_parts(folder: str) -> None:
 
 
 @each_part
-def test_a_part_ends_in_plugin_and_says_what_it_is_in_one_sentence(folder: str, name: str) -> None:
-    source = (plugins.ROOT / folder / f"{name}.py").read_text(encoding="utf-8")
-    last = ast.parse(source).body[-1]
-    assert isinstance(last, ast.Assign), f"{folder}/{name}.py ends in something else than PLUGIN = ..."
-    assert [t.id for t in last.targets if isinstance(t, ast.Name)] == ["PLUGIN"]
+def test_a_part_says_what_it_is_in_one_sentence(folder: str, name: str) -> None:
+    if folder not in plugins.TABLES:
+        source = (plugins.ROOT / folder / f"{name}.py").read_text(encoding="utf-8")
+        last = ast.parse(source).body[-1]
+        assert isinstance(last, ast.Assign), f"{folder}/{name}.py ends in something else than PLUGIN = ..."
+        assert [t.id for t in last.targets if isinstance(t, ast.Name)] == ["PLUGIN"]
     first = plugins.summary(folder, name)
     assert first[:1].isupper() or first[:1].isdigit(), f"{folder}/{name}: {first!r} does not begin as a sentence"
     assert first.endswith("."), f"{folder}/{name}: {first!r} does not end as a sentence"
@@ -64,5 +65,5 @@ def test_an_unknown_name_is_refused_with_the_names_there_are(folder: str) -> Non
 
 
 def test_modules_without_a_plugin_are_no_parts() -> None:
-    assert "method" not in plugins.names("methods")
+    assert "sensitivity" not in plugins.names("allocators")
     assert "fetch" not in plugins.names("datasets")

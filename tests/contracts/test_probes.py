@@ -10,28 +10,28 @@ import torch
 
 from cfq_core.base import plugins
 from cfq_core.base.identity import canonical, identity
-from cfq_core.probes.probe import Probe, Probed, Student, Subject
-from cfq_core.probes.reading import Reading, arrays, of_arrays
-from cfq_core.report import words
+from cfq_core.probes.probe import Probe, ProbeInput, ProbeResults, Student
+from cfq_core.probes.probe_result import ProbeResult, arrays, of_arrays
+from cfq_core.report import fmt
 from cfq_core.report.frames import is_share
 
 NAMES = plugins.names("probes")
 each_probe = pytest.mark.parametrize("name", NAMES)
 
 
-def subject_of(cell: Any, seed: int = 0) -> Subject:
+def subject_of(cell: Any, seed: int = 0) -> ProbeInput:
     """The first teacher of the tiny cell with its PTQ students at every budget."""
     audits = [a for a in cell.audits("ptq") if a.seed == seed]
-    students = tuple(Student(a.student, a.threshold, a.raw.again_found, a.raw.again_cost) for a in audits)
-    return Subject(cell.promises[seed], cell.setting, students)
+    students = tuple(Student(a.student, a.threshold, a.raw.student_has_recourse, a.raw.student_cost) for a in audits)
+    return ProbeInput(cell.promises[seed], cell.setting, students)
 
 
 @pytest.fixture(scope="module")
-def probed(cell: Any) -> dict[str, Probed]:
+def probed(cell: Any) -> dict[str, ProbeResults]:
     return {name: plugins.load("probes", name).probe(subject_of(cell)) for name in NAMES}
 
 
-def every(found: Probed) -> list[Reading]:
+def every(found: ProbeResults) -> list[ProbeResult]:
     return [*found.teacher, *(r for of_student in found.students for r in of_student)]
 
 
@@ -44,13 +44,13 @@ def test_probe_is_a_record_with_an_identity(name: str) -> None:
 
 @each_probe
 def test_probe_reads_the_same_of_a_student_alone_and_changes_nothing(
-    name: str, cell: Any, probed: dict[str, Probed]
+    name: str, cell: Any, probed: dict[str, ProbeResults]
 ) -> None:
     s = subject_of(cell)
     assert len(probed[name].students) == len(s.students)
     weights = [t.clone() for t in s.promise.teacher.weights]
     after, values = s.promise.recourse.after.copy(), s.promise.design.table.values.copy()
-    alone = plugins.load("probes", name).probe(Subject(s.promise, s.setting, s.students[1:2]))
+    alone = plugins.load("probes", name).probe(ProbeInput(s.promise, s.setting, s.students[1:2]))
     assert alone.students[0] == probed[name].students[1] and alone.teacher == probed[name].teacher
     assert all(torch.equal(a, b) for a, b in zip(weights, s.promise.teacher.weights, strict=True))
     assert np.array_equal(after, s.promise.recourse.after)
@@ -58,12 +58,12 @@ def test_probe_reads_the_same_of_a_student_alone_and_changes_nothing(
 
 
 @each_probe
-def test_readings_are_told_with_their_interval_and_people(name: str, probed: dict[str, Probed]) -> None:
+def test_readings_are_told_with_their_interval_and_people(name: str, probed: dict[str, ProbeResults]) -> None:
     found = every(probed[name])
     assert found
     for r in found:
-        assert words.measured(r.measure).title, r.measure
-        m = r.found
+        assert fmt.measured(r.measure).title, r.measure
+        m = r.has_recourse
         assert (m.value is None) == (m.low is None) == (m.high is None)
         if m.value is not None and m.low is not None and m.high is not None:
             assert m.count > 0 and np.isfinite(m.value) and m.low - 1e-12 <= m.value <= m.high + 1e-12
@@ -73,7 +73,7 @@ def test_readings_are_told_with_their_interval_and_people(name: str, probed: dic
 
 
 @each_probe
-def test_readings_are_stored_as_they_were(name: str, probed: dict[str, Probed]) -> None:
+def test_readings_are_stored_as_they_were(name: str, probed: dict[str, ProbeResults]) -> None:
     found = every(probed[name])
     assert of_arrays(arrays(found, "spec")) == found
     assert of_arrays(arrays([], "spec")) == []

@@ -16,9 +16,9 @@ from cfq_core.base.seeds import repeatable
 from cfq_core.nets.stack import Scorer, Stack
 from cfq_core.pipeline import Design
 from cfq_core.quant.quantized import QuantStack, Shifted
-from cfq_core.recourse.find import POSITIVE, Solver, find, judged
+from cfq_core.recourse.find import POSITIVE, Solver, find_recourse, logits64
 from cfq_core.recourse.outcome import Recourse, Why
-from cfq_core.recourse.problem import Ask
+from cfq_core.recourse.problem import RecourseQuery
 
 PEOPLE = 20  # a model
 KAPPAS = (0.0, 0.2, 12.0)
@@ -39,13 +39,13 @@ class Questions:
     def answers(self, name: str, kind: str, kappa: float) -> Recourse:
         return self.ask(name, kind, kappa)
 
-    def asks(self, regime: str | None = None) -> list[Ask]:
+    def queries(self, regime: str | None = None) -> list[RecourseQuery]:
         designs = self.designs if regime is None else [pipeline.prepare(d.table, d.seed, regime) for d in self.designs]
-        return [Ask(v.copy(), d.encoding, d.actions) for v, d in zip(self.values, designs, strict=True)]
+        return [RecourseQuery(v.copy(), d.encoding, d.actions) for v, d in zip(self.values, designs, strict=True)]
 
-    def ask(self, name: str, kind: str, kappa: float, asks: Sequence[Ask] | None = None) -> Recourse:
+    def ask(self, name: str, kind: str, kappa: float, queries: Sequence[RecourseQuery] | None = None) -> Recourse:
         with repeatable():
-            return find(self.models[kind], asks or self.asks(), plugins.load("recourse", name), kappa)
+            return find_recourse(self.models[kind], queries or self.queries(), plugins.load("recourse", name), kappa)
 
 
 @pytest.fixture(scope="module")
@@ -58,9 +58,9 @@ def questions(cell) -> Questions:  # type: ignore[no-untyped-def]
     return Questions({"teacher": teachers, "student": students, "matched": moved}, cell.designs, values)
 
 
-def _bytes(asks: Sequence[Ask], models: Scorer) -> list[bytes]:
+def _bytes(queries: Sequence[RecourseQuery], models: Scorer) -> list[bytes]:
     tensors = list(models.parameters) if isinstance(models, Stack) else [models.first_weight, models.first_bias]
-    return [a.values.tobytes() for a in asks] + [t.numpy().tobytes() for t in tensors]
+    return [a.values.tobytes() for a in queries] + [t.numpy().tobytes() for t in tensors]
 
 
 @every_solver
@@ -77,19 +77,19 @@ def test_an_answer_can_be_done_and_reaches_the_margin(name: str, kappa: float, k
         mine = r.of(run)
         assert design.actions.legal(mine.before, mine.after).all()
         assert design.encoding.decode(design.encoding.encode(mine.after)).tolist() == mine.after.tolist()
-        logits = judged(questions.models[kind], run, design.encoding, mine.after)
-        assert (logits[mine.found] >= max(kappa, POSITIVE)).all(), "judged anew in float64"
-        np.testing.assert_array_equal(mine.margin[mine.found], logits[mine.found])
+        logits = logits64(questions.models[kind], run, design.encoding, mine.after)
+        assert (logits[mine.has_recourse] >= max(kappa, POSITIVE)).all(), "judged anew in float64"
+        np.testing.assert_array_equal(mine.margin[mine.has_recourse], logits[mine.has_recourse])
 
 
 @every_solver
 @every_kappa
 def test_where_nothing_was_found_nobody_is_moved(name: str, kappa: float, questions: Questions) -> None:
     r = questions.answers(name, "teacher", kappa)
-    np.testing.assert_array_equal(r.after[~r.found], r.before[~r.found])
-    assert np.isinf(r.cost[~r.found]).all() and np.isnan(r.margin[~r.found]).all()
+    np.testing.assert_array_equal(r.after[~r.has_recourse], r.before[~r.has_recourse])
+    assert np.isinf(r.cost[~r.has_recourse]).all() and np.isnan(r.margin[~r.has_recourse]).all()
     assert set(np.unique(r.why)) <= {int(w) for w in Why}
-    assert (r.found == (r.why == Why.FOUND)).all()
+    assert (r.has_recourse == (r.why == Why.FOUND)).all()
 
 
 @every_solver
@@ -99,8 +99,10 @@ def test_the_cost_is_the_action_sets(name: str, kappa: float, questions: Questio
     for run, design in enumerate(questions.designs):
         mine = r.of(run)
         expected = design.actions.cost(mine.before, mine.after)
-        np.testing.assert_array_equal(mine.cost[mine.found], expected[mine.found])
-        np.testing.assert_array_equal((mine.before == mine.after).all(1)[mine.found], mine.cost[mine.found] == 0)
+        np.testing.assert_array_equal(mine.cost[mine.has_recourse], expected[mine.has_recourse])
+        np.testing.assert_array_equal(
+            (mine.before == mine.after).all(1)[mine.has_recourse], mine.cost[mine.has_recourse] == 0
+        )
 
 
 @every_solver
@@ -120,11 +122,11 @@ def test_fixed_features_stay_bit_for_bit(name: str, kappa: float, questions: Que
 @every_solver
 def test_people_and_models_are_not_changed(name: str, questions: Questions) -> None:
     for kind in ("teacher", "student"):
-        asks = questions.asks()
-        before = _bytes(asks, questions.models[kind])
-        r = questions.ask(name, kind, 0.2, asks)
-        assert _bytes(asks, questions.models[kind]) == before
-        np.testing.assert_array_equal(r.before, np.concatenate([a.values for a in asks]))
+        queries = questions.queries()
+        before = _bytes(queries, questions.models[kind])
+        r = questions.ask(name, kind, 0.2, queries)
+        assert _bytes(queries, questions.models[kind]) == before
+        np.testing.assert_array_equal(r.before, np.concatenate([a.values for a in queries]))
 
 
 @every_solver
@@ -138,10 +140,11 @@ def test_asking_again_gives_the_same_bits(name: str, questions: Questions) -> No
 def test_an_answer_does_not_depend_on_who_else_asks(name: str, questions: Questions) -> None:
     together = questions.answers(name, "teacher", 0.2)
     for run in range(2):
-        asks = [
-            Ask(a.values if r == run else a.values[:3], a.encoding, a.actions) for r, a in enumerate(questions.asks())
+        queries = [
+            RecourseQuery(a.values if r == run else a.values[:3], a.encoding, a.actions)
+            for r, a in enumerate(questions.queries())
         ]
-        fewer = questions.ask(name, "teacher", 0.2, asks).of(run)
+        fewer = questions.ask(name, "teacher", 0.2, queries).of(run)
         np.testing.assert_array_equal(fewer.after, together.of(run).after)
         np.testing.assert_array_equal(fewer.cost, together.of(run).cost)
 
@@ -149,20 +152,22 @@ def test_an_answer_does_not_depend_on_who_else_asks(name: str, questions: Questi
 @every_solver
 @pytest.mark.parametrize("regime", ["any", "immutable", "strict"])
 def test_answers_keep_to_the_regime(name: str, regime: str, questions: Questions) -> None:
-    asks = questions.asks(regime)
-    r = questions.ask(name, "teacher", 0.2, asks)
-    for run, ask in enumerate(asks):
+    queries = questions.queries(regime)
+    r = questions.ask(name, "teacher", 0.2, queries)
+    for run, ask in enumerate(queries):
         mine = r.of(run)
         assert ask.actions.legal(mine.before, mine.after).all()
-        np.testing.assert_array_equal(mine.cost[mine.found], ask.actions.cost(mine.before, mine.after)[mine.found])
+        np.testing.assert_array_equal(
+            mine.cost[mine.has_recourse], ask.actions.cost(mine.before, mine.after)[mine.has_recourse]
+        )
 
 
 @every_solver
 def test_nobody_asking_is_answered_with_nothing(name: str, questions: Questions) -> None:
-    asks = questions.asks()
-    nobody = [Ask(a.values[:0], a.encoding, a.actions) for a in asks]
+    queries = questions.queries()
+    nobody = [RecourseQuery(a.values[:0], a.encoding, a.actions) for a in queries]
     assert len(questions.ask(name, "teacher", 0.2, nobody).run) == 0
-    one_sided = questions.ask(name, "teacher", 0.2, [nobody[0], asks[1]])
+    one_sided = questions.ask(name, "teacher", 0.2, [nobody[0], queries[1]])
     assert len(one_sided.of(0).run) == 0 and len(one_sided.of(1).run) == PEOPLE
 
 
@@ -175,15 +180,15 @@ def test_a_model_that_approves_nobody_has_no_answers_and_says_why(name: str, que
         (*teachers.biases[:-1], torch.full_like(teachers.biases[-1], -1.0)),
     )
     with repeatable():
-        r = find(never, questions.asks(), plugins.load("recourse", name), 0.2, [False, False])
-    assert not r.found.any()
+        r = find_recourse(never, questions.queries(), plugins.load("recourse", name), 0.2, [False, False])
+    assert not r.has_recourse.any()
     np.testing.assert_array_equal(r.after, r.before)
     assert set(np.unique(r.why)) <= {Why.NO_ACTION, Why.NEVER_APPROVES}
 
 
 def test_the_questions_are_worth_asking(questions: Questions) -> None:
     """The default search finds most but not all, so both kinds of answer are looked at above."""
-    shares = [questions.answers("search", "teacher", kappa).found.mean() for kappa in KAPPAS]
+    shares = [questions.answers("search", "teacher", kappa).has_recourse.mean() for kappa in KAPPAS]
     assert shares[0] >= shares[1] > 0.9
     assert 0 < shares[2] < 1
     switched = questions.answers("search", "teacher", 0.2)

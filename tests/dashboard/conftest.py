@@ -14,7 +14,7 @@ from cfq_core.report.frames import Stored
 from cfq_core.study.plan import Plan
 from cfq_core.study.runner import run_plan
 from cfq_core.study.store import Store
-from cfq_core.training.loop import Teaching
+from cfq_core.training.loop import TeacherTraining
 from dashboard.lib import pages
 
 SCRIPT = Path(__file__).parents[2] / "dashboard" / "lib" / "script.py"
@@ -24,7 +24,13 @@ SCRIPT = Path(__file__).parents[2] / "dashboard" / "lib" / "script.py"
 def own_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with one small study: an embedded table, two methods, three budgets, two seeds."""
     folder = tmp_path_factory.mktemp("own") / "store"
-    setting = Setting(hidden=(8, 8), people=40, again=20, rehearsed=40, teaching=Teaching(epochs=12, rows_per_step=32))
+    setting = Setting(
+        hidden=(8, 8),
+        people=40,
+        n_reaudited=20,
+        n_training_recourse=40,
+        teacher_training=TeacherTraining(epochs=12, rows_per_step=32),
+    )
     store = Store(folder)
     run_plan(Plan(("diabetes",), ("ptq", "ptq_minmax"), (2.0, 3.0, 8.0), (0, 1), setting), store)
     store.close()

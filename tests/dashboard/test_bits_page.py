@@ -34,10 +34,10 @@ def test_landscape_is_the_engines(study: Stored, budget: float, matched: bool) -
     teacher = str(study.teachers.id.iloc[0])
     with study.store() as store:
         engine = stored_bits(store, teacher)
-    sheet, measure = engine.landscape, "vd_matched" if matched else "vd"
-    assert sheet is not None
+    table, measure = engine.landscape, "vd_matched" if matched else "vd"
+    assert table is not None
     rows = picture.draw("landscape", study, teacher=teacher, budget=budget, matched=matched).rows
-    assert (rows.front.to_numpy() == sheet.front(measure)).all()
+    assert (rows.front.to_numpy() == table.front(measure)).all()
     marks = landscape.marks(rows).set_index("allocator")
     for told, name in (
         ("uniform", "uniform"),
@@ -47,9 +47,9 @@ def test_landscape_is_the_engines(study: Stored, budget: float, matched: bool) -
         if told in marks.index:
             plan = engine.plan(name, budget)
             assert marks.plan[told] == "-".join(map(str, plan))
-            assert marks.vd[told] == getattr(sheet, measure)[sheet.of(plan)]
+            assert marks.vd[told] == getattr(table, measure)[table.of(plan)]
     best = rows[rows.fits].vd.min()
-    assert best == getattr(sheet, measure)[sheet.best(budget, measure)]
+    assert best == getattr(table, measure)[table.best(budget, measure)]
     assert (marks.vd >= best).all() and (marks.better[marks.vd == best] == 0).all()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from cfq_core.report import picture, words
+from cfq_core.report import fmt, picture
 from cfq_core.report.charts import condition
 from cfq_core.report.frames import Stored
 
@@ -54,7 +54,7 @@ def test_first_sentence_says_the_share_with_its_interval(on_store: Callable[[str
     on_store("own")
     at = open_page("margins", budget="2")
     sel = at.session_state["_selection"]
-    mine = words.line_of(sel.study.lines, sel.dataset, sel.method, 2.0)
+    mine = fmt.line_of(sel.study.lines, sel.dataset, sel.method, 2.0)
     said = " ".join(m.value for m in at.markdown)
-    assert words.in_100(mine["mean"]["margin_condition"]) in said and "95 % over" in said
-    assert words.in_100(mine["mean"]["margin_transferred"]) in said
+    assert fmt.in_100(mine["mean"]["margin_condition"]) in said and "95 % over" in said
+    assert fmt.in_100(mine["mean"]["margin_transferred"]) in said

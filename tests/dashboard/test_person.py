@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from cfq_core.study import found
+from cfq_core.study import tables
 
 Open = Callable[..., AppTest]
 
@@ -22,7 +22,7 @@ def test_link_opens_its_person_with_action_and_sliders(on_store: Callable[[str],
     first = open_page("person")
     sel = first.session_state["_selection"]
     told = sel.study.people(sel.run)
-    person = int(told[told.found].person.iloc[3])
+    person = int(told[told.has_recourse].person.iloc[3])
     at = open_page("person", **{**sel.query(), "person": str(person)})
     assert not at.exception and f"## Person {person}" in said(at)
     assert "FP32 told them" in said(at) and "; stored" in said(at)
@@ -52,7 +52,7 @@ def test_without_the_table_costs_and_validity_stay(
     def gone(_: Any) -> None:
         return None
 
-    monkeypatch.setattr(found, "on_disk", gone)
+    monkeypatch.setattr(tables, "on_disk", gone)
     on_store("gallery")
     at = open_page("person")
     assert not at.exception and "cfq data fetch" in said(at)
@@ -65,7 +65,7 @@ def test_filters_that_leave_nobody_say_so(on_store: Callable[[str], None], open_
     at.segmented_control(key="fate").set_value("none").run()
     assert not at.exception
     sel = at.session_state["_selection"]
-    if sel.study.people(sel.run).found.all():
+    if sel.study.people(sel.run).has_recourse.all():
         assert "Nobody is left" in said(at)
 
 
@@ -122,7 +122,7 @@ def test_advice_about_a_crowd_is_refused_in_one_line_and_about_a_few_is_told_one
     many = "\n".join([header, *(rows * 300)]).encode()
     text.set_value(few).run()
     assert not at.exception and any("2 people, 2 of them told something" in m.value for m in at.markdown)
-    at.file_uploader[0].upload("crowd.csv", many).run()
+    at.file_uploader[0].upload("test_people.csv", many).run()
     assert [e.value for e in at.error] == [
-        "crowd.csv: is about 300 people; at most 200 here, any number with cfq check"
+        "test_people.csv: is about 300 people; at most 200 here, any number with cfq check"
     ]

@@ -18,20 +18,27 @@ from cfq_core.probes.deployment_variants import DeploymentVariants
 from cfq_core.probes.shift import Shift
 from cfq_core.quant.variants import Variants
 from cfq_core.recourse.pgd import Pgd
-from cfq_core.report import facts, figures, picture, robust, words
+from cfq_core.report import facts, figures, fmt, picture, robust
 from cfq_core.report.frames import Stored
 from cfq_core.study import jobs, probing
 from cfq_core.study.plan import Plan, method_of, read_plan, read_plan_file, table_of
 from cfq_core.study.runner import run_plan
 from cfq_core.study.safety import Safety
 from cfq_core.study.store import Store
-from cfq_core.training.loop import Teaching
+from cfq_core.training.loop import TeacherTraining
 from dashboard.lib import work
 
 Open = Callable[..., AppTest]
 QUESTIONS = [q.name for q in robust.QUESTIONS]
 KAPPAS, STEPS, REGIMES = (0.0, 0.5), (1, 20), ("default", "strict")
-FIRST = Setting(hidden=(8,), kappa=0.0, people=25, again=10, rehearsed=20, teaching=Teaching(epochs=8))
+FIRST = Setting(
+    hidden=(8,),
+    kappa=0.0,
+    people=25,
+    n_reaudited=10,
+    n_training_recourse=20,
+    teacher_training=TeacherTraining(epochs=8),
+)
 #: The costly probes with fewer conditions.
 FEW = {
     "shift": Shift(tilts=(0.5,), sizes=(0.2,)),
@@ -151,15 +158,15 @@ def test_report_of_a_probed_study_holds_its_pictures(stored: dict[str, Stored]) 
 def test_time_to_make_counts_training_recourse_to_who_learns_from_it(stored: dict[str, Stored]) -> None:
     study = stored["overhead"]
     rows = picture.draw("overhead", study, dataset="diabetes", budget=2.0).rows.set_index("method")
-    took = [float(study.arrays(t, "rehearsal")["seconds"]) for t in study.teachers.id]
-    assert rows.rehearsal["ptq"] == 0 and rows.rehearsal["cfq_anchored"] == pytest.approx(sum(took) / 2)
+    took = [float(study.arrays(t, "training_recourse")["seconds"]) for t in study.teachers.id]
+    assert rows.training_recourse["ptq"] == 0 and rows.training_recourse["cfq_anchored"] == pytest.approx(sum(took) / 2)
     assert rows.times_ptq["ptq"] == 1 and rows.times_ptq["cfq_anchored"] > 1
     assert rows.total["cfq_anchored"] == pytest.approx(rows.made["cfq_anchored"] + sum(took) / 2)
     schedule = method_of("cfq_anchored").schedule
     with study.store() as store:
         for run in (r for r in store.runs(study.id) if r["method"] == "cfq_anchored"):
-            people = len(store.arrays(run["teacher_id"], "rehearsal")["cost"])
-            each = float(store.arrays(run["teacher_id"], "rehearsal")["seconds"]) / people
+            people = len(store.arrays(run["teacher_id"], "training_recourse")["cost"])
+            each = float(store.arrays(run["teacher_id"], "training_recourse")["seconds"]) / people
             training = len(prepare(table_of("diabetes"), run["seed"]).split.train)
             told = store.measures(run["id"])["on_the_fly_seconds"]["value"]
             assert told == pytest.approx(each * schedule.pairs_per_step * schedule.steps(training))
@@ -194,9 +201,9 @@ def test_shipped_plan_of_a_question_is_there_and_says_what_it_takes(question: ro
     given = work.shipped_plan(question.plan)
     assert read_plan(given, "page") == plan
     runs = len(plan.datasets) * len(plan.methods) * len(plan.bits) * len(plan.seeds) * len(plan.settings)
-    assert words.counted(runs, "quantized model") in work.about_plan(given)
+    assert fmt.counted(runs, "quantized model") in work.about_plan(given)
     assert len(plan.seeds) > 1, "one seed is no claim"
-    assert set(question.terms) <= set(words.GLOSSARY)
+    assert set(question.terms) <= set(fmt.GLOSSARY)
 
 
 @pytest.mark.parametrize("name", QUESTIONS)

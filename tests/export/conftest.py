@@ -11,7 +11,7 @@ from cfq_core.pipeline import Setting
 from cfq_core.study.plan import Plan
 from cfq_core.study.runner import run_plan
 from cfq_core.study.store import Store
-from cfq_core.training.loop import Teaching
+from cfq_core.training.loop import TeacherTraining
 
 CARD = Path(__file__).parents[2] / "data" / "cards" / "example.toml"
 
@@ -20,7 +20,9 @@ CARD = Path(__file__).parents[2] / "data" / "cards" / "example.toml"
 def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """PTQ and a mixed plan on toy, diabetes and a card, three bit-widths."""
     store = Store(tmp_path_factory.mktemp("export") / "store")
-    setting = Setting(hidden=(8, 8), people=40, again=10, teaching=Teaching(epochs=12, rows_per_step=32))
+    setting = Setting(
+        hidden=(8, 8), people=40, n_reaudited=10, teacher_training=TeacherTraining(epochs=12, rows_per_step=32)
+    )
     run_plan(
         Plan(("toy", "diabetes", str(CARD)), ("ptq", "ptq_mixed"), (2.0, 3.4, 8.0), (0,), setting), store, workers=0
     )

@@ -15,8 +15,8 @@ from cfq_core.base.errors import BadInput
 from cfq_core.cli import cli
 from cfq_core.datasets.card import read_card
 from cfq_core.export import audit as auditing
-from cfq_core.export import told as telling
-from cfq_core.export.audit import PairAudit, Question, audit_pair
+from cfq_core.export import audit_text as telling
+from cfq_core.export.audit import AuditOptions, PairAudit, audit_pair
 from cfq_core.export.parity import computed
 from cfq_core.export.provenance import KEY, BadModel
 from cfq_core.export.read import ModelFile, parse_model, read_model
@@ -30,7 +30,7 @@ from cfq_core.tables.schema import Table
 from .conftest import CARD
 from .made import graph, network
 
-FEW = Question(people=60, again=30)
+FEW = AuditOptions(people=60, n_reaudited=30)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_files_of_a_run_measure_what_the_run_measured(
     table: Table, run: StoredRun, pair: tuple[ModelFile, ModelFile], stored: Store
 ) -> None:
     """The same people, encoding, search and metrics: every number of the study comes back from two files and a card."""
-    found = audit_pair(table, *pair, Question(people=40, again=10))
+    found = audit_pair(table, *pair, AuditOptions(people=40, n_reaudited=10))
     measured = stored.measures(run.row["id"])
     for name, m in found.seen.measures.overall.items():
         assert (m.value, m.count) == (measured[name]["value"], measured[name]["count"]), name
@@ -89,10 +89,10 @@ def test_a_graph_that_is_only_computed_gets_recourse_as_good(
     without = audit_pair(table, *pair, FEW)
     assert "without gradients" in without.teacher.how and "without gradients" in without.student.how
     a, b = with_gradients.promise.recourse, without.promise.recourse
-    assert (a.found == b.found).all()
-    assert b.cost[b.found].mean() <= 1.05 * a.cost[a.found].mean()
+    assert (a.has_recourse == b.has_recourse).all()
+    assert b.cost[b.has_recourse].mean() <= 1.05 * a.cost[a.has_recourse].mean()
     assert without.promise.design.actions.legal(b.before, b.after).all()
-    logits = computed(pair[0].content, "all")(without.promise.design.encoding.encode(b.after[b.found]))
+    logits = computed(pair[0].content, "all")(without.promise.design.encoding.encode(b.after[b.has_recourse]))
     assert (logits >= 0.2).all(), "what is promised holds on the very file"
     assert abs(_vd(with_gradients) - _vd(without)) <= 0.1
 
@@ -114,7 +114,7 @@ def test_dense_networks_of_other_tools_are_searched_with_gradients(table: Table,
     model = found.promise.teacher
     assert isinstance(model, Dense) == (hidden != "Relu")
     recourse = found.promise.recourse
-    assert recourse.found.any() and (recourse.margin[recourse.found] >= 0.2).all()
+    assert recourse.has_recourse.any() and (recourse.margin[recourse.has_recourse] >= 0.2).all()
     assert 0.05 < _vd(found) < 1, "an unrelated network breaks some promises"
     same = audit_pair(
         table, _foreign(table, "a.onnx", hidden, end=end), _foreign(table, "a.onnx", hidden, end=end), FEW
@@ -140,7 +140,7 @@ def test_a_tree_is_audited_on_one_column_a_feature(table: Table) -> None:
     assert found.question.layout == "levels" and _vd(found) == 0.0
     months = [f.name for f in table.schema.features].index("months")
     recourse = found.promise.recourse
-    assert recourse.found.all() and (recourse.before[:, months] > 24).all()
+    assert recourse.has_recourse.all() and (recourse.before[:, months] > 24).all()
     changed = recourse.after != recourse.before
     assert (recourse.after[:, months] == 24).all() and changed.sum() == len(changed), "only what has to change"
 
@@ -166,17 +166,17 @@ def test_a_model_of_another_width_is_told_what_the_card_makes(table: Table, pair
     ):
         audit_pair(table, pair[0], other)
     with pytest.raises(BadModel, match="takes 5 columns"):
-        audit_pair(table, other, other, Question(layout="raw"))
+        audit_pair(table, other, other, AuditOptions(layout="raw"))
 
 
 def test_files_of_two_trainings_are_no_teacher_and_student(table: Table, pair: tuple[ModelFile, ModelFile]) -> None:
-    assert pair[1].told is not None
-    inputs = tuple(replace(i, mean=i.mean + 1) if i.kind != "category" else i for i in pair[1].told.inputs)
-    other = replace(pair[1], told=replace(pair[1].told, inputs=inputs))
+    assert pair[1].provenance is not None
+    inputs = tuple(replace(i, mean=i.mean + 1) if i.kind != "category" else i for i in pair[1].provenance.inputs)
+    other = replace(pair[1], provenance=replace(pair[1].provenance, inputs=inputs))
     with pytest.raises(BadModel, match="different standardisations"):
         audit_pair(table, pair[0], other)
     with pytest.raises(BadModel, match="ask for all rows"):
-        audit_pair(table, _foreign(table, "a.onnx"), _foreign(table, "b.onnx"), Question(rows="test"))
+        audit_pair(table, _foreign(table, "a.onnx"), _foreign(table, "b.onnx"), AuditOptions(rows="test"))
 
 
 def test_outputs_between_0_and_1_are_asked_about(table: Table) -> None:
@@ -219,7 +219,7 @@ def test_models_that_say_one_thing_to_everybody_promise_nothing(table: Table, te
 
 def test_nobody_to_ask_is_refused() -> None:
     with pytest.raises(BadInput, match="people = 0"):
-        Question(people=0)
+        AuditOptions(people=0)
 
 
 # ---------------------------------------------------------------------- the command

@@ -24,7 +24,7 @@ from cfq_core.export.provenance import KEY, read_provenance
 from cfq_core.export.stored import export_student, export_teacher, stored_run
 from cfq_core.export.write import FORMS, student_model, teacher_model
 from cfq_core.nets.stack import Stack, score
-from cfq_core.study import found
+from cfq_core.study import tables
 from cfq_core.study.store import Store
 
 from .made import made_student, rows, told
@@ -153,8 +153,8 @@ def test_a_file_whose_decisions_differ_is_not_left_behind(
 def test_without_its_table_a_run_is_checked_on_made_inputs_and_says_so(
     stored: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(found, "_places", lambda *_: iter(["adult"]))
-    monkeypatch.setattr(found, "on_disk", lambda _: None)
+    monkeypatch.setattr(tables, "_places", lambda *_: iter(["adult"]))
+    monkeypatch.setattr(tables, "on_disk", lambda _: None)
     run = stored_run(stored, stored.runs(stored.study("latest")["id"])[0]["id"])
     written = export_student(run, tmp_path / "s.onnx")
     assert written.points == {"made inputs": exporting.MADE_INPUTS} and written.parity.differing == 0

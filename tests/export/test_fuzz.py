@@ -33,7 +33,7 @@ from cfq_core.pipeline import Setting
 from cfq_core.study.plan import Plan
 from cfq_core.study.runner import run_plan
 from cfq_core.study.store import FILE, Store
-from cfq_core.training.loop import Teaching
+from cfq_core.training.loop import TeacherTraining
 
 from .made import made_student, network, rows, told
 
@@ -151,7 +151,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small store, closed."""
     place = tmp_path_factory.mktemp("fuzz") / "store"
     store = Store(place)
-    setting = Setting(hidden=(4,), people=10, again=5, teaching=Teaching(epochs=2, rows_per_step=64))
+    setting = Setting(
+        hidden=(4,), people=10, n_reaudited=5, teacher_training=TeacherTraining(epochs=2, rows_per_step=64)
+    )
     run_plan(Plan(("diabetes",), ("ptq",), (2.0, 8.0), (0,), setting), store, workers=0)
     store.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     store.close()

@@ -12,8 +12,8 @@ from streamlit.testing.v1 import AppTest
 
 from cfq_core.base.errors import BadInput
 from cfq_core.datasets.card import read_card
-from cfq_core.export import pairs, told
-from cfq_core.export.audit import Question, audit_pair
+from cfq_core.export import audit_text, pairs
+from cfq_core.export.audit import AuditOptions, audit_pair
 from cfq_core.export.pairs import Upload
 from cfq_core.export.read import parse_model
 from cfq_core.study import jobs
@@ -24,7 +24,7 @@ from .made import network
 
 SCRIPT = Path(__file__).parents[2] / "dashboard" / "lib" / "script.py"
 PATIENCE = 300.0  # seconds; a worker imports torch on a busy machine
-QUESTION = {"people": 20, "again": 5}
+QUESTION = {"people": 20, "n_reaudited": 5}
 
 
 def uploads() -> tuple[Upload, Upload]:
@@ -57,18 +57,18 @@ def test_a_job_finds_what_the_command_finds_and_is_found_again(tmp_path: Path, m
     (kept,) = pairs.kept(store)
     assert kept.id == done.audit == pairs.known(store, given)
     models = (parse_model(u.content, u.name) for u in (teacher, student))
-    again = told.plain(audit_pair(read_card(CARD), *models, Question(**QUESTION)))
+    again = audit_text.as_json(audit_pair(read_card(CARD), *models, AuditOptions(**QUESTION)))
     changing = {"seconds"}
     assert {k: v for k, v in json.loads(json.dumps(again)).items() if k not in changing} == {
-        k: v for k, v in kept.told.items() if k in again and k not in changing
+        k: v for k, v in kept.result.items() if k in again and k not in changing
     }
     assert kept.title == "student.onnx against teacher one.onnx on example"
     page = kept.page().decode()
-    assert page.startswith("<!doctype html>") and kept.told["verdict"].split("(")[0] in page
+    assert page.startswith("<!doctype html>") and kept.result["verdict"].split("(")[0] in page
     _shown_on_study(store, kept, monkeypatch)
 
 
-def _shown_on_study(store: Path, kept: pairs.Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+def _shown_on_study(store: Path, kept: pairs.StoredAudit, monkeypatch: pytest.MonkeyPatch) -> None:
     """The dashboard's page Study shows it with its numbers, by its address; one that is not there is told."""
     monkeypatch.setenv("CFQ_STORE", str(store))
     for asked, warned in ((kept.id, False), ("nothere", True)):
@@ -81,7 +81,7 @@ def _shown_on_study(store: Path, kept: pairs.Kept, monkeypatch: pytest.MonkeyPat
         assert "Audited pairs" in said and "who" in said and "Audit of student" in said
         shown = next(t.value for t in at.dataframe if "95 % from" in t.value)
         vd = shown.set_index("measure").value["promised actions that fail (VD)"]
-        assert vd == kept.told["measures"]["vd"]
+        assert vd == kept.result["measures"]["vd"]
 
 
 def nested(kind: int, content: bytes) -> bytes:

@@ -80,6 +80,6 @@ def test_a_logarithm_is_of_one_plus_the_raw_value() -> None:
 
 
 def test_spoken_cells_carry_levels_units_and_thousands() -> None:
-    assert Feature("x", "number", unit="kEUR", step=0.1).spoken(321) == "32.1 kEUR"
-    assert Feature("x", "integer", unit="EUR").spoken(1234567) == "1,234,567 EUR"
-    assert Feature("x", "ordinal", levels=("low", "high")).spoken(1) == "high"
+    assert Feature("x", "number", unit="kEUR", step=0.1).format_cell(321) == "32.1 kEUR"
+    assert Feature("x", "integer", unit="EUR").format_cell(1234567) == "1,234,567 EUR"
+    assert Feature("x", "ordinal", levels=("low", "high")).format_cell(1) == "high"

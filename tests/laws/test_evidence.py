@@ -33,8 +33,9 @@ def _evidence(groups: dict[str, list[str]], values: np.ndarray) -> Evidence:
     n = len(values)
     yes, one = np.ones(n, bool), np.ones(n)
     return Evidence(
-        outcome=yes, teacher=-one, student=-one, groups=groups, person=np.arange(n), found=yes, cost=one,
-        teacher_at=one, student_at=np.where(values > 0, -1.0, 1.0), asked_again=yes, again_found=yes, again_cost=one,
+        outcome=yes, teacher=-one, student=-one, groups=groups, person=np.arange(n), has_recourse=yes, cost=one,
+        teacher_at=one, student_at=np.where(values > 0, -1.0, 1.0), reaudited=yes, student_has_recourse=yes,
+        student_cost=one,
         cosine=one,
     )  # fmt: skip
 
@@ -136,7 +137,7 @@ def test_a_group_under_thirty_has_a_count_and_no_number() -> None:
 def test_a_group_is_small_by_the_people_who_count_not_by_its_rows() -> None:
     """Forty rows of which twenty were promised something are twenty people."""
     e = _evidence({"sex": ["f"] * 40}, np.zeros(40))
-    few = Evidence(**{**e.__dict__, "found": np.arange(40) < 20})
+    few = Evidence(**{**e.__dict__, "has_recourse": np.arange(40) < 20})
     assert measure(VD, few, few).groups["sex"]["f"]["vd"] == Measure(None, None, None, 20)
 
 

@@ -23,7 +23,7 @@ from cfq_core.study.plan import Plan
 from cfq_core.study.runner import run_plan
 from cfq_core.study.store import Store
 from cfq_core.tables.split import split
-from cfq_core.training.loop import Teaching
+from cfq_core.training.loop import TeacherTraining
 
 TRAINING, TEST = 240, 120
 IMAGES, LABELS = 0x00000803, 0x00000801  # as on the data set's page
@@ -121,7 +121,9 @@ def test_what_is_learned_where_it_is_used_is_as_good_as_what_is_shipped_and_ever
 
 
 def test_a_study_runs_on_it_as_on_any_table(put: Put, tmp_path: Path) -> None:
-    setting = Setting(hidden=(8,), people=20, again=5, teaching=Teaching(epochs=60, rows_per_step=32))
+    setting = Setting(
+        hidden=(8,), people=20, n_reaudited=5, teacher_training=TeacherTraining(epochs=60, rows_per_step=32)
+    )
     store = Store(tmp_path / "store")
     runs = store.runs(run_plan(Plan(("fashion",), ("ptq",), (8.0,), (0,), setting), store, workers=0))
     measures = store.measures(runs[0]["id"])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from cfq_core import pipeline
 from cfq_core.base import plugins
 from cfq_core.nets.stack import Stack
-from cfq_core.recourse.find import judged
+from cfq_core.recourse.find import logits64
 
 STEPS = st.integers(-8, 8).map(lambda k: k / 4)  # so coarse that ties are common, as with two bits
 
@@ -27,7 +27,7 @@ def test_no_threshold_comes_nearer_to_the_teachers_count(logits: list[tuple[floa
     teacher, student = (np.array(side, float) for side in zip(*logits, strict=True))
     models = cell.audits("ptq")[0].student
     with pytest.MonkeyPatch.context() as patch:  # whatever the models are, these are their logits on the training rows
-        patch.setattr(pipeline, "judged", lambda model, *_: teacher if isinstance(model, Stack) else student)
+        patch.setattr(pipeline, "logits64", lambda model, *_: teacher if isinstance(model, Stack) else student)
         threshold = pipeline.matching_threshold(cell.promises[0], models, 0)
     assert np.isfinite(threshold)
     gaps = np.diff(np.unique(student))
@@ -45,8 +45,8 @@ def test_every_methods_matched_students_approve_as_many_training_rows(name: str,
     for a in cell.audits(name):
         p = cell.promises[a.seed]
         training = p.design.table.values[p.design.split.train]
-        student = judged(a.student, 0, p.design.encoding, training)
-        wanted = int((judged(p.teacher, 0, p.design.encoding, training) > 0).sum())
+        student = logits64(a.student, 0, p.design.encoding, training)
+        wanted = int((logits64(p.teacher, 0, p.design.encoding, training) > 0).sum())
         reached = int((student > a.threshold).sum())
         assert abs(reached - wanted) == _nearest(student, wanted)
         if a.budget == 8.0:
@@ -57,7 +57,9 @@ def test_every_methods_matched_students_approve_as_many_training_rows(name: str,
 def test_matched_evidence_is_the_raw_one_with_the_threshold_subtracted(name: str, cell) -> None:  # type: ignore[no-untyped-def]
     for a in cell.audits(name):
         np.testing.assert_array_equal(a.matched.student, a.raw.student - a.threshold)
-        np.testing.assert_array_equal(a.matched.student_at[a.raw.found], a.raw.student_at[a.raw.found] - a.threshold)
+        np.testing.assert_array_equal(
+            a.matched.student_at[a.raw.has_recourse], a.raw.student_at[a.raw.has_recourse] - a.threshold
+        )
         np.testing.assert_array_equal(a.matched.teacher, a.raw.teacher)
-        for held in ("person", "found", "cost", "teacher_at", "asked_again"):
+        for held in ("person", "has_recourse", "cost", "teacher_at", "reaudited"):
             np.testing.assert_array_equal(getattr(a.matched, held), getattr(a.raw, held))

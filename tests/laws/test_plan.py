@@ -17,7 +17,7 @@ from cfq_core.base import plugins
 from cfq_core.base.errors import BadInput, BadPlan, UnknownName
 from cfq_core.base.identity import canonical
 from cfq_core.datasets import slices
-from cfq_core.methods.method import Trained
+from cfq_core.methods.method import Qat
 from cfq_core.quant.grid import WEIGHT_BITS
 from cfq_core.study.plan import (
     MOST_LAYERS,
@@ -263,9 +263,9 @@ def test_a_shipped_plan_is_read_and_its_data_sets_exist(path: Path) -> None:
 
 @pytest.mark.parametrize("dataset", ["adult", "compas", "german"])
 def test_a_shipped_result_is_what_its_plan_and_its_methods_still_name(dataset: str) -> None:
-    """A method more in the stack, or another recipe, and the plan would name runs that nobody has."""
+    """A method more in the stack, or another config, and the plan would name runs that nobody has."""
     plan = read_plan_file(PLANS / f"{dataset}.toml")
-    stack = [m for m in plan.methods if isinstance(method_of(m), Trained)] + [f"{b:g}" for b in plan.bits]
+    stack = [m for m in plan.methods if isinstance(method_of(m), Qat)] + [f"{b:g}" for b in plan.bits]
     store = Store.for_reading(PLANS.parent / "gallery")
     study = next(s["id"] for s in store.studies() if s["plan"]["datasets"] == [dataset])
     runs = store.runs(study)
@@ -274,7 +274,7 @@ def test_a_shipped_result_is_what_its_plan_and_its_methods_still_name(dataset: s
     for run in runs:
         method = method_of(run["method"])
         assert run["spec"]["method"] == canonical(method), run["method"]
-        assert run["spec"]["company"] == (stack if isinstance(method, Trained) else [])
+        assert run["spec"]["company"] == (stack if isinstance(method, Qat) else [])
 
 
 def test_an_unknown_table_is_refused_and_a_card_path_is_offered() -> None:

@@ -14,16 +14,22 @@ from cfq_core.base.errors import BadTable, CfqError, UnknownName
 from cfq_core.datasets import slices
 from cfq_core.datasets.slices import Slice
 from cfq_core.pipeline import Setting
-from cfq_core.study.found import found_table
 from cfq_core.study.plan import read_plan, table_of
+from cfq_core.study.tables import found_table
 from cfq_core.tables.schema import Table
 from cfq_core.tables.split import split
-from cfq_core.training.loop import Teaching
+from cfq_core.training.loop import TeacherTraining
 from tests.conftest import mixed_table
 
 WITHOUT = Slice("mixed", "group", "b", without=True)
 YOUNG = Slice("mixed", "age", "under 40", without=False)
-SETTING = Setting(hidden=(8,), people=20, again=5, rehearsed=30, teaching=Teaching(epochs=6, rows_per_step=32))
+SETTING = Setting(
+    hidden=(8,),
+    people=20,
+    n_reaudited=5,
+    n_training_recourse=30,
+    teacher_training=TeacherTraining(epochs=6, rows_per_step=32),
+)
 
 
 def words_of(table: Table, column: str) -> np.ndarray:
@@ -63,7 +69,7 @@ def test_people_who_are_not_in_the_slice_teach_nobody() -> None:
     assert (turned != table.values).any()
     made = []
     for t in (table, other):
-        promises = pipeline.rehearse(pipeline.promise([pipeline.prepare(t, 0)], SETTING), SETTING)
+        promises = pipeline.training_recourse(pipeline.promise([pipeline.prepare(t, 0)], SETTING), SETTING)
         methods = {n: plugins.load("methods", n) for n in ("ptq", "cfq_anchored", "cfq")}
         audited = pipeline.audit(promises, methods, (3.0,), SETTING)
         p = promises[0]

@@ -141,9 +141,11 @@ def test_no_point_of_a_box_scores_above_its_highest(kind: str, inputs: int, hidd
     share[:100] = share[:100].round()  # corners
     worst = torch.full_like(bound, -math.inf)
     for s in share:
-        worst = torch.maximum(worst, model.rest(low + s * (high - low)))
+        worst = torch.maximum(worst, model.forward_from_first(low + s * (high - low)))
     assert (worst <= bound + 1e-9 * (1 + bound.abs())).all()
-    torch.testing.assert_close(model.highest(centre, centre), model.rest(centre), msg="a point is its own bound")
+    torch.testing.assert_close(
+        model.highest(centre, centre), model.forward_from_first(centre), msg="a point is its own bound"
+    )
 
 
 @pytest.mark.parametrize("runs", [1, 3])
@@ -172,5 +174,5 @@ def test_every_model_is_a_scorer_and_takes_runs_alike(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["stack", "quantized", "shifted"])
 def test_seeing_listed_instances_is_seeing_them_in_their_runs(kind: str) -> None:
     model, x = _models(_stack(6, (8, 8), 3))[kind], _drawn(3, 4, 6).double()
-    listed = model.see(x.flatten(0, 1), torch.arange(3).repeat_interleave(4))
-    assert torch.equal(listed.view(3, 4, 6), model.see(x))
+    listed = model.quantize_input(x.flatten(0, 1), torch.arange(3).repeat_interleave(4))
+    assert torch.equal(listed.view(3, 4, 6), model.quantize_input(x))

@@ -11,10 +11,10 @@ from torch import nn
 from cfq_core.base.seeds import repeatable, torch_stream
 from cfq_core.nets.stack import Stack, score
 from cfq_core.training import loop
-from cfq_core.training.loop import Fold, Teaching, task_loss, teach
+from cfq_core.training.loop import Fold, TeacherTraining, task_loss, train_teachers
 
 SEEDS = (3, 4, 5)
-QUICK = Teaching(epochs=6, rows_per_step=32, patience=6)
+QUICK = TeacherTraining(epochs=6, rows_per_step=32, patience=6)
 each_schedule = pytest.mark.parametrize("schedule", ["one-cycle", "cosine"])
 
 
@@ -29,10 +29,10 @@ def _fold(seeds: tuple[int, ...], rows: int, part: str = "train") -> Fold:
     return Fold(torch.stack(inputs), torch.stack(outcome))
 
 
-def _taught(seeds: tuple[int, ...], how: Teaching = QUICK, rows: int = 150) -> Stack:
+def _taught(seeds: tuple[int, ...], how: TeacherTraining = QUICK, rows: int = 150) -> Stack:
     start = Stack.initial(5, (8, 8), seeds)
     with repeatable():
-        return teach(start, _fold(seeds, rows), _fold(seeds, 60, "valid"), seeds, how)
+        return train_teachers(start, _fold(seeds, rows), _fold(seeds, 60, "valid"), seeds, how)
 
 
 def _same(a: Stack, b: Stack) -> bool:
@@ -41,7 +41,7 @@ def _same(a: Stack, b: Stack) -> bool:
 
 @each_schedule
 def test_training_finds_the_boundary(schedule: str) -> None:
-    how = Teaching(epochs=40, rows_per_step=32, schedule=schedule)
+    how = TeacherTraining(epochs=40, rows_per_step=32, schedule=schedule)
     valid = _fold(SEEDS, 400, "valid")
     logits = score(_taught(SEEDS, how, 600), valid.inputs)
     assert (((logits > 0) == (valid.outcome > 0)).float().mean(1) > 0.85).all()
@@ -51,7 +51,7 @@ def test_training_finds_the_boundary(schedule: str) -> None:
 def test_the_start_is_not_changed(schedule: str) -> None:
     start = Stack.initial(5, (8, 8), SEEDS)
     before = [p.clone() for p in start.parameters]
-    best = teach(start, _fold(SEEDS, 64), _fold(SEEDS, 30, "valid"), SEEDS, replace(QUICK, schedule=schedule))
+    best = train_teachers(start, _fold(SEEDS, 64), _fold(SEEDS, 30, "valid"), SEEDS, replace(QUICK, schedule=schedule))
     assert all(torch.equal(p, q) for p, q in zip(start.parameters, before, strict=True))
     assert not any(p.requires_grad for p in best.parameters)
 
@@ -106,7 +106,7 @@ def test_the_weights_of_the_best_validation_epoch_are_kept(monkeypatch: pytest.M
         return see(kept, stack, loss)
 
     monkeypatch.setattr(loop._Kept, "see", spied)
-    how = Teaching(epochs=25, rows_per_step=16, learning_rate=0.05, patience=25)  # so fast that it overfits
+    how = TeacherTraining(epochs=25, rows_per_step=16, learning_rate=0.05, patience=25)  # so fast that it overfits
     taught = _taught(SEEDS, how, 40)
     losses = torch.stack([loss for loss, _ in seen])
     best = losses.argmin(0)
@@ -121,7 +121,7 @@ def test_a_run_past_its_patience_stays_finished_though_it_would_improve() -> Non
     kept, stack = loop._Kept(Stack.initial(2, (3,), (0, 1)), patience=2), Stack.initial(2, (3,), (8, 9))
     for epoch, loss in enumerate(losses):
         now = Stack(tuple(w + epoch for w in stack.weights), stack.biases)
-        finished = kept.see(now, torch.tensor(loss))
+        finished = kept.quantize_input(now, torch.tensor(loss))
         assert not finished
     assert torch.equal(kept.best.weights[0][0], stack.weights[0][0] + 4)
     assert torch.equal(kept.best.weights[0][1], stack.weights[0][1]), "its first epoch was the best within its patience"
@@ -129,10 +129,10 @@ def test_a_run_past_its_patience_stays_finished_though_it_would_improve() -> Non
 
 def test_training_ends_when_nobody_improves() -> None:
     kept, stack = loop._Kept(Stack.initial(2, (3,), (0, 1)), patience=2), Stack.initial(2, (3,), (8, 9))
-    assert [kept.see(stack, torch.tensor([1.0, 1.0])) for _ in range(3)] == [False, False, True]
+    assert [kept.quantize_input(stack, torch.tensor([1.0, 1.0])) for _ in range(3)] == [False, False, True]
 
 
 @pytest.mark.parametrize("wrong", [{"epochs": 0}, {"rows_per_step": 0}, {"patience": 0}], ids=str)
 def test_teaching_without_an_epoch_a_row_or_patience_is_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="at least 1"):
-        Teaching(**wrong)
+        TeacherTraining(**wrong)

@@ -37,7 +37,7 @@ class Network:
             tuple(b[run].detach().numpy().astype(np.float64) for b in model.biases),
         )
 
-    def rest(self, first: np.ndarray) -> np.ndarray:
+    def forward_from_first(self, first: np.ndarray) -> np.ndarray:
         """Logits from first pre-activations [n, h]."""
         for weight, bias in zip(self.weights[1:], self.biases[1:], strict=True):
             first = np.maximum(first, 0.0) @ weight.T + bias
@@ -45,7 +45,7 @@ class Network:
 
     def logits(self, encoding: Encoding, values: np.ndarray) -> np.ndarray:
         """Logits of people in exact integer form."""
-        return self.rest(encoding.encode(values) @ self.weights[0].T + self.biases[0])
+        return self.forward_from_first(encoding.encode(values) @ self.weights[0].T + self.biases[0])
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class Lattice:
             first = np.repeat(here, len(block), axis=0)
             for shift, place in zip(self.shifts, places, strict=True):
                 first += shift[place]
-            valid = np.flatnonzero(self.network.rest(first) >= target)
+            valid = np.flatnonzero(self.network.forward_from_first(first) >= target)
             if len(valid):
                 after = self.own.copy()
                 after[list(self.features)] = [c[p[valid[0]]] for c, p in zip(self.counts, places, strict=True)]

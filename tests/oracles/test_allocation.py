@@ -16,7 +16,7 @@ from cfq_core.base.errors import BadPlan
 from cfq_core.nets.stack import Stack, score
 from cfq_core.quant.bits import average_bits
 from cfq_core.quant.calibrate import Calibration
-from cfq_core.quant.material import Material, Pairs
+from cfq_core.quant.training_data import RecoursePairs, TrainingData
 from cfq_core.training.finetune import Schedule
 
 BITS = (2, 3, 4, 8)
@@ -89,10 +89,10 @@ def test_no_plan_on_the_front_is_beaten() -> None:
 def test_learned_gates_end_within_the_budget_and_listen_to_it() -> None:
     stack = Stack.initial(5, (16, 8), [0, 1])
     inputs = torch.randn(2, 200, 5)
-    pairs = Pairs(inputs[:, :40], inputs[:, :40] + 0.3, torch.tensor([40, 40]))
-    material = Material(stack, inputs, (score(stack, inputs) > 0).float(), (0, 1), pairs)
+    pairs = RecoursePairs(inputs[:, :40], inputs[:, :40] + 0.3, torch.tensor([40, 40]))
+    data = TrainingData(stack, inputs, (score(stack, inputs) > 0).float(), (0, 1), pairs)
     budgets = [2.0, 3.0, 5.0]
-    plans = Learned(schedule=Schedule(least_steps=90)).plans(material, Calibration(), budgets)
+    plans = Learned(schedule=Schedule(least_steps=90)).plans(data, Calibration(), budgets)
     spent = [average_bits(p, stack.sizes) for p in plans]
     assert all(s <= b + 1e-9 for s, b in zip(spent, budgets * 2, strict=True))
     assert spent[2] > spent[0]

@@ -11,12 +11,12 @@ import torch
 from scipy.stats import norm
 
 from cfq_core.base.seeds import numpy_stream, repeatable
-from cfq_core.certificates.lowest import Norm, lowest_nearby, lowest_rounded, within_half_a_step
+from cfq_core.certificates.logit_lower_bound import Norm, lower_bound_nearby, lower_bound_rounded, within_half_a_step
 from cfq_core.nets.stack import Stack, score
-from cfq_core.pipeline import Promise
+from cfq_core.pipeline import TeacherRecourse
+from cfq_core.quant.break_probability import break_probability, margin_for
 from cfq_core.quant.calibrate import Calibration
 from cfq_core.quant.forecast import rounding_noise
-from cfq_core.quant.odds import break_odds, margin_for
 from cfq_core.quant.quantized import QuantStack
 from cfq_core.study.safety import Safety, safety_of
 
@@ -30,11 +30,11 @@ def one_thread() -> Iterator[None]:
         yield
 
 
-def points(p: Promise) -> np.ndarray:
-    return p.design.encoding.encode(p.recourse.after[p.recourse.found])
+def points(p: TeacherRecourse) -> np.ndarray:
+    return p.design.encoding.encode(p.recourse.after[p.recourse.has_recourse])
 
 
-def grid(p: Promise, bits: int) -> QuantStack:
+def grid(p: TeacherRecourse, bits: int) -> QuantStack:
     watched = torch.tensor(p.design.inputs(p.design.split.train), dtype=torch.float32)[None]
     plan = torch.full((1, len(p.teacher.weights)), bits)
     return Calibration(weights="min-max").quantize(p.teacher, plan, watched)
@@ -61,7 +61,7 @@ def test_no_rounding_goes_below_the_proved_logit(cell, bits: int) -> None:  # ty
     random, trials = numpy_stream(bits, "tests/rounding"), 0
     for p in cell.promises:
         on, x = grid(p, bits), torch.tensor(points(p))
-        lowest = torch.tensor(lowest_rounded(p.teacher, on, x.numpy()))
+        lowest = torch.tensor(lower_bound_rounded(p.teacher, on, x.numpy()))
         for trial in range(60):
             errors, biases = (signs(random, t, trial % 2 == 0) for t in (p.teacher.weights, p.teacher.biases))
             logits = score(deployed(p.teacher, on, errors, biases), x[None])[0]
@@ -74,7 +74,7 @@ def test_no_rounding_goes_below_the_proved_logit(cell, bits: int) -> None:  # ty
         assert within_half_a_step(p.teacher, real)
         assert (score(real, x[None])[0] >= lowest).all()
         if bits == 8:
-            margin = torch.tensor(p.recourse.margin[p.recourse.found])[few]
+            margin = torch.tensor(p.recourse.margin[p.recourse.has_recourse])[few]
             assert ((margin - lowest_met) / (margin - lowest[few])).median() > 0.3, "the bound is not idle"
     assert trials > 3_000
 
@@ -103,7 +103,7 @@ def test_no_point_nearby_goes_below_the_proved_logit(cell, bits: int, how: Norm)
         movable = [p.design.encoding.starts[i] for i in p.design.actions.numbers]
         last = np.full(len(x), np.inf)
         for radius in (0.0, 0.02, 0.1, 0.5):
-            lowest = lowest_nearby(model, x, movable, radius, how)
+            lowest = lower_bound_nearby(model, x, movable, radius, how)
             assert (lowest <= last + 1e-9).all(), "a larger region holds less"
             last = lowest
             for trial in range(40):
@@ -122,8 +122,8 @@ def test_no_point_nearby_goes_below_the_proved_logit(cell, bits: int, how: Norm)
 
 def test_a_region_of_no_size_is_the_point_itself(cell) -> None:  # type: ignore[no-untyped-def]
     p = cell.promises[0]
-    lowest = lowest_nearby(p.teacher, points(p), [0], 0.0, "each")
-    np.testing.assert_allclose(lowest, p.recourse.margin[p.recourse.found], atol=1e-6)
+    lowest = lower_bound_nearby(p.teacher, points(p), [0], 0.0, "each")
+    np.testing.assert_allclose(lowest, p.recourse.margin[p.recourse.has_recourse], atol=1e-6)
 
 
 def test_a_student_that_clips_is_no_rounding(cell) -> None:  # type: ignore[no-untyped-def]
@@ -173,13 +173,13 @@ def test_the_forecast_is_the_spread_of_random_roundings(cell) -> None:  # type: 
 def test_odds_and_needed_margin_are_each_others_inverse() -> None:
     noise = np.array([0.01, 0.2, 3.0])
     margin = margin_for(0.05, noise)
-    np.testing.assert_allclose(break_odds(margin, noise), 0.05)
+    np.testing.assert_allclose(break_probability(margin, noise), 0.05)
     np.testing.assert_allclose(margin, norm.ppf(0.95) * noise)
 
 
 def test_of_nobody_nothing_is_proved_and_nothing_fails(cell) -> None:  # type: ignore[no-untyped-def]
     p, nobody = cell.promises[0], np.zeros((0, cell.designs[0].encoding.width))
-    assert lowest_rounded(p.teacher, grid(p, 4), nobody).shape == (0,)
-    assert lowest_nearby(p.teacher, nobody, [0], 0.1, "each").shape == (0,)
+    assert lower_bound_rounded(p.teacher, grid(p, 4), nobody).shape == (0,)
+    assert lower_bound_nearby(p.teacher, nobody, [0], 0.1, "each").shape == (0,)
     told = replace(p, recourse=replace(p.recourse, why=np.ones_like(p.recourse.why)))
-    assert not told.recourse.found.any() and np.isnan(safety_of(told).lowest).all()
+    assert not told.recourse.has_recourse.any() and np.isnan(safety_of(told).lowest).all()

@@ -17,9 +17,9 @@ from cfq_core.quant.calibrate import Calibration
 from cfq_core.quant.quantized import QuantStack, Shifted
 from cfq_core.recourse.boxes import Ball, Space
 from cfq_core.recourse.exact import Exact
-from cfq_core.recourse.find import SLACK, find, judged
+from cfq_core.recourse.find import SLACK, find_recourse, logits64
 from cfq_core.recourse.outcome import Recourse, Why
-from cfq_core.recourse.problem import Ask, Points, Problem, pose
+from cfq_core.recourse.problem import Points, Problem, RecourseQuery, build_problem
 from cfq_core.recourse.robust import Worst
 from cfq_core.recourse.search import Search
 
@@ -45,12 +45,12 @@ class Nothing:
         return problem.own
 
 
-def students(model: Stack, asks: list[Ask], bits: int) -> QuantStack:
-    inputs = torch.tensor(np.stack([a.encoding.encode(a.values) for a in asks]), dtype=torch.float32)
+def students(model: Stack, queries: list[RecourseQuery], bits: int) -> QuantStack:
+    inputs = torch.tensor(np.stack([a.encoding.encode(a.values) for a in queries]), dtype=torch.float32)
     return Calibration().quantize(model, torch.full((model.runs, len(model.weights)), bits), inputs)
 
 
-def enumerated(model: Scorer, run: int, ask: Ask, rules: Rules, kappa: float = KAPPA) -> list[float]:
+def enumerated(model: Scorer, run: int, ask: RecourseQuery, rules: Rules, kappa: float = KAPPA) -> list[float]:
     """The least cost of everybody on any model, by judging every person they could be in order of cost."""
     lowest = []
     kappa = kappa or 1e-9  # a favourable logit is strictly positive
@@ -67,7 +67,7 @@ def enumerated(model: Scorer, run: int, ask: Ask, rules: Rules, kappa: float = K
             places = np.unravel_index(block, [len(c) for c in lattice.counts])
             for feature, counts, place in zip(lattice.features, lattice.counts, places, strict=True):
                 values[:, feature] = counts[place]
-            valid = np.flatnonzero(judged(model, run, ask.encoding, values) >= kappa)
+            valid = np.flatnonzero(logits64(model, run, ask.encoding, values) >= kappa)
             if len(valid):
                 found = float(cost[block[valid[0]]])
                 break
@@ -84,82 +84,84 @@ def assert_proved(answer: Recourse, best: np.ndarray) -> None:
 
 @pytest.mark.parametrize("warm", [Search(), Nothing()], ids=lambda w: type(w).__name__)
 def test_it_equals_enumeration_on_small_lattices(warm: Search | Nothing) -> None:
-    model, asks, rules = small_case(range(4), people=30)
-    best = np.array([b.cost for b in optima(model, asks, rules)])
+    model, queries, rules = small_case(range(4), people=30)
+    best = np.array([b.cost for b in optima(model, queries, rules)])
     assert 0.1 < np.isinf(best).mean() < 0.9, "both kinds of people"
-    assert_proved(find(model, asks, Exact(warm=warm, enumerated=4), KAPPA), best)
+    assert_proved(find_recourse(model, queries, Exact(warm=warm, enumerated=4), KAPPA), best)
 
 
 @pytest.mark.parametrize("bits", [2, 4])
 @pytest.mark.parametrize("moved", [0.0, 0.3])
 def test_it_equals_enumeration_on_students_with_8_bit_activations(bits: int, moved: float) -> None:
-    model, asks, rules = small_case([0, 1], people=PEOPLE)
-    student: Scorer = students(model, asks, bits)
+    model, queries, rules = small_case([0, 1], people=PEOPLE)
+    student: Scorer = students(model, queries, bits)
     if moved:
         student = Shifted(student, torch.full((2,), moved, dtype=torch.float64))
-    best = np.concatenate([enumerated(student, run, ask, rules) for run, ask in enumerate(asks)])
-    assert_proved(find(student, asks, Exact(warm=Nothing(), enumerated=4), KAPPA), best)
+    best = np.concatenate([enumerated(student, run, ask, rules) for run, ask in enumerate(queries)])
+    assert_proved(find_recourse(student, queries, Exact(warm=Nothing(), enumerated=4), KAPPA), best)
 
 
 def test_it_equals_enumeration_on_the_worst_of_variants() -> None:
-    model, asks, rules = small_case([0], people=PEOPLE)
-    variants = QuantStack.join([students(model, asks, bits) for bits in (8, 4, 3)])
+    model, queries, rules = small_case([0], people=PEOPLE)
+    variants = QuantStack.join([students(model, queries, bits) for bits in (8, 4, 3)])
     worst = Worst(variants, 3)
-    best = np.array(enumerated(worst, 0, asks[0], rules))
+    best = np.array(enumerated(worst, 0, queries[0], rules))
     assert np.isfinite(best).any()
-    assert_proved(find(worst, asks, Exact(warm=Nothing(), enumerated=4), KAPPA), best)
+    assert_proved(find_recourse(worst, queries, Exact(warm=Nothing(), enumerated=4), KAPPA), best)
 
 
 def test_it_equals_enumeration_where_only_intervals_are_known() -> None:
-    model, asks, rules = small_case([1], people=4)
+    model, queries, rules = small_case([1], people=4)
     smooth = Dense(model, ("Tanh", "Tanh"))
-    best = np.array(enumerated(smooth, 0, asks[0], rules, kappa=-0.5))
+    best = np.array(enumerated(smooth, 0, queries[0], rules, kappa=-0.5))
     assert np.isfinite(best).any()
-    assert_proved(find(Shifted(smooth, torch.tensor([-0.7])), asks, Exact(boxes=10**6, at_once=10**4), KAPPA), best)
+    assert_proved(
+        find_recourse(Shifted(smooth, torch.tensor([-0.7])), queries, Exact(boxes=10**6, at_once=10**4), KAPPA), best
+    )
 
 
 @pytest.mark.parametrize("kappa", [0.0, 1.0])
 def test_the_margin_is_asked_for_to_the_last_digit(kappa: float) -> None:
-    model, asks, rules = small_case([2], people=PEOPLE)
-    best = np.array(enumerated(model, 0, asks[0], rules, kappa))
-    assert_proved(find(model, asks, Exact(), kappa), best)
+    model, queries, rules = small_case([2], people=PEOPLE)
+    best = np.array(enumerated(model, 0, queries[0], rules, kappa))
+    assert_proved(find_recourse(model, queries, Exact(), kappa), best)
 
 
 def test_a_spent_budget_leaves_a_lower_bound_and_no_proof() -> None:
-    model, asks, rules = small_case(range(3), people=30)
-    best = np.array([b.cost for b in optima(model, asks, rules)])
-    answer = find(model, asks, Exact(boxes=2, at_once=1, warm=Nothing()), KAPPA)
+    model, queries, rules = small_case(range(3), people=30)
+    best = np.array([b.cost for b in optima(model, queries, rules)])
+    answer = find_recourse(model, queries, Exact(boxes=2, at_once=1, warm=Nothing()), KAPPA)
     assert 0 < answer.proved.mean() < 1
     assert (answer.lower <= best * (1 + 1e-6)).all()
     np.testing.assert_allclose(answer.cost[answer.proved], best[answer.proved], rtol=1e-6)
-    known = answer.found & ~answer.proved
-    assert (answer.gap[answer.found & answer.proved] == 0).all() and (answer.gap[known] > 0).all()
-    assert (answer.why[~answer.found & ~answer.proved] != Why.NO_ACTION).all()
+    known = answer.has_recourse & ~answer.proved
+    assert (answer.gap[answer.has_recourse & answer.proved] == 0).all() and (answer.gap[known] > 0).all()
+    assert (answer.why[~answer.has_recourse & ~answer.proved] != Why.NO_ACTION).all()
 
 
 def test_the_search_proves_only_what_bounds_alone_prove() -> None:
-    model, asks, rules = small_case(range(3))
-    best = np.array([b.cost for b in optima(model, asks, rules)])
-    answer = find(model, asks, Search(), KAPPA)
+    model, queries, rules = small_case(range(3))
+    best = np.array([b.cost for b in optima(model, queries, rules)])
+    answer = find_recourse(model, queries, Search(), KAPPA)
     assert (answer.lower <= best).all()
     proved = answer.proved
     assert (np.isinf(best[proved]) | (best[proved] == 0)).all()
-    exact = find(model, asks, Exact(), KAPPA)
+    exact = find_recourse(model, queries, Exact(), KAPPA)
     assert (exact.cost <= answer.cost).all()
 
 
 def test_a_crowd_in_blocks_is_answered_as_one_by_one() -> None:
-    model, asks, _ = small_case([0, 1], people=25)
-    together = find(model, asks, Exact(), KAPPA)
-    apart = find(model, asks, Exact(people=3), KAPPA)
+    model, queries, _ = small_case([0, 1], people=25)
+    together = find_recourse(model, queries, Exact(), KAPPA)
+    apart = find_recourse(model, queries, Exact(people=3), KAPPA)
     assert (together.after == apart.after).all() and (together.cost == apart.cost).all()
 
 
 @pytest.mark.parametrize("kind", ["teacher", "student"])
 def test_a_form_is_nowhere_below_the_logit_and_its_cost_nowhere_above_a_valid_actions(kind: str) -> None:
-    model, asks, _ = small_case([0, 1], people=20)
-    scorer: Scorer = model if kind == "teacher" else students(model, asks, 3)
-    problem = pose(scorer, asks, KAPPA, torch.float64)
+    model, queries, _ = small_case([0, 1], people=20)
+    scorer: Scorer = model if kind == "teacher" else students(model, queries, 3)
+    problem = build_problem(scorer, queries, KAPPA, torch.float64)
     random = numpy_stream(0, "tests/boxes")
     space, checked = Space(problem), 0
     boxes = space.whole(torch.arange(len(problem)))
@@ -175,7 +177,7 @@ def test_a_form_is_nowhere_below_the_logit_and_its_cost_nowhere_above_a_valid_ac
                 continue
             rows, points = space.listed(boxes.take(torch.tensor([k])))
             cost, first = problem.cost(points, rows), problem.first(points, rows)
-            logits = problem.rest(first, problem.run[rows])
+            logits = problem.forward_from_first(first, problem.run[rows])
             within = cost <= budget[k]
             assert (logits[within] <= first[within] @ form.weight[k] + form.constant[k] + SLACK[0]).all()
             assert (logits[within] <= form.top[k] + 1e-9).all()
@@ -187,13 +189,13 @@ def test_a_form_is_nowhere_below_the_logit_and_its_cost_nowhere_above_a_valid_ac
 
 
 def test_a_category_with_dear_switches_is_priced() -> None:
-    model, asks, _ = small_case([3], people=PEOPLE)
-    schema = asks[0].actions.schema
+    model, queries, _ = small_case([3], people=PEOPLE)
+    schema = queries[0].actions.schema
     dear = schema.with_features(replace(schema["job"], weight=2.5), replace(schema["home"], weight=0.1))
-    encoding = replace(asks[0].encoding, schema=dear)
-    ask = Ask(asks[0].values, encoding, replace(asks[0].actions, schema=dear))
-    rules = Rules.read(dear, frame(dear, asks[0].values))
+    encoding = replace(queries[0].encoding, schema=dear)
+    ask = RecourseQuery(queries[0].values, encoding, replace(queries[0].actions, schema=dear))
+    rules = Rules.read(dear, frame(dear, queries[0].values))
     ends = {f.name: (ask.actions.low[i], ask.actions.high[i]) for i, f in enumerate(dear.features) if not f.is_category}
     scale = {f.name: ask.actions.scales[i] for i, f in enumerate(dear.features) if not f.is_category}
     best = np.array(enumerated(model, 0, ask, replace(rules, ends=ends, scale=scale)))
-    assert_proved(find(model, [ask], Exact(warm=Nothing()), KAPPA), best)
+    assert_proved(find_recourse(model, [ask], Exact(warm=Nothing()), KAPPA), best)

@@ -5,8 +5,8 @@ import torch
 from cfq_core.nets.stack import Stack, score
 from cfq_core.quant.fake import FakeQuantize
 from cfq_core.quant.grid import activation_range, signed_range
-from cfq_core.quant.material import Material
-from cfq_core.training.finetune import Recipe, Schedule, Student, finetune
+from cfq_core.quant.training_data import TrainingData
+from cfq_core.training.finetune import QatConfig, Schedule, Student, finetune
 from cfq_core.training.losses import Weights
 
 
@@ -55,16 +55,16 @@ def test_values_pass_straight_through_inside_the_range_only() -> None:
     assert v.grad.tolist() == [0.0, 1.0, 1.0, 1.0, 0.0]
 
 
-def material(rows: int = 120) -> Material:
+def data(rows: int = 120) -> TrainingData:
     teachers = Stack.initial(6, (12, 8), [0, 1])
     inputs = torch.randn(2, rows, 6, generator=torch.Generator().manual_seed(5))
-    return Material(teachers, inputs, (score(teachers, inputs) > 0).float(), (0, 1))
+    return TrainingData(teachers, inputs, (score(teachers, inputs) > 0).float(), (0, 1))
 
 
 def test_what_training_sees_is_what_is_deployed() -> None:
-    m = material()
+    m = data()
     bits = torch.tensor([[2, 3, 8], [4, 4, 4]])
-    student = Student(m.teachers, bits, m.inputs, [Recipe(), Recipe(steps="pact")])
+    student = Student(m.teachers, bits, m.inputs, [QatConfig(), QatConfig(steps="pact")])
     with torch.no_grad():
         simulated = student.logits(m.inputs)
     deployed = score(student.deployed().to(torch.float64), m.inputs.double())
@@ -73,8 +73,8 @@ def test_what_training_sees_is_what_is_deployed() -> None:
 
 
 def test_every_trained_tensor_receives_a_gradient_and_a_frozen_backbone_none() -> None:
-    m = material()
-    how = [Recipe(), Recipe(Weights(task=0.0, distill=1.0), weights=False)]
+    m = data()
+    how = [QatConfig(), QatConfig(Weights(task=0.0, distill=1.0), weights=False)]
     student = Student(m.teachers, torch.full((2, 3), 3), m.inputs, how)
     student.logits(m.inputs).square().sum().backward()
     student.mask_gradients()
@@ -83,17 +83,17 @@ def test_every_trained_tensor_receives_a_gradient_and_a_frozen_backbone_none() -
 
 
 def test_training_leaves_the_teacher_alone_and_repeats_bit_for_bit() -> None:
-    m = material()
+    m = data()
     before = [p.clone() for p in m.teachers.parameters]
-    once, twice = (finetune(m, [0, 1], torch.full((2, 3), 2), [Recipe()] * 2, Schedule()) for _ in range(2))
+    once, twice = (finetune(m, [0, 1], torch.full((2, 3), 2), [QatConfig()] * 2, Schedule()) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(before, m.teachers.parameters, strict=True))
     assert all(torch.equal(a, b) for a, b in zip(once.weights, twice.weights, strict=True))
 
 
 def test_codes_stay_in_their_range_after_training() -> None:
-    m = material()
+    m = data()
     bits = torch.tensor([[2, 4, 8], [3, 2, 4]])
-    trained = finetune(m, [0, 1], bits, [Recipe(), Recipe(steps="pact")], Schedule())
+    trained = finetune(m, [0, 1], bits, [QatConfig(), QatConfig(steps="pact")], Schedule())
     for layer, weight in enumerate(trained.weights):
         low, high = signed_range(bits[:, layer])
         assert (weight >= low[:, None, None]).all() and (weight <= high[:, None, None]).all()

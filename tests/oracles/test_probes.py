@@ -25,23 +25,23 @@ from cfq_core.probes.deployment_variants import (
     DeploymentVariants,
     watched,
 )
-from cfq_core.probes.probe import Student, Subject
-from cfq_core.probes.reading import Reading
+from cfq_core.probes.probe import ProbeInput, Student
+from cfq_core.probes.probe_result import ProbeResult
 from cfq_core.probes.shift import GROUP, HOME, NOISY, PLAIN, TILTED, Shift, recorded
 from cfq_core.quant.calibrate import Calibration
 from cfq_core.quant.forecast import rounding_noise
 from cfq_core.quant.variants import Variants
-from cfq_core.recourse.find import find, judged
-from cfq_core.recourse.problem import Ask
-from cfq_core.training.loop import Teaching
+from cfq_core.recourse.find import find_recourse, logits64
+from cfq_core.recourse.problem import RecourseQuery
+from cfq_core.training.loop import TeacherTraining
 from tests.conftest import mixed_table
 from tests.contracts.test_probes import subject_of
 from tests.oracles.legality import Rules, count, frame
 
 
-def of(readings: tuple[Reading, ...], measure: str, at: float, series: str = "") -> Measure:
+def of(readings: tuple[ProbeResult, ...], measure: str, at: float, series: str = "") -> Measure:
     """The one reading of a measure at a condition."""
-    mine = [r.found for r in readings if r.measure == measure and r.at == at and series in ("", r.series)]
+    mine = [r.has_recourse for r in readings if r.measure == measure and r.at == at and series in ("", r.series)]
     assert len(mine) == 1, (measure, at, mine)
     return mine[0]
 
@@ -72,7 +72,7 @@ def test_no_noise_is_the_plain_audit(cell: Any) -> None:
 def test_noise_is_what_a_loop_over_people_and_raw_words_gives(cell: Any) -> None:
     s, probe = subject_of(cell), ActionNoise(sizes=(0.3,), draws=2)
     p = s.promise
-    design, told = p.design, p.recourse.found
+    design, told = p.design, p.recourse.has_recourse
     rules = Rules.read(design.table.schema, design.table.frame().iloc[design.split.train])
     before, after = (frame(design.table.schema, v[told]) for v in (p.recourse.before, p.recourse.after))
     movable = [f for f in design.table.schema.features if rules.move[f.name] != "fixed" and f.kind != "category"]
@@ -93,7 +93,7 @@ def test_noise_is_what_a_loop_over_people_and_raw_words_gives(cell: Any) -> None
             done = np.array([[count(f, cells[f.name]) for f in design.table.schema.features]])
             everybody.append((i, done))
             on_teacher = by_hand(p.teacher, design.encoding.encode(done)[0]) > 0
-            on_student = float(judged(s.students[0].model, 0, design.encoding, done)[0]) > 0
+            on_student = float(logits64(s.students[0].model, 0, design.encoding, done)[0]) > 0
             held[i] += on_student / 2
             valid[i] += on_teacher
             broken[i] += on_teacher and not on_student
@@ -106,7 +106,7 @@ def test_noise_is_what_a_loop_over_people_and_raw_words_gives(cell: Any) -> None
 
 def test_nobody_does_the_opposite_and_a_switch_is_done_as_told(cell: Any) -> None:
     p = cell.promises[0]
-    told = p.recourse.found
+    told = p.recourse.has_recourse
     before, after = p.recourse.before[told], p.recourse.after[told]
     actions = p.design.actions
     for noise in (-3.0, -1.0, 5.0):
@@ -169,19 +169,21 @@ def test_success_and_cost_are_what_loops_over_people_and_variants_count(cell: An
     found = SMALL.probe(s)
     for told in strategies:
         everywhere, share, own, theirs = 0, 0.0, 0.0, 0.0
-        for i in np.flatnonzero(told.found):
-            logits = [judged(unseen, v, encoding, told.after[[i]])[0] for v in range(unseen.runs)]
+        for i in np.flatnonzero(told.has_recourse):
+            logits = [logits64(unseen, v, encoding, told.after[[i]])[0] for v in range(unseen.runs)]
             everywhere += min(logits) > 0
             share += sum(z > 0 for z in logits) / len(logits)
-            if p.recourse.found[i]:
+            if p.recourse.has_recourse[i]:
                 own, theirs = own + p.recourse.cost[i], theirs + told.cost[i]
-        n = int(told.found.sum())
+        n = int(told.has_recourse.sum())
         assert of(found.teacher, "robust", told.at, told.series).value == pytest.approx(everywhere / n)
         assert of(found.teacher, "held", told.at, told.series).value == pytest.approx(share / n)
-        assert of(found.teacher, "served", told.at, told.series).value == pytest.approx(everywhere / len(told.found))
-        assert of(found.teacher, "frr", told.at, told.series).value == pytest.approx(n / len(told.found))
+        assert of(found.teacher, "served", told.at, told.series).value == pytest.approx(
+            everywhere / len(told.has_recourse)
+        )
+        assert of(found.teacher, "frr", told.at, told.series).value == pytest.approx(n / len(told.has_recourse))
         assert of(found.teacher, "cost_ratio", told.at, told.series).value == pytest.approx(theirs / own)
-        kept = (judged(s.students[0].model, 0, encoding, told.after[told.found]) > 0).mean()
+        kept = (logits64(s.students[0].model, 0, encoding, told.after[told.has_recourse]) > 0).mean()
         assert of(found.students[0], "kept", told.at, told.series).value == pytest.approx(kept)
 
 
@@ -192,13 +194,15 @@ def test_every_strategy_tells_what_it_says(cell: Any, strategies: list[Answers])
     assert {t.series for t in strategies} == {FIXED, LADDER, ROBUST}
     for told in strategies:
         assert p.design.actions.legal(p.recourse.before, told.after).all()
-        assert told.cost[told.found] == pytest.approx(p.design.actions.cost(p.recourse.before, told.after)[told.found])
-        logits = judged(p.teacher, 0, p.design.encoding, told.after)
-        assert logits[told.found] == pytest.approx(told.margin[told.found]) or told.series == ROBUST
+        assert told.cost[told.has_recourse] == pytest.approx(
+            p.design.actions.cost(p.recourse.before, told.after)[told.has_recourse]
+        )
+        logits = logits64(p.teacher, 0, p.design.encoding, told.after)
+        assert logits[told.has_recourse] == pytest.approx(told.margin[told.has_recourse]) or told.series == ROBUST
         if told.series == FIXED:
-            assert (logits[told.found] >= told.at - 1e-9).all()
+            assert (logits[told.has_recourse] >= told.at - 1e-9).all()
         if told.series == ROBUST:
-            each = [judged(known, v, p.design.encoding, told.after)[told.found] for v in range(known.runs)]
+            each = [logits64(known, v, p.design.encoding, told.after)[told.has_recourse] for v in range(known.runs)]
             assert np.min(each) >= told.at - 1e-9
     grid = Calibration(weights="min-max").quantize(p.teacher, torch.full((1, 3), 3), watched(p))
     ladder = by[LADDER, 1.0]
@@ -206,10 +210,10 @@ def test_every_strategy_tells_what_it_says(cell: Any, strategies: list[Answers])
         passing = []
         for margin in SMALL.margins:
             rung = by[FIXED, margin]
-            if rung.found[i]:
+            if rung.has_recourse[i]:
                 noise = rounding_noise(p.teacher, grid, p.design.encoding.encode(rung.after[[i]]))[0]
                 passing += [(rung.cost[i], margin)] if rung.margin[i] >= noise else []
-        assert bool(passing) == ladder.found[i]
+        assert bool(passing) == ladder.has_recourse[i]
         assert ladder.cost[i] == (min(passing)[0] if passing else np.inf)
 
 
@@ -223,7 +227,7 @@ def test_the_population_that_was_audited_reads_as_the_audit(cell: Any) -> None:
             for measure in ("vd", "vd_matched", "approval_shift", "accuracy"):
                 plain, read = a.measures.overall[measure], of(readings, measure, 0.0, series)
                 assert (read.value, read.count) == (pytest.approx(plain.value), plain.count), (series, measure)
-    assert of(found.teacher, "frr", 0.0, PLAIN).value == pytest.approx(s.promise.recourse.found.mean())
+    assert of(found.teacher, "frr", 0.0, PLAIN).value == pytest.approx(s.promise.recourse.has_recourse.mean())
 
 
 def test_reweighted_measures_are_explicit_weighted_means(cell: Any) -> None:
@@ -248,16 +252,16 @@ def test_reweighted_measures_are_explicit_weighted_means(cell: Any) -> None:
     assert of(found.students[0], "accuracy", 0.5, TILTED).value == pytest.approx(right / total)
     apart = counted = 0.0
     for k, row in enumerate(p.person):
-        if p.recourse.found[k] and audit.raw.again_found[k] and p.recourse.cost[k] > 0:
+        if p.recourse.has_recourse[k] and audit.raw.student_has_recourse[k] and p.recourse.cost[k] > 0:
             counted += weight[row]
-            apart += weight[row] * abs(audit.raw.again_cost[k] - p.recourse.cost[k]) / p.recourse.cost[k]
+            apart += weight[row] * abs(audit.raw.student_cost[k] - p.recourse.cost[k]) / p.recourse.cost[k]
     with pytest.MonkeyPatch.context() as patch:  # the tiny cell asked only 25 people again
         patch.setattr("cfq_core.probes.shift.SMALLEST_GROUP", 5)
         read = Shift(tilts=(0.5,), sizes=()).probe(s).students[0]
     assert of(read, "crg_abs", 0.5, TILTED).value == pytest.approx(apart / counted)
     lost = told = 0.0
     for k, row in enumerate(p.person):
-        if p.recourse.found[k]:
+        if p.recourse.has_recourse[k]:
             told += weight[row]
             lost += weight[row] * float(audit.raw.student_at[k] <= 0)
     assert of(found.students[0], "vd", 0.5, TILTED).value == pytest.approx(lost / told)
@@ -273,18 +277,20 @@ def test_one_group_alone_reads_as_the_audit_of_that_group(cell: Any) -> None:
             column, level = r.label.split(": ")
             measure = audit.measures.groups[column][level].get(r.measure)
             if measure is not None:
-                assert (r.found.value, r.found.count) == (pytest.approx(measure.value), measure.count), r
+                assert (r.result.value, r.result.count) == (pytest.approx(measure.value), measure.count), r
                 compared += 1
-    hidden = [r for r in found.students[0] if r.series == GROUP and r.measure == "vd" and r.found.count < 30]
-    assert compared and hidden and all(r.found.value is None for r in hidden), "small groups are counted, not judged"
+    hidden = [r for r in found.students[0] if r.series == GROUP and r.measure == "vd" and r.result.count < 30]
+    assert compared and hidden and all(r.result.value is None for r in hidden), "small groups are counted, not judged"
 
 
 def test_own_slice_is_who_was_held_out_of_it_and_the_audit_is_of_who_was_never_seen() -> None:
     table = slices.cut(mixed_table(), slices.Slice("mixed", "age", "under 40", without=True))
-    setting = Setting(hidden=(8, 8), people=None, again=25, teaching=Teaching(epochs=40, rows_per_step=16))
+    setting = Setting(
+        hidden=(8, 8), people=None, n_reaudited=25, teacher_training=TeacherTraining(epochs=40, rows_per_step=16)
+    )
     (p,) = promise([prepare(table, 0)], setting)
     (a,) = audit([p], {"ptq": load("methods", "ptq")}, (3.0,), setting)
-    s = Subject(p, setting, (Student(a.student, a.threshold, a.raw.again_found, a.raw.again_cost),))
+    s = ProbeInput(p, setting, (Student(a.student, a.threshold, a.raw.student_has_recourse, a.raw.student_cost),))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("cfq_core.probes.shift.SMALLEST_GROUP", 5)
         found = Shift(tilts=(), sizes=()).probe(s)
@@ -294,9 +300,11 @@ def test_own_slice_is_who_was_held_out_of_it_and_the_audit_is_of_who_was_never_s
         assert of(found.students[0], measure, 0.0, PLAIN).value == pytest.approx(a.measures.overall[measure].value)
     encoding, people = p.design.encoding, table.values[p.design.split.home]
     teacher = np.array([by_hand(p.teacher, encoding.encode(row[None])[0]) for row in people])
-    student = np.array([judged(a.student, 0, encoding, row[None])[0] for row in people])
-    asks = find(p.teacher, [Ask(people[teacher <= 0], encoding, p.design.actions)], setting.solver, setting.kappa)
-    broken = [judged(a.student, 0, encoding, after[None])[0] <= 0 for after in asks.after[asks.found]]
+    student = np.array([logits64(a.student, 0, encoding, row[None])[0] for row in people])
+    queries = find_recourse(
+        p.teacher, [RecourseQuery(people[teacher <= 0], encoding, p.design.actions)], setting.solver, setting.kappa
+    )
+    broken = [logits64(a.student, 0, encoding, after[None])[0] <= 0 for after in queries.after[queries.has_recourse]]
     vd = of(found.students[0], "vd", 0.0, HOME)
     assert (vd.value, vd.count) == (pytest.approx(np.mean(broken)), len(broken))
     shift = of(found.students[0], "approval_shift", 0.0, HOME)
@@ -325,17 +333,21 @@ def test_on_noisy_records_the_promise_is_made_and_judged_on_what_was_recorded(ce
     s = subject_of(cell)
     probe = Shift(tilts=(), sizes=(0.4,))
     noisy = next(c.promise for c in probe.conditions(s.promise, s.setting) if c.series == NOISY)
-    told = noisy.recourse.found
+    told = noisy.recourse.has_recourse
     encoding, test = noisy.design.encoding, noisy.design.table.values[noisy.design.split.test]
     assert np.array_equal(noisy.recourse.before, test[noisy.person]) and (noisy.logits[noisy.person] <= 0).all()
     for k in np.flatnonzero(told):
         assert by_hand(s.promise.teacher, encoding.encode(noisy.recourse.after[[k]])[0]) >= cell.setting.kappa - 1e-9
-    broken = [judged(s.students[0].model, 0, encoding, noisy.recourse.after[[k]])[0] <= 0 for k in np.flatnonzero(told)]
+    broken = [
+        logits64(s.students[0].model, 0, encoding, noisy.recourse.after[[k]])[0] <= 0 for k in np.flatnonzero(told)
+    ]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("cfq_core.probes.shift.SMALLEST_GROUP", 5)
         gap = of(probe.probe(s).students[0], "crg_abs", 0.4, NOISY)
-    own = find(s.students[0].model, [Ask(noisy.recourse.before, encoding, noisy.design.actions)], cell.setting.solver)
-    both = told & own.found & (noisy.recourse.cost > 0)
+    own = find_recourse(
+        s.students[0].model, [RecourseQuery(noisy.recourse.before, encoding, noisy.design.actions)], cell.setting.solver
+    )
+    both = told & own.has_recourse & (noisy.recourse.cost > 0)
     each = [abs(own.cost[k] - noisy.recourse.cost[k]) / noisy.recourse.cost[k] for k in np.flatnonzero(both)]
     assert (gap.value, gap.count) == (pytest.approx(np.mean(each)), len(each))
     vd = of(probe.probe(s).students[0], "vd", 0.4, NOISY)

@@ -8,18 +8,18 @@ from cfq_core.base.plugins import load
 from cfq_core.nets.stack import score
 from cfq_core.pipeline import Setting, prepare, promise
 from cfq_core.quant.variants import Variants
-from cfq_core.recourse.find import find
-from cfq_core.recourse.problem import Ask
+from cfq_core.recourse.find import find_recourse
+from cfq_core.recourse.problem import RecourseQuery
 from cfq_core.recourse.robust import Worst, holds_on, robust_success
 from cfq_core.recourse.search import Search
 
 
-def setting() -> tuple[Worst, Ask]:
+def setting() -> tuple[Worst, RecourseQuery]:
     table = load("datasets", "diabetes").load()
     made = promise([prepare(table, 0)], Setting(hidden=(12, 8)))[0]
     inputs = torch.tensor(made.design.inputs(made.design.split.train), dtype=torch.float32)[None]
     kinds = Variants(bits=(8, 4), draws=1)
-    ask = Ask(made.recourse.before, made.design.encoding, made.design.actions)
+    ask = RecourseQuery(made.recourse.before, made.design.encoding, made.design.actions)
     return Worst(kinds.of(made.teacher, inputs), kinds.count), ask
 
 
@@ -32,12 +32,12 @@ def test_the_worst_of_the_variants_is_their_minimum() -> None:
 
 def test_robust_recourse_holds_on_every_variant_it_was_asked_for_and_costs_no_less() -> None:
     worst, ask = setting()
-    robust = find(worst, [ask], Search(), 0.2)
-    plain = find(worst.variants.take([0]), [ask], Search(), 0.2)
-    assert robust.found.mean() > 0.5
+    robust = find_recourse(worst, [ask], Search(), 0.2)
+    plain = find_recourse(worst.variants.take([0]), [ask], Search(), 0.2)
+    assert robust.has_recourse.mean() > 0.5
     held = holds_on(worst.variants, ask.encoding, robust.after)
-    assert robust_success(held)[robust.found].all()
-    both = robust.found & plain.found
+    assert robust_success(held)[robust.has_recourse].all()
+    both = robust.has_recourse & plain.has_recourse
     assert robust.cost[both].mean() >= plain.cost[both].mean()
     assert isinstance(ask.actions, ActionSet) and ask.actions.legal(robust.before, robust.after).all()
 

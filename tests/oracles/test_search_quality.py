@@ -16,18 +16,18 @@ from cfq_core.base import plugins
 from cfq_core.base.seeds import numpy_stream, repeatable, torch_stream
 from cfq_core.datasets.fetch import FILES, on_disk
 from cfq_core.nets.stack import Stack
-from cfq_core.recourse.find import find, judged
-from cfq_core.recourse.incumbent import Incumbent
+from cfq_core.recourse.best_known import BestKnown
+from cfq_core.recourse.find import find_recourse, logits64
 from cfq_core.recourse.outcome import Recourse, Why
 from cfq_core.recourse.pgd import Pgd
-from cfq_core.recourse.problem import Ask, Points, Problem
+from cfq_core.recourse.problem import Points, Problem, RecourseQuery
 from cfq_core.recourse.relaxed import Relaxed
 from cfq_core.recourse.rescue import rescue
 from cfq_core.recourse.search import Search
 from cfq_core.tables.encode import Encoding
 from cfq_core.tables.schema import Feature, Schema, Table
 from cfq_core.tables.split import split
-from cfq_core.training.loop import Fold, Teaching, teach
+from cfq_core.training.loop import Fold, TeacherTraining, train_teachers
 
 from . import lattice, milp
 from .legality import Rules, frame
@@ -60,11 +60,11 @@ class Case:
     """One model, the people who ask it, and the rules read from the raw training rows."""
 
     model: Stack
-    ask: Ask
+    ask: RecourseQuery
     rules: Rules
 
     def answer(self, solver: Search | Pgd | None = None) -> Recourse:
-        return find(self.model, [self.ask], solver or Search(), KAPPA)
+        return find_recourse(self.model, [self.ask], solver or Search(), KAPPA)
 
 
 @cache
@@ -85,8 +85,8 @@ def taught(name: str, hidden: tuple[int, ...], epochs: int) -> tuple[Stack, Enco
         )
         for part in (parts.train, parts.valid)
     )
-    how = Teaching(epochs=epochs, rows_per_step=256 if len(rows) > 10_000 else 64)
-    return teach(Stack.initial(encoding.width, hidden, [0]), train, valid, [0], how), encoding
+    how = TeacherTraining(epochs=epochs, rows_per_step=256 if len(rows) > 10_000 else 64)
+    return train_teachers(Stack.initial(encoding.width, hidden, [0]), train, valid, [0], how), encoding
 
 
 def denied(name: str, people: int, hidden: tuple[int, ...], epochs: int = 20, regime: str = "default") -> Case:
@@ -94,11 +94,13 @@ def denied(name: str, people: int, hidden: tuple[int, ...], epochs: int = 20, re
     model, encoding = taught(name, hidden, epochs)
     rows = table(name)
     parts = split(rows, 0)
-    refused = parts.test[judged(model, 0, encoding, rows.values[parts.test]) <= 0]
+    refused = parts.test[logits64(model, 0, encoding, rows.values[parts.test]) <= 0]
     chosen = rows.values[numpy_stream(0, "tests/people").permutation(refused)[:people]]
     training = rows.values[parts.train]
     actions = ActionSet.fit(rows.schema, training, regime)
-    return Case(model, Ask(chosen, encoding, actions), Rules.read(rows.schema, frame(rows.schema, training), regime))
+    return Case(
+        model, RecourseQuery(chosen, encoding, actions), Rules.read(rows.schema, frame(rows.schema, training), regime)
+    )
 
 
 SMALL = Schema(
@@ -132,23 +134,23 @@ def random_models(width: int, hidden: tuple[int, ...], seeds: Sequence[int]) -> 
     return replace(stack, biases=biases)
 
 
-def small_case(seeds: Sequence[int], people: int = 40) -> tuple[Stack, list[Ask], Rules]:
+def small_case(seeds: Sequence[int], people: int = 40) -> tuple[Stack, list[RecourseQuery], Rules]:
     """Random nets on the small lattice: they deny most people."""
     training = small_people(300, 99)
     encoding, actions = Encoding.fit(SMALL, training), ActionSet.fit(SMALL, training)
     model = random_models(encoding.width, (12, 12), seeds)
-    logits = [judged(model, r, encoding, training) for r in range(len(seeds))]
+    logits = [logits64(model, r, encoding, training) for r in range(len(seeds))]
     lower = torch.tensor([[float(np.quantile(q, 0.85))] for q in logits])
     model = replace(model, biases=(*model.biases[:-1], (model.biases[-1] - lower).float()))
-    asks = [Ask(small_people(people, s), encoding, actions) for s in seeds]
-    return model, asks, Rules.read(SMALL, frame(SMALL, training))
+    queries = [RecourseQuery(small_people(people, s), encoding, actions) for s in seeds]
+    return model, queries, Rules.read(SMALL, frame(SMALL, training))
 
 
-def optima(model: Stack, asks: Sequence[Ask], rules: Rules) -> list[lattice.Optimum]:
-    schema = asks[0].encoding.schema
+def optima(model: Stack, queries: Sequence[RecourseQuery], rules: Rules) -> list[lattice.Optimum]:
+    schema = queries[0].encoding.schema
     return [
         best
-        for run, ask in enumerate(asks)
+        for run, ask in enumerate(queries)
         for best in lattice.optima(model, run, ask.encoding, rules, frame(schema, ask.values), KAPPA)
     ]
 
@@ -156,10 +158,10 @@ def optima(model: Stack, asks: Sequence[Ask], rules: Rules) -> list[lattice.Opti
 def assert_near_optimal(answer: Recourse, optimum: np.ndarray) -> None:
     """Never below the optimum; found where there is one; cost close in the mean."""
     exists = np.isfinite(optimum)
-    assert not (answer.found & ~exists).any(), "an action where none exists"
-    assert (answer.cost >= optimum - ROUNDING)[answer.found].all(), "cheaper than the optimum"
-    assert answer.found.sum() >= FOUND * exists.sum(), f"found {answer.found.sum()} of {exists.sum()}"
-    assert answer.cost[answer.found].mean() <= MEAN * optimum[answer.found].mean()
+    assert not (answer.has_recourse & ~exists).any(), "an action where none exists"
+    assert (answer.cost >= optimum - ROUNDING)[answer.has_recourse].all(), "cheaper than the optimum"
+    assert answer.has_recourse.sum() >= FOUND * exists.sum(), f"found {answer.has_recourse.sum()} of {exists.sum()}"
+    assert answer.cost[answer.has_recourse].mean() <= MEAN * optimum[answer.has_recourse].mean()
     assert not (answer.why[exists] == Why.NO_ACTION).any(), "no action is claimed where there is one"
 
 
@@ -167,10 +169,10 @@ def assert_near_optimal(answer: Recourse, optimum: np.ndarray) -> None:
 
 
 def test_search_is_near_the_enumerated_optimum_on_small_lattices():
-    model, asks, rules = small_case(range(6))
-    best = optima(model, asks, rules)
+    model, queries, rules = small_case(range(6))
+    best = optima(model, queries, rules)
     assert 0.1 < np.mean([math.isinf(b.cost) for b in best]) < 0.9, "both kinds of people"
-    assert_near_optimal(find(model, asks, Search(), KAPPA), np.array([b.cost for b in best]))
+    assert_near_optimal(find_recourse(model, queries, Search(), KAPPA), np.array([b.cost for b in best]))
 
 
 def test_search_is_near_the_enumerated_optimum_on_adult():
@@ -218,10 +220,10 @@ def test_the_two_oracles_agree():
 
 @pytest.mark.parametrize("steps", [20, 50])
 def test_pgd_is_never_cheaper_than_the_optimum(steps):
-    model, asks, rules = small_case(range(3))
-    best = np.array([b.cost for b in optima(model, asks, rules)])
-    answer = find(model, asks, Pgd(steps=steps), KAPPA)
-    assert answer.found.any()
+    model, queries, rules = small_case(range(3))
+    best = np.array([b.cost for b in optima(model, queries, rules)])
+    answer = find_recourse(model, queries, Pgd(steps=steps), KAPPA)
+    assert answer.has_recourse.any()
     assert (answer.cost >= best - ROUNDING).all()
 
 
@@ -235,9 +237,11 @@ def test_every_answer_is_legal_and_priced_as_the_raw_rows_say(name, regime):
     answer = case.answer()
     schema = table(name).schema
     before, after = frame(schema, answer.before), frame(schema, answer.after)
-    assert answer.found.any()
+    assert answer.has_recourse.any()
     assert case.rules.violations(before, after) == []
-    np.testing.assert_allclose(case.rules.cost(before, after)[answer.found], answer.cost[answer.found], rtol=1e-9)
+    np.testing.assert_allclose(
+        case.rules.cost(before, after)[answer.has_recourse], answer.cost[answer.has_recourse], rtol=1e-9
+    )
 
 
 @pytest.mark.parametrize("name", DATA_SETS)
@@ -257,21 +261,21 @@ def test_features_that_cannot_move_keep_every_bit(name):
 
 
 def test_the_promised_margin_is_met_in_float64():
-    model, asks, _ = small_case(range(4))
+    model, queries, _ = small_case(range(4))
     for kappa in (0.0, 0.2, 1.0):
-        answer = find(model, asks, Search(), kappa)
-        for run, ask in enumerate(asks):
+        answer = find_recourse(model, queries, Search(), kappa)
+        for run, ask in enumerate(queries):
             mine = answer.of(run)
             logits = lattice.Network.of(model, run).logits(ask.encoding, mine.after)
-            assert (logits[mine.found] >= max(kappa, lattice.LEAST_LOGIT)).all()
-            np.testing.assert_allclose(mine.margin[mine.found], logits[mine.found], atol=1e-12)
+            assert (logits[mine.has_recourse] >= max(kappa, lattice.LEAST_LOGIT)).all()
+            np.testing.assert_allclose(mine.margin[mine.has_recourse], logits[mine.has_recourse], atol=1e-12)
 
 
 def test_models_asked_together_answer_as_each_alone():
-    model, asks, _ = small_case([0, 1, 2])
-    together = find(model, asks, Search(), KAPPA)
-    for run, ask in enumerate(asks):
-        alone = find(model.take([run]), [ask], Search(), KAPPA)
+    model, queries, _ = small_case([0, 1, 2])
+    together = find_recourse(model, queries, Search(), KAPPA)
+    for run, ask in enumerate(queries):
+        alone = find_recourse(model.take([run]), [ask], Search(), KAPPA)
         assert (together.of(run).after == alone.after).all()
         assert together.of(run).cost.tobytes() == alone.cost.tobytes()
 
@@ -280,27 +284,27 @@ class OnlyRelaxed:
     """The gradient search without the stages that would mend its answers."""
 
     def best(self, problem: Problem, feasible: torch.Tensor) -> Points:
-        incumbent = Incumbent(problem)
-        Relaxed().improve(problem, incumbent)
-        return incumbent.points
+        best_known = BestKnown(problem)
+        Relaxed().improve(problem, best_known)
+        return best_known.points
 
 
 class OnlyRescue:
     """The climb from several starts, for everybody."""
 
     def best(self, problem: Problem, feasible: torch.Tensor) -> Points:
-        incumbent = Incumbent(problem)
-        rescue(problem, incumbent, incumbent.cost.isinf().nonzero()[:, 0], restarts=4)
-        return incumbent.points
+        best_known = BestKnown(problem)
+        rescue(problem, best_known, best_known.cost.isinf().nonzero()[:, 0], restarts=4)
+        return best_known.points
 
 
 @pytest.mark.parametrize("solver", [Search(), OnlyRelaxed(), OnlyRescue(), Pgd()], ids=lambda s: type(s).__name__)
 def test_an_answer_does_not_depend_on_who_else_asks(solver):
-    model, asks, _ = small_case([0, 1], people=60)
-    everybody = find(model, asks, solver, KAPPA)
-    some = [replace(ask, values=ask.values[k :: 3 + k]) for k, ask in enumerate(asks)]
-    few = find(model, some, solver, KAPPA)
-    for k in range(len(asks)):
+    model, queries, _ = small_case([0, 1], people=60)
+    everybody = find_recourse(model, queries, solver, KAPPA)
+    some = [replace(ask, values=ask.values[k :: 3 + k]) for k, ask in enumerate(queries)]
+    few = find_recourse(model, some, solver, KAPPA)
+    for k in range(len(queries)):
         assert (few.of(k).after == everybody.of(k).after[k :: 3 + k]).all()
 
 
@@ -312,9 +316,9 @@ def test_an_answer_does_not_depend_on_who_else_asks_on_adult():
 
 
 def test_who_is_approved_with_the_margin_already_pays_nothing():
-    model, asks, _ = small_case([0], people=200)
-    answer = find(model, asks, Search(), KAPPA)
-    approved = judged(model, 0, asks[0].encoding, asks[0].values) >= KAPPA
+    model, queries, _ = small_case([0], people=200)
+    answer = find_recourse(model, queries, Search(), KAPPA)
+    approved = logits64(model, 0, queries[0].encoding, queries[0].values) >= KAPPA
     assert approved.any()
     assert (answer.cost[approved] == 0).all()
     assert (answer.after[approved] == answer.before[approved]).all()
@@ -323,10 +327,10 @@ def test_who_is_approved_with_the_margin_already_pays_nothing():
 
 @pytest.mark.parametrize("solver", [Search(), Pgd()])
 def test_a_model_that_approves_nobody_gives_a_reason(solver):
-    model, asks, _ = small_case([0])
+    model, queries, _ = small_case([0])
     never = replace(model, biases=(*model.biases[:-1], model.biases[-1] - 1000.0))
-    answer = find(never, asks, solver, KAPPA, approves=[False])
-    assert not answer.found.any()
+    answer = find_recourse(never, queries, solver, KAPPA, approves=[False])
+    assert not answer.has_recourse.any()
     assert np.isin(answer.why, [Why.NO_ACTION, Why.NEVER_APPROVES]).all()
     assert np.isinf(answer.cost).all()
     assert np.isnan(answer.margin).all()
@@ -341,18 +345,18 @@ def test_who_cannot_move_has_no_action():
     people = small_people(50, 1)
     people[:, 3], people[:, 4] = 12, 3  # at the top of both ladders
     model = random_models(encoding.width, (12, 12), [0])
-    answer = find(model, [Ask(people, encoding, actions)], Search(), KAPPA)
-    approved = judged(model, 0, encoding, people) >= KAPPA
+    answer = find_recourse(model, [RecourseQuery(people, encoding, actions)], Search(), KAPPA)
+    approved = logits64(model, 0, encoding, people) >= KAPPA
     assert (~approved).any()
     assert (answer.why == np.where(approved, Why.FOUND, Why.NO_ACTION)).all()
     assert (answer.after == people).all()
 
 
 def test_no_action_is_only_said_where_none_exists():
-    model, asks, rules = small_case(range(3))
-    best = np.array([b.cost for b in optima(model, asks, rules)])
+    model, queries, rules = small_case(range(3))
+    best = np.array([b.cost for b in optima(model, queries, rules)])
     for solver in (Search(), Pgd()):
-        assert np.isinf(best[find(model, asks, solver, KAPPA).why == Why.NO_ACTION]).all()
+        assert np.isinf(best[find_recourse(model, queries, solver, KAPPA).why == Why.NO_ACTION]).all()
 
 
 @pytest.mark.parametrize("solver", [Search(), Pgd()])
@@ -366,7 +370,7 @@ def test_no_action_is_said_of_exactly_those_who_have_none_where_bounds_are_exact
     weight[0, 0, encoding.starts[2]] = -1.0  # less debt is better; one number and one neuron: exact intervals
     model = Stack((weight, torch.ones(1, 1, 1)), (torch.full((1, 1), 2.0), torch.full((1, 1), -3.0)))
     best = np.array([b.cost for b in lattice.optima(model, 0, encoding, rules, frame(schema, people), KAPPA)])
-    answer = find(model, [Ask(people, encoding, actions)], solver, KAPPA)
+    answer = find_recourse(model, [RecourseQuery(people, encoding, actions)], solver, KAPPA)
     assert np.isinf(best).any()
     assert (np.isfinite(best) & (best > 0)).any()
     assert ((answer.why == Why.NO_ACTION) == np.isinf(best)).all()

@@ -13,7 +13,7 @@ from cfq_core.report.frames import Stored
 from cfq_core.study.plan import Plan
 from cfq_core.study.runner import run_plan
 from cfq_core.study.store import Store
-from cfq_core.training.loop import Teaching
+from cfq_core.training.loop import TeacherTraining
 
 EVIL = '<script>alert("x")</script><img src=x onerror=alert(1)>'
 
@@ -30,7 +30,9 @@ def evil(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stored]:
     (folder / "card.toml").write_text(card, encoding="utf-8")
     table = (shipped("cards") / "example.csv").read_text(encoding="utf-8")
     (folder / "example.csv").write_text(table.replace(",woman,", ",<b onclick=x>woman</b>,"), encoding="utf-8")
-    setting = Setting(hidden=(4,), people=60, again=10, rehearsed=20, teaching=Teaching(epochs=8))
+    setting = Setting(
+        hidden=(4,), people=60, n_reaudited=10, n_training_recourse=20, teacher_training=TeacherTraining(epochs=8)
+    )
     store = Store(folder / "store")
     plan = Plan((str(folder / "card.toml"),), ("ptq",), (2.0, 4.0, 8.0), (0, 1), setting, name=EVIL)
     study = run_plan(plan, store, workers=0)

@@ -10,24 +10,24 @@ import numpy as np
 import pytest
 
 from cfq_core.base.streams import numpy_stream
-from cfq_core.recourse.find import judged
+from cfq_core.recourse.find import logits64
 from cfq_core.report import person as people
 from cfq_core.report import picture
 from cfq_core.report.frames import Stored
-from cfq_core.study import found
+from cfq_core.study import tables
 from cfq_core.study.models import student_of, teacher_of
 from cfq_core.tables.encode import Values
 
 SERVER_TIME = 0.1  # seconds of CPU a slider may cost
 
 
-def crowd(study: Stored, teacher: str) -> people.Crowd:
-    who = people.crowd(study, teacher)
+def test_people(study: Stored, teacher: str) -> people.TestPeople:
+    who = people.test_people(study, teacher)
     assert not isinstance(who, str), who
     return who
 
 
-def anybody(who: people.Crowd) -> Values:
+def anybody(who: people.TestPeople) -> Values:
     """All test people, and as many with every feature drawn anew inside what they can reach."""
     random, made = numpy_stream(0, "tests/person"), who.values.copy()
     for i in who.actions.numbers:
@@ -39,20 +39,20 @@ def anybody(who: people.Crowd) -> Values:
 
 def test_numpy_decides_as_the_engine_does(evil: Stored) -> None:
     for teacher in dict.fromkeys(evil.runs.teacher):
-        who = crowd(evil, teacher)
+        who = test_people(evil, teacher)
         values = anybody(who)
         of_teacher, of_students = people.logits(evil, teacher, values)
-        engine = judged(teacher_of(evil.arrays(teacher, "weights")), 0, who.encoding, values)
+        engine = logits64(teacher_of(evil.arrays(teacher, "weights")), 0, who.encoding, values)
         assert ((of_teacher > 0) == (engine > 0)).all()
         np.testing.assert_allclose(of_teacher, engine, rtol=0, atol=1e-12)
         for run, mine in zip(people.models(evil, teacher).runs, of_students, strict=True):
-            engine = judged(student_of(evil.arrays(run, "weights")), 0, who.encoding, values)
+            engine = logits64(student_of(evil.arrays(run, "weights")), 0, who.encoding, values)
             assert (mine == engine).all(), "a student's logits are the engine's bit for bit"
 
 
 def test_numpy_gives_the_logits_that_were_stored(evil: Stored) -> None:
     for teacher in dict.fromkeys(evil.runs.teacher):
-        who, told = crowd(evil, teacher), evil.arrays(teacher, "people")
+        who, told = test_people(evil, teacher), evil.arrays(teacher, "people")
         _, students = people.logits(evil, teacher, who.values)
         _, after = people.logits(evil, teacher, told["after"])
         for at, run in enumerate(people.models(evil, teacher).runs):
@@ -62,7 +62,7 @@ def test_numpy_gives_the_logits_that_were_stored(evil: Stored) -> None:
 
 def test_stored_action_is_told_in_words_and_found_again(evil: Stored) -> None:
     teacher = evil.runs.teacher.iloc[0]
-    who, told = crowd(evil, teacher), evil.arrays(teacher, "people")
+    who, told = test_people(evil, teacher), evil.arrays(teacher, "people")
     some = np.flatnonzero(told["why"] == 0)[:5]
     for at in some:
         person = int(told["person"][at])
@@ -78,8 +78,8 @@ def test_stored_action_is_told_in_words_and_found_again(evil: Stored) -> None:
 def test_cheapest_is_proved_and_no_dearer_than_what_the_audit_found(evil: Stored) -> None:
     run = evil.runs.iloc[0]
     seen = evil.people(run.run)
-    for row in seen[seen.asked_again & seen.again_found & seen.found].head(4).itertuples():
-        for owner, audited in ((run.run, row.again_cost), (run.teacher, row.cost)):
+    for row in seen[seen.reaudited & seen.student_has_recourse & seen.has_recourse].head(4).itertuples():
+        for owner, audited in ((run.run, row.student_cost), (run.teacher, row.cost)):
             best = people.cheapest(evil, run.teacher, owner, row.person)
             assert best.action is not None and best.lower == pytest.approx(best.action.cost, rel=1e-6)
             assert best.action.cost <= audited * (1 + 1e-9)
@@ -129,21 +129,21 @@ def test_gallery_person_is_found_again_at_the_stored_cost(german: Stored, real_t
 
 
 def test_missing_table_says_how_to_fetch_it(german: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(found, "on_disk", lambda _: None)
-    said = people.crowd(german, german.runs.teacher.iloc[0])
+    monkeypatch.setattr(tables, "on_disk", lambda _: None)
+    said = people.test_people(german, german.runs.teacher.iloc[0])
     assert said == "german: german.data not on disk. Fetch it with: cfq data fetch german"
 
 
 def test_another_table_of_the_name_is_refused(evil: Stored) -> None:
     with evil.store() as store:
         row = store.teacher(evil.runs.teacher.iloc[0])
-    wrong = found.found_table(row["dataset"], "0" * 12, [evil.row["plan"]])
+    wrong = tables.found_table(row["dataset"], "0" * 12, [evil.row["plan"]])
     assert wrong.table is None and "another table" in wrong.missing
 
 
 def test_slider_costs_little_server_time(evil: Stored) -> None:
     teacher = evil.runs.teacher.iloc[0]
-    who, spent = crowd(evil, teacher), []
+    who, spent = test_people(evil, teacher), []
     for person in range(6):
         started = time.process_time()
         picture.draw("person_decides", evil, teacher=teacher, values=people.packed(who.values[person]))
@@ -159,7 +159,7 @@ from cfq_core.report.frames import Stored
 import dashboard.lib.people
 study = Stored({evil.folder!r}, {evil.id!r}, {evil.finished})
 teacher = study.runs.teacher.iloc[0]
-who = person.crowd(study, teacher)
+who = person.test_people(study, teacher)
 picture.draw("person_decides", study, teacher=teacher, values=person.packed(who.values[0]))
 assert "torch" not in sys.modules
 """

@@ -53,7 +53,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        self.words.append(data)
+        self.fmt.append(data)
 
 
 @pytest.mark.parametrize("which", ["evil", "german"])
@@ -156,7 +156,7 @@ def test_zip_holds_every_table_twice_and_the_same(german: Stored) -> None:
         lines = pd.read_parquet(io.BytesIO(archive.read("parquet/lines.parquet")))
         people = pd.read_csv(io.BytesIO(archive.read("csv/people.csv")))
     pd.testing.assert_frame_equal(lines, german.lines, check_dtype=False)
-    broken = people[(people.method == "ptq") & (people.budget == 2) & (people.seed == 0) & people.found]
+    broken = people[(people.method == "ptq") & (people.budget == 2) & (people.seed == 0) & people.has_recourse]
     vd = german.measures.query("method == 'ptq' and budget == 2 and seed == 0 and measure == 'vd'").value.iloc[0]
     assert 1 - broken.holds.mean() == pytest.approx(vd, abs=1e-5)
 

@@ -11,15 +11,21 @@ import pytest
 from cfq_core.pipeline import Setting
 from cfq_core.study.plan import Plan
 from cfq_core.study.store import Store
-from cfq_core.training.loop import Teaching
+from cfq_core.training.loop import TeacherTraining
 
-TIMED = ("seconds", "rehearsal_seconds", "on_the_fly_seconds")  # the measures that no seed repeats
+TIMED = ("seconds", "training_recourse_seconds", "on_the_fly_seconds")  # the measures that no seed repeats
 
 
 @pytest.fixture(scope="session")
 def setting() -> Setting:
     """Nets 8-8, few epochs, few people."""
-    return Setting(hidden=(8, 8), people=20, again=10, rehearsed=40, teaching=Teaching(epochs=12, rows_per_step=32))
+    return Setting(
+        hidden=(8, 8),
+        people=20,
+        n_reaudited=10,
+        n_training_recourse=40,
+        teacher_training=TeacherTraining(epochs=12, rows_per_step=32),
+    )
 
 
 @pytest.fixture(scope="session")

@@ -51,15 +51,15 @@ def test_the_landscape_holds_every_run_at_its_measures(study: tuple[Store, str, 
     spread = set()
     for r in store.runs(id):
         found = stored_bits(store, r["teacher_id"])
-        sheet = found.landscape
-        assert sheet is not None and len(sheet.plans) == 4 ** len(r["bits"])
-        at, measured = sheet.of(tuple(r["bits"])), store.measures(r["id"])
+        table = found.landscape
+        assert table is not None and len(table.plans) == 4 ** len(r["bits"])
+        at, measured = table.of(tuple(r["bits"])), store.measures(r["id"])
         person = 1.01 / max(1, measured["vd"]["count"])
-        assert sheet.average_bits[at] == pytest.approx(r["avg_bits"])
-        assert sheet.vd[at] == pytest.approx(measured["vd"]["value"], abs=person)
-        assert sheet.vd_matched[at] == pytest.approx(measured["vd_matched"]["value"], abs=person)
-        assert sheet.approval_shift[at] == pytest.approx(measured["approval_shift"]["value"], abs=0.03)
-        spread.add(round(float(sheet.vd[at]), 3))
+        assert table.average_bits[at] == pytest.approx(r["avg_bits"])
+        assert table.vd[at] == pytest.approx(measured["vd"]["value"], abs=person)
+        assert table.vd_matched[at] == pytest.approx(measured["vd_matched"]["value"], abs=person)
+        assert table.approval_shift[at] == pytest.approx(measured["approval_shift"]["value"], abs=0.03)
+        spread.add(round(float(table.vd[at]), 3))
     assert len(spread) > 2, "a landscape of one height holds nothing"
 
 
@@ -90,7 +90,7 @@ def test_teachers_of_an_older_store_get_what_they_lack_and_nothing_is_run_again(
     def fails(*_: Any, **__: Any) -> Any:
         raise AssertionError("this was stored and is run again")
 
-    for name in ("audit", "promise", "rehearse"):
+    for name in ("audit", "promise", "training_recourse"):
         monkeypatch.setattr(runner, name, fails)
     run_plan(part, store, 0)
     for teacher, arrays in before.items():

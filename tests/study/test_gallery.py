@@ -12,7 +12,7 @@ from cfq_core.base.errors import UnknownName
 from cfq_core.base.plugins import names
 from cfq_core.base.shipped import shipped
 from cfq_core.pipeline import prepare
-from cfq_core.probes.reading import NUMBERS, TEXTS, artifact
+from cfq_core.probes.probe_result import NUMBERS, TEXTS, artifact
 from cfq_core.report.frames import Stored
 from cfq_core.study import gallery
 from cfq_core.study.plan import Plan, table_of

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from cfq_core.base import plugins
 from cfq_core.cli import cli
 from cfq_core.probes.action_noise import ActionNoise
-from cfq_core.probes.reading import artifact
+from cfq_core.probes.probe_result import artifact
 from cfq_core.report.frames import Stored
 from cfq_core.study import gallery, probed, probing, runner, summary
 from cfq_core.study.plan import Plan
@@ -33,7 +33,7 @@ def asked(tmp_path_factory: pytest.TempPathFactory, small: Plan) -> tuple[Store,
     store = Store(tmp_path_factory.mktemp("asked"))
     plain = run_plan(small, store, workers=0)
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("audit", "promise", "rehearse"):
+        for name in ("audit", "promise", "training_recourse"):
             patch.setattr(runner, name, _fails)
         again = run_plan(replace(small, probes=(NAME,)), store, workers=0)
     return store, plain, again
@@ -92,7 +92,7 @@ def test_mean_and_spread_over_seeds_are_of_the_readings(asked: tuple[Store, str,
     line = next(x for x in found if (x.method, x.budget, x.at, x.measure) == ("ptq", 2.0, 0.2, "kept"))
     runs = [r for r in store.runs(again) if (r["method"], r["budget"]) == ("ptq", 2.0)]
     read = [r for run in runs for r in probed.readings(store, run["id"], NAME)]
-    each = [r.found for r in read if (r.at, r.measure) == (0.2, "kept")]
+    each = [r.has_recourse for r in read if (r.at, r.measure) == (0.2, "kept")]
     assert len(each) == 2 and line.over.mean == pytest.approx(sum(m.value for m in each) / 2)
     assert (line.over.seeds, line.over.people) == (2, sum(m.count for m in each))
     frame = Stored(str(store.folder), again, 4).probed

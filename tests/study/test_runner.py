@@ -45,7 +45,7 @@ def test_every_run_of_the_plan_is_stored_in_its_order(whole: tuple[Store, str], 
 
 
 def test_a_stored_study_is_not_run_again(whole: tuple[Store, str], plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("audit", "promise", "rehearse", "prepare"):
+    for name in ("audit", "promise", "training_recourse", "prepare"):
         monkeypatch.setattr(runner, name, _fails)
     monkeypatch.setattr(promises, "prepare", _fails)
     store, study = whole
@@ -57,7 +57,7 @@ def test_a_stored_study_is_not_run_again(whole: tuple[Store, str], plan: Plan, m
 def test_a_plan_that_is_part_of_a_stored_one_is_not_run_again(
     whole: tuple[Store, str], plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("audit", "promise", "rehearse"):
+    for name in ("audit", "promise", "training_recourse"):
         monkeypatch.setattr(runner, name, _fails)
     store, study = whole
     part = replace(plan, methods=("ptq",), bits=(3.0,))
@@ -184,13 +184,13 @@ def test_stored_promises_are_the_ones_that_were_made(whole: tuple[Store, str], p
     seed = 1
     chunk = next(iter(runner.chunks(plan)))
     designs = [pipeline.prepare(chunk.table, s, plan.setting.regime) for s in chunk.seeds]
-    made = pipeline.rehearse(pipeline.promise(designs, plan.setting), plan.setting)[seed]
+    made = pipeline.training_recourse(pipeline.promise(designs, plan.setting), plan.setting)[seed]
     id = runner._teacher(chunk, seed).id
-    stored = promises.stored_promise(chunk.table, seed, plan.setting, store, id)
+    stored = promises.stored_recourse(chunk.table, seed, plan.setting, store, id)
     for a, b in zip(made.teacher.parameters, stored.teacher.parameters, strict=True):
         np.testing.assert_array_equal(a, b)
-    assert made.rehearsal is not None and stored.rehearsal is not None
-    pairs = [(made.recourse, stored.recourse), (made.rehearsal, stored.rehearsal)]
+    assert made.training_recourse is not None and stored.training_recourse is not None
+    pairs = [(made.recourse, stored.recourse), (made.training_recourse, stored.training_recourse)]
     for one, other in pairs:
         for name in ("before", "after", "cost", "margin", "why"):
             np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
@@ -271,13 +271,15 @@ def test_a_method_that_learns_from_recourse_is_given_it_and_others_are_not_kept_
     plan: Plan, new_store: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert method_of("cf_ptq").needs_recourse and not method_of("ptq").needs_recourse
-    monkeypatch.setattr(runner, "rehearse", _fails)
+    monkeypatch.setattr(runner, "training_recourse", _fails)
     store = new_store("plain")
     study = run_plan(replace(plan, methods=("ptq",), seeds=(0,)), store, 0)
-    assert not store.has_artifact(store.teachers(study)[0]["id"], "rehearsal")
+    assert not store.has_artifact(store.teachers(study)[0]["id"], "training_recourse")
     monkeypatch.undo()
     run_plan(replace(plan, seeds=(0,)), store, 0)
-    assert store.has_artifact(store.teachers(study)[0]["id"], "rehearsal"), "made for the stored teacher, not anew"
+    assert store.has_artifact(store.teachers(study)[0]["id"], "training_recourse"), (
+        "made for the stored teacher, not anew"
+    )
 
 
 def test_several_margins_are_one_study_whose_runs_are_those_of_each_alone(
@@ -305,8 +307,8 @@ class ApprovesEverybody:
     title: str = "approves everybody"
     needs_recourse = False
 
-    def students(self, material: Any, budgets: Any) -> Students:
-        made = method_of("ptq").students(material, budgets)
+    def students(self, data: Any, budgets: Any) -> Students:
+        made = method_of("ptq").students(data, budgets)
         return Students(made.models.raised(torch.full((made.models.runs,), 1e4)), made.plans)
 
 
@@ -329,15 +331,15 @@ def test_a_model_that_approves_everybody_is_flagged(
 def test_a_teacher_without_training_recourse_is_passed_over_with_a_reason_and_the_others_are_not(
     whole: tuple[Store, str], plan: Plan, new_store: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rehearse = runner.rehearse
+    training_recourse = runner.training_recourse
 
-    def nobody_of_the_second(*args: Any) -> list[pipeline.Promise]:
-        first, second, third = rehearse(*args)
-        assert second.rehearsal is not None
-        none = replace(second.rehearsal, why=np.full_like(second.rehearsal.why, Why.NO_ACTION))
-        return [first, replace(second, rehearsal=none), third]
+    def nobody_of_the_second(*args: Any) -> list[pipeline.TeacherRecourse]:
+        first, second, third = training_recourse(*args)
+        assert second.training_recourse is not None
+        none = replace(second.training_recourse, why=np.full_like(second.training_recourse.why, Why.NO_ACTION))
+        return [first, replace(second, training_recourse=none), third]
 
-    monkeypatch.setattr(runner, "rehearse", nobody_of_the_second)
+    monkeypatch.setattr(runner, "training_recourse", nobody_of_the_second)
     store = new_store("passed over")
     study = run_plan(plan, store, 0)
     stored = {(r["method"], r["seed"], r["budget"]) for r in store.runs(study)}

@@ -100,7 +100,7 @@ def test_nobody_with_recourse_is_said_so(store: Store) -> None:
     _put(store, 0, vd=Measure.missing())
     (line,) = summary.lines(store, "s1")
     assert "nobody with recourse" in summary.verdict(line, 0.2)
-    assert summary.shown(line.measures["vd"]) == "-"
+    assert summary.format_mean(line.measures["vd"]) == "-"
 
 
 def test_a_study_of_which_nothing_is_finished_has_no_lines(store: Store) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from cfq_core.report import palette, words
+from cfq_core.report import fmt, palette
 from cfq_core.report.frames import Stored
 
 ROW, HEAD = 30, 70  # pixels; the head is the axis above the cells, which a page counts in
@@ -29,7 +29,7 @@ def decided(of: pd.DataFrame, logit: Any, matched: bool) -> pd.DataFrame:
 def refusing(rows: pd.DataFrame) -> list[str]:
     """Which models refuse: ``ptq at 2 bits``."""
     no = rows[~rows.approves]
-    return [f"{method} at {words.bits(budget)}" for method, budget in zip(no.method, no.budget, strict=True)]
+    return [f"{method} at {fmt.bits(budget)}" for method, budget in zip(no.method, no.budget, strict=True)]
 
 
 def cells(rows: pd.DataFrame) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from cfq_core.report import palette, words
+from cfq_core.report import fmt, palette
 from cfq_core.report.frames import Stored
 
 TEACHER = "teacher"
@@ -32,7 +32,7 @@ def known(study: Stored, probe: str, measure: str, matched: bool) -> str:
 
 def lines(rows: pd.DataFrame, measure: str, x: alt.X, about: str) -> Any:
     """A line a model: mean over seeds with its interval. ``x`` is of the field ``place``, which is ``at`` set apart."""
-    told, shown = words.measured(measure), list(dict.fromkeys(rows.method))
+    told, shown = fmt.measured(measure), list(dict.fromkeys(rows.method))
     drawn = rows.assign(
         value=rows["mean"] * told.scale, bottom=rows.seed_low * told.scale, top=rows.seed_high * told.scale
     )
@@ -48,7 +48,7 @@ def lines(rows: pd.DataFrame, measure: str, x: alt.X, about: str) -> Any:
     return alt.layer(line, bars, dots).properties(height=340)
 
 
-def tooltip(told: words.Measured, about: str) -> list[Any]:
+def tooltip(told: fmt.Measured, about: str) -> list[Any]:
     """What a mark says: model, condition, value, interval, seeds, people."""
     return [
         "method:N",
@@ -61,10 +61,10 @@ def tooltip(told: words.Measured, about: str) -> list[Any]:
     ]
 
 
-def said(rows: pd.DataFrame, measure: str) -> str:
+def format_each(rows: pd.DataFrame, measure: str) -> str:
     """Each model with its values, in the order of the conditions."""
-    told, parts = words.measured(measure), []
+    told, parts = fmt.measured(measure), []
     for method, mine in rows.dropna(subset=["mean"]).groupby("method", sort=False):
-        each = ", ".join(f"{told.said(m)} at {at}" for m, at in zip(mine["mean"], mine.label, strict=True))
+        each = ", ".join(f"{told.format(m)} at {at}" for m, at in zip(mine["mean"], mine.label, strict=True))
         parts.append(f"{method} {each}")
     return "; ".join(parts)

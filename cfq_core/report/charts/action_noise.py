@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from cfq_core.report import words
+from cfq_core.report import fmt
 from cfq_core.report.charts import _probed
 from cfq_core.report.frames import Stored
 from cfq_core.report.picture import Picture
@@ -32,15 +32,15 @@ def chart(rows: pd.DataFrame, dataset: str, budget: float, matched: bool = False
 
 def title(shown: str = "kept", **_: Any) -> str:
     """The measure, and what is done to the actions."""
-    return f"{words.measured(shown).heading}, actions done imprecisely"
+    return f"{fmt.measured(shown).heading}, actions done imprecisely"
 
 
 def alt_text(rows: pd.DataFrame, dataset: str, budget: float, matched: bool = False, shown: str = "kept") -> str:
     """Every value."""
     measure = rows.measure.iloc[-1]
     return (
-        f"{words.measured(measure).title} on {dataset} at {words.bits(budget)} by relative imprecision of the action: "
-        f"{_probed.said(rows, measure)}."
+        f"{fmt.measured(measure).title} on {dataset} at {fmt.bits(budget)} by relative imprecision of the action: "
+        f"{_probed.format_each(rows, measure)}."
     )
 
 

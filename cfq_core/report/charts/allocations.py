@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from cfq_core.report import words
+from cfq_core.report import fmt
 from cfq_core.report.frames import Stored
 from cfq_core.report.picture import Picture
 
@@ -63,8 +63,8 @@ def alt_text(rows: pd.DataFrame, dataset: str, budget: float) -> str:
     plans: dict[str, list[str]] = {}
     for method, layers in rows.groupby("method", sort=False):
         plans.setdefault("-".join(f"{b:.3g}" for b in layers.bits), []).append(str(method))
-    parts = [f"{words.listed(methods)} {plan}" for plan, methods in plans.items()]
-    return f"Weight bits of the layers from input to output on {dataset} at {words.bits(budget)}: {'; '.join(parts)}."
+    parts = [f"{fmt.listed(methods)} {plan}" for plan, methods in plans.items()]
+    return f"Weight bits of the layers from input to output on {dataset} at {fmt.bits(budget)}: {'; '.join(parts)}."
 
 
 PICTURE = Picture(

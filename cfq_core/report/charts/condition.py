@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from cfq_core.base.streams import numpy_stream
-from cfq_core.report import palette, words
+from cfq_core.report import fmt, palette
 from cfq_core.report.frames import Stored
 from cfq_core.report.picture import Picture
 
@@ -25,9 +25,9 @@ INSIDE = 0.99  # share of the points that the axes hold
 def rows(study: Stored, dataset: str, run: str) -> pd.DataFrame:
     """One row a person with a promised action."""
     people = study.people(run) if run else pd.DataFrame()
-    if people.empty or not people.found.any():
+    if people.empty or not people.has_recourse.any():
         return pd.DataFrame()
-    p = people[people.found]
+    p = people[people.has_recourse]
     state = np.where(p.condition, HOLDS, np.where(p.holds, LUCKY, BROKEN))
     about = {"person": p.person, "margin": p.teacher_at, "after": p.student_at}
     return pd.DataFrame({**about, "perturbation": (p.student_at - p.teacher_at).abs(), "state": state}).reset_index(
@@ -70,7 +70,7 @@ def chart(rows: pd.DataFrame, dataset: str, run: str) -> Any:
 def alt_text(rows: pd.DataFrame, dataset: str, run: str) -> str:
     """How many of each state."""
     counted = rows.state.value_counts()
-    parts = [f"{state} {words.in_100(counted.get(state, 0) / len(rows))}" for state in STATES]
+    parts = [f"{state} {fmt.in_100(counted.get(state, 0) / len(rows))}" for state in STATES]
     return f"Of {len(rows):,} promised actions of this model on {dataset}: {', '.join(parts)}."
 
 

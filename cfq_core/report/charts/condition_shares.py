@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from cfq_core.report import words
+from cfq_core.report import fmt
 from cfq_core.report.charts.condition import BROKEN, COLOURS, HOLDS, LUCKY, STATES
 from cfq_core.report.frames import Stored
 from cfq_core.report.picture import Picture
@@ -68,7 +68,7 @@ def chart(rows: pd.DataFrame, dataset: str, method: str) -> Any:
 def alt_text(rows: pd.DataFrame, dataset: str, method: str) -> str:
     """The share with the condition at each budget."""
     covered = rows[rows.state == HOLDS]
-    parts = [f"{100 * m:.0f} % at {words.bits(b)}" for m, b in zip(covered["mean"], covered.budget, strict=True)]
+    parts = [f"{100 * m:.0f} % at {fmt.bits(b)}" for m, b in zip(covered["mean"], covered.budget, strict=True)]
     return f"With {method} on {dataset} the condition holds for {', '.join(parts)} of the promises."
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from cfq_core.report import palette, words
+from cfq_core.report import fmt, palette
 from cfq_core.report.frames import Stored
 from cfq_core.report.picture import Picture
 
@@ -25,7 +25,7 @@ def rows(study: Stored, dataset: str, measure: str, methods: str = "") -> pd.Dat
 
 def chart(rows: pd.DataFrame, dataset: str, measure: str, methods: str = "") -> Any:
     """Points carry (method, budget), so that a click on one selects that model."""
-    told, shown = words.measured(measure), list(dict.fromkeys(rows.method))
+    told, shown = fmt.measured(measure), list(dict.fromkeys(rows.method))
     place = {m: JITTER * (i - (len(shown) - 1) / 2) for i, m in enumerate(shown)}
     drawn = rows.assign(
         at=rows.budget + rows.method.map(place),
@@ -66,10 +66,10 @@ def chart(rows: pd.DataFrame, dataset: str, measure: str, methods: str = "") -> 
 
 def alt_text(rows: pd.DataFrame, dataset: str, measure: str, methods: str = "") -> str:
     """Each method from its largest to its smallest budget."""
-    told, parts = words.measured(measure), []
+    told, parts = fmt.measured(measure), []
     for method, line in rows.dropna(subset=["mean"]).groupby("method", sort=False):
         ends = line.sort_values("budget").iloc[[-1, 0]]
-        first, last = (f"{told.said(e['mean'])} at {words.bits(e.budget)}" for _, e in ends.iterrows())
+        first, last = (f"{told.format(e['mean'])} at {fmt.bits(e.budget)}" for _, e in ends.iterrows())
         parts.append(f"{method} {first}" if len(line) == 1 else f"{method} from {first} to {last}")
     return f"{told.heading} on {dataset}: {'; '.join(parts) or 'not defined'}."
 

@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from cfq_core.report import palette, words
+from cfq_core.report import fmt, palette
 from cfq_core.report.frames import Stored
 from cfq_core.report.picture import Picture
 from cfq_core.study.summary import LENIENT
@@ -51,8 +51,8 @@ def chart(rows: pd.DataFrame, dataset: str, budget: float) -> Any:
 
 def alt_text(rows: pd.DataFrame, dataset: str, budget: float) -> str:
     """Every method's place, in a sentence."""
-    parts = [f"{r.method}: {words.in_100(r.vd)} fail at {words.points(r.approval_shift)}" for r in rows.itertuples()]
-    return f"Broken promises and approval shift on {dataset} at {words.bits(budget)}. {'; '.join(parts)}."
+    parts = [f"{r.method}: {fmt.in_100(r.vd)} fail at {fmt.points(r.approval_shift)}" for r in rows.itertuples()]
+    return f"Broken promises and approval shift on {dataset} at {fmt.bits(budget)}. {'; '.join(parts)}."
 
 
 PICTURE = Picture(

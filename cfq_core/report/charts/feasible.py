@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from cfq_core.report import words
+from cfq_core.report import fmt
 from cfq_core.report.charts import settings
 from cfq_core.report.frames import Stored
 from cfq_core.report.picture import Picture
@@ -28,10 +28,11 @@ def chart(rows: pd.DataFrame, dataset: str, budget: float, varies: str = "") -> 
 
 def alt_text(rows: pd.DataFrame, dataset: str, budget: float, varies: str = "") -> str:
     """Every value."""
-    key, frr = settings.drawn_key(rows, varies), words.measured("frr")
+    key, frr = settings.drawn_key(rows, varies), fmt.measured("frr")
     each = zip(rows[key], rows["mean"], rows.cost, strict=True)
     said = [
-        f"{settings.spoken(v)}: {frr.said(m)}{'' if pd.isna(c) else f' at a mean cost of {c:.2f}'}" for v, m, c in each
+        f"{settings.format_value(v)}: {frr.format(m)}{'' if pd.isna(c) else f' at a mean cost of {c:.2f}'}"
+        for v, m, c in each
     ]
     return f"{frr.title} on {dataset} by {settings.AXES.get(key, key)}: {'; '.join(said)}."
 
@@ -42,5 +43,5 @@ PICTURE = Picture(
     chart,
     alt_text,
     "Share of the denied for whom the teacher has a legal action with the promised margin; costs are over those who "
-    "have one, so another crowd at each value. Bars: 95 % over seeds.",
+    "have one, so another test_people at each value. Bars: 95 % over seeds.",
 )

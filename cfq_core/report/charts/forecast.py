@@ -10,8 +10,8 @@ import pandas as pd
 
 from cfq_core.base.streams import numpy_stream
 from cfq_core.evidence import CONFIDENCE, RESAMPLES, SMALLEST_GROUP
-from cfq_core.quant.odds import break_odds
-from cfq_core.report import palette, words
+from cfq_core.quant.break_probability import break_probability
+from cfq_core.report import fmt, palette
 from cfq_core.report.frames import Stored
 from cfq_core.report.picture import Picture
 
@@ -51,7 +51,7 @@ def promises(study: Stored, dataset: str) -> pd.DataFrame:
             noise = safety["noise"][list(safety["bits"]).index(bits[0])]
             told = np.isfinite(safety["margin"])
             broken = study.arrays(run, "people")["student_at"][told] <= 0
-            odds = break_odds(safety["margin"][told], noise[told])
+            odds = break_probability(safety["margin"][told], noise[told])
             frames.append(pd.DataFrame({"seed": seed, "bits": bits[0], "odds": odds, "broken": broken}))
     return pd.concat(frames, ignore_index=True).assign(method=method) if frames else pd.DataFrame()
 
@@ -72,7 +72,7 @@ def _calibrated(people: pd.DataFrame) -> dict[str, Any]:
 def chart(rows: pd.DataFrame, dataset: str) -> Any:
     """On the dashed line as many broke as were forecast."""
     drawn = rows[rows["class"] != ALL].assign(**{c: 100 * rows[c] for c in ("forecast", "broken", "low", "high")})
-    drawn = drawn.assign(width=drawn.bits.map(lambda b: words.bits(b)))
+    drawn = drawn.assign(width=drawn.bits.map(lambda b: fmt.bits(b)))
     widths = list(dict.fromkeys(drawn.width))
     legend = alt.Legend(title="quantized to", orient="top", labelLimit=0)
     hue = alt.Color("width:N", scale=alt.Scale(domain=widths, range=list(SHADES[: len(widths)])), legend=legend)
@@ -98,7 +98,7 @@ def alt_text(rows: pd.DataFrame, dataset: str) -> str:
     """Forecast and outcome at every bit-width."""
     over_all = rows[rows["class"] == ALL]
     each = zip(over_all.bits, over_all.forecast, over_all.broken, strict=True)
-    said = [f"at {words.bits(b)} {100 * f:.1f} % forecast, {100 * share:.1f} % broke" for b, f, share in each]
+    said = [f"at {fmt.bits(b)} {100 * f:.1f} % forecast, {100 * share:.1f} % broke" for b, f, share in each]
     return f"A forecast, not a guarantee. On {dataset} with {over_all.method.iloc[0]}: {'; '.join(said)}."
 
 

@@ -8,7 +8,7 @@ import altair as alt
 import pandas as pd
 
 from cfq_core.evidence import PERMUTATIONS, SMALLEST_GROUP
-from cfq_core.report import by_group, palette, words
+from cfq_core.report import by_group, fmt, palette
 from cfq_core.report.frames import Stored
 from cfq_core.report.picture import Picture
 
@@ -26,7 +26,7 @@ def rows(study: Stored, dataset: str, method: str, measure: str, crossing: bool 
 
 def chart(rows: pd.DataFrame, dataset: str, method: str, measure: str, crossing: bool = False) -> Any:
     """Filled where p < 0.05 over all seeds; bars from the least to the largest gap of a seed."""
-    told, columns = words.measured(measure), list(dict.fromkeys(rows.column))
+    told, columns = fmt.measured(measure), list(dict.fromkeys(rows.column))
     place = {c: SIDE * (i - (len(columns) - 1) / 2) for i, c in enumerate(columns)}
     drawn = rows.assign(
         at=rows.budget + rows.column.map(place),
@@ -63,12 +63,10 @@ def chart(rows: pd.DataFrame, dataset: str, method: str, measure: str, crossing:
 
 def alt_text(rows: pd.DataFrame, dataset: str, method: str, measure: str, crossing: bool = False) -> str:
     """Each column's largest gap with its p."""
-    told, parts = words.measured(measure), []
+    told, parts = fmt.measured(measure), []
     for column, mine in rows.groupby("column", sort=False):
         top = mine.loc[mine.gap.idxmax()]
-        parts.append(
-            f"{column} at most {told.scale * top.gap:.1f} points, at {words.bits(top.budget)} (p = {top.p:.2g})"
-        )
+        parts.append(f"{column} at most {told.scale * top.gap:.1f} points, at {fmt.bits(top.budget)} (p = {top.p:.2g})")
     return f"Gap between groups in {told.title} of {method} on {dataset}: {'; '.join(parts)}."
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from cfq_core.evidence import CONFIDENCE, SMALLEST_GROUP
-from cfq_core.report import palette, words
+from cfq_core.report import fmt, palette
 from cfq_core.report.frames import Stored
 from cfq_core.report.picture import Picture
 
@@ -25,7 +25,7 @@ def rows(study: Stored, dataset: str, method: str, budget: float, measure: str, 
     here = g[mine & (g.measure == measure) & (g.crossing == crossing)]
     if here.empty:
         return pd.DataFrame()
-    line = words.line_of(study.lines, dataset, method, budget)["mean"]
+    line = fmt.line_of(study.lines, dataset, method, budget)["mean"]
     each = [_group(c, level, one) for (c, level), one in here.groupby(["column", "level"], sort=False)]
     return pd.DataFrame(each).assign(everybody=line.get(measure, np.nan))
 
@@ -66,7 +66,7 @@ def _labels(rows: pd.DataFrame) -> list[str]:
 
 def chart(rows: pd.DataFrame, dataset: str, method: str, budget: float, measure: str, crossing: bool = False) -> Any:
     """A dot and an interval a group; the worst is orange, the dashed line is everybody."""
-    told = words.measured(measure)
+    told = fmt.measured(measure)
     drawn = rows.assign(label=_labels(rows), **{c: rows[c] * told.scale for c in ("value", "low", "high", "everybody")})
     worst = worst_of(rows, measure)
     drawn["which"] = np.where(drawn.index == worst, "worst group", "group")
@@ -104,16 +104,16 @@ def worst_of(rows: pd.DataFrame, measure: str) -> Any:
 
 def alt_text(rows: pd.DataFrame, dataset: str, method: str, budget: float, measure: str, crossing: bool = False) -> str:
     """The worst and the best group, and how many are too small."""
-    told, worst = words.measured(measure), worst_of(rows, measure)
+    told, worst = fmt.measured(measure), worst_of(rows, measure)
     small = rows[rows.seeds_judged == 0]
-    few = f" {words.counted(len(small), 'group')} of under {SMALLEST_GROUP} people not judged." if len(small) else ""
+    few = f" {fmt.counted(len(small), 'group')} of under {SMALLEST_GROUP} people not judged." if len(small) else ""
     if worst is None:
-        return f"{told.heading} of {method} at {words.bits(budget)} on {dataset}: no group is large enough.{few}"
+        return f"{told.heading} of {method} at {fmt.bits(budget)} on {dataset}: no group is large enough.{few}"
     label = rows.column + ": " + rows.level
     best = (-rows.value if measure.startswith("approval_shift") else rows.value).idxmin()
     return (
-        f"{told.heading} of {method} at {words.bits(budget)} on {dataset}: worst {label[worst]} "
-        f"{told.said(rows.value[worst])}, best {label[best]} {told.said(rows.value[best])}.{few}"
+        f"{told.heading} of {method} at {fmt.bits(budget)} on {dataset}: worst {label[worst]} "
+        f"{told.format(rows.value[worst])}, best {label[best]} {told.format(rows.value[best])}.{few}"
     )
 
 

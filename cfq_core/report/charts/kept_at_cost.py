@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from cfq_core.report import palette, words
+from cfq_core.report import fmt, palette
 from cfq_core.report.charts import settings
 from cfq_core.report.frames import Stored
 from cfq_core.report.picture import Picture
@@ -29,7 +29,9 @@ def chart(rows: pd.DataFrame, dataset: str, measure: str, budget: float, varies:
     """Up and left is better: more promises kept for less."""
     varies = settings.drawn_key(rows, varies)
     shown = list(dict.fromkeys(rows.method))
-    drawn = rows.assign(**{c: 100 * rows[c] for c in ("kept", "low", "high")}, text=rows[varies].map(settings.spoken))
+    drawn = rows.assign(
+        **{c: 100 * rows[c] for c in ("kept", "low", "high")}, text=rows[varies].map(settings.format_value)
+    )
     x = alt.X("cost:Q", title="mean cost of the promised action (scale units)", scale=alt.Scale(zero=False, padding=20))
     y = alt.Y("kept:Q", title="promises kept (%)", scale=alt.Scale(domain=[min(0.0, drawn.low.min()), 100], nice=True))
     base, hue = alt.Chart(drawn), palette.colour(shown)
@@ -55,9 +57,9 @@ def alt_text(rows: pd.DataFrame, dataset: str, measure: str, budget: float, vari
     parts = []
     for method, line in rows.dropna(subset=["kept"]).groupby("method", sort=False):
         ends = line.sort_values("cost").iloc[[0, -1]]
-        a, b = (f"{words.in_100(k)} kept at a cost of {c:.2f}" for k, c in zip(ends.kept, ends.cost, strict=True))
+        a, b = (f"{fmt.in_100(k)} kept at a cost of {c:.2f}" for k, c in zip(ends.kept, ends.cost, strict=True))
         parts.append(f"{method} from {a} to {b}")
-    return f"Promises kept on {dataset} at {words.bits(budget)} against their cost: {'; '.join(parts)}."
+    return f"Promises kept on {dataset} at {fmt.bits(budget)} against their cost: {'; '.join(parts)}."
 
 
 PICTURE = Picture(

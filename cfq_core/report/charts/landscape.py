@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from cfq_core.allocators.knapsack import cheapest_plan
-from cfq_core.report import palette, words
+from cfq_core.report import fmt, palette
 from cfq_core.report.charts.profiles import ALLOCATORS
-from cfq_core.report.frames import Stored, sheet_of
+from cfq_core.report.frames import Stored, table_of
 from cfq_core.report.picture import Picture
 
 ANY, FRONT = "any allocation", "best of its size"
@@ -22,17 +22,17 @@ LEARNED = ("cfq", "cfq_anchored", "cfq_one_sided")  # methods whose plan follows
 def rows(study: Stored, teacher: str, budget: float, matched: bool = False) -> pd.DataFrame:
     """One row a plan of one teacher; ``chosen`` names the allocators that chose it at the budget."""
     stored = study.arrays(teacher, "bits") if teacher else {}
-    sheet = sheet_of(stored)
-    if sheet.empty:
+    table = table_of(stored)
+    if table.empty:
         return pd.DataFrame()
-    measure = sheet.vd_matched if matched else sheet.vd
+    measure = table.vd_matched if matched else table.vd
     table = pd.DataFrame({
-        "plan": sheet.plans.map(_written),
-        "average_bits": sheet.average_bits,
+        "plan": table.plans.map(_written),
+        "average_bits": table.average_bits,
         "vd": measure,
-        "approval_shift": sheet.approval_shift,
-        "fits": sheet.average_bits <= budget + 1e-9,
-        "front": _front(sheet.average_bits.to_numpy(), measure.to_numpy()),
+        "approval_shift": table.approval_shift,
+        "fits": table.average_bits <= budget + 1e-9,
+        "front": _front(table.average_bits.to_numpy(), measure.to_numpy()),
         "budget": budget,
     })  # fmt: skip
     marked: dict[str, list[str]] = {}
@@ -124,14 +124,14 @@ def alt_text(rows: pd.DataFrame, teacher: str, budget: float, matched: bool = Fa
     """The best plan within the budget, and each allocator's rank."""
     fitting = rows[rows.fits]
     if fitting.empty:
-        return f"No allocation fits {words.bits(budget)}."
+        return f"No allocation fits {fmt.bits(budget)}."
     best = fitting.sort_values(["vd", "average_bits"], kind="stable").iloc[0]
     plans = marks(rows)
     each = zip(plans.allocator, plans.plan, plans.vd, plans.better, strict=True)
-    parts = [f"{name} {plan} breaks {words.in_100(vd)} (rank {better + 1})" for name, plan, vd, better in each]
+    parts = [f"{name} {plan} breaks {fmt.in_100(vd)} (rank {better + 1})" for name, plan, vd, better in each]
     return (
-        f"Of {len(fitting)} allocations within {words.bits(budget)} the best, {best.plan}, breaks "
-        f"{words.in_100(best.vd)}; {'; '.join(parts)}."
+        f"Of {len(fitting)} allocations within {fmt.bits(budget)} the best, {best.plan}, breaks "
+        f"{fmt.in_100(best.vd)}; {'; '.join(parts)}."
     )
 
 

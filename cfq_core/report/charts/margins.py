@@ -8,7 +8,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from cfq_core.report import palette, words
+from cfq_core.report import fmt, palette
 from cfq_core.report.frames import Stored
 from cfq_core.report.picture import Picture
 
@@ -28,9 +28,9 @@ def rows(
     frames: list[pd.DataFrame] = []
     for name in [method, *filter(None, beside.split(","))]:
         people = study.pooled(dataset, name, budget)
-        if people.empty or not people.found.any():
+        if people.empty or not people.has_recourse.any():
             continue
-        asked = people[people.found]
+        asked = people[people.has_recourse]
         left = asked.student_at - (asked.threshold if matched else 0.0)
         curves = [] if frames else [(FP32, asked.teacher_at)]
         frames += [_curve(model, values, kappa) for model, values in [*curves, (name, left)]]
@@ -77,9 +77,9 @@ def alt_text(
     for model, curve in rows.groupby("model", sort=False):
         refused = float(curve.share[curve.margin == 0.0].iloc[0])
         middle = float(curve.margin[curve.share >= 0.5].iloc[0])
-        parts.append(f"{model} refuses {words.in_100(refused)}, half of the margins are below {middle:.2f} logits")
+        parts.append(f"{model} refuses {fmt.in_100(refused)}, half of the margins are below {middle:.2f} logits")
     people = f"{int(rows.people.iloc[0]):,} promised actions"
-    return f"Margins of {people} on {dataset} at {words.bits(budget)}: {'; '.join(parts)}."
+    return f"Margins of {people} on {dataset} at {fmt.bits(budget)}: {'; '.join(parts)}."
 
 
 PICTURE = Picture(

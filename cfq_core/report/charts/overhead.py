@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from cfq_core.report import palette, words
+from cfq_core.report import fmt, palette
 from cfq_core.report.frames import Stored
 from cfq_core.report.picture import Picture
 
@@ -15,18 +15,22 @@ ROUNDED, TRAINED = "ptq", "qat_lsq"  # what the others are multiples of
 
 
 def rows(study: Stored, dataset: str, budget: float, measure: str = "vd") -> pd.DataFrame:
-    """One row a method: ``made`` and ``rehearsal`` in seconds, their sum, multiples of PTQ and QAT, VD and shift."""
+    """One row a method: ``made`` and ``training_recourse`` (s), their sum, multiples of PTQ and QAT, VD, shift."""
     lines = study.lines
     here = lines[(lines.dataset == dataset) & (lines.budget == budget)]
     wide = here.pivot_table(index="method", columns="measure", values="mean", sort=False)
-    if not {"seconds", "rehearsal_seconds", measure} <= set(wide):
+    if not {"seconds", "training_recourse_seconds", measure} <= set(wide):
         return pd.DataFrame()
-    wide = wide.dropna(subset=["seconds", "rehearsal_seconds"])  # an older run does not say what its recourse took
+    wide = wide.dropna(
+        subset=["seconds", "training_recourse_seconds"]
+    )  # an older run does not say what its recourse took
     if ROUNDED not in wide.index or len(wide) < 2:
         return pd.DataFrame()
     broken = here[here.measure == measure].set_index("method")
-    out = pd.DataFrame({"method": wide.index, "made": wide.seconds, "rehearsal": wide.rehearsal_seconds})
-    out = out.assign(total=out.made + out.rehearsal)
+    out = pd.DataFrame(
+        {"method": wide.index, "made": wide.seconds, "training_recourse": wide.training_recourse_seconds}
+    )
+    out = out.assign(total=out.made + out.training_recourse)
     out["times_ptq"] = out.total / out.total[ROUNDED]
     out["times_qat"] = out.total / (out.total[TRAINED] if TRAINED in out.index else float("nan"))
     for name in ("mean", "seed_low", "seed_high", "seeds", "people"):
@@ -45,7 +49,7 @@ def _company(study: Stored, dataset: str, budget: float, method: str) -> str:
 
 def chart(rows: pd.DataFrame, dataset: str, budget: float, measure: str = "vd") -> Any:
     """Down and left is better; multiples on a logarithmic axis."""
-    told, methods = words.measured(measure), list(dict.fromkeys(rows.method))
+    told, methods = fmt.measured(measure), list(dict.fromkeys(rows.method))
     drawn = rows.assign(
         value=told.scale * rows["mean"], bottom=told.scale * rows.seed_low, top=told.scale * rows.seed_high
     )
@@ -60,7 +64,7 @@ def chart(rows: pd.DataFrame, dataset: str, budget: float, measure: str = "vd") 
         tooltip=["method:N", alt.Tooltip("times_ptq:Q", title="times PTQ", format=",.1f"),
                  alt.Tooltip("times_qat:Q", title="times QAT", format=".2f"),
                  alt.Tooltip("total:Q", title="seconds a model", format=".2f"),
-                 alt.Tooltip("rehearsal:Q", title="of them for training recourse", format=".2f"),
+                 alt.Tooltip("training_recourse:Q", title="of them for training recourse", format=".2f"),
                  alt.Tooltip("value:Q", title=told.axis, format=".1f"), "stack:N", "seeds:Q"],
     )  # fmt: skip
     return alt.layer(bars, dots).properties(height=340)
@@ -68,14 +72,14 @@ def chart(rows: pd.DataFrame, dataset: str, budget: float, measure: str = "vd") 
 
 def alt_text(rows: pd.DataFrame, dataset: str, budget: float, measure: str = "vd") -> str:
     """Every method."""
-    told = words.measured(measure)
-    each = zip(rows.method, rows.times_ptq, rows.total, rows.rehearsal, rows["mean"], strict=True)
+    told = fmt.measured(measure)
+    each = zip(rows.method, rows.times_ptq, rows.total, rows.training_recourse, rows["mean"], strict=True)
     said = [
-        f"{method} {times:,.0f} times ({total:.2f} s, of them {rehearsal:.2f} s for training recourse), "
-        f"{told.said(broken)} broken"
-        for method, times, total, rehearsal, broken in each
+        f"{method} {times:,.0f} times ({total:.2f} s, of them {training_recourse:.2f} s for training recourse), "
+        f"{told.format(broken)} broken"
+        for method, times, total, training_recourse, broken in each
     ]
-    return f"Time to make a model on {dataset} at {words.bits(budget)} in multiples of PTQ: {'; '.join(said)}."
+    return f"Time to make a model on {dataset} at {fmt.bits(budget)} in multiples of PTQ: {'; '.join(said)}."
 
 
 PICTURE = Picture(

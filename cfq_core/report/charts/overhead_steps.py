@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from cfq_core.report import palette, words
+from cfq_core.report import fmt, palette
 from cfq_core.report.charts import settings
 from cfq_core.report.frames import Stored
 from cfq_core.report.picture import Picture
@@ -20,7 +20,7 @@ def rows(study: Stored, dataset: str, budget: float) -> pd.DataFrame:
     """One row a (method that learns from recourse, K, way): ``times`` training without any recourse to find."""
     if "steps" not in study.varied:
         return pd.DataFrame()
-    names = ("seconds", "rehearsal_seconds", "on_the_fly_seconds")
+    names = ("seconds", "training_recourse_seconds", "on_the_fly_seconds")
     frames = [settings.of_methods(study, dataset, n, budget, "steps") for n in names]
     if any(f.empty for f in frames):
         return pd.DataFrame()
@@ -68,7 +68,7 @@ def alt_text(rows: pd.DataFrame, dataset: str, budget: float) -> str:
     for (method, way), line in rows.groupby(["method", "way"], sort=False):
         a, b = line.iloc[0], line.iloc[-1]
         said.append(f"{method}, {way}: {a.times:.2f} times at K = {a.steps:g}, {b.times:.2f} at K = {b.steps:g}")
-    return f"Training time on {dataset} at {words.bits(budget)}, times that without recourse: {'; '.join(said)}."
+    return f"Training time on {dataset} at {fmt.bits(budget)}, times that without recourse: {'; '.join(said)}."
 
 
 PICTURE = Picture(

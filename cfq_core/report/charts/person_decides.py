@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
+from cfq_core.report import fmt
 from cfq_core.report import person as people
-from cfq_core.report import words
 from cfq_core.report.charts import _decided
 from cfq_core.report.frames import Stored
 from cfq_core.report.picture import Picture
@@ -29,7 +29,7 @@ def alt_text(rows: pd.DataFrame, teacher: str, values: str, matched: bool = Fals
     """How many approve, and who does not."""
     no = _decided.refusing(rows)
     yes = f"{len(rows) - len(no)} of {len(rows)} stored students approve"
-    return f"{yes}; {words.listed(no)} refuse{'s' if len(no) == 1 else ''}." if no else f"{yes}."
+    return f"{yes}; {fmt.listed(no)} refuse{'s' if len(no) == 1 else ''}." if no else f"{yes}."
 
 
 PICTURE = Picture(

@@ -8,7 +8,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from cfq_core.report import palette, words
+from cfq_core.report import fmt, palette
 from cfq_core.report import person as people
 from cfq_core.report.charts import _decided
 from cfq_core.report.frames import Stored
@@ -19,7 +19,7 @@ POINTS = 41  # on the way
 
 def rows(study: Stored, teacher: str, person: int, budget: float) -> pd.DataFrame:
     """One row a (model, point); ``way`` from 0 (as they are) to 1 (as promised). Needs the table."""
-    told, who = people.promised(study, teacher, person), people.crowd(study, teacher)
+    told, who = people.promised(study, teacher, person), people.test_people(study, teacher)
     if told is None or isinstance(who, str):
         return pd.DataFrame()
     start, end = who.encoding.encode(np.array([told.before, told.after]))
@@ -43,7 +43,7 @@ def chart(rows: pd.DataFrame, teacher: str, person: int, budget: float) -> Any:
             domain=[_decided.FP32, *shown], range=[palette.TEACHER, *(palette.style(m).colour for m in shown)]
         ),
         legend=alt.Legend(
-            title=f"model at {words.bits(budget)}",
+            title=f"model at {fmt.bits(budget)}",
             orient="top",
             labelLimit=0,
             titleLimit=0,
@@ -66,7 +66,7 @@ def alt_text(rows: pd.DataFrame, teacher: str, person: int, budget: float) -> st
     """Where the teacher and the chosen budget's students end."""
     ends = rows[(rows.way == 1) & ((rows.budget == budget) | (rows.method == _decided.FP32))]
     told = ", ".join(f"{r.method} {r.logit:+.2f}" for r in ends.itertuples())
-    return f"After the promised action the logit of person {person} is: {told} (students at {words.bits(budget)})."
+    return f"After the promised action the logit of person {person} is: {told} (students at {fmt.bits(budget)})."
 
 
 PICTURE = Picture(

@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from cfq_core.report import palette, words
+from cfq_core.report import fmt, palette
 from cfq_core.report.frames import Stored
 from cfq_core.report.picture import Picture
 
@@ -71,7 +71,7 @@ def alt_text(rows: pd.DataFrame, dataset: str, bits: int = 3) -> str:
         if not mine.empty:
             parts.append(f"{profile} most in layer {mine.idxmax()} ({100 * mine.max():.0f} %)")
     return (
-        f"What rounding one layer of the {dataset} teacher to {words.bits(bits)} does: {'; '.join(parts) or 'nothing'}."
+        f"What rounding one layer of the {dataset} teacher to {fmt.bits(bits)} does: {'; '.join(parts) or 'nothing'}."
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from cfq_core.report import palette, words
+from cfq_core.report import fmt, palette
 from cfq_core.report.frames import Stored
 from cfq_core.report.picture import Picture
 
@@ -58,11 +58,11 @@ def drawn_key(rows: pd.DataFrame, varies: str) -> str:
 
 def chart(rows: pd.DataFrame, dataset: str, measure: str, budget: float, varies: str = "") -> Any:
     """A line a method where the setting is a number, marks side by side where it is a name."""
-    told, shown, varies = words.measured(measure), list(dict.fromkeys(rows.method)), drawn_key(rows, varies)
+    told, shown, varies = fmt.measured(measure), list(dict.fromkeys(rows.method)), drawn_key(rows, varies)
     drawn = rows.assign(
         value=rows["mean"] * told.scale, bottom=rows.seed_low * told.scale, top=rows.seed_high * told.scale
     )
-    if told.unit == words.UNITS["cost"][0]:  # no action costs less than nothing, whatever a few seeds spread
+    if told.unit == fmt.UNITS["cost"][0]:  # no action costs less than nothing, whatever a few seeds spread
         drawn["bottom"] = drawn.bottom.clip(lower=0.0)
     number = pd.api.types.is_numeric_dtype(rows[varies])
     title = AXES.get(varies, varies)
@@ -96,7 +96,7 @@ def chart(rows: pd.DataFrame, dataset: str, measure: str, budget: float, varies:
 
 def title(measure: str, varies: str = "", **_: Any) -> str:
     """The measure, and what it is drawn against."""
-    return f"{words.measured(measure).heading}, by {AXES.get(varies, varies or 'setting').split(' (')[0]}"
+    return f"{fmt.measured(measure).heading}, by {AXES.get(varies, varies or 'setting').split(' (')[0]}"
 
 
 def scale_of(varies: str) -> alt.Scale:
@@ -107,15 +107,15 @@ def scale_of(varies: str) -> alt.Scale:
 
 def alt_text(rows: pd.DataFrame, dataset: str, measure: str, budget: float, varies: str = "") -> str:
     """Each method from the first value to the last."""
-    told, varies, parts = words.measured(measure), drawn_key(rows, varies), []
+    told, varies, parts = fmt.measured(measure), drawn_key(rows, varies), []
     for method, line in rows.dropna(subset=["mean"]).groupby("method", sort=False):
         each = zip(line[varies], line["mean"], strict=True)
-        said = [f"{told.said(m)} at {v:g}" if _is_number(v) else f"{told.said(m)} with {v}" for v, m in each]
+        said = [f"{told.format(m)} at {v:g}" if _is_number(v) else f"{told.format(m)} with {v}" for v, m in each]
         parts.append(f"{method} {', '.join(said)}")
-    return f"{told.title} on {dataset} at {words.bits(budget)} by {AXES.get(varies, varies)}: {'; '.join(parts)}."
+    return f"{told.title} on {dataset} at {fmt.bits(budget)} by {AXES.get(varies, varies)}: {'; '.join(parts)}."
 
 
-def spoken(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A setting's value in words and on marks."""
     return f"{value:g}" if _is_number(value) else str(value)
 

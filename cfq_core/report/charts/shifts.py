@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from cfq_core.report import palette, words
+from cfq_core.report import fmt, palette
 from cfq_core.report.charts import _probed
 from cfq_core.report.frames import Stored
 from cfq_core.report.picture import Picture
@@ -30,7 +30,7 @@ def rows(study: Stored, dataset: str, budget: float, matched: bool = False, show
 
 def chart(rows: pd.DataFrame, dataset: str, budget: float, matched: bool = False, shown: str = "vd") -> Any:
     """A row a population, a mark a model."""
-    told, methods = words.measured(rows.measure.iloc[-1]), list(dict.fromkeys(rows.method))
+    told, methods = fmt.measured(rows.measure.iloc[-1]), list(dict.fromkeys(rows.method))
     drawn = rows.assign(
         value=rows["mean"] * told.scale, bottom=rows.seed_low * told.scale, top=rows.seed_high * told.scale
     )
@@ -51,22 +51,20 @@ def chart(rows: pd.DataFrame, dataset: str, budget: float, matched: bool = False
 
 def title(shown: str = "vd", **_: Any) -> str:
     """The measure, and where."""
-    return f"{words.measured(shown).heading} in other populations"
+    return f"{fmt.measured(shown).heading} in other populations"
 
 
 def alt_text(rows: pd.DataFrame, dataset: str, budget: float, matched: bool = False, shown: str = "vd") -> str:
     """Each model as audited, and where it is lowest and highest."""
-    told, parts = words.measured(rows.measure.iloc[-1]), []
+    told, parts = fmt.measured(rows.measure.iloc[-1]), []
     for method, mine in rows.groupby("method", sort=False):
         plain = mine[mine.series == PLAIN]["mean"]
         low, high = mine.loc[mine["mean"].idxmin()], mine.loc[mine["mean"].idxmax()]
         parts.append(
-            f"{method} {told.said(plain.iloc[0] if len(plain) else None)} as audited, "
-            f"from {told.said(low['mean'])} ({low.label}) to {told.said(high['mean'])} ({high.label})"
+            f"{method} {told.format(plain.iloc[0] if len(plain) else None)} as audited, "
+            f"from {told.format(low['mean'])} ({low.label}) to {told.format(high['mean'])} ({high.label})"
         )
-    return (
-        f"{told.title} on {dataset} at {words.bits(budget)} in {rows.label.nunique()} populations: {'; '.join(parts)}."
-    )
+    return f"{told.title} on {dataset} at {fmt.bits(budget)} in {rows.label.nunique()} populations: {'; '.join(parts)}."
 
 
 PICTURE = Picture(

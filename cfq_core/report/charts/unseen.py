@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from cfq_core.datasets.slices import Slice, slice_of
-from cfq_core.report import words
+from cfq_core.report import fmt
 from cfq_core.report.charts import shifts
 from cfq_core.report.frames import Stored
 from cfq_core.report.picture import Picture
@@ -47,16 +47,16 @@ def _populations(study: Stored, s: Slice, how: tuple[float, bool, str]) -> list[
 
 def title(shown: str = "vd", **_: Any) -> str:
     """The measure, and where."""
-    return f"{words.measured(shown).heading} among people unlike those in training"
+    return f"{fmt.measured(shown).heading} among people unlike those in training"
 
 
 def alt_text(rows: pd.DataFrame, dataset: str, budget: float, matched: bool = False, shown: str = "vd") -> str:
     """Each model on each of the populations."""
-    told, parts = words.measured(rows.measure.iloc[-1]), []
+    told, parts = fmt.measured(rows.measure.iloc[-1]), []
     for (name, method), mine in rows.groupby(["slice", "method"], sort=False):
-        each = ", ".join(f"{told.said(m)} {label}" for m, label in zip(mine["mean"], mine.label, strict=True))
+        each = ", ".join(f"{told.format(m)} {label}" for m, label in zip(mine["mean"], mine.label, strict=True))
         parts.append(f"{method} of {name}: {each}")
-    return f"{told.title} at {words.bits(budget)}: {'; '.join(parts)}."
+    return f"{told.title} at {fmt.bits(budget)}: {'; '.join(parts)}."
 
 
 PICTURE = Picture(

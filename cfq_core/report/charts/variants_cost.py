@@ -8,7 +8,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from cfq_core.report import palette, words
+from cfq_core.report import fmt, palette
 from cfq_core.report.charts import _probed
 from cfq_core.report.frames import Stored
 from cfq_core.report.picture import Picture
@@ -33,7 +33,7 @@ def rows(study: Stored, dataset: str, matched: bool = False, shown: str = "robus
 
 def chart(rows: pd.DataFrame, dataset: str, matched: bool = False, shown: str = "robust") -> Any:
     """Up and left is better."""
-    told, strategies = words.measured(rows.measure.iloc[0]), list(dict.fromkeys(rows.series))
+    told, strategies = fmt.measured(rows.measure.iloc[0]), list(dict.fromkeys(rows.series))
     drawn = rows.dropna(subset=["cost_ratio"]).assign(found=100 * rows.frr)
     drawn = drawn.assign(**{c: told.scale * drawn[c] for c in ("mean", "seed_low", "seed_high")})
     x = alt.X("cost_ratio:Q", title=COST, scale=alt.Scale(type="log", nice=False, padding=20))
@@ -59,7 +59,7 @@ def chart(rows: pd.DataFrame, dataset: str, matched: bool = False, shown: str = 
 
 def title(shown: str = "robust", **_: Any) -> str:
     """What counts as success."""
-    return f"{words.measured(shown).heading}, and at which cost"
+    return f"{fmt.measured(shown).heading}, and at which cost"
 
 
 def at_equal_cost(rows: pd.DataFrame) -> pd.DataFrame:
@@ -75,15 +75,15 @@ def at_equal_cost(rows: pd.DataFrame) -> pd.DataFrame:
 
 def alt_text(rows: pd.DataFrame, dataset: str, matched: bool = False, shown: str = "robust") -> str:
     """Each strategy at its least and greatest strength, and all of them at about one cost."""
-    told, parts = words.measured(rows.measure.iloc[0]), []
+    told, parts = fmt.measured(rows.measure.iloc[0]), []
     for strategy, line in rows.groupby("series", sort=False):
         parts.append(f"{strategy} from {_said(told, line.iloc[0])} to {_said(told, line.iloc[-1])}")
     equal = "; ".join(f"{r.series} {_said(told, r)}" for _, r in at_equal_cost(rows).iterrows())
     return f"{told.heading} on {dataset}: {'; '.join(parts)}. At about one cost: {equal}."
 
 
-def _said(told: words.Measured, r: Any) -> str:
-    return f"{told.said(r['mean'])} at {r.cost_ratio:.2f} times the cost ({r.label}, found for {100 * r.frr:.0f} %)"
+def _said(told: fmt.Measured, r: Any) -> str:
+    return f"{told.format(r['mean'])} at {r.cost_ratio:.2f} times the cost ({r.label}, found for {100 * r.frr:.0f} %)"
 
 
 PICTURE = Picture(

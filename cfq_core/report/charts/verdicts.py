@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from cfq_core.report import palette, words
+from cfq_core.report import fmt, palette
 from cfq_core.report.frames import Stored
 from cfq_core.report.picture import Picture
 
@@ -24,7 +24,7 @@ def rows(study: Stored, dataset: str, measure: str = "vd") -> pd.DataFrame:
 
 def chart(rows: pd.DataFrame, dataset: str, measure: str = "vd") -> Any:
     """A cell's colour and number are the mean over seeds; lenient methods carry a mark."""
-    told = words.measured(measure)
+    told = fmt.measured(measure)
     cells = rows.assign(
         value=rows["mean"] * told.scale,
         bits=rows.budget.map("{:g}".format),
@@ -60,13 +60,13 @@ def chart(rows: pd.DataFrame, dataset: str, measure: str = "vd") -> Any:
 
 def alt_text(rows: pd.DataFrame, dataset: str, measure: str = "vd") -> str:
     """The best and the worst cell."""
-    told, known = words.measured(measure), rows.dropna(subset=["mean"])
+    told, known = fmt.measured(measure), rows.dropna(subset=["mean"])
     if known.empty:
         return f"{told.heading} of {dataset}: not defined for any method."
     low, high = known.loc[known["mean"].idxmin()], known.loc[known["mean"].idxmax()]
     return (
-        f"{told.heading} on {dataset}: lowest {told.said(low['mean'])} with {low.method} at {words.bits(low.budget)}, "
-        f"highest {told.said(high['mean'])} with {high.method} at {words.bits(high.budget)}."
+        f"{told.heading} on {dataset}: lowest {told.format(low['mean'])} with {low.method} at {fmt.bits(low.budget)}, "
+        f"highest {told.format(high['mean'])} with {high.method} at {fmt.bits(high.budget)}."
     )
 
 

@@ -17,39 +17,39 @@ from cfq_core.nets.stack import Stack
 
 
 @dataclass(frozen=True)
-class Pairs:
+class RecoursePairs:
     """Denied training people and where their recourse leads, encoded; padded by repeating people."""
 
     start: Float[Tensor, "r k d"]  # x
     end: Float[Tensor, "r k d"]  # x + delta*_f
     count: Int[Tensor, "r"]  # of real pairs; those behind it repeat them in order
 
-    def take(self, runs: Sequence[int]) -> Pairs:
+    def take(self, runs: Sequence[int]) -> RecoursePairs:
         """The pairs of the chosen runs."""
         index = torch.as_tensor(list(runs))
-        return Pairs(self.start[index], self.end[index], self.count[index])
+        return RecoursePairs(self.start[index], self.end[index], self.count[index])
 
 
 @dataclass(frozen=True)
-class Material:
+class TrainingData:
     """R teachers, each with its own training rows and, where a method asks for it, training recourse."""
 
     teachers: Stack
     inputs: Float[Tensor, "r n d"]
     outcome: Float[Tensor, "r n"]
     seeds: tuple[int, ...]
-    recourse: Pairs | None = None
+    recourse: RecoursePairs | None = None
 
     @property
-    def pairs(self) -> Pairs:
+    def pairs(self) -> RecoursePairs:
         """The training recourse; a method that uses it says so with ``needs_recourse``."""
         if self.recourse is None:
             raise CfqError("this method needs training recourse, and none was computed")
         return self.recourse
 
-    def take(self, runs: Sequence[int]) -> Material:
-        """The material of the chosen runs, repeats allowed."""
+    def take(self, runs: Sequence[int]) -> TrainingData:
+        """The data of the chosen runs, repeats allowed."""
         index = torch.as_tensor(list(runs))
         pairs = None if self.recourse is None else self.recourse.take(runs)
         seeds = tuple(self.seeds[r] for r in runs)
-        return Material(self.teachers.take(runs), self.inputs[index], self.outcome[index], seeds, pairs)
+        return TrainingData(self.teachers.take(runs), self.inputs[index], self.outcome[index], seeds, pairs)

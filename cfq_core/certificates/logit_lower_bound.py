@@ -28,7 +28,7 @@ GUARD = 1e-9  # logits that a float64 bound may be off by
 
 
 @dataclass(frozen=True)
-class Around:
+class Neighbourhood:
     """First pre-activations around a centre: a `Reach`.
 
     Each may be off by its own radius; each seen number may lie ``up`` above or ``down`` below the centre's; and
@@ -67,7 +67,7 @@ def within_half_a_step(teacher: Stack, student: QuantStack) -> bool:
     return all(bool(t.all()) for t in (*off, *units))
 
 
-def lowest_rounded(teacher: Stack, grid: QuantStack, inputs: Float[np.ndarray, "n d"]) -> Lowest:
+def lower_bound_rounded(teacher: Stack, grid: QuantStack, inputs: Float[np.ndarray, "n d"]) -> Lowest:
     """At each point, the least logit of any student on this grid within half a step of its teacher (R = 1).
 
     ``grid``: only its steps count. Activations have 8 bits; inputs are rounded as the grid rounds them.
@@ -82,15 +82,15 @@ def lowest_rounded(teacher: Stack, grid: QuantStack, inputs: Float[np.ndarray, "
     nothing = torch.zeros(0, exact.first_weight.shape[1], dtype=torch.float64)
     out = []
     for part in torch.as_tensor(inputs, dtype=torch.float64).split(AT_ONCE):
-        seen = grid.see(part[None])[0] * grid.input_steps[0]
+        seen = grid.quantize_input(part[None])[0] * grid.input_steps[0]
         centre = seen @ exact.weights[0][0].mT + exact.biases[0]
         radius = seen.abs().sum(1, keepdim=True) * steps[0] / 2 + units[0] / 2
         still = torch.zeros(len(part), 0, dtype=torch.float64)
-        out.append(_lowest(layers, Around(centre, radius, nothing, still, still)))
+        out.append(_lowest(layers, Neighbourhood(centre, radius, nothing, still, still)))
     return np.concatenate(out) if out else np.zeros(0)
 
 
-def lowest_nearby(
+def lower_bound_nearby(
     model: Stack | QuantStack, inputs: Float[np.ndarray, "n d"], columns: list[int], radius: float, norm: Norm
 ) -> Lowest:
     """The least logit of one model (R = 1) over all points whose listed numbers lie within a radius of each point.
@@ -98,17 +98,17 @@ def lowest_nearby(
     ``radius`` in standard deviations of the training rows; everything else stays as it is.
     """
     model = model.to(torch.float64)
-    step = float(model.seen_step[0])
+    step = float(model.input_step[0])
     out = []
     for part in torch.as_tensor(inputs, dtype=torch.float64).split(AT_ONCE):
-        seen = model.see(part[None])[0]
+        seen = model.quantize_input(part[None])[0]
         centre = seen @ model.first_weight[0].mT + model.first_bias
         here, at = part[:, columns], seen[:, columns]
         if norm == "each":
             ends = part.repeat(2, 1)
             ends[: len(part), columns] = here + radius
             ends[len(part) :, columns] = here - radius
-            high, low = model.see(ends[None])[0][:, columns].chunk(2)
+            high, low = model.quantize_input(ends[None])[0][:, columns].chunk(2)
             around = (high - at, at - low, 0.0)
         else:  # a code moves by up to one step more than the number below it
             up, down = ((sign * (here / step - at) + 0.5).clamp(0.0, 1.0) if step else 0 * here for sign in (1, -1))
@@ -116,7 +116,9 @@ def lowest_nearby(
         weight = model.first_weight[0][:, columns].mT
         per_sd = 1 / step if step else 1.0
         out.append(
-            _lowest(model.layers, Around(centre, torch.zeros_like(centre), weight, *around[:2], per_sd, around[2]))
+            _lowest(
+                model.layers, Neighbourhood(centre, torch.zeros_like(centre), weight, *around[:2], per_sd, around[2])
+            )
         )
     return np.concatenate(out) if out else np.zeros(0)
 

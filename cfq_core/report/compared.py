@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from cfq_core.report import words
+from cfq_core.report import fmt
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Asked:
 
 def ends(rows: list[Any]) -> str:
     """``18 in 100 (12 to 25) → 2 in 100 (0 to 4)``; a dash where nobody is there to judge by."""
-    each = ["–" if pd.isna(e["mean"]) else f"**{words.in_100(e['mean'])}**{_within(e)}" for e in rows]
+    each = ["–" if pd.isna(e["mean"]) else f"**{fmt.in_100(e['mean'])}**{_within(e)}" for e in rows]
     return " → ".join(each)
 
 
@@ -36,4 +36,4 @@ def _within(row: Any) -> str:
 
 def seeds(rows: pd.DataFrame) -> str:
     """Of how many seeds, and what the brackets are."""
-    return f"{words.counted(int(rows.seeds.min()), 'seed')}; in brackets 95 % over them"
+    return f"{fmt.counted(int(rows.seeds.min()), 'seed')}; in brackets 95 % over them"

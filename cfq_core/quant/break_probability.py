@@ -10,7 +10,7 @@ from jaxtyping import Float
 from scipy.special import ndtr, ndtri  # not scipy.stats: two seconds at the start of every command
 
 
-def break_odds(margin: Float[np.ndarray, "n"], noise: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
+def break_probability(margin: Float[np.ndarray, "n"], noise: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
     """P(the deployed model refuses) of promises with these margins: ``Phi(-margin / sigma)``."""
     return ndtr(-margin / np.maximum(noise, np.finfo(float).tiny))
 

@@ -51,7 +51,7 @@ def verdict(a: PairAudit) -> str:
     )
 
 
-def plain(a: PairAudit) -> dict[str, Any]:
+def as_json(a: PairAudit) -> dict[str, Any]:
     """The object that ``--json`` prints."""
     why = a.promise.recourse.why
     return {

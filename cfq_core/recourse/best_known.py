@@ -15,7 +15,7 @@ from cfq_core.recourse.problem import EVALUATIONS, ROUNDING, Points, Problem, li
 LEAST_GAIN = 1e-9  # in cost: what counts as cheaper, above float64 rounding
 
 
-class Incumbent:
+class BestKnown:
     """Best cost and point so far, per instance; infinite cost where none is known."""
 
     def __init__(self, problem: Problem) -> None:
@@ -91,8 +91,8 @@ def number_cost(problem: Problem, c: Candidates) -> Float[Tensor, "b p"]:
     return moved.abs() * problem.number_price[problem.run[c.rows]]
 
 
-def worth_trying(problem: Problem, best: Incumbent, c: Candidates) -> Candidates:
-    """Candidates that could beat the incumbent once one of their numbers is made as small as possible."""
+def worth_trying(problem: Problem, best: BestKnown, c: Candidates) -> Candidates:
+    """Candidates that could beat the best_known once one of their numbers is made as small as possible."""
     floor = c.cost.clone()
     if problem.numbers:
         floor -= number_cost(problem, c).max(1).values
@@ -155,21 +155,21 @@ def switched_twice(
         yield switched(problem, one, dearest(one), problem.group > g)
 
 
-def try_points(problem: Problem, best: Incumbent, c: Candidates) -> None:
+def try_points(problem: Problem, best: BestKnown, c: Candidates) -> None:
     """Offer every candidate that is valid and cheaper."""
     cheaper = c.take(c.cost < best.cost[c.rows] - LEAST_GAIN)
     if len(cheaper.rows):
-        valid = problem.rest(cheaper.first, problem.run[cheaper.rows]) >= problem.target
+        valid = problem.forward_from_first(cheaper.first, problem.run[cheaper.rows]) >= problem.target
         valid_ones = cheaper.take(valid)
         best.offer(valid_ones.rows, valid_ones.cost, valid_ones.points.take)
 
 
-def try_lines(problem: Problem, best: Incumbent, c: Candidates, grid: int) -> None:
+def try_lines(problem: Problem, best: BestKnown, c: Candidates, grid: int) -> None:
     """From every candidate, make one number as small a change as keeps the point valid (or makes it so).
 
-    A line starts at the person's own value and ends where the incumbent's cost would be reached.
+    A line starts at the person's own value and ends where the best_known's cost would be reached.
     Its first valid grid point is bracketed by ``grid`` samples, then refined until the bracket is one
-    step; a line is dropped as soon as its bracket cannot beat the incumbent. Exact along each line
+    step; a line is dropped as soon as its bracket cannot beat the best_known. Exact along each line
     wherever the valid part of the line is an interval at least one sample wide.
     """
     if not problem.numbers or not len(c.rows):
@@ -199,7 +199,7 @@ class _Lines:
         )  # fmt: skip
 
 
-def _lines(problem: Problem, best: Incumbent, c: Candidates) -> _Lines:
+def _lines(problem: Problem, best: BestKnown, c: Candidates) -> _Lines:
     rest_cost = (c.cost[:, None] - number_cost(problem, c)).clamp_min(0.0)
     own = problem.own.numbers[c.rows]
     room = torch.stack([problem.high[c.rows] - own, own - problem.low[c.rows]], dim=2)  # [b, p, 2]
@@ -210,7 +210,7 @@ def _lines(problem: Problem, best: Incumbent, c: Candidates) -> _Lines:
     encoded = (
         problem.modelled(c.points.numbers) * problem.slope[problem.run[c.rows]] + problem.offset[problem.run[c.rows]]
     )
-    seen = problem.model.see(encoded.float(), problem.run[c.rows])
+    seen = problem.model.quantize_input(encoded.float(), problem.run[c.rows])
     anchor = c.first.index_select(0, candidate)
     anchor.addcmul_(seen[candidate, number][:, None], problem.number_column(run, number), value=-1)
     return _Lines(
@@ -229,7 +229,7 @@ def affordable(problem: Problem, rows: Tensor, own: Tensor, budget: Float[Tensor
     return torch.stack([up, down], dim=2).nan_to_num(posinf=math.inf).add(ROUNDING).floor()
 
 
-def _narrow(problem: Problem, best: Incumbent, c: Candidates, lines: _Lines, grid: int) -> _Lines:
+def _narrow(problem: Problem, best: BestKnown, c: Candidates, lines: _Lines, grid: int) -> _Lines:
     parts = torch.arange(1, grid + 1, dtype=torch.float64) / grid
     samples = (lines.low[:, None] + (lines.high - lines.low)[:, None] * parts).round()
     run, rows = problem.run[lines.rows], lines.rows
@@ -237,10 +237,10 @@ def _narrow(problem: Problem, best: Incumbent, c: Candidates, lines: _Lines, gri
     counts = own[:, None] + lines.sign[:, None] * samples
     encoded = _modelled_one(problem, counts, lines.number) * problem.slope[run, lines.number][:, None]
     encoded += problem.offset[run, lines.number][:, None]
-    seen = problem.model.see(encoded.float(), run)
+    seen = problem.model.quantize_input(encoded.float(), run)
     weight = problem.number_column(run, lines.number)
     first = torch.addcmul(lines.anchor[:, None], seen[..., None], weight[:, None])
-    logits = problem.rest(first.flatten(0, 1), run.repeat_interleave(grid)).view(len(rows), grid)
+    logits = problem.forward_from_first(first.flatten(0, 1), run.repeat_interleave(grid)).view(len(rows), grid)
     valid = logits >= problem.target
     hit = valid.any(1)
     at = valid.float().argmax(1)  # the first valid sample
@@ -257,7 +257,7 @@ def _narrow(problem: Problem, best: Incumbent, c: Candidates, lines: _Lines, gri
     )  # fmt: skip
 
 
-def _offer_lines(problem: Problem, best: Incumbent, lines: _Lines, hit: Tensor, counts: Float[Tensor, "n"]) -> None:
+def _offer_lines(problem: Problem, best: BestKnown, lines: _Lines, hit: Tensor, counts: Float[Tensor, "n"]) -> None:
     index = hit.nonzero()[:, 0]
     cost = lines.rest_cost[index] + _step_cost(problem, lines, counts)[index]
 

@@ -6,35 +6,31 @@ What leniency alone buys: if its validity drop equals CFQ's, CFQ's recourse term
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 
-from cfq_core.methods.cfq import PLUGIN as CFQ
-from cfq_core.methods.method import Students, Trained, each_budget
-from cfq_core.methods.qat_lsq import PLUGIN as QAT
+from cfq_core.methods.method import Qat, Students, each_budget
 from cfq_core.nets.stack import score
-from cfq_core.quant.material import Material
+from cfq_core.quant.training_data import TrainingData
 
 
 @dataclass(frozen=True)
-class Lenient:
+class ApprovalMatchedQat:
     """One trained method with the approval rate of another."""
 
+    strict: Qat
+    lenient: Qat
     title: str = "QAT, as lenient as CFQ"
-    strict: Trained = field(default_factory=lambda: QAT)
-    lenient: Trained = field(default_factory=lambda: CFQ)
+    about: str = ""
     needs_recourse = True
 
-    def students(self, material: Material, budgets: Sequence[float]) -> Students:
+    def students(self, data: TrainingData, budgets: Sequence[float]) -> Students:
         """The strict method's students with the lenient method's number of approvals on the training rows."""
-        ours, theirs = (m.students(material, budgets) for m in (self.strict, self.lenient))
-        inputs = material.inputs[each_budget(material, budgets)].double()
+        ours, theirs = (m.students(data, budgets) for m in (self.strict, self.lenient))
+        inputs = data.inputs[each_budget(data, budgets)].double()
         wanted = (score(theirs.models, inputs) > 0).sum(1)
         ranked = score(ours.models, inputs).sort(dim=1, descending=True).values
         last = wanted.clamp(1, ranked.shape[1] - 1)[:, None]
         threshold = (ranked.gather(1, last - 1) + ranked.gather(1, last))[:, 0] / 2
         return Students(ours.models.raised(torch.relu(-threshold)), ours.plans)
-
-
-PLUGIN = Lenient()

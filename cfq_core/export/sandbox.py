@@ -1,6 +1,6 @@
 """Whether a model file may be read at all, asked in a process of its own: a few megabytes can unfold into gigabytes.
 
-python -m cfq_core.export.admit NAME < FILE     exit 0, or one line on stderr and 2
+python -m cfq_core.export.sandbox NAME < FILE     exit 0, or one line on stderr and 2
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ PATIENCE = 120.0  # seconds by the clock, on a busy machine
 TOLD = 300  # characters of the reason, at most
 
 
-def admit(content: bytes, name: str) -> None:
+def sandboxed_parse(content: bytes, name: str) -> None:
     """Raise `BadInput` in one line where `parse_model` refuses a file, or cannot be done within the limits."""
-    command = [sys.executable, "-m", "cfq_core.export.admit", name]
+    command = [sys.executable, "-m", "cfq_core.export.sandbox", name]
     one_thread = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     try:
         ran = subprocess.run(command, input=content, capture_output=True, timeout=PATIENCE, env=one_thread)

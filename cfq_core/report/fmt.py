@@ -19,7 +19,7 @@ POINTS = ("approval_shift", "accuracy_drop")
 OTHERS = {
     "size_bytes": ("size of the weights and biases", "KiB", 1 / 1024),
     "seconds": ("seconds to make", "s", 1.0),
-    "rehearsal_seconds": ("CPU seconds to find training recourse, once", "s", 1.0),
+    "training_recourse_seconds": ("CPU seconds to find training recourse, once", "s", 1.0),
     "on_the_fly_seconds": ("CPU seconds to find it anew in every training step (computed, not run)", "s", 1.0),
 }
 #: Measures that only probes read: title, unit, scale, what is better, whether a share.
@@ -72,7 +72,7 @@ class Measured:
         """Title of an axis: words and unit."""
         return f"{self.title} ({self.unit})"
 
-    def said(self, value: float | None, digits: int = 1) -> str:
+    def format(self, value: float | None, digits: int = 1) -> str:
         """``12.3 %``; a dash where it is not defined."""
         if value is None or isnan(value):
             return "–"

@@ -2,7 +2,7 @@
 
 It exists to measure what it costs. Every optimizer step pays K forward and backward passes of the full-precision
 teacher for answers that never change, because the teacher does not; computed once a teacher they are exact, legal
-and free (`pipeline.rehearse`).
+and free (`pipeline.training_recourse`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from cfq_core.nets.stack import Stack, score
 
 
 @dataclass(frozen=True)
-class Live:
+class OnlineRecourse:
     """K steps of fixed length along the teacher's normalised gradient, numbers only, until its margin is reached."""
 
     movable: Float[Tensor, "d"]  # 1 where an input is a number a person can change, else 0

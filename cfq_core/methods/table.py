@@ -1,0 +1,115 @@
+"""Every method, a line each: the allocator of bits, the calibration of steps, and what is trained on which losses.
+
+Algorithms of their own stand beside it: `adaround.py`, `approval_matched.py`.
+"""
+
+from __future__ import annotations
+
+from cfq_core.allocators.hessian_trace import HessianTrace
+from cfq_core.allocators.learned import Learned
+from cfq_core.allocators.loss_sensitivity import LossSensitivity
+from cfq_core.allocators.random import Random
+from cfq_core.allocators.recourse_sensitivity import RecourseSensitivity
+from cfq_core.allocators.uniform import Uniform
+from cfq_core.methods.adaround import AdaRoundPtq
+from cfq_core.methods.approval_matched import ApprovalMatchedQat
+from cfq_core.methods.method import Ptq, Qat
+from cfq_core.quant.calibrate import Calibration
+from cfq_core.training.finetune import QatConfig
+from cfq_core.training.losses import Weights
+
+MSE = Calibration("mse", "mse")
+
+#: CF-PTQ: only steps and clips are fitted.
+FITTED = QatConfig(Weights(task=0.0, distill=0.5, endpoint=1.0), weights=False, step_rate=5.0)
+#: The paper's CFQ: the student approves at x + sg(delta).
+OUTCOME = QatConfig(Weights(task=1.0, outcome=2.0, outcome_margin=0.5))
+#: Ours: the teacher's logit is matched along every recourse segment, from both sides.
+ANCHORED = QatConfig(Weights(task=0.0, distill=0.5, segment=0.5, endpoint=1.0, focus=0.9))
+#: The same with two weights that punish saying less than the teacher at a recourse point, and more of somebody it
+#: denies. Fewer broken promises at 2 bits and a smaller approval shift, for a larger |CRG| (benchmarks/RESULTS.md).
+ONE_SIDED = QatConfig(Weights(task=0.0, distill=0.5, segment=0.5, endpoint=1.0, focus=0.9, under=4.0, over=1.0))
+
+LSQ = Qat("QAT (LSQ)", Uniform(), QatConfig())
+CFQ = Qat("CFQ (paper)", Learned(OUTCOME), OUTCOME)
+
+PARTS: dict[str, Ptq | Qat | AdaRoundPtq | ApprovalMatchedQat] = {
+    "adaround": AdaRoundPtq(
+        about="Post-training quantization whose weights are rounded up or down by what keeps each layer's outputs "
+        "(AdaRound)."
+    ),
+    "cf_ptq": Qat(
+        "CF-PTQ", Uniform(), FITTED,
+        about="CF-PTQ: uniform bits, steps and clips fitted on factual and recourse points, backbone frozen.",
+    ),
+    "cf_ptq_alloc": Qat(
+        "CF-PTQ + recourse allocation", RecourseSensitivity(), FITTED,
+        about="CF-PTQ with bits by recourse sensitivity.",
+    ),
+    "cfq": Qat(
+        "CFQ (paper)", Learned(OUTCOME), OUTCOME,
+        about="CFQ as the paper describes it: task loss plus the target outcome at x + sg(delta), bits learned under "
+        "the budget.",
+    ),
+    "cfq_anchored": Qat(
+        "anchored CFQ", RecourseSensitivity(), ANCHORED,
+        about="Anchored CFQ (ours): the teacher's logit is matched along every recourse segment, from both sides.",
+    ),
+    "cfq_one_sided": Qat(
+        "anchored CFQ, one-sided", RecourseSensitivity(), ONE_SIDED,
+        about="Anchored CFQ that errs to the safe side where few bits cannot hold the teacher (ours).",
+    ),
+    "ptq": Ptq(
+        "PTQ (MSE)", Uniform(), MSE,
+        about="Post-training quantization: uniform bits, steps of least squared error.",
+    ),
+    "ptq_hawq": Ptq(
+        "mixed PTQ (HAWQ)", HessianTrace(), MSE,
+        about="Mixed-precision PTQ: bits by HAWQ-V2 (mean Hessian trace times squared weight error).",
+    ),
+    "ptq_minmax": Ptq(
+        "PTQ (min-max)", Uniform(), Calibration("min-max", "min-max"),
+        about="Post-training quantization: uniform bits, steps that never clip (min-max).",
+    ),
+    "ptq_mixed": Ptq(
+        "mixed PTQ (loss)", LossSensitivity(), MSE,
+        about="Mixed-precision PTQ: bits by factual loss sensitivity.",
+    ),
+    "ptq_percentile": Ptq(
+        "PTQ (percentile)", Uniform(), Calibration("percentile", "percentile"),
+        about="Post-training quantization: uniform bits, steps that clip the largest thousandth of the sizes "
+        "(percentile).",
+    ),
+    "ptq_random": Ptq(
+        "PTQ (random bits)", Random(), MSE,
+        about="A control: PTQ with bits drawn at random under the budget.",
+    ),
+    "ptq_recourse": Ptq(
+        "mixed PTQ (recourse)", RecourseSensitivity(), MSE,
+        about="Mixed-precision PTQ: bits by recourse sensitivity, steps as in PTQ; what allocation alone gives.",
+    ),
+    "ptq_shift": Ptq(
+        "PTQ + logit shift", Uniform(), MSE, correct_shift=True,
+        about="A control: PTQ plus one scalar logit correction, fitted on training rows.",
+    ),
+    "qat_distill": Qat(
+        "QAT + distillation", Uniform(), QatConfig(Weights(task=1.0, distill=0.5)),
+        about="QAT (LSQ) with the teacher's logits as a second target on factual rows.",
+    ),
+    "qat_lenient": ApprovalMatchedQat(
+        LSQ, CFQ,
+        about="A control: QAT (LSQ) with its threshold lowered until it approves as many training people as CFQ does.",
+    ),
+    "qat_lsq": Qat(
+        "QAT (LSQ)", Uniform(), QatConfig(),
+        about="Quantization-aware training with learned steps (LSQ), uniform bits, task loss.",
+    ),
+    "qat_mixed": Qat(
+        "mixed QAT (loss)", LossSensitivity(), QatConfig(),
+        about="Mixed-precision QAT (LSQ): bits by factual loss sensitivity, task loss.",
+    ),
+    "qat_pact": Qat(
+        "QAT (PACT)", Uniform(), QatConfig(steps="pact"),
+        about="Quantization-aware training with learned clips (PACT) and SAWB weights, uniform bits, task loss.",
+    ),
+}  # fmt: skip

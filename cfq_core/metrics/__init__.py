@@ -1,1 +1,0 @@
-"""Metrics: evidence in, one value a person out."""
