@@ -22,6 +22,7 @@ class AdaRoundPtq:
     rounding: AdaRound = field(default_factory=AdaRound)
     about: str = ""
     needs_recourse = False
+    trained = True  # what is trained is the rounding
 
     def students(self, data: TrainingData, budgets: Sequence[float]) -> Students:
         """One student a teacher and budget; the teachers are not changed."""

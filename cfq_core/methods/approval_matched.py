@@ -24,6 +24,8 @@ class ApprovalMatchedQat:
     title: str = "QAT, as lenient as CFQ"
     about: str = ""
     needs_recourse = True
+    trained = True
+    learns_bits = False  # the bits are the strict method's
 
     def students(self, data: TrainingData, budgets: Sequence[float]) -> Students:
         """The strict method's students with the lenient method's number of approvals on the training rows."""

@@ -44,6 +44,11 @@ class Method(Protocol):
         """Whether it looks at training recourse."""
         ...
 
+    @property
+    def trained(self) -> bool:
+        """Whether an optimizer runs for every student, which takes longer; False where weights are only rounded."""
+        ...
+
     def students(self, data: TrainingData, budgets: Sequence[float]) -> Students:
         """One student a teacher and budget; the teachers are not changed."""
         ...
@@ -58,6 +63,7 @@ class Ptq:
     calibration: Calibration
     correct_shift: bool = False  # add the mean of f - q over training rows to the last bias
     about: str = ""  # one line for a list of all methods
+    trained = False
 
     @property
     def needs_recourse(self) -> bool:
@@ -85,6 +91,7 @@ class Qat:
     config: QatConfig
     schedule: Schedule = field(default_factory=Schedule)
     about: str = ""  # one line for a list of all methods
+    trained = True
 
     @property
     def needs_recourse(self) -> bool:

@@ -325,9 +325,9 @@ def chunks(plan: Plan) -> Iterator[Chunk]:
 
 
 def takes(plan: Plan, chunk: Chunk) -> float:
-    """About how many seconds a chunk takes on one core; longer where methods are trained."""
+    """About how many seconds a chunk takes on one core."""
     pace = estimate.pace_of(chunk.dataset, len(chunk.table))
-    return estimate.seconds(pace, len(plan.methods), 0, len(plan.bits), len(chunk.seeds))
+    return estimate.seconds(pace, plan.methods, len(plan.bits), len(chunk.seeds))
 
 
 def budget_groups(plan: Plan, table: Table) -> list[tuple[float, ...]]:

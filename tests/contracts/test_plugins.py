@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from cfq_core.base import plugins
 from cfq_core.base.errors import UnknownName
 from cfq_core.cli import cli
+from cfq_core.study import estimate
 
 PARTS = [(folder, name) for folder in plugins.FOLDERS for name in plugins.names(folder)]
 each_part = pytest.mark.parametrize(("folder", "name"), PARTS, ids=[f"{f}-{n}" for f, n in PARTS])
@@ -67,3 +68,32 @@ def test_an_unknown_name_is_refused_with_the_names_there_are(folder: str) -> Non
 def test_modules_without_a_plugin_are_no_parts() -> None:
     assert "sensitivity" not in plugins.names("allocators")
     assert "fetch" not in plugins.names("datasets")
+
+
+def test_nothing_is_known_of_a_name_this_version_does_not_have() -> None:
+    """A stored study may hold methods of another version."""
+    assert plugins.trait("methods", "qat_of_tomorrow", "trained") is None
+
+
+@pytest.mark.parametrize("name", plugins.names("methods"))
+def test_an_estimate_counts_what_is_trained_as_trained(name: str) -> None:
+    pace = estimate.Pace(rows=100, teacher=1000.0, audit=100.0, trained=10.0)
+    trained = plugins.load("methods", name).trained
+    assert estimate.seconds(pace, [name], budgets=3, seeds=2) == 2 * (1000 + 3 * (100 + 10 * trained))
+
+
+def test_an_estimate_of_all_methods_is_of_every_method() -> None:
+    pace = estimate.pace_of("german")
+    every = estimate.seconds(pace, plugins.names("methods"), 3, 2)
+    assert estimate.seconds(pace, ["all"], 3, 2) == every > 5 * estimate.seconds(pace, ["ptq"], 3, 2)
+
+
+def test_no_code_tells_a_method_by_how_its_name_begins() -> None:
+    """What a method is, its record says: `cfq_anchored` learns no bits, `qat_lenient` and `cf_ptq` are trained."""
+    wrong = []
+    for path in (p for f in ("cfq_core", "dashboard", "benchmarks") for p in (plugins.ROOT.parent / f).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in ("startswith", "removeprefix", "match"):
+                given = [n.value for n in ast.walk(node) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+                wrong += [f"{path}:{node.lineno}" for g in given if g.strip("_^") in ("ptq", "qat", "cfq", "cf_ptq")]
+    assert not wrong
