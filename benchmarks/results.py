@@ -33,7 +33,7 @@ EVERY = "Every allocation"
 #: Robustness studies, allocations and images, and their plans.
 FURTHER = {
     "Teacher's gradient steps": "steps", "Action regimes": "regimes", "Imprecise actions": "noise",
-    "Distribution shift": "shift", "Qat on one slice": "slices", "Unknown deployment": "variants",
+    "Distribution shift": "shift", "Trained on one slice": "slices", "Unknown deployment": "variants",
     "Time to make": "overhead", EVERY: "landscape",
     "Forecast of breaking": "forecast", "Digits": "digits", "Fashion-MNIST": "fashion",
 }  # fmt: skip
