@@ -36,9 +36,9 @@ def jobs_list(folder: Path | None, as_json: bool) -> None:
     elif not found:
         click.echo(f"no background study in {place(folder)}; the dashboard's page Study starts one")
     for j in [] if as_json else found:
-        names = ", ".join(map(str, j.given.get("datasets", ())))
         end = j.error or j.study or j.audit or j.what
-        click.echo(f"{j.id}  {j.state:9}  {j.done} of {j.total}  {j.seconds:6.0f} s  {names}  {end}")
+        about = ", ".join(j.datasets)
+        click.echo(f"{j.id}  {j.state:9}  {j.done} of {j.total}  {j.seconds:6.0f} s  {about}  {end}")
 
 
 @jobs_group.command("cancel")
