@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -155,10 +156,10 @@ def test_of_thirty_jobs_two_run_at_once_in_the_order_they_came(
         assert sum(j.state == jobs.RUNNING for j in waiting) <= 2
         assert {j.id for j in waiting if j.live} <= {j.id for j in jobs.recent(store, most=1)} | set(ids)
         time.sleep(0.05)
-    assert [j.state for j in map(lambda i: jobs.find(store, i), ids)] == [jobs.DONE] * 30
+    assert [j.state for j in (jobs.find(store, i) for i in ids)] == [jobs.DONE] * 30
     turns = [line.split() for line in (store / "turns").read_text().splitlines()]
     spans = sorted((float(a), float(b)) for a, b, _ in turns)
-    assert len(spans) == 30 and any(b > c for (_, b), (c, _) in zip(spans, spans[1:], strict=False)), "two at once"
+    assert len(spans) == 30 and any(b > c for (_, b), (c, _) in itertools.pairwise(spans)), "two at once"
     assert all(sum(a <= start < b for a, b in spans) <= 2 for start, _ in spans), "never three"
 
 
