@@ -16,6 +16,7 @@ from cfq_core.quant.training_data import TrainingData
 class Uniform:
     """The same bits everywhere."""
 
+    KEY = "uniform"
     uniform_bits = True
 
     def plans(self, data: TrainingData, calibration: Calibration, budgets: Sequence[float]) -> tuple[BitPlan, ...]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 
 from cfq_core.allocators.uniform import Uniform
+from cfq_core.base.identity import LABEL
 from cfq_core.methods.method import Allocator, Students, each_budget
 from cfq_core.quant.adaround import AdaRound
 from cfq_core.quant.training_data import TrainingData
@@ -17,12 +18,13 @@ from cfq_core.quant.training_data import TrainingData
 class AdaRoundPtq:
     """An allocator chooses the bits; rounding is learned on training rows, layer by layer."""
 
-    title: str = "AdaRound"
+    KEY = "adaround_ptq"
+    title: str = field(default="AdaRound", metadata=LABEL)
     allocator: Allocator = field(default_factory=Uniform)
     rounding: AdaRound = field(default_factory=AdaRound)
-    about: str = ""
+    about: str = field(default="", metadata=LABEL)
+    trained = True  # not the weights, but how they are rounded
     needs_recourse = False
-    trained = True  # what is trained is the rounding
 
     def students(self, data: TrainingData, budgets: Sequence[float]) -> Students:
         """One student a teacher and budget; the teachers are not changed."""

@@ -10,12 +10,9 @@ import pytest
 import torch
 
 from cfq_core import pipeline
-from cfq_core.allocators.learned import Learned
-from cfq_core.allocators.uniform import Uniform
 from cfq_core.base import plugins
 from cfq_core.base.seeds import repeatable
 from cfq_core.methods.method import Method, Qat, Students, trained_together
-from cfq_core.nets.optim import Adam
 from cfq_core.nets.stack import score
 from cfq_core.quant.bits import average_bits
 from cfq_core.quant.grid import BIAS_LIMIT, WEIGHT_BITS, signed_range
@@ -82,39 +79,6 @@ def test_a_method_is_a_method_and_says_what_it_looks_at(name: str) -> None:
     assert isinstance(method, Method)
     assert method.title
     assert isinstance(method.needs_recourse, bool)
-
-
-class Stepped(Exception):
-    """An optimizer made a step."""
-
-
-@every_method
-def test_a_method_is_trained_if_an_optimizer_steps(
-    name: str, workshop: Workshop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whatever its name begins with: estimates and pages go by the trait."""
-
-    def step(*_: object) -> None:
-        raise Stepped
-
-    monkeypatch.setattr(Adam, "step", step)
-    method = plugins.load("methods", name)
-    try:
-        method.students(workshop.data((1,)), (3.5,))
-        stepped = False
-    except Stepped:
-        stepped = True
-    assert method.trained is stepped
-
-
-@every_method
-def test_traits_read_without_importing_are_those_of_the_record(name: str) -> None:
-    method = plugins.load("methods", name)
-    allocator = getattr(method, "allocator", None)
-    assert plugins.trait("methods", name, "trained") is method.trained
-    assert bool(plugins.trait("methods", name, "learns_bits")) is isinstance(allocator, Learned)
-    assert bool(plugins.trait("methods", name, "uniform_bits")) is isinstance(allocator, Uniform)
-    assert plugins.trait("methods", name, "about") == method.about
 
 
 @every_method

@@ -5,16 +5,22 @@ from __future__ import annotations
 import ast
 import inspect
 from collections import Counter
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
+from cfq_core import pipeline
+from cfq_core.allocators.learned import Learned
+from cfq_core.allocators.uniform import Uniform
 from cfq_core.base import plugins
 from cfq_core.base.errors import UnknownName
 from cfq_core.cli import cli
+from cfq_core.nets.optim import Adam
 from cfq_core.study import estimate
 
 PARTS = [(folder, name) for folder in plugins.FOLDERS for name in plugins.names(folder)]
+each_method = pytest.mark.parametrize("name", plugins.names("methods"))
 each_part = pytest.mark.parametrize(("folder", "name"), PARTS, ids=[f"{f}-{n}" for f, n in PARTS])
 
 
@@ -75,7 +81,38 @@ def test_nothing_is_known_of_a_name_this_version_does_not_have() -> None:
     assert plugins.trait("methods", "qat_of_tomorrow", "trained") is None
 
 
-@pytest.mark.parametrize("name", plugins.names("methods"))
+class Stepped(Exception):
+    """An optimizer made a step."""
+
+
+@each_method
+def test_a_method_is_trained_if_an_optimizer_steps(name: str, cell: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever its name begins with: estimates and pages go by the trait."""
+
+    def step(*_: object) -> None:
+        raise Stepped
+
+    monkeypatch.setattr(Adam, "step", step)
+    method = plugins.load("methods", name)
+    try:
+        method.students(pipeline.training_data_of(cell.promises[:1]), (3.5,))
+        stepped = False
+    except Stepped:
+        stepped = True
+    assert method.trained is stepped
+
+
+@each_method
+def test_traits_read_without_importing_are_those_of_the_record(name: str) -> None:
+    method = plugins.load("methods", name)
+    allocator = getattr(method, "allocator", None)
+    assert plugins.trait("methods", name, "trained") is method.trained
+    assert bool(plugins.trait("methods", name, "learns_bits")) is isinstance(allocator, Learned)
+    assert bool(plugins.trait("methods", name, "uniform_bits")) is isinstance(allocator, Uniform)
+    assert plugins.trait("methods", name, "about") == method.about
+
+
+@each_method
 def test_an_estimate_counts_what_is_trained_as_trained(name: str) -> None:
     pace = estimate.Pace(rows=100, teacher=1000.0, audit=100.0, trained=10.0)
     trained = plugins.load("methods", name).trained
