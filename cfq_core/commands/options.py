@@ -25,7 +25,10 @@ def place(folder: Path | None) -> Path:
 
 
 def open_store(folder: Path | None, must_exist: bool = False) -> Any:
-    """The store at its place; one that must exist is opened for reading, else it is made."""
+    """The store at its place; one that must exist is opened for reading, else it is made.
+
+    It is closed when the command ends, however it ends.
+    """
     from cfq_core.study.store import FILE, Store
 
     found = place(folder)
@@ -33,7 +36,10 @@ def open_store(folder: Path | None, must_exist: bool = False) -> Any:
         raise BadInput(
             f"{found}: no store here; name one with --store or CFQ_STORE, or make one with: cfq run --dataset diabetes"
         )
-    return Store.for_reading(found) if must_exist else Store(found)
+    store = Store.for_reading(found) if must_exist else Store(found)
+    if (command := click.get_current_context(silent=True)) is not None:
+        command.call_on_close(store.close)
+    return store
 
 
 def number(option: str, text: str, of: Callable[[str], Any]) -> Any:

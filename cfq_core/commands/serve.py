@@ -13,7 +13,7 @@ import click
 
 from cfq_core.base.errors import BadInput
 from cfq_core.base.shipped import shipped
-from cfq_core.commands.options import json_option, place, store_option
+from cfq_core.commands.options import json_option, open_store, place, store_option
 
 
 @click.group("jobs")
@@ -75,14 +75,11 @@ def gallery_pack(
 ) -> None:
     """Copy studies into a gallery, without any row of a raw table."""
     from cfq_core.study.gallery import Share, pack
-    from cfq_core.study.store import FILE, Store
 
-    found = place(folder)
-    if not (found / FILE).is_file():
-        raise BadInput(f"{found}: no store here; name one with --store or CFQ_STORE")
+    store = open_store(folder, must_exist=True)
     target = to or shipped("gallery")
     share = Share(tuple(methods.split(",")) if methods else None, seeds)
-    for kind, size in pack(Store.for_reading(found), studies, target, share).items():
+    for kind, size in pack(store, studies, target, share).items():
         click.echo(f"{kind:16} {size / 1e6:8.2f} MB")
 
 
