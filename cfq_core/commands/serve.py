@@ -13,7 +13,7 @@ import click
 
 from cfq_core.base.errors import BadInput
 from cfq_core.base.shipped import shipped
-from cfq_core.commands.options import json_option, open_store, place, store_option
+from cfq_core.commands.options import json_option, open_store, place, print_json, store_option
 
 
 @click.group("jobs")
@@ -26,13 +26,11 @@ def jobs_group() -> None:
 @json_option
 def jobs_list(folder: Path | None, as_json: bool) -> None:
     """List the newest background studies and audits with their state."""
-    import json
-
     from cfq_core.study import jobs
 
     found = jobs.recent(place(folder))
     if as_json:
-        click.echo(json.dumps({"jobs": [_told(j) for j in found]}))
+        print_json({"jobs": [_plain(j) for j in found]})
     elif not found:
         click.echo(f"no background study in {place(folder)}; the dashboard's page Study starts one")
     for j in [] if as_json else found:
@@ -54,7 +52,7 @@ def jobs_cancel(id: str, folder: Path | None) -> None:
     click.echo(f"{job.id}  {jobs.cancel(job).state}")
 
 
-def _told(j: Any) -> dict[str, Any]:
+def _plain(j: Any) -> dict[str, Any]:
     names = "id kind state done total what study audit error created started ended given".split()
     return {n: getattr(j, n) for n in names}
 

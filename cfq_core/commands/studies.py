@@ -14,8 +14,7 @@ import click
 from tqdm import tqdm
 
 from cfq_core.base import plugins
-from cfq_core.commands.options import json_option, number, open_store, store_option
-from cfq_core.commands.printing import print_json, print_table
+from cfq_core.commands.options import json_option, number, open_store, print_json, print_table, store_option
 
 workers_option = click.option(
     "--workers",
