@@ -26,7 +26,7 @@ from cfq_core.study.store import FILE, Store
 
 TINY = ("--dataset", "diabetes", "--bits", "2,8", "--seeds", "2", "--hidden", "6", "--people", "15")
 
-#: What DESIGN.md promises to programs that read ``--json``.
+#: What programs that read ``--json`` rely on.
 KEYS = ("study", "store", "runs", "teachers")
 RUN_KEYS = ("id", "dataset", "method", "budget", "seed", "bits", "avg_bits", "measures", "groups")
 FURTHER_RUN_KEYS = ("intervals", "setting")
@@ -267,7 +267,7 @@ def test_an_embedded_table_needs_no_fetching_and_says_so(name: str, cfq: Cfq) ->
     assert "embedded" in cfq("data", "check", name).out
 
 
-@pytest.mark.parametrize("command", [(), ("run",), ("study",), ("ls",), ("show",), ("data",), ("parts",), ("doctor",)])
+@pytest.mark.parametrize("command", [(), ("run",), ("study",), ("ls",), ("show",), ("data",), ("parts",), ("doctor",), ("check-store",)])
 def test_every_command_explains_itself(command: tuple[str, ...], cfq: Cfq) -> None:
     said = cfq(*command, "--help")
     assert said.code == 0

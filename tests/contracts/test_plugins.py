@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 from collections import Counter
 from typing import Any
 
@@ -134,3 +135,14 @@ def test_no_code_tells_a_method_by_how_its_name_begins() -> None:
                 given = [n.value for n in ast.walk(node) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
                 wrong += [f"{path}:{node.lineno}" for g in given if g.strip("_^") in ("ptq", "qat", "cfq", "cf_ptq")]
     assert not wrong
+
+
+def test_what_the_code_cites_is_in_the_repository() -> None:
+    """A file somebody named in a docstring: a reader can open it."""
+    root, missing = plugins.ROOT.parent, []
+    sources = [p for f in ("cfq_core", "dashboard", "benchmarks", "tests") for p in (root / f).rglob("*.py")]
+    for path in [*sources, *root.glob("*.md"), *(root / "benchmarks").glob("*.md"), *(root / "data").glob("*.md")]:
+        for name in re.findall(r"[\w/.-]*[A-Z]{3,}[\w-]*\.md\b", path.read_text(encoding="utf-8")):
+            places = (root, path.parent, root / "benchmarks", root / "data")
+            missing += [f"{path}: {name}"] if not any((p / name).is_file() for p in places) else []
+    assert not missing
