@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--readme", type=Path, default=README)
     given = parser.parse_args()
-    stores = [Store(folder) for folder in given.store or [Path(".cfq")]]
+    stores = [Store.for_reading(folder) for folder in given.store or [Path(".cfq")]]
     whole = [(store, s) for store in stores for s in reversed(store.studies()) if s["finished"] == s["runs"]]
     by_name = {s["name"]: (store, s) for store, s in whole}  # the newest of a name wins; unfinished ones are left out
     every = (by_name[EVERY][0], by_name[EVERY][1]["id"]) if EVERY in by_name else None
@@ -69,6 +69,8 @@ def main() -> None:
     given.out.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     if TABLES[0] in by_name:
         _write_readme(given.readme, *by_name[TABLES[0]], added(TABLES[0], by_name))
+    for store in stores:
+        store.close()
     print(f"{given.out}: {', '.join(n for n in NAMES if n in by_name) or 'no finished study'}")
 
 

@@ -14,8 +14,7 @@ import click
 from tqdm import tqdm
 
 from cfq_core.base import plugins
-from cfq_core.commands.options import json_option, number, open_store, store_option
-from cfq_core.commands.printing import print_json, print_table
+from cfq_core.commands.options import json_option, number, open_store, print_json, print_table, store_option
 
 workers_option = click.option(
     "--workers",
@@ -141,9 +140,9 @@ def _is_long(given: Mapping[str, Any]) -> bool:
     """Whether processes will be asked for, as far as can be told before torch is imported."""
     from cfq_core.study import estimate
 
-    dataset, methods, budgets = given["datasets"][0], len(given["methods"]), len(given["bits"])
-    known = dataset in estimate.PACES and (os.cpu_count() or 1) > 1
-    return known and estimate.seconds(estimate.pace_of(dataset), methods, 0, budgets, given["seeds"]) > estimate.LONG
+    pace, several = estimate.pace_of(given["datasets"][0]), (os.cpu_count() or 1) > 1
+    known = given["datasets"][0] in estimate.PACES and several
+    return known and estimate.seconds(pace, given["methods"], len(given["bits"]), given["seeds"]) > estimate.LONG
 
 
 def _run(plan: Any, workers: int | None, folder: Path | None, as_json: bool, scheduler: str | None = None) -> None:

@@ -13,7 +13,7 @@ import sqlite3
 import tempfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,6 +32,7 @@ FILE = "studies.sqlite"
 #: How an SQLite file begins, and its bytes 18 and 19 in WAL mode (file format, section 1.3).
 MAGIC, IN_WAL_MODE = b"SQLite format 3\0", b"\2\2"
 BUSY_TIMEOUT = 30_000  # milliseconds another process may hold the write lock
+CLOSING_TIMEOUT = 1_000  # and milliseconds it may delay the end of one that is done
 
 #: Applied in order, each in a transaction; `user_version` counts them. Append only.
 MIGRATIONS = (
@@ -139,7 +140,11 @@ class Store:
         return db
 
     def close(self) -> None:
-        """Close the database."""
+        """Close the database; what was written then stands in its one file, also where others have it open."""
+        with suppress(sqlite3.Error):  # somebody reads at this moment: whoever closes last moves the rest
+            if self.db.total_changes:
+                self.db.execute(f"PRAGMA busy_timeout = {CLOSING_TIMEOUT}")
+                self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self.db.close()
 
     def _migrate(self) -> None:

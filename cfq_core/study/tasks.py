@@ -103,8 +103,7 @@ def runs_of(plan: Plan, chunk: Chunk) -> list[RunSpec]:
 
 def takes(plan: Plan, chunk: Chunk) -> float:
     """About how many seconds a chunk takes on one core."""
-    trained = sum(method_of(m).trained for m in plan.methods)
-    return estimate.seconds(chunk.pace, len(plan.methods) - trained, trained, len(plan.bits), len(chunk.seeds))
+    return estimate.seconds(chunk.pace, plan.methods, len(plan.bits), len(chunk.seeds))
 
 
 def teacher_tasks(chunk: Chunk, seeds: Sequence[int], with_training_recourse: bool, workers: int) -> list[TeacherTask]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from benchmarks import aims, results, speeds
+from cfq_core.base.shipped import shipped
 from cfq_core.study import summary
 from cfq_core.study.plan import read_plan
 from cfq_core.study.runner import run_plan
@@ -165,3 +167,11 @@ def test_the_table_of_times_is_what_each_method_took_in_a_stack_of_its_own(tmp_p
         results.times_table(store, store.study(study))
     )
     store.close()
+
+
+def test_every_table_stands_on_a_plan_of_its_name() -> None:
+    """A study is found by its plan's name: a name that no plan has is a table that never appears again."""
+    names = {p.stem: tomllib.loads(p.read_text(encoding="utf-8"))["name"] for p in shipped("studies").glob("*.toml")}
+    plans = {**results.KAPPAS, **results.FURTHER, **dict(results.ADDED.values())}
+    assert {title: names[plan] for title, plan in plans.items()} == {title: title for title in plans}
+    assert set(results.TABLES) <= set(names.values())

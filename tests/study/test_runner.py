@@ -271,6 +271,7 @@ class ApprovesEverybody:
     title: str = "approves everybody"
     trained = False
     needs_recourse = False
+    trained = False
 
     def students(self, data: Any, budgets: Any) -> Students:
         made = method_of("ptq").students(data, budgets)
