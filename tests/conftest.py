@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import cfq_core  # isort: skip  # noqa: F401  # before torch: it chooses the kernels that torch loads with
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,6 +32,35 @@ def pytest_configure(config: pytest.Config) -> None:
     """Beartype (the shape-checked pass) draws which items it looks at; hypothesis takes that for our doing."""
     config.addinivalue_line("filterwarnings", "ignore:Do not use the `random` module inside strategies")
 
+
+# ---------------------------------------------------------------------- what is left out is told at the end
+LEFT = pytest.StashKey[int]()
+
+
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    stash = items[0].config.stash
+    stash[LEFT] = stash.get(LEFT, 0) + len(items)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workeroutput"):  # one of pytest-xdist's processes: each collects every test
+        session.config.workeroutput["left"] = session.config.stash.get(LEFT, 0)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    node.config.stash[LEFT] = getattr(node, "workeroutput", {}).get("left", 0)
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    left, skipped = config.stash.get(LEFT, 0), terminalreporter.stats.get("skipped", [])
+    if left and config.option.markexpr == "not gate":
+        terminalreporter.write_line(f"{left} tests are left to make gate")
+    if absent := sum("not on disk" in str(report.longrepr) for report in skipped):
+        terminalreporter.write_line(f"{absent} tests need tables that are not on disk: set CFQ_DATA_DIR")
+
+
+# ---------------------------------------------------------------------- made people
 
 #: Every kind of feature: a grid of tenths, a logarithm, levels nobody is sent to, facts about the person.
 MIXED = Schema(
