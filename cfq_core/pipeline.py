@@ -12,7 +12,7 @@ A method is given training rows and training recourse only; test rows are not am
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, cast
 
@@ -22,11 +22,13 @@ from jaxtyping import Bool, Float, Int
 from typing_extensions import TypeVar
 
 from cfq_core.actions.action_set import ActionSet
+from cfq_core.base.identity import identity
 from cfq_core.base.plugins import load_all
 from cfq_core.base.seeds import numpy_stream, repeatable
 from cfq_core.certificates.logit_lower_bound import lower_bound_nearby, lower_bound_rounded, within_half_a_step
 from cfq_core.certificates.table import RADIUS
 from cfq_core.evidence import Evidence, Measure, Measures, Metric, measure
+from cfq_core.methods.approval_matched import ApprovalMatchedQat
 from cfq_core.methods.method import Method, Qat, Students, trained_together
 from cfq_core.nets.stack import Scorer, Stack
 from cfq_core.quant.bits import BitPlan, average_bits, size_bytes
@@ -46,6 +48,7 @@ from cfq_core.training.loop import Fold, TeacherTraining, train_teachers
 class Setting:
     """Everything one cell fixes besides its table, methods, budgets and seeds."""
 
+    KEY = "setting"
     hidden: tuple[int, ...] = (64, 64, 32)
     kappa: float = 0.2  # logits; the promise's margin
     regime: str = "default"  # of actions
@@ -142,50 +145,55 @@ def promise(designs: Sequence[Design], setting: Setting) -> list[TeacherRecourse
 
 
 def recourse_for(models: Teacher, designs: Sequence[Design], setting: Setting) -> list[TeacherRecourse[Teacher]]:
-    """What given teachers, one a design, tell the test people they deny."""
+    """What given teachers, one a design, tell the test people they deny; searched one model at a time."""
     with repeatable():
-        started = time.process_time()
-        logits = [logits64(models, r, d.encoding, d.table.values[d.split.test]) for r, d in enumerate(designs)]
-        people = [_sample(z <= 0, setting.people, d.seed) for z, d in zip(logits, designs, strict=True)]
-        queries = [
-            RecourseQuery(d.table.values[d.split.test[p]], d.encoding, d.actions)
-            for d, p in zip(designs, people, strict=True)
-        ]
-        approves = [bool((z > 0).any()) for z in logits]
-        recourse = find_recourse(models, queries, setting.solver, setting.kappa, approves)
-        seconds = (time.process_time() - started) / len(designs)
-    one = [cast("Teacher", models.take([r])) for r in range(len(designs))]  # of the same kind as all of them
-    return [TeacherRecourse(d, one[r], logits[r], people[r], recourse.of(r), seconds) for r, d in enumerate(designs)]
+        one = [cast("Teacher", models.take([r])) for r in range(len(designs))]  # of the same kind as all of them
+        return [_recourse_for(m, d, setting) for m, d in zip(one, designs, strict=True)]
+
+
+def _recourse_for(model: Teacher, d: Design, setting: Setting) -> TeacherRecourse[Teacher]:
+    started, test = time.process_time(), d.table.values[d.split.test]
+    logits = logits64(model, 0, d.encoding, test)
+    people = _sample(logits <= 0, setting.people, d.seed)
+    query = RecourseQuery(test[people], d.encoding, d.actions)
+    recourse = find_recourse(model, [query], setting.solver, setting.kappa, [bool((logits > 0).any())])
+    return TeacherRecourse(d, model, logits, people, recourse, time.process_time() - started)
 
 
 def training_recourse(promises: Sequence[TeacherRecourse], setting: Setting) -> list[TeacherRecourse]:
     """The same promises with recourse for a sample of the training people their teachers deny."""
     with repeatable():
-        started = time.process_time()
-        stack = Stack.join([p.teacher for p in promises])
-        queries = []
-        for p in promises:
-            training = p.design.table.values[p.design.split.train]
-            denied = logits64(p.teacher, 0, p.design.encoding, training) <= 0
-            people = _sample(denied, setting.n_training_recourse, p.design.seed)
-            queries.append(RecourseQuery(training[people], p.design.encoding, p.design.actions))
-        recourse = find_recourse(stack, queries, setting.solver, setting.kappa)
-        seconds = (time.process_time() - started) / len(promises)
-    return [
-        replace(p, training_recourse=recourse.of(r), training_recourse_seconds=seconds) for r, p in enumerate(promises)
-    ]
+        return [_with_training_recourse(p, setting) for p in promises]
+
+
+def _with_training_recourse(p: TeacherRecourse, setting: Setting) -> TeacherRecourse:
+    started, training = time.process_time(), p.design.table.values[p.design.split.train]
+    denied = logits64(p.teacher, 0, p.design.encoding, training) <= 0
+    people = _sample(denied, setting.n_training_recourse, p.design.seed)
+    query = RecourseQuery(training[people], p.design.encoding, p.design.actions)
+    recourse = find_recourse(p.teacher, [query], setting.solver, setting.kappa)
+    return replace(p, training_recourse=recourse, training_recourse_seconds=time.process_time() - started)
+
+
+#: Students that are there already, by their method's identity, seed and budget, for methods that take others' students.
+Known = Mapping[tuple[str, int, float], Students]
 
 
 def audit(
-    promises: Sequence[TeacherRecourse], methods: Mapping[str, Method], budgets: Sequence[float], setting: Setting
+    promises: Sequence[TeacherRecourse],
+    methods: Mapping[str, Method],
+    budgets: Sequence[float],
+    setting: Setting,
+    known: Known | None = None,
 ) -> list[Audited]:
     """The students of some methods at every budget for every teacher, and whether the promises survive on them.
 
-    Methods that train alike are trained as one stack. A method that learns from recourse has no student of a teacher
-    on which no training person has any (`NO_TRAINING_RECOURSE`); the other teachers and methods have theirs.
+    Methods that train alike are trained as one stack; no student depends on what else is asked for. A method that
+    learns from recourse has no student of a teacher on which no training person has any (`NO_TRAINING_RECOURSE`);
+    the other teachers and methods have theirs. ``known``: students of other methods that need not be made again.
     """
     with repeatable():
-        made = _students(methods, promises, budgets)
+        made = _students(methods, promises, budgets, known or {})
         return [a for name in methods if name in made for a in _audited(name, made[name], budgets, setting)]
 
 
@@ -209,7 +217,7 @@ class _Made:
 
 
 def _students(
-    methods: Mapping[str, Method], promises: Sequence[TeacherRecourse], budgets: Sequence[float]
+    methods: Mapping[str, Method], promises: Sequence[TeacherRecourse], budgets: Sequence[float], known: Known
 ) -> dict[str, _Made]:
     out: dict[str, _Made] = {}
     for group in _groups_of(methods):
@@ -217,22 +225,41 @@ def _students(
         of = [p for p in promises if has_training_recourse(p)] if needs else promises
         if not of:
             continue
-        data = training_data_of(of)
         started = time.process_time()
-        if len(group) == 1:
-            made = [methods[group[0]].students(data, budgets)]
-        else:
-            made = trained_together([m for n in group if isinstance(m := methods[n], Qat)], data, budgets)
+        made = _made([methods[name] for name in group], of, budgets, {**known, **_each(out.values(), budgets)})
         seconds = (time.process_time() - started) / sum(s.models.runs for s in made)
         out |= {name: _Made(of, methods[name], each, seconds) for name, each in zip(group, made, strict=True)}
     return out
 
 
+def _made(
+    methods: Sequence[Method], promises: Sequence[TeacherRecourse], budgets: Sequence[float], known: Known
+) -> list[Students]:
+    data = training_data_of(promises)
+    (first, *_) = methods
+    if isinstance(first, Qat):
+        return trained_together([m for m in methods if isinstance(m, Qat)], data, budgets)
+    if isinstance(first, ApprovalMatchedQat):
+        cells = [[(identity(m), p.design.seed, b) for p in promises for b in budgets] for m in first.sources]
+        if all(cell in known for of in cells for cell in of):
+            return [first.of_sources(data, budgets, *(Students.join([known[c] for c in of]) for of in cells))]
+    return [first.students(data, budgets)]
+
+
+def _each(made: Iterable[_Made], budgets: Sequence[float]) -> Known:
+    """Every student made so far, by what it is of."""
+    return {
+        (identity(m.method), seed, b): m.students.take([i])
+        for m in made
+        for i, (seed, b) in enumerate((p.design.seed, b) for p in m.promises for b in budgets)
+    }
+
+
 def _groups_of(methods: Mapping[str, Method]) -> list[list[str]]:
-    """Names of methods that are made together: trained ones with one schedule that look at the same rows."""
+    """Names of methods that are made together, those that take other methods' students last."""
     together: dict[object, list[str]] = {}
-    for name, method in methods.items():
-        key: object = (method.schedule, method.needs_recourse) if isinstance(method, Qat) else name
+    for name, method in sorted(methods.items(), key=lambda item: isinstance(item[1], ApprovalMatchedQat)):
+        key: object = method.stacks_with if isinstance(method, Qat) else name
         together.setdefault(key, []).append(name)
     return list(together.values())
 
@@ -346,21 +373,8 @@ def matching_threshold(p: TeacherRecourse[Any], models: Scorer, run: int) -> flo
 
 
 def _gather(promises: Sequence[TeacherRecourse[Any]], models: Scorer, setting: Setting) -> list[Evidence]:
-    """Evidence of every student: logits, and a second search for a sample of the people."""
-    asked = [_sample(np.ones(len(p.person), bool), setting.n_reaudited, p.design.seed) for p in promises]
-    queries = [
-        RecourseQuery(p.recourse.before[a], p.design.encoding, p.design.actions)
-        for p, a in zip(promises, asked, strict=True)
-    ]
-    logits = [
-        logits64(models, r, p.design.encoding, p.design.table.values[p.design.split.test])
-        for r, p in enumerate(promises)
-    ]
-    again = find_recourse(models, queries, setting.solver, setting.kappa, [bool((z > 0).any()) for z in logits])
-    return [
-        _evidence(p, logits[r], logits64(models, r, p.design.encoding, p.recourse.after), asked[r], again.of(r))
-        for r, p in enumerate(promises)
-    ]
+    """Evidence of every student, one at a time: logits, and a second search for a sample of the people."""
+    return [_evidence(p, models.take([r]), setting) for r, p in enumerate(promises)]
 
 
 def _lowest(p: TeacherRecourse[Any], student: Scorer) -> dict[str, Float[np.ndarray, "k"]]:
@@ -379,14 +393,12 @@ def _lowest(p: TeacherRecourse[Any], student: Scorer) -> dict[str, Float[np.ndar
     return out
 
 
-def _evidence(
-    p: TeacherRecourse[Any],
-    student: Float[np.ndarray, "n"],
-    at: Float[np.ndarray, "k"],
-    asked: Int[np.ndarray, "a"],
-    again: Recourse,
-) -> Evidence:
-    k, test = len(p.person), p.design.split.test
+def _evidence(p: TeacherRecourse[Any], model: Scorer, setting: Setting) -> Evidence:
+    design, k, test = p.design, len(p.person), p.design.split.test
+    asked = _sample(np.ones(k, bool), setting.n_reaudited, design.seed)
+    student, at = (logits64(model, 0, design.encoding, v) for v in (design.table.values[test], p.recourse.after))
+    query = RecourseQuery(p.recourse.before[asked], design.encoding, design.actions)
+    again = find_recourse(model, [query], setting.solver, setting.kappa, [bool((student > 0).any())])
     found = p.recourse.has_recourse
     cosine = np.full(k, np.nan)
     cosine[asked] = _cosine(p, asked, again)

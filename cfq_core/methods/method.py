@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
+from cfq_core.base.identity import LABEL
 from cfq_core.nets.stack import score
 from cfq_core.quant.bits import BitPlan
 from cfq_core.quant.calibrate import Calibration
@@ -32,12 +35,22 @@ class Students:
     models: QuantStack
     plans: tuple[BitPlan, ...]
 
+    def take(self, runs: Sequence[int]) -> Students:
+        """The chosen ones."""
+        return Students(self.models.take(runs), tuple(self.plans[r] for r in runs))
+
+    @staticmethod
+    def join(several: Sequence[Students]) -> Students:
+        """All of them, in order."""
+        return Students(QuantStack.join([s.models for s in several]), tuple(p for s in several for p in s.plans))
+
 
 @runtime_checkable
 class Method(Protocol):
     """A way from teachers to students."""
 
     title: str
+    trained: bool  # it is fine-tuned, not only rounded
 
     @property
     def needs_recourse(self) -> bool:
@@ -53,11 +66,13 @@ class Method(Protocol):
 class Ptq:
     """Round a trained model: an allocator chooses the bits, a calibration the steps, nothing is trained."""
 
-    title: str
+    KEY = "ptq"
+    trained = False
+    title: str = field(metadata=LABEL)
     allocator: Allocator
     calibration: Calibration
     correct_shift: bool = False  # add the mean of f - q over training rows to the last bias
-    about: str = ""  # one line for a list of all methods
+    about: str = field(default="", metadata=LABEL)  # one line for a list of all methods
 
     @property
     def needs_recourse(self) -> bool:
@@ -70,21 +85,32 @@ class Ptq:
         plans = self.allocator.plans(data, self.calibration, budgets)
         models = self.calibration.quantize(data.teachers, torch.tensor(plans), data.inputs, runs)
         if self.correct_shift:
-            seen = data.inputs[runs].double()
-            gap = score(data.teachers.take(runs).to(torch.float64), seen) - score(models, seen)
-            models = models.raised(gap.mean(1))
+            models = models.raised(torch.cat([_gap(data, m, models.take([r])) for r, m in enumerate(runs)]))
         return Students(models, plans)
+
+
+def _gap(data: TrainingData, teacher: int, student: QuantStack) -> Float[Tensor, "1"]:
+    """Mean of f - q over one teacher's training rows, of one student."""
+    seen = data.inputs[[teacher]].double()
+    return (score(data.teachers.take([teacher]).to(torch.float64), seen) - score(student, seen)).mean(1)
 
 
 @dataclass(frozen=True)
 class Qat:
     """Quantization-aware training: an allocator chooses the bits, a config what is trained on what."""
 
-    title: str
+    KEY = "qat"
+    trained = True
+    title: str = field(metadata=LABEL)
     allocator: Allocator
     config: QatConfig
     schedule: Schedule = field(default_factory=Schedule)
-    about: str = ""  # one line for a list of all methods
+    about: str = field(default="", metadata=LABEL)  # one line for a list of all methods
+
+    @property
+    def stacks_with(self) -> Hashable:
+        """Methods that agree in this are trained as one stack: one schedule, and all or none look at recourse."""
+        return self.schedule, self.needs_recourse, self.config.losses.at_recourse
 
     @property
     def needs_recourse(self) -> bool:

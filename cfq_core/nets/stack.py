@@ -21,6 +21,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from cfq_core.base.seeds import torch_stream
+from cfq_core.nets.elementwise import linear
 from cfq_core.nets.linear import Form, Layers, Reach, form_above
 
 
@@ -72,9 +73,7 @@ class Scorer(Protocol):
 
 def score(model: Scorer, inputs: Float[Tensor, "r n d"]) -> Float[Tensor, "r n"]:
     """Logits of every run on its own inputs."""
-    return model.forward_from_first(
-        torch.baddbmm(model.first_bias[:, None], model.quantize_input(inputs), model.first_weight.mT)
-    )
+    return model.forward_from_first(linear(model.quantize_input(inputs), model.first_weight, model.first_bias))
 
 
 def interval_product(
@@ -146,7 +145,7 @@ class Stack:
         """Logits from the first pre-activation."""
         hidden = first
         for weight, bias in zip(self.weights[1:], self.biases[1:], strict=True):
-            hidden = torch.baddbmm(bias[:, None], torch.relu(hidden), weight.mT)
+            hidden = linear(torch.relu(hidden), weight, bias)
         return hidden[..., 0]
 
     def highest(self, low: Float[Tensor, "r n h"], high: Float[Tensor, "r n h"]) -> Float[Tensor, "r n"]:

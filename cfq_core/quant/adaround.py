@@ -21,6 +21,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from cfq_core.base.seeds import torch_stream
+from cfq_core.nets.elementwise import aligned, linear, sigmoid
 from cfq_core.nets.optim import Adam
 from cfq_core.nets.stack import Stack
 from cfq_core.quant.calibrate import Calibration
@@ -34,6 +35,7 @@ ZETA, GAMMA = 1.1, -0.1  # the rectified sigmoid's reach beyond [0, 1], so that 
 class AdaRound:
     """How long roundings are learned, on how many rows, and how hard they are pushed to up or down."""
 
+    KEY = "adaround"
     calibration: Calibration = field(default_factory=Calibration)
     iterations: int = 1000
     rows_per_step: int = 256
@@ -55,6 +57,8 @@ class AdaRound:
         ``inputs`` are the watched rows of each of the M teachers and ``seeds`` its M draws of them.
         """
         runs = list(of)
+        if len(runs) == 1:  # a product of one run with one output takes another kernel
+            return self.quantize(teachers, bits.repeat(2, 1), inputs, runs * 2, seeds).take([0])
         grids = self.calibration.grids(teachers, bits, inputs, runs)
         each, random = grids.start, [torch_stream(s, "quant/adaround") for s in seeds]
         chosen: list[Tensor] = []
@@ -80,7 +84,7 @@ class AdaRound:
         """A layer's weights on their grid, each at the lower or upper of its two neighbours."""
         v = layer.start().requires_grad_()
         optimizer = Adam([v], lr=self.learning_rate, fused=True)
-        rows, size = wanted.shape[1], min(self.rows_per_step, wanted.shape[1])
+        rows, size = wanted.shape[1], aligned(min(self.rows_per_step, wanted.shape[1]))
         run = torch.arange(len(runs))[:, None]
         for step in range(self.iterations):
             batch = torch.stack([torch.randint(rows, (size,), generator=g) for g in random])[runs]
@@ -126,10 +130,10 @@ class _Layer:
 
     def outputs(self, weight: Tensor, given: Float[Tensor, "r b i"], last: bool) -> Float[Tensor, "r b o"]:
         """What the layer gives on with these weights."""
-        total = torch.baddbmm(self.bias[:, None], given, weight.mT)
+        total = linear(given, weight, self.bias)
         return total if last else torch.relu(total)
 
 
 def _up(v: Tensor) -> Tensor:
     """The rectified sigmoid h(v)."""
-    return (torch.sigmoid(v) * (ZETA - GAMMA) + GAMMA).clamp(0.0, 1.0)
+    return (sigmoid(v) * (ZETA - GAMMA) + GAMMA).clamp(0.0, 1.0)

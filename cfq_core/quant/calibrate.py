@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from cfq_core.nets.elementwise import aligned
 from cfq_core.nets.stack import Stack
 from cfq_core.quant.grid import LEAST_STEP, Bound, activation_range, codes, signed_range
 from cfq_core.quant.quantized import QuantStack
@@ -44,6 +45,7 @@ class Grids:
 class Calibration:
     """Which rule sets the steps, and on how many training rows activations are watched."""
 
+    KEY = "calibration"
     weights: Rule = "mse"
     activations: Rule = "mse"
     rows: int = 2048
@@ -63,10 +65,12 @@ class Calibration:
     ) -> Grids:
         """Where R runs start and on which grids, as of `quantize`.
 
-        Activations are watched once a model, so that a run does not depend on which other budgets are asked for.
+        Activations are watched one model at a time, so that a run depends on no other budget and no other model.
         """
         runs = list(range(stack.runs)) if of is None else list(of)
-        seen = stack.layer_inputs(inputs[:, : self.rows].to(stack.weights[0].dtype))
+        rows = aligned(min(self.rows, inputs.shape[1]))
+        each = [stack.take([m]).layer_inputs(inputs[[m], :rows].to(stack.weights[0].dtype)) for m in range(stack.runs)]
+        seen = [torch.cat(layer) for layer in zip(*each, strict=True)]
         input_steps = [activation_step(x, layer == 0, self.activations)[runs] for layer, x in enumerate(seen)]
         start = stack.take(runs)
         weight_steps = [weight_step(w, bits[:, layer], self.weights) for layer, w in enumerate(start.weights)]
