@@ -27,9 +27,9 @@ from cfq_core.base.plugins import load_all
 from cfq_core.base.seeds import numpy_stream, repeatable
 from cfq_core.certificates.logit_lower_bound import lower_bound_nearby, lower_bound_rounded, within_half_a_step
 from cfq_core.certificates.table import RADIUS
-from cfq_core.evidence import Evidence, Measure, Measures, Metric, measure
+from cfq_core.evidence import Evidence, Measure, Measures, measure
 from cfq_core.methods.approval_matched import ApprovalMatchedQat
-from cfq_core.methods.method import Method, Qat, Students, trained_together
+from cfq_core.methods.method import Method, Qat, Students
 from cfq_core.nets.stack import Scorer, Stack
 from cfq_core.quant.bits import BitPlan, average_bits, size_bytes
 from cfq_core.quant.quantized import QuantStack, Shifted
@@ -188,7 +188,7 @@ def audit(
 ) -> list[Audited]:
     """The students of some methods at every budget for every teacher, and whether the promises survive on them.
 
-    Methods that train alike are trained as one stack; no student depends on what else is asked for. A method that
+    No student depends on what else is asked for. A method that
     learns from recourse has no student of a teacher on which no training person has any (`NO_TRAINING_RECOURSE`);
     the other teachers and methods have theirs. ``known``: students of other methods that need not be made again.
     """
@@ -208,7 +208,7 @@ def has_training_recourse(p: TeacherRecourse) -> bool:
 
 @dataclass(frozen=True)
 class _Made:
-    """A method's students, whose they are, and the CPU seconds each took; those of a shared stack share its seconds."""
+    """A method's students, whose they are, and the CPU seconds each took; a method's own share its stack's seconds."""
 
     promises: Sequence[TeacherRecourse]
     method: Method
@@ -219,31 +219,25 @@ class _Made:
 def _students(
     methods: Mapping[str, Method], promises: Sequence[TeacherRecourse], budgets: Sequence[float], known: Known
 ) -> dict[str, _Made]:
+    """The students of every method, each trained in a stack of its own, so that its seconds are nobody else's."""
     out: dict[str, _Made] = {}
-    for group in _groups_of(methods):
-        needs = any(methods[name].needs_recourse for name in group)
-        of = [p for p in promises if has_training_recourse(p)] if needs else promises
+    for name, method in sorted(methods.items(), key=lambda item: isinstance(item[1], ApprovalMatchedQat)):
+        of = [p for p in promises if has_training_recourse(p)] if method.needs_recourse else promises
         if not of:
             continue
         started = time.process_time()
-        made = _made([methods[name] for name in group], of, budgets, {**known, **_each(out.values(), budgets)})
-        seconds = (time.process_time() - started) / sum(s.models.runs for s in made)
-        out |= {name: _Made(of, methods[name], each, seconds) for name, each in zip(group, made, strict=True)}
+        made = _of_method(method, of, budgets, {**known, **_each(out.values(), budgets)})
+        out[name] = _Made(of, method, made, (time.process_time() - started) / made.models.runs)
     return out
 
 
-def _made(
-    methods: Sequence[Method], promises: Sequence[TeacherRecourse], budgets: Sequence[float], known: Known
-) -> list[Students]:
+def _of_method(method: Method, promises: Sequence[TeacherRecourse], budgets: Sequence[float], known: Known) -> Students:
     data = training_data_of(promises)
-    (first, *_) = methods
-    if isinstance(first, Qat):
-        return trained_together([m for m in methods if isinstance(m, Qat)], data, budgets)
-    if isinstance(first, ApprovalMatchedQat):
-        cells = [[(identity(m), p.design.seed, b) for p in promises for b in budgets] for m in first.sources]
+    if isinstance(method, ApprovalMatchedQat):
+        cells = [[(identity(m), p.design.seed, b) for p in promises for b in budgets] for m in method.sources]
         if all(cell in known for of in cells for cell in of):
-            return [first.of_sources(data, budgets, *(Students.join([known[c] for c in of]) for of in cells))]
-    return [first.students(data, budgets)]
+            return method.of_sources(data, budgets, *(Students.join([known[c] for c in of]) for of in cells))
+    return method.students(data, budgets)
 
 
 def _each(made: Iterable[_Made], budgets: Sequence[float]) -> Known:
@@ -253,15 +247,6 @@ def _each(made: Iterable[_Made], budgets: Sequence[float]) -> Known:
         for m in made
         for i, (seed, b) in enumerate((p.design.seed, b) for p in m.promises for b in budgets)
     }
-
-
-def _groups_of(methods: Mapping[str, Method]) -> list[list[str]]:
-    """Names of methods that are made together, those that take other methods' students last."""
-    together: dict[object, list[str]] = {}
-    for name, method in sorted(methods.items(), key=lambda item: isinstance(item[1], ApprovalMatchedQat)):
-        key: object = method.stacks_with if isinstance(method, Qat) else name
-        together.setdefault(key, []).append(name)
-    return list(together.values())
 
 
 def _audited(method: str, made: _Made, budgets: Sequence[float], setting: Setting) -> list[Audited]:
@@ -283,16 +268,16 @@ def _audited(method: str, made: _Made, budgets: Sequence[float], setting: Settin
 
 def compared(promises: Sequence[TeacherRecourse[Any]], models: Scorer, setting: Setting) -> list[Compared]:
     """Whether each promise survives on the model beside it (run r of ``models``), raw and at matched approval."""
-    thresholds = [matching_threshold(p, models, r) for r, p in enumerate(promises)]
-    raw = _gather(promises, models, setting)
-    matched = _gather(promises, Shifted(models, torch.tensor(thresholds, dtype=torch.float64)), setting)
-    for r, (p, moved) in enumerate(zip(promises, thresholds, strict=True)):
-        bounds = _lowest(p, models.take([r]))
-        raw[r] = replace(raw[r], logit_lower_bound=bounds)
-        matched[r] = replace(matched[r], logit_lower_bound={name: low - moved for name, low in bounds.items()})
-    metrics: dict[str, Metric] = load_all("metrics")
-    each = zip(thresholds, raw, matched, strict=True)
-    return [Compared(t, r, m, measure(metrics, r, m)) for t, r, m in each]
+    return [_compared(p, models.take([r]), setting) for r, p in enumerate(promises)]
+
+
+def _compared(p: TeacherRecourse[Any], model: Scorer, setting: Setting) -> Compared:
+    moved = matching_threshold(p, model, 0)
+    raw, matched = _evidence(p, model, moved, setting)
+    bounds = _lowest(p, model)
+    raw = replace(raw, logit_lower_bound=bounds)
+    matched = replace(matched, logit_lower_bound={name: low - moved for name, low in bounds.items()})
+    return Compared(moved, raw, matched, measure(load_all("metrics"), raw, matched))
 
 
 def _learning_from_recourse(method: Method, p: TeacherRecourse) -> dict[str, Measure]:
@@ -372,11 +357,6 @@ def matching_threshold(p: TeacherRecourse[Any], models: Scorer, run: int) -> flo
     return float(min(candidates, key=lambda t: abs(int((ranked > t).sum()) - wanted)))
 
 
-def _gather(promises: Sequence[TeacherRecourse[Any]], models: Scorer, setting: Setting) -> list[Evidence]:
-    """Evidence of every student, one at a time: logits, and a second search for a sample of the people."""
-    return [_evidence(p, models.take([r]), setting) for r, p in enumerate(promises)]
-
-
 def _lowest(p: TeacherRecourse[Any], student: Scorer) -> dict[str, Float[np.ndarray, "k"]]:
     """What certificates need: bounds of the student's logit around the recommended points. None of a foreign model."""
     if not isinstance(student, QuantStack):
@@ -393,12 +373,25 @@ def _lowest(p: TeacherRecourse[Any], student: Scorer) -> dict[str, Float[np.ndar
     return out
 
 
-def _evidence(p: TeacherRecourse[Any], model: Scorer, setting: Setting) -> Evidence:
-    design, k, test = p.design, len(p.person), p.design.split.test
-    asked = _sample(np.ones(k, bool), setting.n_reaudited, design.seed)
-    student, at = (logits64(model, 0, design.encoding, v) for v in (design.table.values[test], p.recourse.after))
-    query = RecourseQuery(p.recourse.before[asked], design.encoding, design.actions)
-    again = find_recourse(model, [query], setting.solver, setting.kappa, [bool((student > 0).any())])
+def _evidence(p: TeacherRecourse[Any], model: Scorer, moved: float, setting: Setting) -> list[Evidence]:
+    """Evidence of one student (R = 1), raw and with its threshold moved: both are searched side by side."""
+    both = Shifted(model.take([0, 0]), torch.tensor([0.0, moved], dtype=torch.float64))
+    asked = _sample(np.ones(len(p.person), bool), setting.n_reaudited, p.design.seed)
+    test = p.design.table.values[p.design.split.test]
+    student, at = ([logits64(both, r, p.design.encoding, v) for r in (0, 1)] for v in (test, p.recourse.after))
+    query = RecourseQuery(p.recourse.before[asked], p.design.encoding, p.design.actions)
+    own = find_recourse(both, [query] * 2, setting.solver, setting.kappa, [bool((z > 0).any()) for z in student])
+    return [_seen(p, student[r], at[r], asked, own.of(r)) for r in (0, 1)]
+
+
+def _seen(
+    p: TeacherRecourse[Any],
+    student: Float[np.ndarray, "n"],
+    at: Float[np.ndarray, "k"],
+    asked: Int[np.ndarray, "a"],
+    again: Recourse,
+) -> Evidence:
+    k, test = len(p.person), p.design.split.test
     found = p.recourse.has_recourse
     cosine = np.full(k, np.nan)
     cosine[asked] = _cosine(p, asked, again)

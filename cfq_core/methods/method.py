@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -108,29 +108,16 @@ class Qat:
     about: str = field(default="", metadata=LABEL)  # one line for a list of all methods
 
     @property
-    def stacks_with(self) -> Hashable:
-        """Methods that agree in this are trained as one stack: one schedule, and all or none look at recourse."""
-        return self.schedule, self.needs_recourse, self.config.losses.at_recourse
-
-    @property
     def needs_recourse(self) -> bool:
         """Whether bits or losses look at training recourse."""
         return getattr(self.allocator, "needs_recourse", False) or self.config.losses.at_recourse
 
     def students(self, data: TrainingData, budgets: Sequence[float]) -> Students:
         """One student a teacher and budget; the teachers are not changed."""
-        return trained_together([self], data, budgets)[0]
-
-
-def trained_together(methods: Sequence[Qat], data: TrainingData, budgets: Sequence[float]) -> list[Students]:
-    """The students of several methods that share a schedule, as one stack: methods x teachers x budgets."""
-    runs = each_budget(data, budgets)
-    plans = [m.allocator.plans(data, Calibration(), budgets) for m in methods]
-    bits = torch.tensor([plan for of_method in plans for plan in of_method])
-    configs = [m.config for m in methods for _ in runs]
-    models = finetune(data, runs * len(methods), bits, configs, methods[0].schedule)
-    size = len(runs)
-    return [Students(models.take(range(i * size, (i + 1) * size)), plans[i]) for i in range(len(methods))]
+        runs = each_budget(data, budgets)
+        plans = self.allocator.plans(data, Calibration(), budgets)
+        models = finetune(data, runs, torch.tensor(plans), [self.config] * len(runs), self.schedule)
+        return Students(models, plans)
 
 
 def each_budget(data: TrainingData, budgets: Sequence[float]) -> list[int]:

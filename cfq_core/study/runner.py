@@ -13,13 +13,14 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from importlib.metadata import version
+from itertools import product
 from typing import Any
 
 from cfq_core.base import numerics
 from cfq_core.base.errors import CfqError
 from cfq_core.base.identity import described, identity
 from cfq_core.methods.approval_matched import ApprovalMatchedQat
-from cfq_core.methods.method import Students
+from cfq_core.methods.method import Qat, Students
 from cfq_core.pipeline import (
     NO_TRAINING_RECOURSE,
     Audited,
@@ -145,7 +146,7 @@ class _Runner:
         if isinstance(task, TeacherTask):
             chunk = task.chunk
             return run(make_teachers, known, chunk.table, task.seeds, chunk.setting, task.with_training_recourse)
-        methods = {m: method_of(m) for m in task.methods}
+        methods = {task.method: method_of(task.method)}
         return run(audit, known, methods, task.budgets, task.chunk.setting, self._sources(task))
 
     def _finish(self, task: _Task, result: Any) -> str:
@@ -157,12 +158,12 @@ class _Runner:
             for taught in result:
                 self._put_teacher(task.chunk, taught)
             return f"{task.chunk.dataset}: teachers, seeds {_listed(task.seeds)}"
-        specs = {(m, s.teacher.seed, s.budget): s for m, s in task.runs}
+        specs = {(s.teacher.seed, s.budget): s for s in task.runs}
         for audited in result:
-            self._put_run(task.chunk, specs.pop((audited.method, audited.seed, audited.budget)), audited)
-        for (method, *_), spec in specs.items():
-            self.store.put_skipped(spec.id, f"{method}: {NO_TRAINING_RECOURSE}")
-        return f"{task.chunk.dataset}: {', '.join(task.methods)} at {_listed(task.budgets)} bits"
+            self._put_run(task.chunk, specs.pop((audited.seed, audited.budget)), audited)
+        for spec in specs.values():
+            self.store.put_skipped(spec.id, f"{task.method}: {NO_TRAINING_RECOURSE}")
+        return f"{task.chunk.dataset}: {task.method} at {_listed(task.budgets)} bits"
 
     def _tick(self, what: str) -> None:
         self.progress(self.done, self.total, what)
@@ -183,10 +184,8 @@ class _Runner:
 
     def _sources(self, task: AuditTask) -> Known:
         """Stored students, of any study, that the task's methods take."""
-        methods = [method_of(m) for m in task.methods]
-        sources = [s for m in methods if isinstance(m, ApprovalMatchedQat) for s in m.sources]
         found = {}
-        for method, seed, budget in ((m, s, b) for m in sources for s in task.seeds for b in task.budgets):
+        for method, seed, budget in product(_sources_of(task), task.seeds, task.budgets):
             run = task.chunk.run(method, seed, budget).id
             if self.store.has_run(run):
                 plan = tuple(self.store.run(run)["bits"])
@@ -268,12 +267,15 @@ def _needs(task: _Task, other: _Task) -> bool:
     return isinstance(task, ProbeTask) or isinstance(other, TeacherTask) or _takes_students_of(task, other)
 
 
+def _sources_of(task: AuditTask) -> tuple[Qat, ...]:
+    """Methods whose students a task's method takes."""
+    method = method_of(task.method)
+    return method.sources if isinstance(method, ApprovalMatchedQat) else ()
+
+
 def _takes_students_of(task: AuditTask, other: AuditTask) -> bool:
-    """Whether a method of a task takes students that another task makes."""
-    methods = [method_of(m) for m in task.methods]
-    sources = {identity(s) for m in methods if isinstance(m, ApprovalMatchedQat) for s in m.sources}
-    made = {identity(method_of(m)) for m in other.methods} if sources else set()
-    return bool(sources & made) and bool(set(task.budgets) & set(other.budgets))
+    sources = {identity(s) for s in _sources_of(task)}
+    return identity(method_of(other.method)) in sources and bool(set(task.budgets) & set(other.budgets))
 
 
 def _record(plan: Plan, work: Sequence[Chunk], store: Store) -> str:

@@ -1,12 +1,12 @@
 """How a study is cut into tasks. No student depends on how: only the time it takes does.
 
-Teachers of some seeds are one task, students of some methods, seeds and budgets another, a probe of one seed's models
+Teachers of some seeds are one task, a method's students at some seeds and budgets another, a probe of one seed's models
 a third. What is stored already is in no task.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -57,28 +57,27 @@ class TeacherTask:
 
 @dataclass(frozen=True)
 class AuditTask:
-    """Some methods' students at some budgets for some seeds' teachers."""
+    """One method's students at some budgets for some seeds' teachers."""
 
     chunk: Chunk
-    methods: tuple[str, ...]
+    method: str
     seeds: tuple[int, ...]
     budgets: tuple[float, ...]
 
     @property
-    def runs(self) -> list[tuple[str, RunSpec]]:
-        """Every run beside its method's name."""
-        each = product(self.methods, self.seeds, self.budgets)
-        return [(m, self.chunk.run(method_of(m), s, b)) for m, s, b in each]
+    def runs(self) -> list[RunSpec]:
+        """Every run."""
+        return [self.chunk.run(method_of(self.method), s, b) for s, b in product(self.seeds, self.budgets)]
 
     @property
     def seconds(self) -> float:
         """About how long it takes on one core."""
-        pace, cells = self.chunk.pace, len(self.seeds) * len(self.budgets)
-        return cells * sum(pace.audit + pace.trained * method_of(m).trained for m in self.methods)
+        pace, trained = self.chunk.pace, method_of(self.method).trained
+        return len(self.seeds) * len(self.budgets) * (pace.audit + pace.trained * trained)
 
     def halves(self) -> list[AuditTask]:
-        """The same in two tasks, methods apart first; itself where it is a single run."""
-        for name in ("methods", "seeds", "budgets"):
+        """The same in two tasks, seeds apart first; itself where it is a single run."""
+        for name in ("seeds", "budgets"):
             items: tuple[object, ...] = getattr(self, name)
             if len(items) > 1:
                 middle = (len(items) + 1) // 2
@@ -115,37 +114,24 @@ def teacher_tasks(chunk: Chunk, seeds: Sequence[int], with_training_recourse: bo
 
 
 def audit_tasks(chunk: Chunk, missing: Iterable[tuple[str, int, float]], workers: int) -> list[AuditTask]:
-    """Runs (method, seed, budget) in tasks of methods that train as one stack; the longest first."""
+    """Runs (method, seed, budget) in tasks of one method each, the longest first."""
     cells: dict[str, list[tuple[int, float]]] = {}
     for method, seed, budget in missing:
         cells.setdefault(method, []).append((seed, budget))
-    whole = [task for kind in _kinds(cells) for task in _rectangles(chunk, {m: cells[m] for m in kind})]
+    whole = [task for m in cells for task in _rectangles(chunk, m, cells[m])]
     longest = min(LONGEST, sum(t.seconds for t in whole) / workers if workers > 1 else LONGEST)
     return sorted((part for task in whole for part in _cut(task, longest)), key=lambda t: -t.seconds)
 
 
-def _kinds(methods: Iterable[str]) -> list[list[str]]:
-    """Methods that belong in one task."""
-    kinds: dict[object, list[str]] = {}
-    for name in methods:
-        method = method_of(name)
-        kinds.setdefault(method.stacks_with if isinstance(method, Qat) else method.trained, []).append(name)
-    return list(kinds.values())
-
-
-def _rectangles(chunk: Chunk, cells: Mapping[str, Sequence[tuple[int, float]]]) -> Iterator[AuditTask]:
-    """The cells of several methods as tasks, each the full product of its methods, seeds and budgets."""
-    together: dict[tuple[tuple[int, float], ...], list[str]] = {}
-    for method, of in cells.items():
-        together.setdefault(tuple(of), []).append(method)
-    for of, methods in together.items():
-        budgets: dict[int, list[float]] = {}
-        for seed, budget in of:
-            budgets.setdefault(seed, []).append(budget)
-        alike: dict[tuple[float, ...], list[int]] = {}
-        for seed, each in budgets.items():
-            alike.setdefault(tuple(each), []).append(seed)
-        yield from (AuditTask(chunk, tuple(methods), tuple(seeds), b) for b, seeds in alike.items())
+def _rectangles(chunk: Chunk, method: str, cells: Sequence[tuple[int, float]]) -> Iterator[AuditTask]:
+    """The cells (seed, budget) of a method as tasks, each the full product of its seeds and budgets."""
+    budgets: dict[int, list[float]] = {}
+    for seed, budget in cells:
+        budgets.setdefault(seed, []).append(budget)
+    alike: dict[tuple[float, ...], list[int]] = {}
+    for seed, each in budgets.items():
+        alike.setdefault(tuple(each), []).append(seed)
+    yield from (AuditTask(chunk, method, tuple(seeds), b) for b, seeds in alike.items())
 
 
 def _cut(task: AuditTask, longest: float) -> list[AuditTask]:
