@@ -33,7 +33,23 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("filterwarnings", "ignore:Do not use the `random` module inside strategies")
 
 
-# ---------------------------------------------------------------------- what is left out is told at the end
+# ---------------------------------------------------------------------- what is left to the gate, and told at the end
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of a test marked ``short("a", "b")`` the cases with one of these values are short; the others are the gate's."""
+    kept: dict[str, bool] = {}
+    for item in items:
+        if mark := item.get_closest_marker("short"):
+            short = any(isinstance(v, str) and v in mark.args for v in item.callspec.params.values())  # type: ignore[attr-defined]
+            law = item.nodeid.partition("[")[0]
+            kept[law] = kept.get(law, False) or short
+            if not short:
+                item.add_marker("gate")
+    idle = [law for law, any_short in kept.items() if not any_short]
+    if idle and config.args_source is pytest.Config.ArgsSource.TESTPATHS:
+        raise pytest.UsageError(f"no case of these is short: {', '.join(idle)}")
+
+
 LEFT = pytest.StashKey[int]()
 
 
