@@ -1,26 +1,35 @@
-# Three commands: `make run` shows an answer, `make test` checks every law in minutes, `make gate` what is long. Each sets up .venv first.
+# `make run` shows an answer, `make test` checks every law in minutes, `make gate` what takes longer. Each sets up .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 ARGS ?=
-# Two processes; each takes a half of the tests as they stand, and from the other's half when it is done with its own.
+# Two processes: each runs one half of the tests in their order, then takes from the other's half.
 PYTEST := $(BIN)/pytest -n 2 --dist worksteal
+FUZZED := tests/export/test_fuzz.py tests/laws/test_card.py tests/laws/test_plan.py
 
-.PHONY: run test gate shapes lint types layers clean
+.PHONY: run test short gate long fuzz shapes lint types layers clean
 
 run: $(INSTALLED)
 	@$(BIN)/cfq run --dataset diabetes --methods ptq,ptq_minmax --seeds 10
 	@if [ -f dashboard/app.py ] && ! echo "$(ARGS)" | grep -q -- "--no-serve"; then $(BIN)/streamlit run dashboard/app.py; fi
 
-test: lint types layers $(INSTALLED)
+test: lint layers $(INSTALLED)
+	@$(MAKE) --no-print-directory -j2 types short
+
+short: $(INSTALLED)
 	$(PYTEST) -m "not gate"
 
-gate: $(INSTALLED) # what `test` leaves: the long tests (a browser, kills, fuzz, all tables, slow oracles) and the shapes
+gate: $(INSTALLED) # what `test` leaves out
+	@$(MAKE) --no-print-directory --keep-going long fuzz shapes
+
+long: $(INSTALLED) # a browser, kills, a cluster, all tables, slow oracles
 	$(PYTEST) -m gate
-	@$(MAKE) --no-print-directory shapes
+
+fuzz: $(INSTALLED) # ten times the edits that `test` tries
+	CFQ_FUZZ=10 $(PYTEST) -m "not gate" -k "test_any_ or and_wrong" $(FUZZED)
 
 shapes: $(INSTALLED) # the engine's annotations checked while it runs
-	@PYTHONPATH=tests $(PYTEST) -p no:cacheprovider --jaxtyping-packages=cfq_core,shapes.check tests/contracts tests/laws tests/golden
+	PYTHONPATH=tests $(PYTEST) -p no:cacheprovider --jaxtyping-packages=cfq_core,shapes.check tests/contracts tests/laws tests/golden
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

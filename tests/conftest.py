@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cfq_core  # isort: skip  # noqa: F401  # before torch: it chooses the kernels that torch loads with
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -29,7 +30,9 @@ torch.set_num_threads(1)  # as every process of the package; two threads on a bu
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Beartype (the shape-checked pass) draws which items it looks at; hypothesis takes that for our doing."""
+    """Nobody's own store; beartype (the shape-checked pass) draws what it looks at: hypothesis takes that for ours."""
+    for name in ("CFQ_STORE", "CFQ_GALLERY"):  # a developer's own results are no test's
+        os.environ.pop(name, None)
     config.addinivalue_line("filterwarnings", "ignore:Do not use the `random` module inside strategies")
 
 
@@ -70,7 +73,7 @@ def pytest_testnodedown(node: Any) -> None:
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     left, skipped = config.stash.get(LEFT, 0), terminalreporter.stats.get("skipped", [])
-    if left and config.option.markexpr == "not gate":
+    if left and config.option.markexpr == "not gate" and not config.option.keyword:
         terminalreporter.write_line(f"{left} tests are left to make gate")
     if absent := sum("not on disk" in str(report.longrepr) for report in skipped):
         terminalreporter.write_line(f"{absent} tests need tables that are not on disk: set CFQ_DATA_DIR")
