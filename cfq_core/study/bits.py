@@ -30,7 +30,7 @@ from cfq_core.study.store import Arrays, Store
 #: Layers up to which all ``4 ** L`` allocations are judged: 256 plans take under a second, 65,536 take minutes.
 DEEPEST = 4
 
-ARTIFACT = "bits"
+ARTIFACT = "layers"
 _PROFILE = "sensitivity."
 _LANDSCAPE = "landscape."
 

@@ -19,6 +19,7 @@ from typing import Any
 from cfq_core.base import numerics
 from cfq_core.base.errors import CfqError
 from cfq_core.base.identity import described, identity
+from cfq_core.base.plugins import load_all
 from cfq_core.methods.approval_matched import ApprovalMatchedQat
 from cfq_core.methods.method import Qat, Students
 from cfq_core.pipeline import (
@@ -33,11 +34,12 @@ from cfq_core.pipeline import (
     training_recourse,
 )
 from cfq_core.study import bits, groups, probing, safety
-from cfq_core.study.audited import codes_of, groups_of, per_person
+from cfq_core.study.audited import codes_of, groups_of, per_person, per_teacher
 from cfq_core.study.bits import TeacherBits, teacher_bits
 from cfq_core.study.estimate import LONG
 from cfq_core.study.executors import Inline, pool, with_kernels
 from cfq_core.study.groups import GroupLabels, group_labels
+from cfq_core.study.measured import specs
 from cfq_core.study.models import student_of
 from cfq_core.study.plan import Plan, RunSpec, method_of
 from cfq_core.study.probing import ProbeTask
@@ -209,7 +211,7 @@ class _Runner:
         weights = {
             f"{kind}.{i}": t.numpy() for kind in ("weights", "biases") for i, t in enumerate(getattr(p.teacher, kind))
         }
-        people = {"logits": p.logits, "person": p.person, **recourse_arrays(r)}
+        people = {**per_teacher(p), **recourse_arrays(r)}
         self.store.put_teacher(spec.id, chunk.dataset, p.design.seed, described(spec), measures, weights, people)
         self.store.put_artifact(spec.id, groups.ARTIFACT, taught.groups.arrays())
         self.store.put_artifact(spec.id, bits.ARTIFACT, taught.bits.arrays())
@@ -231,7 +233,8 @@ class _Runner:
             "spec": described(spec),
             "groups": groups_of(a),
         }
-        self.store.put_run(columns, a.measures.overall, codes_of(a), per_person(a))
+        metrics = specs(load_all("metrics"))
+        self.store.put_run(columns, a.measures.overall, codes_of(a), per_person(a), metrics)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from cfq_core.quant.forecast import rounding_noise
 from cfq_core.quant.grid import WEIGHT_BITS
 from cfq_core.study.store import Arrays
 
-ARTIFACT = "safety"
+ARTIFACT = "forecasts"
 ACCEPTED = 0.05  # odds of breaking that the needed margin is stated for
 UNSAFE = 0  # stands for: at no bit-width
 
@@ -33,7 +33,8 @@ class Safety:
     """Of each denied person's promise at each bit-width; NaN without recourse."""
 
     bits: Int[np.ndarray, "b"]
-    lowest: Float[np.ndarray, "b k"]  # proved: no rounding within half a step gives a lower logit; -inf: not tried
+    #: Proved: no rounding within half a step gives a lower logit; -inf: not tried.
+    logit_lower_bound: Float[np.ndarray, "b k"]
     noise: Float[np.ndarray, "b k"]  # forecast: standard deviation of the logit, in logits
     margin: Float[np.ndarray, "k"]  # of the promise on its teacher
     region: Float[np.ndarray, "k"]  # proved: the teacher's least logit within `RADIUS` of the point
@@ -41,7 +42,7 @@ class Safety:
     @property
     def safe(self) -> Bool[np.ndarray, "b k"]:
         """Proved to survive every rounding within half a step."""
-        return np.nan_to_num(self.lowest, nan=-np.inf) > 0
+        return np.nan_to_num(self.logit_lower_bound, nan=-np.inf) > 0
 
     @property
     def min_safe_bits(self) -> Int[np.ndarray, "k"]:

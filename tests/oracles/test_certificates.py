@@ -182,4 +182,4 @@ def test_of_nobody_nothing_is_proved_and_nothing_fails(cell) -> None:  # type: i
     assert lower_bound_rounded(p.teacher, grid(p, 4), nobody).shape == (0,)
     assert lower_bound_nearby(p.teacher, nobody, [0], 0.1, "each").shape == (0,)
     told = replace(p, recourse=replace(p.recourse, why=np.ones_like(p.recourse.why)))
-    assert not told.recourse.has_recourse.any() and np.isnan(safety_of(told).lowest).all()
+    assert not told.recourse.has_recourse.any() and np.isnan(safety_of(told).logit_lower_bound).all()

@@ -82,8 +82,8 @@ def test_teachers_of_an_older_store_get_what_they_lack_and_nothing_is_run_again(
     store = Store(tmp_path / "older")
     part = replace(plan, methods=("ptq",), bits=(3.0,), seeds=(0, 1))
     id = run_plan(part, store, 0)
-    before = {t["id"]: store.arrays(t["id"], "bits") for t in store.teachers(id)}
-    store.db.execute("DELETE FROM artifact WHERE name IN ('bits', 'groups')")
+    before = {t["id"]: store.arrays(t["id"], "layers") for t in store.teachers(id)}
+    store.db.execute("DELETE FROM artifact WHERE name IN ('layers', 'groups')")
     with pytest.raises(BadStore):
         stored_bits(store, next(iter(before)))
 
@@ -94,7 +94,7 @@ def test_teachers_of_an_older_store_get_what_they_lack_and_nothing_is_run_again(
         monkeypatch.setattr(runner, name, fails)
     run_plan(part, store, 0)
     for teacher, arrays in before.items():
-        now = store.arrays(teacher, "bits")
+        now = store.arrays(teacher, "layers")
         assert set(now) == set(arrays) and "sensitivity.recourse_sensitivity" not in now
         assert all(np.array_equal(now[k], arrays[k]) for k in arrays)
         assert stored_groups(store, teacher).levels

@@ -22,7 +22,7 @@ from cfq_core.study.store import FILE, Store
 LARGEST = 10_000_000  # bytes of the shipped gallery
 PROBED = tuple(map(artifact, names("probes")))
 READINGS = {*TEXTS, *NUMBERS, "at", "count", "spec"}
-ALLOWED = {"weights", "people", "bits", "groups"}
+ALLOWED = {"weights", "people", "layers", "groups"}
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,8 @@ def arrays_of(store: Store) -> Iterator[tuple[str, str, np.ndarray]]:
 def test_packed_study_tells_what_the_full_one_tells(packed: tuple[Store, str, Path]) -> None:
     full, study, folder = packed
     mine, theirs = Stored(str(full.folder), study, 6), Stored(str(folder), study, 6, read_only=True)
-    assert np.allclose(mine.lines["mean"], theirs.lines["mean"], rtol=1e-5, equal_nan=True)
+    # six digits of each run; a mean over seeds may cancel
+    assert np.allclose(mine.lines["mean"], theirs.lines["mean"], rtol=1e-5, atol=1e-6, equal_nan=True)
     run = mine.runs.run[0]
     a, b = mine.people(run), theirs.people(run)
     assert list(a.columns) == list(b.columns)

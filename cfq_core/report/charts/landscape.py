@@ -21,7 +21,7 @@ LEARNED = ("cfq", "cfq_anchored", "cfq_one_sided")  # methods whose plan follows
 
 def rows(study: Stored, teacher: str, budget: float, matched: bool = False) -> pd.DataFrame:
     """One row a plan of one teacher; ``chosen`` names the allocators that chose it at the budget."""
-    stored = study.arrays(teacher, "bits") if teacher else {}
+    stored = study.arrays(teacher, "layers") if teacher else {}
     table = table_of(stored)
     if table.empty:
         return pd.DataFrame()
