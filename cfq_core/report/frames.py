@@ -22,7 +22,7 @@ from cfq_core.metrics import PARTS as METRICS
 from cfq_core.probes.probe_result import artifact
 from cfq_core.study import probed, summary
 from cfq_core.study.audited import denied_only, evidence_of
-from cfq_core.study.measured import Measured, measured
+from cfq_core.study.measured import Measured, current_measures
 from cfq_core.study.store import Row, Store
 
 LINES = ("dataset", "method", "budget", "avg_bits", "seeds", "lenient", "measure", "mean", "sd", "seed_low",
@@ -127,7 +127,7 @@ class Stored:
     def measured(self) -> dict[str, Measured]:
         """What is measured of its runs under the metrics there are now, by run."""
         with self.store() as store:
-            return measured(store, self.id, self.run_rows)
+            return current_measures(store, self.id, self.run_rows)
 
     @cached_property
     def measures(self) -> pd.DataFrame:

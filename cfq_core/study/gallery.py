@@ -19,7 +19,7 @@ from cfq_core.base.errors import UnknownName, unknown
 from cfq_core.base.identity import identity
 from cfq_core.evidence import Measure
 from cfq_core.probes.probe_result import artifact
-from cfq_core.study.measured import Measured, measured
+from cfq_core.study.measured import Measured, current_measures
 from cfq_core.study.store import FILE, Row, Store
 
 #: Artifacts of a teacher that go along besides its weights and people; what is not named here stays behind.
@@ -102,7 +102,7 @@ def _pack_study(store: Store, target: Store, row: Row, share: Share, written: di
             if store.has_artifact(t["id"], name):
                 arrays = {k: a for k, a in store.arrays(t["id"], name).items() if not k.endswith(OF_TEST_ROWS)}
                 target.put_artifact(t["id"], name, _small(arrays))
-    found = measured(store, row["id"], runs)
+    found = current_measures(store, row["id"], runs)
     for r in runs:
         _pack_run(store, target, r, found[r["id"]], denied[r["teacher_id"]])
         _pack_probes(store, target, r["id"], plan)

@@ -59,7 +59,7 @@ def specs(metrics: dict[str, Metric]) -> dict[str, str]:
     return {n: identity([n, m.unit, m.summary, m.decision, m.by_group, m.revision, how]) for n, m in metrics.items()}
 
 
-def measured(store: Store, study: str, runs: Sequence[Row] | None = None) -> dict[str, Measured]:
+def current_measures(store: Store, study: str, runs: Sequence[Row] | None = None) -> dict[str, Measured]:
     """What is measured of a study's stored runs (or of some of them), by run."""
     metrics: dict[str, Metric] = load_all("metrics")
     now, stored = specs(metrics), store.measures_of(study)

@@ -12,7 +12,7 @@ from typing import Any
 
 from cfq_core.base import plugins
 from cfq_core.evidence import wilson
-from cfq_core.study import measured
+from cfq_core.study.measured import current_measures
 from cfq_core.study.store import Store
 
 #: Approval shift, in share of people, beyond which a student's validity is leniency rather than faithfulness.
@@ -64,7 +64,7 @@ def as_json(store: Store, study: str) -> dict[str, Any]:
 
     runs, names, probes = [], varied(store.study(study)["plan"]), probed.names(store, study)
     stored = store.runs(study)
-    found = measured.measured(store, study, stored)
+    found = current_measures(store, study, stored)
     for row in stored:
         of_run = found[row["id"]]
         runs.append({
@@ -88,7 +88,7 @@ def lines(store: Store, study: str) -> list[Line]:
     gathered: dict[tuple[str, str, str, float], list[Any]] = defaultdict(list)
     plan_varies = varied(store.study(study)["plan"])
     stored = store.runs(study)
-    found = measured.measured(store, study, stored)
+    found = current_measures(store, study, stored)
     for row in stored:
         key = row["dataset"], json.dumps(_apart(row, plan_varies)), row["method"], row["budget"]
         gathered[key].append((row["avg_bits"], found[row["id"]].overall))

@@ -22,6 +22,7 @@ from cfq_core.study.plan import Plan
 from cfq_core.study.runner import run_plan
 from cfq_core.study.store import FILE, Store
 
+PUT_RUN = runner._Runner._put_run
 TABLES = ("toy", "diabetes")
 NEW = Metric(
     "leniency at the point", "share", "lower",
@@ -39,11 +40,10 @@ def made(
     wider = replace(setting, people=80, n_reaudited=50)
     for table in TABLES:
         store, audits = Store(tmp_path_factory.mktemp(table)), dict[str, Audited]()
-        put = runner._Runner._put_run
 
         def keep(self: Any, chunk: Any, spec: Any, a: Audited, audits: dict[str, Audited] = audits) -> None:
             audits[spec.id] = a
-            put(self, chunk, spec, a)
+            PUT_RUN(self, chunk, spec, a)
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(runner._Runner, "_put_run", keep)
@@ -82,7 +82,7 @@ def test_measures_of_stored_evidence_are_those_of_the_fresh_run(table: str, made
 
 
 def test_students_own_actions_are_whole_rows_that_the_student_approves(made: Any) -> None:
-    store, study, audits = made["diabetes"]
+    store, study, _ = made["diabetes"]
     seen = 0
     for run in store.runs(study):
         for e in evidence_of(store, run):
@@ -118,7 +118,7 @@ def test_metric_of_tomorrow_is_right_on_every_run_of_today(
     shutil.copytree(original.folder, tmp_path / "store")
     store = Store(tmp_path / "store")
     for once in ("computed", "written back"):
-        found = measured.measured(store, study)
+        found = measured.current_measures(store, study)
         for run in store.runs(study):
             a, mine = audits[run["id"]], found[run["id"]]
             fresh = measure(measured.load_all("metrics"), a.raw, a.matched)
@@ -142,7 +142,7 @@ def test_store_that_nobody_may_write_to_shows_it_too(made: Any, tomorrow: None, 
     gallery.pack(original, [study], tmp_path / "packed")
     was = (tmp_path / "packed" / FILE).read_bytes()
     store = Store(tmp_path / "packed", read_only=True)
-    found = measured.measured(store, study)
+    found = measured.current_measures(store, study)
     assert all("lenient_at" in m.overall and not m.unknown for m in found.values())
     assert (tmp_path / "packed" / FILE).read_bytes() == was
     store.close()
@@ -156,9 +156,9 @@ def test_gallery_says_which_metrics_it_cannot_compute(
     changed = replace(metrics.PARTS["accuracy"], revision=2)
     monkeypatch.setattr(measured, "load_all", lambda folder: metrics.PARTS | {"accuracy": changed})
     store = Store(tmp_path / "packed", read_only=True)
-    found = measured.measured(store, study)
+    found = measured.current_measures(store, study)
     assert {m.unknown for m in found.values()} == {("accuracy",)}
-    kept = measured.measured(original, study)
+    kept = measured.current_measures(original, study)
     assert all(m.overall["accuracy"]["value"] is not None for m in found.values()), "it keeps what it has"
     assert found.keys() == kept.keys() and "accuracy" in measured.about_unknown(found.values())
     assert measured.about_unknown(kept.values()) == ""
@@ -172,6 +172,6 @@ def test_store_of_the_first_schema_is_read_where_nobody_may_write(tmp_path: Path
         for run in store.runs(study["id"]):
             assert "reaudited" in store.arrays(run["id"], "people")
             assert store.has_artifact(run["teacher_id"], "layers")
-        found = measured.measured(store, study["id"])
+        found = measured.current_measures(store, study["id"])
         assert all(set(store.measures(i)) <= set(m.overall) for i, m in found.items())
     store.close()
