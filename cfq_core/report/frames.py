@@ -17,9 +17,9 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
+from cfq_core.artifacts.artifact import artifact
 from cfq_core.evidence import CONFIDENCE, Evidence
 from cfq_core.metrics import PARTS as METRICS
-from cfq_core.probes.probe_result import artifact
 from cfq_core.study import probed, summary
 from cfq_core.study.audited import denied_only, evidence_of
 from cfq_core.study.measured import Measured, current_measures
@@ -284,7 +284,7 @@ def of_denied(arrays: dict[str, np.ndarray], name: str, person: np.ndarray) -> n
 
 
 def group_labels(groups: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Group of each denied person by column (see `cfq_core.study.groups`); empty where an older study has none."""
+    """Group of each denied person by column (see `cfq_core.artifacts.groups`); empty where an older study has none."""
     columns = [k.removesuffix(".levels") for k in groups if k.endswith(".levels")]
     return {f"group:{c}": groups[f"{c}.levels"][groups[f"{c}.people"]] for c in columns}
 

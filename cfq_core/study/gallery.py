@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from cfq_core.artifacts.artifact import artifact
 from cfq_core.base.errors import UnknownName, unknown
 from cfq_core.base.identity import identity
 from cfq_core.evidence import Measure
-from cfq_core.probes.probe_result import artifact
 from cfq_core.study.measured import Measured, current_measures
 from cfq_core.study.store import FILE, Row, Store
 

@@ -1,19 +1,19 @@
 """What is known of each promise before anything is quantized: proved at b bits, and forecast at b bits.
 
-Kept beside a stored teacher, for every uniform bit-width on the min-max grid. Proofs
-(`certificates/logit_lower_bound.py`) hold for every rounding within half a step and are hardly
-ever possible below about 6 bits; forecasts (`quant/forecast.py`) are odds, calibrated in the mean only.
+For every uniform bit-width on the min-max grid. Proofs (`certificates/logit_lower_bound.py`) hold for every rounding
+within half a step and are hardly ever possible below about 6 bits; forecasts (`quant/forecast.py`) are probabilities,
+calibrated in the mean only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
+from cfq_core.artifacts.artifact import Arrays, ArtifactInput, Computed
 from cfq_core.certificates.logit_lower_bound import lower_bound_nearby, lower_bound_rounded
 from cfq_core.certificates.table import RADIUS
 from cfq_core.pipeline import TeacherRecourse
@@ -21,10 +21,9 @@ from cfq_core.quant.break_probability import break_probability, margin_for
 from cfq_core.quant.calibrate import Calibration
 from cfq_core.quant.forecast import rounding_noise
 from cfq_core.quant.grid import WEIGHT_BITS
-from cfq_core.study.store import Arrays
 
-ARTIFACT = "forecasts"
 ACCEPTED = 0.05  # odds of breaking that the needed margin is stated for
+MIN_MAX = Calibration(weights="min-max")
 UNSAFE = 0  # stands for: at no bit-width
 
 
@@ -69,26 +68,43 @@ class Safety:
         return Safety(**{f.name: stored[f.name] for f in fields(Safety)})
 
 
-def safety_of(p: TeacherRecourse, widths: Sequence[int] = WEIGHT_BITS) -> Safety:
-    """Proofs and forecasts of one teacher's promises; activations are calibrated on its training rows.
+@dataclass(frozen=True)
+class SafetyForecasts:
+    """Proofs and forecasts of one teacher's promises; activations are calibrated on its training rows."""
 
-    Proofs are tried from the most bits down, and no further for a promise that is not proved at some width: what is
-    kept of it, `Safety.min_safe_bits`, cannot change any more. ``widths`` increase.
-    """
-    design, found = p.design, p.recourse.has_recourse
-    inputs = design.encoding.encode(p.recourse.after[found])
-    watched = torch.tensor(design.inputs(design.split.train[: Calibration().rows]), dtype=torch.float32)[None]
-    lowest, noise = (np.full((len(widths), len(found)), np.nan) for _ in range(2))
-    plans = torch.tensor(widths)[:, None].expand(-1, len(p.teacher.weights))
-    grids = Calibration(weights="min-max").quantize(p.teacher, plans, watched, of=[0] * len(widths))
-    lowest[:, found] = -np.inf
-    proved = np.flatnonzero(found)  # at every width so far
-    for b in reversed(range(len(widths))):
-        grid = grids.take([b])
-        lowest[b, proved] = lower_bound_rounded(p.teacher, grid, inputs[np.isin(np.flatnonzero(found), proved)])
-        proved = proved[lowest[b, proved] > 0]
-        noise[b, found] = rounding_noise(p.teacher, grid, inputs)
-    movable = [design.encoding.starts[i] for i in design.actions.numbers]
-    region = np.full(len(found), np.nan)
-    region[found] = lower_bound_nearby(p.teacher, inputs, movable, RADIUS, "each")
-    return Safety(np.array(widths), lowest, noise, np.where(found, p.recourse.margin, np.nan), region)
+    KEY = "forecasts"
+    widths: tuple[int, ...] = WEIGHT_BITS  # increasing
+    calibration: Calibration = MIN_MAX
+    radius: float = RADIUS  # standard deviations
+    revision: int = 1  # raised when the same fields give other numbers
+
+    def compute(self, given: ArtifactInput) -> Computed:
+        """Of the teacher."""
+        return Computed(self.of(given.promise).arrays())
+
+    def of(self, p: TeacherRecourse) -> Safety:
+        """Proofs are tried from the most bits down, and no further for a promise not proved at some width.
+
+        What is kept of it, `Safety.min_safe_bits`, cannot change any more.
+        """
+        design, found, widths = p.design, p.recourse.has_recourse, self.widths
+        inputs = design.encoding.encode(p.recourse.after[found])
+        rows = design.inputs(design.split.train[: self.calibration.rows])
+        plans = torch.tensor(widths)[:, None].expand(-1, len(p.teacher.weights))
+        watched = torch.tensor(rows, dtype=torch.float32)[None]
+        grids = self.calibration.quantize(p.teacher, plans, watched, of=[0] * len(widths))
+        lowest, noise = (np.full((len(widths), len(found)), np.nan) for _ in range(2))
+        lowest[:, found] = -np.inf
+        proved = np.flatnonzero(found)  # at every width so far
+        for b in reversed(range(len(widths))):
+            grid = grids.take([b])
+            lowest[b, proved] = lower_bound_rounded(p.teacher, grid, inputs[np.isin(np.flatnonzero(found), proved)])
+            proved = proved[lowest[b, proved] > 0]
+            noise[b, found] = rounding_noise(p.teacher, grid, inputs)
+        movable = [design.encoding.starts[i] for i in design.actions.numbers]
+        region = np.full(len(found), np.nan)
+        region[found] = lower_bound_nearby(p.teacher, inputs, movable, self.radius, "each")
+        return Safety(np.array(widths), lowest, noise, np.where(found, p.recourse.margin, np.nan), region)
+
+
+PLUGIN = SafetyForecasts()
