@@ -84,7 +84,7 @@ def evidence_from(kept: Mapping[str, Any]) -> Evidence:
 
 
 def approved(logit: Any) -> Any:
-    """Favourable decisions, of arrays or tensors of logits."""
+    """Where a decision is favourable, of an array or tensor of logits; a promise is broken where it is not."""
     return logit > 0
 
 
