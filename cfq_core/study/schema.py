@@ -2,6 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cfq_core.base.errors import BadStore
+
+#: How an SQLite file begins, and its bytes 18 and 19 in WAL mode (file format, section 1.3).
+MAGIC, IN_WAL_MODE = b"SQLite format 3\0", b"\2\2"
+
 #: Applied in order, each in a transaction; `user_version` counts them. Append only.
 MIGRATIONS = (
     """
@@ -69,3 +80,39 @@ RENAMED = {
     "lowest_region": "logit_lower_bound_region",
     "lowest_rounding": "logit_lower_bound_rounding",
 }
+
+
+@dataclass(frozen=True)
+class Row:
+    """A stored teacher or run: its columns, JSON already read."""
+
+    columns: dict[str, Any]
+
+    def __getitem__(self, name: str) -> Any:
+        return self.columns[name]
+
+
+def read_row(row: sqlite3.Row, folder: Path) -> Row:
+    """A row with its JSON read; each of the kind it was written as."""
+    columns: dict[str, Any] = {}
+    for name in row.keys():  # noqa: SIM118  (a Row iterates values)
+        columns[name] = row[name]
+        if name not in JSON_COLUMNS:
+            continue
+        try:
+            columns[name] = json.loads(row[name])
+        except (ValueError, TypeError, RecursionError) as problem:
+            raise BadStore(f"{folder}: {name} is not JSON ({type(problem).__name__})") from problem
+        if not isinstance(columns[name], JSON_COLUMNS[name]):
+            raise BadStore(f"{folder}: {name} holds {type(columns[name]).__name__}")
+    return Row(columns)
+
+
+def is_packed(file: Path) -> bool:
+    """Whether a database is in no WAL mode, in which whoever opens it to write leaves it."""
+    try:
+        with file.open("rb") as opened:
+            head = opened.read(20)
+    except OSError:
+        return False
+    return head.startswith(MAGIC) and head[18:] != IN_WAL_MODE

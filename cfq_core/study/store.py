@@ -14,7 +14,6 @@ import tempfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,11 +26,9 @@ from safetensors.numpy import save as save_tensors
 
 from cfq_core.base.errors import BadInput, BadStore, UnknownName, did_you_mean
 from cfq_core.base.identity import file_sha256, identity
-from cfq_core.study.schema import AS_PRESENT, JSON_COLUMNS, MIGRATIONS, RENAMED
+from cfq_core.study.schema import AS_PRESENT, MIGRATIONS, RENAMED, Row, is_packed, read_row
 
 FILE = "studies.sqlite"
-#: How an SQLite file begins, and its bytes 18 and 19 in WAL mode (file format, section 1.3).
-MAGIC, IN_WAL_MODE = b"SQLite format 3\0", b"\2\2"
 BUSY_TIMEOUT = 30_000  # milliseconds another process may hold the write lock
 
 PUT_ARTIFACT = "INSERT OR REPLACE INTO artifact VALUES (?, ?, ?, ?, ?, ?)"
@@ -48,16 +45,6 @@ WHOLE = ("weights", "people")
 
 #: Name of the artifact that says why a run is not there.
 SKIPPED = "skipped"
-
-
-@dataclass(frozen=True)
-class Row:
-    """A stored teacher or run: its columns, JSON already read."""
-
-    columns: dict[str, Any]
-
-    def __getitem__(self, name: str) -> Any:
-        return self.columns[name]
 
 
 class Store:
@@ -84,7 +71,7 @@ class Store:
     @classmethod
     def for_reading(cls, folder: Path | str) -> Store:
         """A store to look at: one that nobody has written to since it was packed stays as it is, byte for byte."""
-        return cls(folder, read_only=_is_packed(Path(folder) / FILE))
+        return cls(folder, read_only=is_packed(Path(folder) / FILE))
 
     def _unwritten(self) -> sqlite3.Connection:
         """A connection that takes no lock and writes no journal."""
@@ -379,19 +366,7 @@ class Store:
             raise BadStore(f"{self.folder}: cannot be read ({problem})") from problem
 
     def _read(self, row: sqlite3.Row) -> Row:
-        """A row with its JSON read; each of the kind it was written as."""
-        columns: dict[str, Any] = {}
-        for name in row.keys():  # noqa: SIM118  (a Row iterates values)
-            columns[name] = row[name]
-            if name not in JSON_COLUMNS:
-                continue
-            try:
-                columns[name] = json.loads(row[name])
-            except (ValueError, TypeError, RecursionError) as problem:
-                raise BadStore(f"{self.folder}: {name} is not JSON ({type(problem).__name__})") from problem
-            if not isinstance(columns[name], JSON_COLUMNS[name]):
-                raise BadStore(f"{self.folder}: {name} holds {type(columns[name]).__name__}")
-        return Row(columns)
+        return read_row(row, self.folder)
 
 
 @contextmanager
@@ -402,16 +377,6 @@ def readable(store: Store) -> Iterator[None]:
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as problem:
         what = f"{type(problem).__name__}: {str(problem)[:80]}"
         raise BadStore(f"{store.folder}: holds what this version does not read ({what})") from problem
-
-
-def _is_packed(file: Path) -> bool:
-    """Whether a database is in no WAL mode, in which whoever opens it to write leaves it."""
-    try:
-        with file.open("rb") as opened:
-            head = opened.read(20)
-    except OSError:
-        return False
-    return head.startswith(MAGIC) and head[18:] != IN_WAL_MODE
 
 
 def _json(value: Any) -> str:
