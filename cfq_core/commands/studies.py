@@ -170,6 +170,7 @@ def _run(plan: Any, workers: int | None, folder: Path | None, as_json: bool, sch
 
 def _show(store: Any, study: str, as_json: bool) -> None:
     from cfq_core.study import probed, summary
+    from cfq_core.study.measured import about_unknown, current_measures
 
     if as_json:
         print_json(summary.as_json(store, study))
@@ -198,6 +199,8 @@ def _show(store: Any, study: str, as_json: bool) -> None:
         click.echo("")
     for why, count in Counter(store.skipped(study).values()).items():
         click.echo(f"{count} runs are not there: {why}")
+    if gone := about_unknown(current_measures(store, study).values()):
+        click.echo(gone)
     for line in lines:
         click.echo(summary.verdict(line, row["plan"]["setting"]["kappa"]))
 

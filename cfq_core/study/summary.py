@@ -12,6 +12,7 @@ from typing import Any
 
 from cfq_core.base import plugins
 from cfq_core.evidence import wilson
+from cfq_core.study.measured import current_measures
 from cfq_core.study.store import Store
 
 #: Approval shift, in share of people, beyond which a student's validity is leniency rather than faithfulness.
@@ -62,14 +63,16 @@ def as_json(store: Store, study: str) -> dict[str, Any]:
     from cfq_core.study import probed  # it is made of what stands here
 
     runs, names, probes = [], varied(store.study(study)["plan"]), probed.names(store, study)
-    for row in store.runs(study):
-        measured = store.measures(row["id"])
+    stored = store.runs(study)
+    found = current_measures(store, study, stored)
+    for row in stored:
+        of_run = found[row["id"]]
         runs.append({
             **{k: row[k] for k in ("id", "dataset", "method", "budget", "seed", "bits", "avg_bits")},
             "setting": _apart(row, names),
-            "measures": {name: m["value"] for name, m in measured.items()},
-            "intervals": {name: {k: m[k] for k in ("low", "high", "count")} for name, m in measured.items()},
-            "groups": row["groups"],
+            "measures": {name: m["value"] for name, m in of_run.overall.items()},
+            "intervals": {name: {k: m[k] for k in ("low", "high", "count")} for name, m in of_run.overall.items()},
+            "groups": of_run.groups,
             **({"probes": probed.as_plain(store, row["id"], probes)} if probes else {}),
         })  # fmt: skip
     teachers = [
@@ -84,12 +87,14 @@ def lines(store: Store, study: str) -> list[Line]:
     """One line a (data set, setting, method, budget), in the study's order."""
     gathered: dict[tuple[str, str, str, float], list[Any]] = defaultdict(list)
     plan_varies = varied(store.study(study)["plan"])
-    for row in store.runs(study):
+    stored = store.runs(study)
+    found = current_measures(store, study, stored)
+    for row in stored:
         key = row["dataset"], json.dumps(_apart(row, plan_varies)), row["method"], row["budget"]
-        gathered[key].append((row["avg_bits"], store.measures(row["id"])))
+        gathered[key].append((row["avg_bits"], found[row["id"]].overall))
     out = []
     for (dataset, setting, method, budget), runs in gathered.items():
-        names = sorted({name for _, measured in runs for name in measured})  # a run may be older than a metric
+        names = sorted({name for _, of_run in runs for name in of_run})  # a run may be older than a metric
         measures = {name: _over_seeds(name, [m[name] for _, m in runs if name in m]) for name in names}
         bits = mean(b for b, _ in runs)
         out.append(Line(dataset, method, budget, bits, len(runs), measures, json.loads(setting)))
@@ -140,8 +145,8 @@ def _is_share(name: str) -> bool:
     return base in plugins.names("metrics") and plugins.load("metrics", base).summary == "share"
 
 
-def _over_seeds(name: str, measured: list[dict[str, Any]]) -> OverSeeds:
-    known = [m for m in measured if m["value"] is not None]
+def _over_seeds(name: str, each: list[dict[str, Any]]) -> OverSeeds:
+    known = [m for m in each if m["value"] is not None]
     values = [m["value"] for m in known]
     if not values:
         return OverSeeds(None, None, 0, None, None, 0)

@@ -19,7 +19,8 @@ from typing import Any
 from cfq_core.base import plugins
 from cfq_core.base.errors import BadStore
 from cfq_core.base.identity import file_sha256
-from cfq_core.study.store import BROKEN, FILE, JSON_COLUMNS, MIGRATIONS, RENAMED
+from cfq_core.study.schema import JSON_COLUMNS, MIGRATIONS, RENAMED
+from cfq_core.study.store import BROKEN, FILE
 
 #: Artifacts that every teacher and every run has.
 WHOLE = ("weights", "people")

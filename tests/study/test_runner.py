@@ -12,10 +12,11 @@ import pytest
 import torch
 
 from cfq_core import pipeline
+from cfq_core.artifacts.layers import TeacherLayers
 from cfq_core.base.errors import BadTable, CfqError
 from cfq_core.methods.method import Students
 from cfq_core.recourse.outcome import Why
-from cfq_core.study import bits, promises, runner, summary, tasks
+from cfq_core.study import promises, runner, summary, tasks
 from cfq_core.study.plan import Plan, method_of
 from cfq_core.study.runner import run_plan
 from cfq_core.study.store import Store
@@ -316,7 +317,7 @@ def test_a_teacher_without_training_recourse_is_passed_over_with_a_reason_and_th
     assert len(reasons) == len(plan.bits) and all("cf_ptq: no training person" in r for r in reasons.values())
     assert store.study(study)["finished"] == store.study(study)["runs"]
     assert "3 runs are not there: cf_ptq: no training person has recourse" in summary.as_markdown(store, study)
-    known = [bits.stored_bits(store, t["id"]).allocators for t in store.teachers(study)]
+    known = [TeacherLayers.of_arrays(store.arrays(t["id"], "layers")).allocators for t in store.teachers(study)]
     assert ["recourse_sensitivity" in names for names in known] == [True, False, True]
     monkeypatch.setattr(runner, "audit", _fails)
     run_plan(plan, store, 0)  # what was passed over is not tried again
