@@ -28,6 +28,7 @@ from cfq_core.certificates.logit_lower_bound import lower_bound_nearby, lower_bo
 from cfq_core.certificates.table import RADIUS
 from cfq_core.evidence import Evidence, Measure, Measures, Metric, measure
 from cfq_core.methods.method import Method, Qat, Students, trained_together
+from cfq_core.nets.layers import Activation
 from cfq_core.nets.stack import Scorer, Stack
 from cfq_core.quant.bits import BitPlan, average_bits, size_bytes
 from cfq_core.quant.quantized import QuantStack, Shifted
@@ -46,7 +47,7 @@ from cfq_core.training.loop import Fold, TeacherTraining, train_teachers
 class Setting:
     """Everything one cell fixes besides its table, methods, budgets and seeds."""
 
-    hidden: tuple[int, ...] = (64, 64, 32)
+    hidden: tuple[int, ...] = (64, 64, 32)  # none: a logistic regression
     kappa: float = 0.2  # logits; the promise's margin
     regime: str = "default"  # of actions
     people: int | None = 2000  # denied test people a seed, a seeded sample; None: all of them
@@ -54,6 +55,9 @@ class Setting:
     n_training_recourse: int = 4000  # denied training people a seed whose recourse methods may see, a seeded sample
     teacher_training: TeacherTraining = field(default_factory=TeacherTraining)
     solver: Solver = field(default_factory=Search)
+    activation: Activation = "relu"  # of the hidden layers
+    residual: bool = False  # a hidden layer as wide as the one before it adds that one's output
+    activation_bits: int = 8  # of the students
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,7 @@ class TeacherRecourse(Generic[Teacher]):
     seconds: float
     training_recourse: Recourse | None = None  # recourse of denied training people, where a method asks for it
     training_recourse_seconds: float | None = None  # seconds that took; None where it was stored without them
+    activation_bits: int = 8  # of its students
 
 
 @dataclass(frozen=True)
@@ -127,7 +132,7 @@ def prepare(table: Table, seed: int, regime: str = "default") -> Design:
 def teachers(designs: Sequence[Design], setting: Setting) -> Stack:
     """One full-precision teacher a seed, trained together."""
     seeds = [d.seed for d in designs]
-    start = Stack.initial(designs[0].encoding.width, setting.hidden, seeds)
+    start = Stack.initial(designs[0].encoding.width, setting.hidden, seeds, setting.activation, setting.residual)
     train, valid = (_fold(designs, part) for part in ("train", "valid"))
     return train_teachers(start, train, valid, seeds, setting.teacher_training)
 
@@ -155,7 +160,11 @@ def recourse_for(models: Teacher, designs: Sequence[Design], setting: Setting) -
         recourse = find_recourse(models, queries, setting.solver, setting.kappa, approves)
         seconds = (time.process_time() - started) / len(designs)
     one = [cast("Teacher", models.take([r])) for r in range(len(designs))]  # of the same kind as all of them
-    return [TeacherRecourse(d, one[r], logits[r], people[r], recourse.of(r), seconds) for r, d in enumerate(designs)]
+    bits = setting.activation_bits
+    return [
+        TeacherRecourse(d, one[r], logits[r], people[r], recourse.of(r), seconds, activation_bits=bits)
+        for r, d in enumerate(designs)
+    ]
 
 
 def training_recourse(promises: Sequence[TeacherRecourse], setting: Setting) -> list[TeacherRecourse]:
@@ -244,7 +253,9 @@ def _audited(method: str, made: _Made, budgets: Sequence[float], setting: Settin
     for r, ((p, budget), c) in enumerate(zip(each, seen, strict=True)):
         plan, student = students.plans[r], students.models.take([r])
         outputs = [w.shape[1] for w in p.teacher.weights]
-        c.measures.overall["size_bytes"] = _plain(size_bytes(plan, p.teacher.sizes, outputs))
+        c.measures.overall["size_bytes"] = _plain(
+            size_bytes(plan, p.teacher.sizes, outputs) + student.activations.size_bytes
+        )
         c.measures.overall["seconds"] = _plain(made.seconds)
         c.measures.overall.update(_learning_from_recourse(made.method, p))
         bits = average_bits(plan, p.teacher.sizes)
@@ -302,7 +313,8 @@ def training_data_of(promises: Sequence[TeacherRecourse]) -> TrainingData:
     """What methods may see of teachers that were taught together; recourse where every one of them has some."""
     train = _fold([p.design for p in promises], "train")
     seeds = tuple(p.design.seed for p in promises)
-    return TrainingData(Stack.join([p.teacher for p in promises]), train.inputs, train.outcome, seeds, _pairs(promises))
+    stack, bits = Stack.join([p.teacher for p in promises]), promises[0].activation_bits
+    return TrainingData(stack, train.inputs, train.outcome, seeds, _pairs(promises), bits)
 
 
 def _pairs(promises: Sequence[TeacherRecourse]) -> RecoursePairs | None:

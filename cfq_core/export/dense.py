@@ -20,7 +20,7 @@ from onnx.shape_inference import InferenceError
 from cfq_core.export.provenance import BadModel
 from cfq_core.export.read import ModelFile
 from cfq_core.export.write import FORMS, student_model
-from cfq_core.nets.dense import ACTIVATIONS, Activation, Dense
+from cfq_core.nets.layers import LOGIT, Activation, Layer
 from cfq_core.nets.stack import Scorer, Stack
 from cfq_core.quant.grid import WEIGHT_BITS
 from cfq_core.quant.quantized import QuantStack
@@ -125,11 +125,11 @@ def _chain(file: ModelFile) -> Scorer:
 def _to_logit(chain: _Chain, graph: onnx.GraphProto, name: str) -> _Chain:
     """One logit: a final sigmoid is taken off, two classes become their difference."""
     size = len(chain.bias)
-    if size == 1 and chain.activations[-1:] == ("Sigmoid",) and _is_identity(chain):
+    if size == 1 and chain.activations[-1:] == ("sigmoid",) and _is_identity(chain):
         chain = _Chain(
             chain.weights[:-1], chain.biases[:-1], chain.activations[:-1], chain.weights[-1], chain.biases[-1]
         )
-    if size == 2 and not (chain.activations[-1:] == ("Sigmoid",) and _is_identity(chain)):
+    if size == 2 and not (chain.activations[-1:] == ("sigmoid",) and _is_identity(chain)):
         return chain.affine(np.array([[-1.0, 1.0]]), np.zeros(1))
     if size != 1:
         raise (
@@ -152,7 +152,7 @@ def _network(chain: _Chain) -> Scorer:
         tuple(torch.from_numpy(np.array(w, np.float64))[None] for w in weights),
         tuple(torch.from_numpy(np.array(b, np.float64))[None] for b in biases),
     )
-    return stack if set(chain.activations) <= {"Relu"} else Dense(stack, chain.activations)
+    return replace(stack, architecture=(*(Layer(a) for a in chain.activations), LOGIT))
 
 
 # ---------------------------------------------------------------------- one step a kind of node
@@ -202,7 +202,7 @@ def _elementwise(kind: str) -> Step:
 
 
 def _activation(chain: _Chain, node: onnx.NodeProto, current: str, constants: Constants) -> _Chain:
-    return chain.activated(next(k for k in ACTIVATIONS if k == node.op_type))
+    return chain.activated(_NAMED[node.op_type])
 
 
 def _softmax(chain: _Chain, node: onnx.NodeProto, current: str, constants: Constants) -> _Chain:
@@ -224,6 +224,7 @@ def _cast(chain: _Chain, node: onnx.NodeProto, current: str, constants: Constant
     return chain
 
 
+_NAMED: dict[str, Activation] = {"Relu": "relu", "Tanh": "tanh", "Sigmoid": "sigmoid"}
 _STEPS: dict[str, Step] = {
     "Gemm": _gemm,
     "MatMul": _matmul,

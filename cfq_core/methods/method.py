@@ -68,7 +68,7 @@ class Ptq:
         """One student a teacher and budget; the teachers are not changed."""
         runs = each_budget(data, budgets)
         plans = self.allocator.plans(data, self.calibration, budgets)
-        models = self.calibration.quantize(data.teachers, torch.tensor(plans), data.inputs, runs)
+        models = self.calibration.quantize(data.teachers, torch.tensor(plans), data.inputs, runs, data.activation_bits)
         if self.correct_shift:
             seen = data.inputs[runs].double()
             gap = score(data.teachers.take(runs).to(torch.float64), seen) - score(models, seen)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from cfq_core.pipeline import Audited
+from cfq_core.study.models import arrays_of_student
 
 
 def groups_of(a: Audited) -> dict[str, Any]:
@@ -23,13 +24,7 @@ def groups_of(a: Audited) -> dict[str, Any]:
 
 def codes_of(a: Audited) -> dict[str, np.ndarray]:
     """The integers and steps of the student."""
-    student, out = a.student, {}
-    for i in range(len(student.weights)):
-        out[f"codes.{i}"] = student.weights[i][0].numpy().astype(np.int8)
-        out[f"bias_codes.{i}"] = student.biases[i][0].numpy().astype(np.int32)
-        out[f"weight_steps.{i}"] = student.weight_steps[i][0].numpy().astype(np.float32)
-        out[f"input_step.{i}"] = student.input_steps[i].numpy().astype(np.float32)
-    return out
+    return arrays_of_student(a.student)
 
 
 def per_person(a: Audited) -> dict[str, np.ndarray]:

@@ -115,7 +115,8 @@ def _all(p: TeacherRecourse, data: TrainingData, run: int) -> Landscape | None:
         return None
     at, test = (torch.tensor(x, dtype=torch.float32) for x in (p.design.encoding.encode(found), _test(p)))
     rows = data.inputs[run]
-    return landscape(p.teacher, Points(at, rows, test), Calibration(), rows[: Calibration().rows])
+    watched = rows[: Calibration().rows]
+    return landscape(p.teacher, Points(at, rows, test), Calibration(), watched, activation_bits=p.activation_bits)
 
 
 def _test(p: TeacherRecourse) -> Float[np.ndarray, "n d"]:

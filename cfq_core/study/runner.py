@@ -33,6 +33,7 @@ from cfq_core.study.audited import codes_of, groups_of, per_person
 from cfq_core.study.bits import TeacherBits, teacher_bits
 from cfq_core.study.estimate import LONG
 from cfq_core.study.groups import GroupLabels, group_labels
+from cfq_core.study.models import arrays_of_teacher
 from cfq_core.study.plan import (
     REVISION,
     Chunk,
@@ -242,9 +243,7 @@ class _Runner:
             "recourse_cost": float(r.cost[found].mean()) if found.any() else None,
             "seconds": p.seconds,
         }
-        weights = {
-            f"{kind}.{i}": t.numpy() for kind in ("weights", "biases") for i, t in enumerate(getattr(p.teacher, kind))
-        }
+        weights = arrays_of_teacher(p.teacher)
         people = {"logits": p.logits, "person": p.person, **recourse_arrays(r)}
         self.store.put_teacher(spec.id, chunk.dataset, p.design.seed, canonical(spec), measures, weights, people)
         self.store.put_artifact(spec.id, groups.ARTIFACT, taught.groups.arrays())

@@ -79,7 +79,7 @@ def safety_of(p: TeacherRecourse, widths: Sequence[int] = WEIGHT_BITS) -> Safety
     watched = torch.tensor(design.inputs(design.split.train[: Calibration().rows]), dtype=torch.float32)[None]
     lowest, noise = (np.full((len(widths), len(found)), np.nan) for _ in range(2))
     plans = torch.tensor(widths)[:, None].expand(-1, len(p.teacher.weights))
-    grids = Calibration(weights="min-max").quantize(p.teacher, plans, watched, of=[0] * len(widths))
+    grids = Calibration(weights="min-max").quantize(p.teacher, plans, watched, [0] * len(widths), p.activation_bits)
     lowest[:, found] = -np.inf
     proved = np.flatnonzero(found)  # at every width so far
     for b in reversed(range(len(widths))):

@@ -18,6 +18,15 @@ from cfq_core.study.store import Store
 LENIENT = 0.02
 
 
+def net_words(setting: Mapping[str, Any]) -> str:
+    """A study's network in a few words, such as "64-64-32 silu, residual"; older stores hold ReLU nets."""
+    widths = "-".join(map(str, setting["hidden"])) or "logistic regression"
+    activation, bits = setting.get("activation", "relu"), setting.get("activation_bits", 8)
+    kind = f" {activation}" if activation != "relu" and setting["hidden"] else ""
+    residual = ", residual" if setting.get("residual") else ""
+    return f"{widths}{kind}{residual}{'' if bits == 8 else f', {bits}-bit activations'}"
+
+
 @dataclass(frozen=True)
 class OverSeeds:
     """One measure over the seeds of a (data set, method, budget)."""
@@ -180,13 +189,12 @@ def as_markdown(store: Store, study: str, beside: Sequence[str] = ()) -> str:
     setting = row["plan"]["setting"]
     count = len(row["plan"]["seeds"])
     seeds = f"{count} seed{'s' if count > 1 else ''}"
-    hidden = "-".join(map(str, setting["hidden"]))
     names = varied(row["plan"])
     margin = "" if "kappa" in names else f"promise margin {setting['kappa']:g} logits, "
     actions = "" if "regime" in names else f"actions `{setting['regime']}`, "
     head = ["data set", *names, "method", "bits", "spent", *(title for title, *_ in MARKDOWN)]
     out = [
-        f"net {hidden}, {seeds}, {margin}{actions}study `{study}`; mean ± sd over seeds, accuracy in %, "
+        f"net {net_words(setting)}, {seeds}, {margin}{actions}study `{study}`; mean ± sd over seeds, accuracy in %, "
         "approval shift in points, test people only",
         "",
         f"| {' | '.join(head)} |",
