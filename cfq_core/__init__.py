@@ -5,9 +5,13 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from cfq_core.base.numerics import pin_kernels
+
 if TYPE_CHECKING:
     from cfq_core.base.plugins import load
     from cfq_core.pipeline import Setting, audit, prepare, promise, training_recourse
+
+pin_kernels()  # before torch is loaded, whichever part is imported first
 
 __version__ = "0.1.0"
 

@@ -12,7 +12,7 @@ A method is given training rows and training recourse only; test rows are not am
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, cast
 
@@ -22,12 +22,14 @@ from jaxtyping import Bool, Float, Int
 from typing_extensions import TypeVar
 
 from cfq_core.actions.action_set import ActionSet
+from cfq_core.base.identity import identity
 from cfq_core.base.plugins import load_all
 from cfq_core.base.seeds import numpy_stream, repeatable
 from cfq_core.certificates.logit_lower_bound import lower_bound_nearby, lower_bound_rounded, within_half_a_step
 from cfq_core.certificates.table import RADIUS
-from cfq_core.evidence import Evidence, Measure, Measures, Metric, measure
-from cfq_core.methods.method import Method, Qat, Students, trained_together
+from cfq_core.evidence import Evidence, Measure, Measures, measure
+from cfq_core.methods.approval_matched import ApprovalMatchedQat
+from cfq_core.methods.method import Method, Qat, Students
 from cfq_core.nets.layers import Activation
 from cfq_core.nets.stack import Scorer, Stack
 from cfq_core.quant.bits import BitPlan, average_bits, size_bytes
@@ -47,6 +49,7 @@ from cfq_core.training.loop import Fold, TeacherTraining, train_teachers
 class Setting:
     """Everything one cell fixes besides its table, methods, budgets and seeds."""
 
+    KEY = "setting"
     hidden: tuple[int, ...] = (64, 64, 32)  # none: a logistic regression
     kappa: float = 0.2  # logits; the promise's margin
     regime: str = "default"  # of actions
@@ -147,54 +150,56 @@ def promise(designs: Sequence[Design], setting: Setting) -> list[TeacherRecourse
 
 
 def recourse_for(models: Teacher, designs: Sequence[Design], setting: Setting) -> list[TeacherRecourse[Teacher]]:
-    """What given teachers, one a design, tell the test people they deny."""
+    """What given teachers, one a design, tell the test people they deny; searched one model at a time."""
     with repeatable():
-        started = time.process_time()
-        logits = [logits64(models, r, d.encoding, d.table.values[d.split.test]) for r, d in enumerate(designs)]
-        people = [_sample(z <= 0, setting.people, d.seed) for z, d in zip(logits, designs, strict=True)]
-        queries = [
-            RecourseQuery(d.table.values[d.split.test[p]], d.encoding, d.actions)
-            for d, p in zip(designs, people, strict=True)
-        ]
-        approves = [bool((z > 0).any()) for z in logits]
-        recourse = find_recourse(models, queries, setting.solver, setting.kappa, approves)
-        seconds = (time.process_time() - started) / len(designs)
-    one = [cast("Teacher", models.take([r])) for r in range(len(designs))]  # of the same kind as all of them
-    bits = setting.activation_bits
-    return [
-        TeacherRecourse(d, one[r], logits[r], people[r], recourse.of(r), seconds, activation_bits=bits)
-        for r, d in enumerate(designs)
-    ]
+        one = [cast("Teacher", models.take([r])) for r in range(len(designs))]  # of the same kind as all of them
+        return [_recourse_for(m, d, setting) for m, d in zip(one, designs, strict=True)]
+
+
+def _recourse_for(model: Teacher, d: Design, setting: Setting) -> TeacherRecourse[Teacher]:
+    started, test = time.process_time(), d.table.values[d.split.test]
+    logits = logits64(model, 0, d.encoding, test)
+    people = _sample(logits <= 0, setting.people, d.seed)
+    query = RecourseQuery(test[people], d.encoding, d.actions)
+    recourse = find_recourse(model, [query], setting.solver, setting.kappa, [bool((logits > 0).any())])
+    seconds = time.process_time() - started
+    return TeacherRecourse(d, model, logits, people, recourse, seconds, activation_bits=setting.activation_bits)
 
 
 def training_recourse(promises: Sequence[TeacherRecourse], setting: Setting) -> list[TeacherRecourse]:
     """The same promises with recourse for a sample of the training people their teachers deny."""
     with repeatable():
-        started = time.process_time()
-        stack = Stack.join([p.teacher for p in promises])
-        queries = []
-        for p in promises:
-            training = p.design.table.values[p.design.split.train]
-            denied = logits64(p.teacher, 0, p.design.encoding, training) <= 0
-            people = _sample(denied, setting.n_training_recourse, p.design.seed)
-            queries.append(RecourseQuery(training[people], p.design.encoding, p.design.actions))
-        recourse = find_recourse(stack, queries, setting.solver, setting.kappa)
-        seconds = (time.process_time() - started) / len(promises)
-    return [
-        replace(p, training_recourse=recourse.of(r), training_recourse_seconds=seconds) for r, p in enumerate(promises)
-    ]
+        return [_with_training_recourse(p, setting) for p in promises]
+
+
+def _with_training_recourse(p: TeacherRecourse, setting: Setting) -> TeacherRecourse:
+    started, training = time.process_time(), p.design.table.values[p.design.split.train]
+    denied = logits64(p.teacher, 0, p.design.encoding, training) <= 0
+    people = _sample(denied, setting.n_training_recourse, p.design.seed)
+    query = RecourseQuery(training[people], p.design.encoding, p.design.actions)
+    recourse = find_recourse(p.teacher, [query], setting.solver, setting.kappa)
+    return replace(p, training_recourse=recourse, training_recourse_seconds=time.process_time() - started)
+
+
+#: Students that are there already, by their method's identity, seed and budget, for methods that take others' students.
+Known = Mapping[tuple[str, int, float], Students]
 
 
 def audit(
-    promises: Sequence[TeacherRecourse], methods: Mapping[str, Method], budgets: Sequence[float], setting: Setting
+    promises: Sequence[TeacherRecourse],
+    methods: Mapping[str, Method],
+    budgets: Sequence[float],
+    setting: Setting,
+    known: Known | None = None,
 ) -> list[Audited]:
     """The students of some methods at every budget for every teacher, and whether the promises survive on them.
 
-    Methods that train alike are trained as one stack. A method that learns from recourse has no student of a teacher
-    on which no training person has any (`NO_TRAINING_RECOURSE`); the other teachers and methods have theirs.
+    No student depends on what else is asked for. A method that
+    learns from recourse has no student of a teacher on which no training person has any (`NO_TRAINING_RECOURSE`);
+    the other teachers and methods have theirs. ``known``: students of other methods that need not be made again.
     """
     with repeatable():
-        made = _students(methods, promises, budgets)
+        made = _students(methods, promises, budgets, known or {})
         return [a for name in methods if name in made for a in _audited(name, made[name], budgets, setting)]
 
 
@@ -209,7 +214,7 @@ def has_training_recourse(p: TeacherRecourse) -> bool:
 
 @dataclass(frozen=True)
 class _Made:
-    """A method's students, whose they are, and the CPU seconds each took; those of a shared stack share its seconds."""
+    """A method's students, whose they are, and the CPU seconds each took; a method's own share its stack's seconds."""
 
     promises: Sequence[TeacherRecourse]
     method: Method
@@ -218,32 +223,36 @@ class _Made:
 
 
 def _students(
-    methods: Mapping[str, Method], promises: Sequence[TeacherRecourse], budgets: Sequence[float]
+    methods: Mapping[str, Method], promises: Sequence[TeacherRecourse], budgets: Sequence[float], known: Known
 ) -> dict[str, _Made]:
+    """The students of every method, each trained in a stack of its own, so that its seconds are nobody else's."""
     out: dict[str, _Made] = {}
-    for group in _groups_of(methods):
-        needs = any(methods[name].needs_recourse for name in group)
-        of = [p for p in promises if has_training_recourse(p)] if needs else promises
+    for name, method in sorted(methods.items(), key=lambda item: isinstance(item[1], ApprovalMatchedQat)):
+        of = [p for p in promises if has_training_recourse(p)] if method.needs_recourse else promises
         if not of:
             continue
-        data = training_data_of(of)
         started = time.process_time()
-        if len(group) == 1:
-            made = [methods[group[0]].students(data, budgets)]
-        else:
-            made = trained_together([m for n in group if isinstance(m := methods[n], Qat)], data, budgets)
-        seconds = (time.process_time() - started) / sum(s.models.runs for s in made)
-        out |= {name: _Made(of, methods[name], each, seconds) for name, each in zip(group, made, strict=True)}
+        made = _of_method(method, of, budgets, {**known, **_each(out.values(), budgets)})
+        out[name] = _Made(of, method, made, (time.process_time() - started) / made.models.runs)
     return out
 
 
-def _groups_of(methods: Mapping[str, Method]) -> list[list[str]]:
-    """Names of methods that are made together: trained ones with one schedule that look at the same rows."""
-    together: dict[object, list[str]] = {}
-    for name, method in methods.items():
-        key: object = (method.schedule, method.needs_recourse) if isinstance(method, Qat) else name
-        together.setdefault(key, []).append(name)
-    return list(together.values())
+def _of_method(method: Method, promises: Sequence[TeacherRecourse], budgets: Sequence[float], known: Known) -> Students:
+    data = training_data_of(promises)
+    if isinstance(method, ApprovalMatchedQat):
+        cells = [[(identity(m), p.design.seed, b) for p in promises for b in budgets] for m in method.sources]
+        if all(cell in known for of in cells for cell in of):
+            return method.of_sources(data, budgets, *(Students.join([known[c] for c in of]) for of in cells))
+    return method.students(data, budgets)
+
+
+def _each(made: Iterable[_Made], budgets: Sequence[float]) -> Known:
+    """Every student made so far, by what it is of."""
+    return {
+        (identity(m.method), seed, b): m.students.take([i])
+        for m in made
+        for i, (seed, b) in enumerate((p.design.seed, b) for p in m.promises for b in budgets)
+    }
 
 
 def _audited(method: str, made: _Made, budgets: Sequence[float], setting: Setting) -> list[Audited]:
@@ -267,16 +276,16 @@ def _audited(method: str, made: _Made, budgets: Sequence[float], setting: Settin
 
 def compared(promises: Sequence[TeacherRecourse[Any]], models: Scorer, setting: Setting) -> list[Compared]:
     """Whether each promise survives on the model beside it (run r of ``models``), raw and at matched approval."""
-    thresholds = [matching_threshold(p, models, r) for r, p in enumerate(promises)]
-    raw = _gather(promises, models, setting)
-    matched = _gather(promises, Shifted(models, torch.tensor(thresholds, dtype=torch.float64)), setting)
-    for r, (p, moved) in enumerate(zip(promises, thresholds, strict=True)):
-        bounds = _lowest(p, models.take([r]))
-        raw[r] = replace(raw[r], logit_lower_bound=bounds)
-        matched[r] = replace(matched[r], logit_lower_bound={name: low - moved for name, low in bounds.items()})
-    metrics: dict[str, Metric] = load_all("metrics")
-    each = zip(thresholds, raw, matched, strict=True)
-    return [Compared(t, r, m, measure(metrics, r, m)) for t, r, m in each]
+    return [_compared(p, models.take([r]), setting) for r, p in enumerate(promises)]
+
+
+def _compared(p: TeacherRecourse[Any], model: Scorer, setting: Setting) -> Compared:
+    moved = matching_threshold(p, model, 0)
+    raw, matched = _evidence(p, model, moved, setting)
+    bounds = _lowest(p, model)
+    raw = replace(raw, logit_lower_bound=bounds)
+    matched = replace(matched, logit_lower_bound={name: low - moved for name, low in bounds.items()})
+    return Compared(moved, raw, matched, measure(load_all("metrics"), raw, matched))
 
 
 def _learning_from_recourse(method: Method, p: TeacherRecourse) -> dict[str, Measure]:
@@ -357,24 +366,6 @@ def matching_threshold(p: TeacherRecourse[Any], models: Scorer, run: int) -> flo
     return float(min(candidates, key=lambda t: abs(int((ranked > t).sum()) - wanted)))
 
 
-def _gather(promises: Sequence[TeacherRecourse[Any]], models: Scorer, setting: Setting) -> list[Evidence]:
-    """Evidence of every student: logits, and a second search for a sample of the people."""
-    asked = [_sample(np.ones(len(p.person), bool), setting.n_reaudited, p.design.seed) for p in promises]
-    queries = [
-        RecourseQuery(p.recourse.before[a], p.design.encoding, p.design.actions)
-        for p, a in zip(promises, asked, strict=True)
-    ]
-    logits = [
-        logits64(models, r, p.design.encoding, p.design.table.values[p.design.split.test])
-        for r, p in enumerate(promises)
-    ]
-    again = find_recourse(models, queries, setting.solver, setting.kappa, [bool((z > 0).any()) for z in logits])
-    return [
-        _evidence(p, logits[r], logits64(models, r, p.design.encoding, p.recourse.after), asked[r], again.of(r))
-        for r, p in enumerate(promises)
-    ]
-
-
 def _lowest(p: TeacherRecourse[Any], student: Scorer) -> dict[str, Float[np.ndarray, "k"]]:
     """What certificates need: bounds of the student's logit around the recommended points. None of a foreign model."""
     if not isinstance(student, QuantStack):
@@ -391,7 +382,18 @@ def _lowest(p: TeacherRecourse[Any], student: Scorer) -> dict[str, Float[np.ndar
     return out
 
 
-def _evidence(
+def _evidence(p: TeacherRecourse[Any], model: Scorer, moved: float, setting: Setting) -> list[Evidence]:
+    """Evidence of one student (R = 1), raw and with its threshold moved: both are searched side by side."""
+    both = Shifted(model.take([0, 0]), torch.tensor([0.0, moved], dtype=torch.float64))
+    asked = _sample(np.ones(len(p.person), bool), setting.n_reaudited, p.design.seed)
+    test = p.design.table.values[p.design.split.test]
+    student, at = ([logits64(both, r, p.design.encoding, v) for r in (0, 1)] for v in (test, p.recourse.after))
+    query = RecourseQuery(p.recourse.before[asked], p.design.encoding, p.design.actions)
+    own = find_recourse(both, [query] * 2, setting.solver, setting.kappa, [bool((z > 0).any()) for z in student])
+    return [_seen(p, student[r], at[r], asked, own.of(r)) for r in (0, 1)]
+
+
+def _seen(
     p: TeacherRecourse[Any],
     student: Float[np.ndarray, "n"],
     at: Float[np.ndarray, "k"],

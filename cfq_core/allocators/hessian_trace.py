@@ -17,7 +17,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cfq_core.allocators.sensitivity import CHOICES, ROWS, plans_of, rounded_weight
+from cfq_core.allocators.sensitivity import CHOICES, ROWS, one_teacher_at_a_time, plans_of, rounded_weight
+from cfq_core.nets.elementwise import sigmoid
 from cfq_core.nets.forward import walk
 from cfq_core.nets.stack import Stack
 from cfq_core.quant.bits import BitPlan
@@ -29,12 +30,14 @@ from cfq_core.quant.training_data import TrainingData
 class HessianTrace:
     """Average Hessian trace times squared weight error."""
 
+    KEY = "hessian_trace"
     rows: int = ROWS
 
     def plans(self, data: TrainingData, calibration: Calibration, budgets: Sequence[float]) -> tuple[BitPlan, ...]:
         """One plan a run and budget, budgets innermost."""
         return plans_of(self.sensitivity(data, calibration), data.teachers.sizes, budgets)
 
+    @one_teacher_at_a_time
     def sensitivity(self, data: TrainingData, calibration: Calibration) -> Float[Tensor, "r l c"]:
         """Omega of every run, layer and choice of bits."""
         teachers = data.teachers
@@ -52,7 +55,7 @@ def hessian_traces(stack: Stack, inputs: Float[Tensor, "r n d"]) -> Float[Tensor
     passed = list(walk(stack.architecture, stack, stack.linear(0, inputs).requires_grad_()))
     logits = passed[-1].output[..., 0]
     slopes = torch.autograd.grad(logits.sum(), [p.total for p in passed])
-    share = torch.sigmoid(logits.detach())
+    share = sigmoid(logits.detach())
     curvature = share * (1 - share)
     seen = [inputs, *(p.output.detach() for p in passed)]
     norms = [curvature * a.square().sum(2) * g.square().sum(2) for a, g in zip(seen, slopes, strict=False)]

@@ -29,6 +29,7 @@ from cfq_core.training.losses import Weights
 class Learned:
     """Gates trained with a config's own losses for a third of a training, then discarded but for the plan."""
 
+    KEY = "learned"
     config: QatConfig = field(default_factory=lambda: QatConfig(Weights(task=1.0, outcome=0.5)))
     schedule: Schedule = field(default_factory=Schedule)
     share_of_steps: float = 1 / 3
@@ -47,6 +48,8 @@ class Learned:
             raise BadPlan(f"a budget of {min(budgets):g} bits per weight; at least {min(CHOICES)}")
         runs = [r for r in range(data.teachers.runs) for _ in budgets]
         wanted = torch.tensor([float(b) for _ in range(data.teachers.runs) for b in budgets])
+        if len(runs) == 1:  # a product of one run with one output takes another kernel
+            return self.plans(data, calibration, [*budgets] * 2)[:1]
         gates = self._train(data, runs, wanted)
         logs = torch.log_softmax(gates.logits.detach(), dim=2)
         sizes = data.teachers.sizes

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
 
-from cfq_core.allocators.sensitivity import CHOICES, ROWS, one_layer_rounded, plans_of
+from cfq_core.allocators.sensitivity import CHOICES, ROWS, one_layer_rounded, one_teacher_at_a_time, plans_of
+from cfq_core.nets.elementwise import cross_entropy
 from cfq_core.nets.stack import Stack, score
 from cfq_core.quant.bits import BitPlan
 from cfq_core.quant.calibrate import Calibration
@@ -25,6 +25,7 @@ from cfq_core.quant.training_data import TrainingData
 class LossSensitivity:
     """Mean cross-entropy with one layer rounded, minus that of the teacher, on training rows."""
 
+    KEY = "loss_sensitivity"
     rows: int = ROWS
     least: float = 0.0  # loss increase that a fall counts as
 
@@ -32,12 +33,13 @@ class LossSensitivity:
         """One plan a run and budget, budgets innermost."""
         return plans_of(self.sensitivity(data, calibration), data.teachers.sizes, budgets)
 
+    @one_teacher_at_a_time
     def sensitivity(self, data: TrainingData, calibration: Calibration) -> Float[Tensor, "r l c"]:
         """Loss increase of every run, layer and choice of bits."""
         inputs, outcome = data.inputs[:, : self.rows], data.outcome[:, : self.rows]
 
         def loss(stack: Stack) -> Float[Tensor, "r"]:
-            return binary_cross_entropy_with_logits(score(stack, inputs), outcome, reduction="none").mean(1)
+            return cross_entropy(score(stack, inputs), outcome).mean(1)
 
         teachers = data.teachers
         base = loss(teachers)

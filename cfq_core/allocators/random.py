@@ -20,6 +20,8 @@ DRAWS = 1000
 class Random:
     """Uniform over plans that spend at least nine tenths of the budget, drawn anew for each seed and budget."""
 
+    KEY = "random"
+
     def plans(self, data: TrainingData, calibration: Calibration, budgets: Sequence[float]) -> tuple[BitPlan, ...]:
         """One plan a run and budget, budgets innermost."""
         return tuple(self.plan(data.teachers.sizes, b, s) for s in data.seeds for b in budgets)

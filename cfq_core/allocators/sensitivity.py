@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Protocol, runtime_checkable
+from functools import update_wrapper
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -24,6 +25,9 @@ CHOICES = (2, 3, 4, 8)
 ROWS = 4096
 
 
+Sensitivity = Callable[[Any, TrainingData, Calibration], Tensor]
+
+
 @runtime_checkable
 class Profiler(Protocol):
     """An allocator whose plans are a knapsack's answer to a profile of the layers."""
@@ -31,6 +35,15 @@ class Profiler(Protocol):
     def sensitivity(self, data: TrainingData, calibration: Calibration) -> Float[Tensor, "r l c"]:
         """What rounding each layer to each choice of bits does; the knapsack minimises its sum."""
         ...
+
+
+def one_teacher_at_a_time(of: Sensitivity) -> Sensitivity:
+    """A sensitivity of one teacher as one of many: products of other shapes round otherwise."""
+
+    def sensitivity(self: Any, data: TrainingData, calibration: Calibration) -> Float[Tensor, "r l c"]:
+        return torch.cat([of(self, data.take([r]), calibration) for r in range(data.teachers.runs)])
+
+    return update_wrapper(sensitivity, of)
 
 
 def plans_of(

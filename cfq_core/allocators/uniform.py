@@ -16,6 +16,8 @@ from cfq_core.quant.training_data import TrainingData
 class Uniform:
     """The same bits everywhere."""
 
+    KEY = "uniform"
+
     def plans(self, data: TrainingData, calibration: Calibration, budgets: Sequence[float]) -> tuple[BitPlan, ...]:
         """One plan a run and budget, budgets innermost."""
         one = [self.plan(data.teachers.sizes, b) for b in budgets]

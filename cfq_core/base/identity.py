@@ -1,34 +1,68 @@
-"""Identities: a spec is named by the sha256 of its canonical JSON, defaults filled in."""
+"""Identities: a record is named by the sha256 of its stable key and of the fields that change numbers.
+
+A hashed record carries ``KEY``, a word that stays when the class is renamed or moved. A field at its default is left
+out, so that records can grow; a field marked `LABEL` (a title, a note) is never hashed. Defaults are therefore for
+ever: another default is another field, or a raised `study.plan.REVISION`.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 ID_LENGTH = 12  # hex digits: 48 bits, ample for the runs of one store
 
+#: Marks a field that changes no number: ``title: str = field(default="", metadata=LABEL)``.
+LABEL = {"label": True}
+
+
+def described(value: Any) -> Any:
+    """Plain JSON form with every field written out, as it is stored for readers."""
+    return _plain(value, lambda record, f: True, whole=False)
+
 
 def canonical(value: Any) -> Any:
-    """Plain JSON form of a spec: dataclasses become objects that carry their class name."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {f.name: canonical(getattr(value, f.name)) for f in dataclasses.fields(value)}
-        return {"kind": type(value).__name__, **fields}
-    if isinstance(value, dict):
-        return {str(k): canonical(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [canonical(v) for v in value]
-    if value is None or isinstance(value, (str, int, float, bool)):
-        return value
-    raise TypeError(f"a spec holds plain values and dataclasses, not {type(value).__name__}")
+    """Plain JSON form of what is hashed: keys, and fields that change numbers and are not at their default."""
+    return _plain(value, lambda record, f: not f.metadata.get("label") and not _is_default(record, f), whole=True)
 
 
 def identity(value: Any) -> str:
     """First 12 hex digits of the sha256 of the canonical JSON of ``value``."""
     text = json.dumps(canonical(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:ID_LENGTH]
+
+
+def _plain(value: Any, kept: Callable[[Any, dataclasses.Field[Any]], bool], whole: bool) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        key = getattr(type(value), "KEY", None)
+        if not isinstance(key, str):
+            raise TypeError(f"{type(value).__name__} has no KEY, so it has no identity")
+        held = {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if kept(value, f)}
+        return {"kind": key, **{name: _plain(v, kept, whole) for name, v in held.items()}}
+    if isinstance(value, dict):
+        return {str(k): _plain(v, kept, whole) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v, kept, whole) for v in value]
+    if whole and isinstance(value, float) and value.is_integer():
+        return int(value)  # 2 and 2.0 are one budget
+    if value is None or isinstance(value, (str, int, float, bool)):
+        return value
+    raise TypeError(f"a spec holds plain values and dataclasses, not {type(value).__name__}")
+
+
+def _is_default(record: Any, f: dataclasses.Field[Any]) -> bool:
+    if f.default is not dataclasses.MISSING:
+        default = f.default
+    elif f.default_factory is not dataclasses.MISSING:
+        default = f.default_factory()
+    else:
+        return False
+    value = getattr(record, f.name)
+    return bool(value == default) and isinstance(value, bool) == isinstance(default, bool)
 
 
 def file_sha256(path: Path) -> str:

@@ -78,7 +78,7 @@ def run(workers: int | None, folder: Path | None, as_json: bool, **options: Any)
         "name": options["name"],
     }
     if workers is None and _is_long(given):
-        from cfq_core.study.workers import start_server
+        from cfq_core.study.executors import start_server
 
         start_server()  # imports torch while this process does
     from cfq_core.study.plan import read_plan
@@ -155,7 +155,7 @@ def _is_long(given: Mapping[str, Any]) -> bool:
 
 
 def _run(plan: Any, workers: int | None, folder: Path | None, as_json: bool, scheduler: str | None = None) -> None:
-    from cfq_core.study.cluster import dask_executor
+    from cfq_core.study.executors import dask_executor
     from cfq_core.study.runner import run_plan
 
     store = open_store(folder)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 
 from cfq_core.allocators.uniform import Uniform
+from cfq_core.base.identity import LABEL
 from cfq_core.methods.method import Allocator, Students, each_budget
 from cfq_core.quant.adaround import AdaRound
 from cfq_core.quant.training_data import TrainingData
@@ -17,10 +18,12 @@ from cfq_core.quant.training_data import TrainingData
 class AdaRoundPtq:
     """An allocator chooses the bits; rounding is learned on training rows, layer by layer."""
 
-    title: str = "AdaRound"
+    KEY = "adaround_ptq"
+    title: str = field(default="AdaRound", metadata=LABEL)
     allocator: Allocator = field(default_factory=Uniform)
     rounding: AdaRound = field(default_factory=AdaRound)
-    about: str = ""
+    about: str = field(default="", metadata=LABEL)
+    trained = False
     needs_recourse = False
 
     def students(self, data: TrainingData, budgets: Sequence[float]) -> Students:

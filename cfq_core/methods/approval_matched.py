@@ -6,10 +6,11 @@ What leniency alone buys: if its validity drop equals CFQ's, CFQ's recourse term
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
+from cfq_core.base.identity import LABEL
 from cfq_core.methods.method import Qat, Students, each_budget
 from cfq_core.nets.stack import score
 from cfq_core.quant.training_data import TrainingData
@@ -19,15 +20,25 @@ from cfq_core.quant.training_data import TrainingData
 class ApprovalMatchedQat:
     """One trained method with the approval rate of another."""
 
+    KEY = "approval_matched_qat"
     strict: Qat
     lenient: Qat
-    title: str = "QAT, as lenient as CFQ"
-    about: str = ""
+    title: str = field(default="QAT, as lenient as CFQ", metadata=LABEL)
+    about: str = field(default="", metadata=LABEL)
+    trained = True
     needs_recourse = True
+
+    @property
+    def sources(self) -> tuple[Qat, Qat]:
+        """Methods whose students it takes."""
+        return self.strict, self.lenient
 
     def students(self, data: TrainingData, budgets: Sequence[float]) -> Students:
         """The strict method's students with the lenient method's number of approvals on the training rows."""
-        ours, theirs = (m.students(data, budgets) for m in (self.strict, self.lenient))
+        return self.of_sources(data, budgets, *(m.students(data, budgets) for m in self.sources))
+
+    def of_sources(self, data: TrainingData, budgets: Sequence[float], ours: Students, theirs: Students) -> Students:
+        """The same, of students that are there already."""
         inputs = data.inputs[each_budget(data, budgets)].double()
         wanted = (score(theirs.models, inputs) > 0).sum(1)
         ranked = score(ours.models, inputs).sort(dim=1, descending=True).values

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
+from cfq_core.base.identity import LABEL
 from cfq_core.nets.stack import score
 from cfq_core.quant.bits import BitPlan
 from cfq_core.quant.calibrate import Calibration
@@ -32,12 +35,22 @@ class Students:
     models: QuantStack
     plans: tuple[BitPlan, ...]
 
+    def take(self, runs: Sequence[int]) -> Students:
+        """The chosen ones."""
+        return Students(self.models.take(runs), tuple(self.plans[r] for r in runs))
+
+    @staticmethod
+    def join(several: Sequence[Students]) -> Students:
+        """All of them, in order."""
+        return Students(QuantStack.join([s.models for s in several]), tuple(p for s in several for p in s.plans))
+
 
 @runtime_checkable
 class Method(Protocol):
     """A way from teachers to students."""
 
     title: str
+    trained: bool  # it is fine-tuned, not only rounded
 
     @property
     def needs_recourse(self) -> bool:
@@ -53,11 +66,13 @@ class Method(Protocol):
 class Ptq:
     """Round a trained model: an allocator chooses the bits, a calibration the steps, nothing is trained."""
 
-    title: str
+    KEY = "ptq"
+    trained = False
+    title: str = field(metadata=LABEL)
     allocator: Allocator
     calibration: Calibration
     correct_shift: bool = False  # add the mean of f - q over training rows to the last bias
-    about: str = ""  # one line for a list of all methods
+    about: str = field(default="", metadata=LABEL)  # one line for a list of all methods
 
     @property
     def needs_recourse(self) -> bool:
@@ -70,21 +85,27 @@ class Ptq:
         plans = self.allocator.plans(data, self.calibration, budgets)
         models = self.calibration.quantize(data.teachers, torch.tensor(plans), data.inputs, runs, data.activation_bits)
         if self.correct_shift:
-            seen = data.inputs[runs].double()
-            gap = score(data.teachers.take(runs).to(torch.float64), seen) - score(models, seen)
-            models = models.raised(gap.mean(1))
+            models = models.raised(torch.cat([_gap(data, m, models.take([r])) for r, m in enumerate(runs)]))
         return Students(models, plans)
+
+
+def _gap(data: TrainingData, teacher: int, student: QuantStack) -> Float[Tensor, "1"]:
+    """Mean of f - q over one teacher's training rows, of one student."""
+    seen = data.inputs[[teacher]].double()
+    return (score(data.teachers.take([teacher]).to(torch.float64), seen) - score(student, seen)).mean(1)
 
 
 @dataclass(frozen=True)
 class Qat:
     """Quantization-aware training: an allocator chooses the bits, a config what is trained on what."""
 
-    title: str
+    KEY = "qat"
+    trained = True
+    title: str = field(metadata=LABEL)
     allocator: Allocator
     config: QatConfig
     schedule: Schedule = field(default_factory=Schedule)
-    about: str = ""  # one line for a list of all methods
+    about: str = field(default="", metadata=LABEL)  # one line for a list of all methods
 
     @property
     def needs_recourse(self) -> bool:
@@ -93,18 +114,10 @@ class Qat:
 
     def students(self, data: TrainingData, budgets: Sequence[float]) -> Students:
         """One student a teacher and budget; the teachers are not changed."""
-        return trained_together([self], data, budgets)[0]
-
-
-def trained_together(methods: Sequence[Qat], data: TrainingData, budgets: Sequence[float]) -> list[Students]:
-    """The students of several methods that share a schedule, as one stack: methods x teachers x budgets."""
-    runs = each_budget(data, budgets)
-    plans = [m.allocator.plans(data, Calibration(), budgets) for m in methods]
-    bits = torch.tensor([plan for of_method in plans for plan in of_method])
-    configs = [m.config for m in methods for _ in runs]
-    models = finetune(data, runs * len(methods), bits, configs, methods[0].schedule)
-    size = len(runs)
-    return [Students(models.take(range(i * size, (i + 1) * size)), plans[i]) for i in range(len(methods))]
+        runs = each_budget(data, budgets)
+        plans = self.allocator.plans(data, Calibration(), budgets)
+        models = finetune(data, runs, torch.tensor(plans), [self.config] * len(runs), self.schedule)
+        return Students(models, plans)
 
 
 def each_budget(data: TrainingData, budgets: Sequence[float]) -> list[int]:

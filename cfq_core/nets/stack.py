@@ -21,6 +21,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from cfq_core.base.seeds import torch_stream
+from cfq_core.nets.elementwise import linear
 from cfq_core.nets.forward import Box, Intervals, Passed, logit, walk
 from cfq_core.nets.layers import CURVES, Activation, Architecture, activated, architecture, checked
 from cfq_core.nets.linear import Form, Layers, Reach, form_above
@@ -74,9 +75,7 @@ class Scorer(Protocol):
 
 def score(model: Scorer, inputs: Float[Tensor, "r n d"]) -> Float[Tensor, "r n"]:
     """Logits of every run on its own inputs."""
-    return model.forward_from_first(
-        torch.baddbmm(model.first_bias[:, None], model.quantize_input(inputs), model.first_weight.mT)
-    )
+    return model.forward_from_first(linear(model.quantize_input(inputs), model.first_weight, model.first_bias))
 
 
 @dataclass(frozen=True)
@@ -144,7 +143,7 @@ class Stack:
 
     def linear(self, layer: int, given: Float[Tensor, "r n _"]) -> Float[Tensor, "r n _"]:
         """The pre-activation of a layer."""
-        return torch.baddbmm(self.biases[layer][:, None], given, self.weights[layer].mT)
+        return linear(given, self.weights[layer], self.biases[layer])
 
     def activate(self, layer: int, total: Float[Tensor, "r n o"]) -> Float[Tensor, "r n o"]:
         """Behind the activation of a layer."""

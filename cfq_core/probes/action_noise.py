@@ -27,6 +27,7 @@ SERIES = "relative noise"
 class ActionNoise:
     """Sizes are relative to each change; 0 is the promise as it was made."""
 
+    KEY = "action_noise"
     title: str = "imprecise action"
     sizes: tuple[float, ...] = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
     draws: int = 20  # of every person at every size

@@ -51,6 +51,7 @@ class Answers:
 class DeploymentVariants:
     """Known and unseen variants of each teacher, and the strengths of each strategy."""
 
+    KEY = "deployment_variants"
     title: str = "deployment variants"
     known: Variants = KNOWN
     unseen: Variants = UNSEEN

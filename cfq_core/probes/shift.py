@@ -48,6 +48,7 @@ class Condition:
 class Shift:
     """Tilts in standard deviations; record noise as a share of them."""
 
+    KEY = "shift"
     title: str = "distribution shift"
     tilts: tuple[float, ...] = (-1.0, -0.5, 0.5, 1.0)
     sizes: tuple[float, ...] = (0.1, 0.2, 0.4)

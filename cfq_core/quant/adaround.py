@@ -22,6 +22,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from cfq_core.base.seeds import torch_stream
+from cfq_core.nets.elementwise import aligned, linear, sigmoid
 from cfq_core.nets.forward import walk
 from cfq_core.nets.layers import Activation, activated, branch_range, code_range
 from cfq_core.nets.optim import Adam
@@ -37,6 +38,7 @@ ZETA, GAMMA = 1.1, -0.1  # the rectified sigmoid's reach beyond [0, 1], so that 
 class AdaRound:
     """How long roundings are learned, on how many rows, and how hard they are pushed to up or down."""
 
+    KEY = "adaround"
     calibration: Calibration = field(default_factory=Calibration)
     iterations: int = 1000
     rows_per_step: int = 256
@@ -59,6 +61,9 @@ class AdaRound:
         ``inputs`` are the watched rows of each of the M teachers and ``seeds`` its M draws of them.
         """
         runs = list(of)
+        if len(runs) == 1:  # a product of one run with one output takes another kernel
+            again = self.quantize(teachers, bits.repeat(2, 1), inputs, runs * 2, seeds, activation_bits)
+            return again.take([0])
         grids = self.calibration.grids(teachers, bits, inputs, runs, activation_bits)
         learned = _Learned(self, grids, bits, runs, [torch_stream(s, "quant/adaround") for s in seeds])
         unit = learned.unit(grids.activations.given[0])
@@ -74,7 +79,7 @@ class AdaRound:
         """A layer's weights on their grid, each at the lower or upper of its two neighbours."""
         v = layer.start().requires_grad_()
         optimizer = Adam([v], lr=self.learning_rate, fused=True)
-        rows, size = wanted.shape[1], min(self.rows_per_step, wanted.shape[1])
+        rows, size = wanted.shape[1], aligned(min(self.rows_per_step, wanted.shape[1]))
         run = torch.arange(len(runs))[:, None]
         for step in range(self.iterations):
             batch = torch.stack([torch.randint(rows, (size,), generator=g) for g in random])[runs]
@@ -163,9 +168,9 @@ class _Layer:
 
     def total(self, weight: Tensor, given: Float[Tensor, "r b i"]) -> Float[Tensor, "r b o"]:
         """The pre-activation with these weights."""
-        return torch.baddbmm(self.bias[:, None], given, weight.mT)
+        return linear(given, weight, self.bias)
 
 
 def _up(v: Tensor) -> Tensor:
     """The rectified sigmoid h(v)."""
-    return (torch.sigmoid(v) * (ZETA - GAMMA) + GAMMA).clamp(0.0, 1.0)
+    return (sigmoid(v) * (ZETA - GAMMA) + GAMMA).clamp(0.0, 1.0)

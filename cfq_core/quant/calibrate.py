@@ -17,6 +17,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from cfq_core.nets.elementwise import aligned
+from cfq_core.nets.forward import Passed
 from cfq_core.nets.layers import Architecture, branch_range, code_range, signed_output
 from cfq_core.nets.stack import Stack
 from cfq_core.quant.grid import LEAST_STEP, Bound, Steps, codes, signed_range
@@ -45,6 +47,7 @@ class Grids:
 class Calibration:
     """Which rule sets the steps, and on how many training rows activations are watched."""
 
+    KEY = "calibration"
     weights: Rule = "mse"
     activations: Rule = "mse"
     rows: int = 2048
@@ -74,10 +77,11 @@ class Calibration:
     ) -> Grids:
         """Where R runs start and on which grids, as of `quantize`.
 
-        Activations are watched once a model, so that a run does not depend on which other budgets are asked for.
+        Activations are watched one model at a time, so that a run depends on no other budget and no other model.
         """
         runs = list(range(stack.runs)) if of is None else list(of)
-        seen, steps = watched_steps(stack, inputs[:, : self.rows], self.activations, activation_bits)
+        rows = aligned(min(self.rows, inputs.shape[1]))
+        seen, steps = watched_steps(stack, inputs[:, :rows], self.activations, activation_bits)
         start = stack.take(runs)
         weight_steps = [weight_step(w, bits[:, layer], self.weights) for layer, w in enumerate(start.weights)]
         return Grids(start, weight_steps, steps.each(lambda s: s[runs]), seen)
@@ -88,7 +92,8 @@ def watched_steps(
 ) -> tuple[list[Float[Tensor, "m n _"]], Steps]:
     """What each layer of each model is given on watched rows, and the steps of all its activations."""
     inputs, layers = inputs.to(stack.weights[0].dtype), stack.architecture
-    passed = stack.passed(inputs)[:-1]
+    each_model = [stack.take([m]).passed(inputs[[m]])[:-1] for m in range(stack.runs)]
+    passed = [_joined(of_one) for of_one in zip(*each_model, strict=True)]
     seen = [inputs, *(p.output for p in passed)]
     ranges = [code_range(bits, True), *(_output_range(layers, layer, bits) for layer in range(len(passed)))]
     given = tuple(activation_step(x, codes, rule) for x, codes in zip(seen, ranges, strict=True))
@@ -99,6 +104,11 @@ def watched_steps(
         total.append(activation_step(p.total, code_range(bits, True), rule) if each.curved else ones)
         branch.append(ones if each.skip is None else activation_step(p.branch, branch_range(layers, layer, bits), rule))
     return seen, Steps(given, tuple(total), tuple(branch), bits)
+
+
+def _joined(models: Sequence[Passed[Tensor]]) -> Passed[Tensor]:
+    """One layer of several models."""
+    return Passed(*(torch.cat([getattr(p, part) for p in models]) for part in ("total", "branch", "output")))
 
 
 def _output_range(layers: Architecture, layer: int, bits: int) -> tuple[float, float]:

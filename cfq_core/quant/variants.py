@@ -20,6 +20,7 @@ from cfq_core.quant.quantized import QuantStack
 class Variants:
     """Every bit-width (outermost) x weight clip rule, rounded to nearest once and stochastically ``draws`` times."""
 
+    KEY = "variants"
     bits: tuple[int, ...] = (8, 6, 4, 3)
     clips: tuple[Rule, ...] = ("mse", "min-max")
     draws: int = 2

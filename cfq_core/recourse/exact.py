@@ -36,6 +36,7 @@ BLOCK = 1 << 19
 class Exact:
     """Settings of branch and bound."""
 
+    KEY = "exact"
     boxes: int = 20_000  # a person may take; who needs more is answered without proof
     at_once: int = 32  # of a person's boxes bounded before any of them is split
     enumerated: int = 64  # actions; a box of no more is tried out

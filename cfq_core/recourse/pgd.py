@@ -20,6 +20,7 @@ from cfq_core.recourse.problem import Points, Problem, by_run
 class Pgd:
     """K steps of fixed length along the normalised gradient of ``hinge + price * cost``."""
 
+    KEY = "pgd"
     steps: int = 20
     step_size: float = 0.1  # standard deviations, Euclidean length
     price: float = 0.05  # logits per unit of cost

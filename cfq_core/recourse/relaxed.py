@@ -27,6 +27,7 @@ SPREAD = (0.05, 0.3)  # starting noise of numbers (standard deviations) and of l
 class Relaxed:
     """Settings of the gradient search."""
 
+    KEY = "relaxed"
     steps: int = 40
     learning_rate: float = 0.08
     prices: tuple[float, ...] = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)  # logits per unit of cost

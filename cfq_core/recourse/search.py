@@ -38,6 +38,7 @@ PAIRS_AT_A_TIME = 500  # people whose pairs of moves are held in memory together
 class Search:
     """Settings of the default search."""
 
+    KEY = "search"
     relaxed: Relaxed = field(default_factory=Relaxed)
     restarts: int = 8  # rescue starts a person
     rounds: int = 8  # polish rounds at most

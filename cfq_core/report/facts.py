@@ -59,8 +59,6 @@ def plan_text(study: Stored) -> str:
     given["recourse"] = summary.format_setting(setting["solver"])
     if plan.get("probes"):
         given["probes"] = plan["probes"]
-    if plan.get("alone"):
-        given["alone"] = True
     for key in study.varied:  # every value once, in the plan's order
         values = [summary.value_of(s, "solver" if key == "steps" else key) for s in (setting, *plan["further"])]
         listed = [summary.format_setting(v) if isinstance(v, dict) else v for v in values]

@@ -217,7 +217,7 @@ def is_share(measure: str) -> bool:
 PEOPLE = {
     "person": "position among the teacher's test rows; the same for every run of that teacher",
     "teacher_logit": "of the person as they are (at most 0: denied)",
-    "found": "whether the teacher's model has an action for them",
+    "has_recourse": "whether the teacher's model has an action for them",
     "cost": "of that action",
     "teacher_at": "teacher's logit after the action: the promised margin",
     "student_logit": "of the person as they are",
@@ -245,7 +245,7 @@ def _people(study: Stored, run: str) -> pd.DataFrame:
         frame = {
             "person": person,
             "teacher_logit": of_denied(promised, "logits", person),
-            "found": found,
+            "has_recourse": found,
             "cost": cost,
             "teacher_at": np.where(found, f, np.nan),
             "student_logit": of_denied(seen, "student", person),

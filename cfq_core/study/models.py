@@ -12,7 +12,7 @@ import torch
 
 from cfq_core.base import plugins
 from cfq_core.base.errors import BadStore
-from cfq_core.base.identity import canonical
+from cfq_core.base.identity import described
 from cfq_core.base.seeds import repeatable
 from cfq_core.nets.layers import Codes, restored, stored
 from cfq_core.nets.stack import Scorer, Stack
@@ -80,9 +80,16 @@ def solver_of(setting: Mapping[str, Any]) -> Solver:
     solver: Solver = plugins.load("recourse", name)
     if isinstance(steps, int):  # the one setting of a solver that a plan chooses
         solver = replace(cast(Any, solver), steps=steps)
-    if canonical(solver) != setting["solver"]:
+    if _lower(described(solver)) != _lower(setting["solver"]):
         raise BadStore(f"the study's recourse solver \"{name}\" had other settings than this version's")
     return solver
+
+
+def _lower(solver: Any) -> Any:
+    """Kinds in small letters: older stores name them as classes are."""
+    if isinstance(solver, dict):
+        return {k: str(v).lower() if k == "kind" else _lower(v) for k, v in solver.items()}
+    return [_lower(v) for v in solver] if isinstance(solver, list | tuple) else solver
 
 
 def model_of(arrays: Mapping[str, np.ndarray]) -> Scorer:

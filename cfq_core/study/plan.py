@@ -13,34 +13,32 @@ kappa = 0.2                  # logits; a list makes a study over several setting
 people = 2000                # denied test people a seed, or "all"
 regime = "default"           # or a list
 probes = ["action_noise"]    # further questions, see `cfq parts`; none unless named
-alone = false                # true: each trained method in a stack of its own, so that its time is its own
 recourse = "search"         # or a list; "pgd:5" is the paper's teacher with 5 steps
 """
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 from cfq_core.actions.regimes import REGIMES
-from cfq_core.base import plugins
+from cfq_core.base import numerics, plugins
 from cfq_core.base.errors import BadPlan, CfqError, UnknownName, did_you_mean, unknown
 from cfq_core.base.identity import identity
 from cfq_core.datasets import slices
 from cfq_core.datasets.card import read_card
-from cfq_core.methods.method import Method
+from cfq_core.methods.method import Method, Qat
 from cfq_core.nets.layers import ACTIVATIONS
 from cfq_core.pipeline import Setting
 from cfq_core.quant.grid import ACTIVATION_BITS, WEIGHT_BITS
-from cfq_core.study import estimate
 from cfq_core.tables.schema import Table
 
 #: Raised when the same spec would give other numbers: runs of an older engine are then run anew.
-REVISION = 3
+REVISION = 4
 
 MOST_SEEDS = 1000
 MOST_STEPS = 1000  # of a gradient teacher
@@ -52,6 +50,7 @@ WIDEST = 4096
 class Plan:
     """Every data set x setting x method x budget x seed of a study."""
 
+    KEY = "plan"
     datasets: tuple[str, ...]
     methods: tuple[str, ...] = ("ptq",)
     bits: tuple[float, ...] = (2.0, 3.0, 4.0, 8.0)
@@ -60,7 +59,6 @@ class Plan:
     name: str = ""
     further: tuple[Setting, ...] = ()  # settings beside the first, where a key was given as a list
     probes: tuple[str, ...] = ()  # asked of the runs once they are there; no run's identity depends on them
-    alone: bool = False  # each trained method in a stack of its own: slower, and its seconds are nobody else's
 
     @property
     def settings(self) -> tuple[Setting, ...]:
@@ -78,11 +76,12 @@ class Plan:
 class TeacherSpec:
     """Everything that determines a teacher and its promises."""
 
+    KEY = "teacher"
     revision: int
     data: str  # fingerprint of table and schema
     seed: int
     setting: Setting
-    company: tuple[int, ...]  # seeds trained in the same stack: they decide how its sums are rounded
+    numerics: str = field(default_factory=numerics.tag)  # which kernels: they decide how sums round
 
     @property
     def id(self) -> str:
@@ -94,10 +93,10 @@ class TeacherSpec:
 class RunSpec:
     """Everything that determines one student and what is measured of it."""
 
+    KEY = "run"
     teacher: TeacherSpec
-    method: Method
+    method: Method | Qat
     budget: float
-    company: tuple[str, ...] = ()  # methods and budgets trained in the same stack; none where nothing is trained
 
     @property
     def id(self) -> str:
@@ -222,13 +221,10 @@ def _seeds(value: Any) -> tuple[int, ...]:
     return tuple(sorted(set(listed)))
 
 
-def _flag(key: str) -> Callable[[Any], bool]:
-    def read(value: Any) -> bool:
-        if not isinstance(value, bool):
-            raise _Refused(f'"{key}" = {value!r}; true or false')
-        return value
-
-    return read
+def _residual(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise _Refused(f'"residual" = {value!r}; true or false')
+    return value
 
 
 def _activation(value: Any) -> str:
@@ -304,58 +300,12 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "bits": _bits,
     "seeds": _seeds,
     "probes": _names("probes", "probes"),
-    "alone": _flag("alone"),
     "hidden": _hidden,
     "kappa": _kappa,
     "people": _people,
     "regime": _regime,
     "recourse": _solver,
     "activation": _activation,
-    "residual": _flag("residual"),
+    "residual": _residual,
     "activation_bits": _activation_bits,
 }
-
-
-# ---------------------------------------------------------------------- chunks
-#: Rows a chunk of seeds may hold: small tables train all their seeds in one stack, large ones a seed a process.
-CHUNK_ROWS = 40_000
-#: Rows from which each budget is audited in a task of its own.
-SPLIT_ROWS = 5_000
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """Seeds of one data set that are trained together. Chunks follow from the plan alone, never from what is stored."""
-
-    setting: Setting
-    dataset: str
-    table: Table
-    data: str
-    seeds: tuple[int, ...]
-
-
-def chunks(plan: Plan) -> Iterator[Chunk]:
-    """All chunks of a plan; loads each table once."""
-    for dataset in plan.datasets:
-        table = table_of(dataset)
-        data = table.fingerprint()
-        size = max(1, CHUNK_ROWS // len(table))
-        for setting, start in product(plan.settings, range(0, len(plan.seeds), size)):
-            yield Chunk(setting, table.schema.name, table, data, plan.seeds[start : start + size])
-
-
-def takes(plan: Plan, chunk: Chunk) -> float:
-    """About how many seconds a chunk takes on one core; longer where methods are trained."""
-    pace = estimate.pace_of(chunk.dataset, len(chunk.table))
-    return estimate.seconds(pace, len(plan.methods), 0, len(plan.bits), len(chunk.seeds))
-
-
-def budget_groups(plan: Plan, table: Table) -> list[tuple[float, ...]]:
-    """Budgets whose runs stand together in a study's order."""
-    return [(b,) for b in plan.bits] if len(table) > SPLIT_ROWS else [plan.bits]
-
-
-def halves(budgets: tuple[float, ...]) -> list[tuple[float, ...]]:
-    """Budgets in two parts; one alone in one."""
-    half = (len(budgets) + 1) // 2
-    return [part for part in (budgets[:half], budgets[half:]) if part]

@@ -16,8 +16,9 @@ from cfq_core.pipeline import TeacherRecourse
 from cfq_core.probes.probe import Probe, ProbeInput, ProbeResults, Student
 from cfq_core.probes.probe_result import arrays, artifact
 from cfq_core.study.models import student_of
-from cfq_core.study.plan import Chunk, RunSpec
+from cfq_core.study.plan import RunSpec
 from cfq_core.study.store import SKIPPED, Store
+from cfq_core.study.tasks import Chunk
 
 
 @dataclass(frozen=True)

@@ -1,26 +1,30 @@
 """Runs a plan: what is stored is not run again, what finishes is stored at once.
 
-Teachers of a chunk of seeds are one task; their audits follow as tasks of their own. Tasks go to any
-`concurrent.futures` executor; only this process writes to the store.
+A plan is cut into tasks (`tasks.py`) that go to any `concurrent.futures` executor; only this process writes to the
+store. A student's bits depend on its own specification alone, so how a plan is cut changes nothing but the time.
 """
 
 from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from importlib.metadata import version
+from itertools import product
 from typing import Any
 
+from cfq_core.base import numerics
 from cfq_core.base.errors import CfqError
-from cfq_core.base.identity import canonical, identity
-from cfq_core.methods.method import Ptq, Qat
+from cfq_core.base.identity import described, identity
+from cfq_core.methods.approval_matched import ApprovalMatchedQat
+from cfq_core.methods.method import Qat, Students
 from cfq_core.pipeline import (
     NO_TRAINING_RECOURSE,
     Audited,
+    Known,
     Setting,
     TeacherRecourse,
     audit,
@@ -32,55 +36,23 @@ from cfq_core.study import bits, groups, probing, safety
 from cfq_core.study.audited import codes_of, groups_of, per_person
 from cfq_core.study.bits import TeacherBits, teacher_bits
 from cfq_core.study.estimate import LONG
+from cfq_core.study.executors import Inline, pool, with_kernels
 from cfq_core.study.groups import GroupLabels, group_labels
-from cfq_core.study.models import arrays_of_teacher
-from cfq_core.study.plan import (
-    REVISION,
-    Chunk,
-    Plan,
-    RunSpec,
-    TeacherSpec,
-    budget_groups,
-    chunks,
-    halves,
-    method_of,
-    takes,
-)
+from cfq_core.study.models import arrays_of_teacher, student_of
+from cfq_core.study.plan import Plan, RunSpec, method_of
 from cfq_core.study.probing import ProbeTask
 from cfq_core.study.promises import recourse_arrays, stored_recourse, training_recourse_arrays
 from cfq_core.study.safety import Safety, safety_of
 from cfq_core.study.store import Store
-from cfq_core.study.workers import pool
+from cfq_core.study.tasks import AuditTask, Chunk, TeacherTask, audit_tasks, chunks, runs_of, takes, teacher_tasks
 from cfq_core.tables.schema import Table
 
-FEW = 3  # audits of a chunk that leave a process idle
+PARTS = 8  # in which work for a cluster of unknown size is cut
 
 Progress = Callable[[int, int, str], None]  # done, total, what
 
-
-@dataclass(frozen=True)
-class _Audit:
-    """One audit task: some methods' students at some budgets for a chunk's teachers."""
-
-    chunk: Chunk
-    methods: tuple[str, ...]
-    budgets: tuple[float, ...]
-
-    @property
-    def company(self) -> tuple[str, ...]:
-        """What is trained in one stack: part of the identity of its runs."""
-        if all(isinstance(method_of(m), Ptq) for m in self.methods):
-            return ()
-        return (*self.methods, *(f"{b:g}" for b in self.budgets))
-
-    @property
-    def needs_recourse(self) -> bool:
-        """Whether a method of the task looks at training recourse."""
-        return any(method_of(m).needs_recourse for m in self.methods)
-
-
 #: What the runner hands to an executor.
-_Task = Chunk | _Audit | ProbeTask
+_Task = TeacherTask | AuditTask | ProbeTask
 
 
 def run_plan(
@@ -97,13 +69,13 @@ def run_plan(
     """
     work = list(chunks(plan))
     study = _record(plan, work, store)
-    runner = _Runner(plan, store, work, progress or (lambda *_: None))
-    if executor is not None:
-        runner.go(executor, slots=runner.total)
-        return study
-    if workers is None:
+    if executor is None and workers is None:
         workers = (os.cpu_count() or 1) if sum(takes(plan, c) for c in work) > LONG else 0
-    if workers == 0:
+    runner = _Runner(plan, store, work, progress or (lambda *_: None), PARTS if executor else max(1, workers or 0))
+    if executor is not None:
+        runner.go(executor, slots=max(1, runner.total))
+        return study
+    if not workers:
         runner.go(Inline(), slots=1)
         return study
     with pool(workers) as processes:
@@ -111,46 +83,45 @@ def run_plan(
     return study
 
 
-class Inline(Executor):
-    """An executor that works in this process, at once."""
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """The finished future of a call."""
-        future: Future[Any] = Future()
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except Exception as problem:
-            future.set_exception(problem)
-        return future
-
-
 class _Runner:
-    """The state of one go through a plan."""
+    """The state of one go through a plan: the tasks that are not finished, in the order they should start."""
 
-    def __init__(self, plan: Plan, store: Store, work: Sequence[Chunk], progress: Progress) -> None:
-        self.plan, self.store, self.work, self.progress = plan, store, work, progress
-        self.parallel = False  # whether tasks run side by side
-        self.audits = [a for c in work for a in _tasks(plan, c) if not all(store.is_settled(s.id) for s in _specs(a))]
-        self.untaught = [c for c in work if not self._taught(c)]
-        self.probings = [p for c in work for p in probing.probings(c, plan.probes, _runs(plan, c), store)]
-        self.open = list(self.audits)  # not finished yet: a chunk is probed when none of its own is
-        self.done, self.total = 0, len(self.audits) + len(self.untaught) + len(self.probings)
+    def __init__(self, plan: Plan, store: Store, work: Sequence[Chunk], progress: Progress, parts: int) -> None:
+        self.plan, self.store, self.progress = plan, store, progress
+        self.open: list[_Task] = []
+        teachers: list[_Task] = []
+        for chunk in work:
+            missing = self._missing(chunk)
+            recourse = {s for m, s, _ in missing if method_of(m).needs_recourse}
+            untaught = [s for s in chunk.seeds if not self._taught(chunk, s, s in recourse)]
+            for with_recourse in (True, False):
+                seeds = [s for s in untaught if (s in recourse) is with_recourse]
+                teachers += teacher_tasks(chunk, seeds, with_recourse, parts) if seeds else []
+            self.open += audit_tasks(chunk, missing, parts)
+            each = {s: replace(chunk, seeds=(s,)) for s in chunk.seeds}
+            for one in each.values():
+                self.open += probing.probings(one, plan.probes, runs_of(plan, one), store)
+        self.open = [*teachers, *self.open]
+        self.done, self.total = 0, len(self.open)
+
+    def _missing(self, chunk: Chunk) -> list[tuple[str, int, float]]:
+        each = [(m, s, b) for m in self.plan.methods for s in chunk.seeds for b in self.plan.bits]
+        return [(m, s, b) for m, s, b in each if not self.store.is_settled(chunk.run(method_of(m), s, b).id)]
 
     def go(self, executor: Executor, slots: int) -> None:
         """Keep ``slots`` tasks running, store results as they come."""
-        self.parallel = slots > 1
-        taught = [c for c in self.work if not any(c is u for u in self.untaught)]
-        ready: list[_Task] = [task for c in taught for task in self._after(c)]
-        ready += self.untaught
         pending: dict[Future[Any], _Task] = {}
-        self._tick("starting")
+        self._tick(numerics.warning() or "starting")
         try:
-            while ready or pending:
-                while ready and len(pending) < slots:
-                    task = ready.pop(0)
+            while self.open:
+                for task in self._ready(pending.values())[: slots - len(pending)]:
                     pending[self._submit(executor, task)] = task
                 for future in wait(pending, return_when=FIRST_COMPLETED).done:
-                    ready = self._finish(pending.pop(future), future.result()) + ready
+                    task = pending.pop(future)
+                    what = self._finish(task, future.result())
+                    self.open = [t for t in self.open if t is not task]
+                    self.done += 1
+                    self._tick(what)
         except BrokenProcessPool as problem:
             raise CfqError(
                 "a worker process died; finished runs are stored, run the same command to go on"
@@ -159,79 +130,71 @@ class _Runner:
             for future in pending:
                 future.cancel()
 
-    def _submit(self, executor: Executor, task: _Task) -> Future[Any]:
-        if isinstance(task, ProbeTask):
-            about = probing.subjects(task, self._stored(task.chunk), self.store)
-            return executor.submit(probing.ask, probing.load(task), about)
-        if isinstance(task, Chunk):
-            return executor.submit(
-                teach_chunk, self._stored(task), task.table, task.seeds, task.setting, self._rehearsed(task)
-            )
-        methods = {m: method_of(m) for m in task.methods}
-        return executor.submit(audit, self._stored(task.chunk), methods, task.budgets, task.chunk.setting)
+    def _ready(self, running: Iterable[_Task]) -> list[_Task]:
+        """Tasks that can start: they are not running, and nothing unfinished makes what they need."""
+        started = {id(t) for t in running}
+        return [t for t in self.open if id(t) not in started and not any(_needs(t, other) for other in self.open)]
 
-    def _finish(self, task: _Task, result: Any) -> list[_Task]:
-        """Store a task's results; gives the tasks that can now start."""
-        self.done += 1
+    def _submit(self, executor: Executor, task: _Task) -> Future[Any]:
+        def run(*call: Any) -> Future[Any]:
+            return executor.submit(with_kernels, numerics.tag(), *call)
+
+        if isinstance(task, ProbeTask):
+            about = probing.subjects(task, self._stored(task.chunk, task.chunk.seeds), self.store)
+            return run(probing.ask, probing.load(task), about)
+        known = self._stored(task.chunk, task.seeds)
+        if isinstance(task, TeacherTask):
+            chunk = task.chunk
+            return run(make_teachers, known, chunk.table, task.seeds, chunk.setting, task.with_training_recourse)
+        methods = {task.method: method_of(task.method)}
+        return run(audit, known, methods, task.budgets, task.chunk.setting, self._sources(task))
+
+    def _finish(self, task: _Task, result: Any) -> str:
+        """Store a task's results; gives what it was in words."""
         if isinstance(task, ProbeTask):
             probing.put(task, result, self.store)
-            self._tick(f"{task.chunk.dataset}: {task.name}")
-            return []
-        if isinstance(task, _Audit):
-            for audited in result:
-                self._put_run(task, audited)
-            made = {(a.method, a.seed) for a in result}
-            for method, spec in ((m, s) for m, s in _named(task) if (m, s.teacher.seed) not in made):
-                self.store.put_skipped(spec.id, f"{method}: {NO_TRAINING_RECOURSE}")
-            self._tick(f"{task.chunk.dataset}: {', '.join(task.methods)} at {_listed(task.budgets)} bits")
-            self.open = [a for a in self.open if a is not task]
-            return [] if any(a.chunk is task.chunk for a in self.open) else self._probings_of(task.chunk)
-        for taught in result:
-            self._put_teacher(task, taught)
-        self._tick(f"{task.dataset}: teachers, seeds {_listed(task.seeds)}")
-        return self._after(task)
-
-    def _after(self, chunk: Chunk) -> list[_Task]:
-        """What can start once a chunk's teachers are stored: its audits, or, where all are, its probes."""
-        return [*self._audits_of(chunk)] or self._probings_of(chunk)
-
-    def _probings_of(self, chunk: Chunk) -> list[_Task]:
-        return [p for p in self.probings if p.chunk is chunk]
+            return f"{task.chunk.dataset}: {task.name}"
+        if isinstance(task, TeacherTask):
+            for taught in result:
+                self._put_teacher(task.chunk, taught)
+            return f"{task.chunk.dataset}: teachers, seeds {_listed(task.seeds)}"
+        specs = {(s.teacher.seed, s.budget): s for s in task.runs}
+        for audited in result:
+            self._put_run(task.chunk, specs.pop((audited.seed, audited.budget)), audited)
+        for spec in specs.values():
+            self.store.put_skipped(spec.id, f"{task.method}: {NO_TRAINING_RECOURSE}")
+        return f"{task.chunk.dataset}: {task.method} at {_listed(task.budgets)} bits"
 
     def _tick(self, what: str) -> None:
         self.progress(self.done, self.total, what)
 
     # ------------------------------------------------------------------ to and from the store
-    def _audits_of(self, chunk: Chunk) -> list[_Audit]:
-        """A chunk's audits; side by side the longest first, which is what is trained."""
-        mine = [a for a in self.audits if a.chunk is chunk]
-        return sorted(mine, key=lambda a: not a.company) if self.parallel else mine
+    def _taught(self, chunk: Chunk, seed: int, with_training_recourse: bool) -> bool:
+        wanted = [bits.ARTIFACT, groups.ARTIFACT, safety.ARTIFACT]
+        wanted += ["training_recourse"] if with_training_recourse else []
+        teacher = chunk.teacher(seed).id
+        return self.store.has_teacher(teacher) and all(self.store.has_artifact(teacher, w) for w in wanted)
 
-    def _rehearsed(self, chunk: Chunk) -> bool:
-        return any(a.needs_recourse for a in self._audits_of(chunk))
-
-    def _taught(self, chunk: Chunk) -> bool:
-        ids = [_teacher(chunk, s).id for s in chunk.seeds]
-        wanted = [
-            bits.ARTIFACT,
-            groups.ARTIFACT,
-            safety.ARTIFACT,
-            *(["training_recourse"] if self._rehearsed(chunk) else []),
-        ]
-        return all(self.store.has_teacher(i) and all(self.store.has_artifact(i, w) for w in wanted) for i in ids)
-
-    def _stored(self, chunk: Chunk) -> list[TeacherRecourse]:
-        """The chunk's teachers as they are stored; empty where one is missing."""
-        if not all(self.store.has_teacher(_teacher(chunk, s).id) for s in chunk.seeds):
+    def _stored(self, chunk: Chunk, seeds: Sequence[int]) -> list[TeacherRecourse]:
+        """The teachers of these seeds as they are stored; empty where one is missing."""
+        ids = [chunk.teacher(s).id for s in seeds]
+        if not all(self.store.has_teacher(i) for i in ids):
             return []
-        ids = [_teacher(chunk, s).id for s in chunk.seeds]
-        return [
-            stored_recourse(chunk.table, s, chunk.setting, self.store, i) for s, i in zip(chunk.seeds, ids, strict=True)
-        ]
+        return [stored_recourse(chunk.table, s, chunk.setting, self.store, i) for s, i in zip(seeds, ids, strict=True)]
+
+    def _sources(self, task: AuditTask) -> Known:
+        """Stored students, of any study, that the task's methods take."""
+        found = {}
+        for method, seed, budget in product(_sources_of(task), task.seeds, task.budgets):
+            run = task.chunk.run(method, seed, budget).id
+            if self.store.has_run(run):
+                plan = tuple(self.store.run(run)["bits"])
+                found[identity(method), seed, budget] = Students(student_of(self.store.arrays(run, "weights")), (plan,))
+        return found
 
     def _put_teacher(self, chunk: Chunk, taught: Taught) -> None:
         p = taught.promise
-        spec = _teacher(chunk, p.design.seed)
+        spec = chunk.teacher(p.design.seed)
         r, table = p.recourse, p.design.table
         found = r.has_recourse
         measures = {
@@ -245,26 +208,25 @@ class _Runner:
         }
         weights = arrays_of_teacher(p.teacher)
         people = {"logits": p.logits, "person": p.person, **recourse_arrays(r)}
-        self.store.put_teacher(spec.id, chunk.dataset, p.design.seed, canonical(spec), measures, weights, people)
+        self.store.put_teacher(spec.id, chunk.dataset, p.design.seed, described(spec), measures, weights, people)
         self.store.put_artifact(spec.id, groups.ARTIFACT, taught.groups.arrays())
         self.store.put_artifact(spec.id, bits.ARTIFACT, taught.bits.arrays())
         self.store.put_artifact(spec.id, safety.ARTIFACT, taught.safety.arrays())
         if p.training_recourse is not None:  # last: where it is stored, the profile at its points is too
             self.store.put_artifact(spec.id, "training_recourse", training_recourse_arrays(p))
 
-    def _put_run(self, task: _Audit, a: Audited) -> None:
-        spec = RunSpec(_teacher(task.chunk, a.seed), method_of(a.method), a.budget, task.company)
+    def _put_run(self, chunk: Chunk, spec: RunSpec, a: Audited) -> None:
         columns = {
             "id": spec.id,
             "teacher_id": spec.teacher.id,
-            "dataset": task.chunk.dataset,
+            "dataset": chunk.dataset,
             "method": a.method,
             "budget": a.budget,
             "seed": a.seed,
             "bits": list(a.plan),
             "avg_bits": a.average_bits,
             "threshold": a.threshold,
-            "spec": canonical(spec),
+            "spec": described(spec),
             "groups": groups_of(a),
         }
         self.store.put_run(columns, a.measures.overall, codes_of(a), per_person(a))
@@ -280,69 +242,54 @@ class Taught:
     safety: Safety
 
 
-def teach_chunk(
+def make_teachers(
     known: list[TeacherRecourse], table: Table, seeds: Sequence[int], setting: Setting, with_training_recourse: bool
 ) -> list[Taught]:
     """Teachers of some seeds and their promises, training recourse too where asked for; what a worker runs."""
     promises = known or promise([prepare(table, s, setting.regime) for s in seeds], setting)
-    if with_training_recourse and promises[0].training_recourse is None:
+    if with_training_recourse and any(p.training_recourse is None for p in promises):
         promises = training_recourse(promises, setting)
     each = zip(promises, teacher_bits(promises), strict=True)
     return [Taught(p, b, group_labels(p), safety_of(p)) for p, b in each]
 
 
-def _audits(plan: Plan, chunk: Chunk) -> list[_Audit]:
-    """Qat methods go together, so that they train as one stack, unless their times are asked for; others alone."""
-    trained = tuple(m for m in plan.methods if isinstance(method_of(m), Qat))
-    alone = [_Audit(chunk, (m,), b) for m in plan.methods if m not in trained for b in budget_groups(plan, chunk.table)]
-    stacks = [(m,) for m in trained] if plan.alone else [trained] if trained else []
-    return alone + [_Audit(chunk, stack, plan.bits) for stack in stacks]
+def _needs(task: _Task, other: _Task) -> bool:
+    """Whether a task cannot start before another one is finished."""
+    if task is other or isinstance(task, TeacherTask) or task.chunk.setting is not other.chunk.setting:
+        return False
+    if task.chunk.table is not other.chunk.table or isinstance(other, ProbeTask):
+        return False
+    mine, theirs = (set(t.chunk.seeds if isinstance(t, ProbeTask) else t.seeds) for t in (task, other))
+    if not mine & theirs:
+        return False
+    return isinstance(task, ProbeTask) or isinstance(other, TeacherTask) or _takes_students_of(task, other)
 
 
-def _tasks(plan: Plan, chunk: Chunk) -> list[_Audit]:
-    """The same audits, in parts where there are few of much work; parts take longer together than the whole.
-
-    What is trained stays one stack.
-    """
-    audits = _audits(plan, chunk)
-    if len(audits) >= FEW or takes(plan, chunk) < LONG:
-        return audits
-    each = [(a, [a.budgets] if a.company else halves(a.budgets)) for a in audits]
-    return [replace(a, budgets=part) for a, parts in each for part in parts]
+def _sources_of(task: AuditTask) -> tuple[Qat, ...]:
+    """Methods whose students a task's method takes."""
+    method = method_of(task.method)
+    return method.sources if isinstance(method, ApprovalMatchedQat) else ()
 
 
-def _teacher(chunk: Chunk, seed: int) -> TeacherSpec:
-    return TeacherSpec(REVISION, chunk.data, seed, chunk.setting, chunk.seeds)
-
-
-def _runs(plan: Plan, chunk: Chunk) -> list[RunSpec]:
-    """Every run of a chunk, in the study's order."""
-    return [s for a in _audits(plan, chunk) for s in _specs(a)]
-
-
-def _specs(a: _Audit) -> list[RunSpec]:
-    return [spec for _, spec in _named(a)]
-
-
-def _named(a: _Audit) -> list[tuple[str, RunSpec]]:
-    """Every run of a task beside its method's name."""
-    each = [(m, seed, b) for m in a.methods for seed in a.chunk.seeds for b in a.budgets]
-    return [(m, RunSpec(_teacher(a.chunk, seed), method_of(m), b, a.company)) for m, seed, b in each]
+def _takes_students_of(task: AuditTask, other: AuditTask) -> bool:
+    sources = {identity(s) for s in _sources_of(task)}
+    return identity(method_of(other.method)) in sources and bool(set(task.budgets) & set(other.budgets))
 
 
 def _record(plan: Plan, work: Sequence[Chunk], store: Store) -> str:
-    """Write down what the study consists of; its id follows from its runs and its name."""
-    runs = [(s.id, s.teacher.id) for c in work for s in _runs(plan, c)]
-    about: list[Any] = [plan.name, [r for r, _ in runs]]
-    study = identity(about + ([list(plan.probes)] if plan.probes else []))
-    store.put_study(study, plan.title, canonical(plan), versions(), runs)
+    """Write down what the study consists of; its id follows from its runs and probes alone."""
+    runs = [(s.id, s.teacher.id) for c in work for s in runs_of(plan, c)]
+    about: list[Any] = [sorted({r for r, _ in runs}), sorted(plan.probes)]
+    study = identity(about)
+    store.put_study(study, plan.title, described(plan), versions(), runs)
     return study
 
 
 def versions() -> dict[str, str]:
     """What produced a study's numbers."""
     packages = ("cfq", "torch", "numpy", "scikit-learn", "scipy")
-    return {"python": platform.python_version(), "machine": platform.machine(), **{p: version(p) for p in packages}}
+    about = {"python": platform.python_version(), "machine": platform.machine(), "numerics": numerics.tag()}
+    return about | {p: version(p) for p in packages}
 
 
 def _listed(items: Sequence[float | int]) -> str:

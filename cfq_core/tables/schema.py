@@ -8,16 +8,17 @@ pipeline can lose a digit.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field, replace
+import json
+from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
 
 from cfq_core.base.errors import BadTable, unknown
-from cfq_core.base.identity import identity
+from cfq_core.base.identity import ID_LENGTH, LABEL, identity
 
 Kind = Literal["number", "integer", "ordinal", "category"]
 Move = Literal["any", "up", "down", "fixed"]
@@ -32,10 +33,11 @@ DECIMALS = 9
 class Feature:
     """One column: its kind, what a person may do about it, and the words to say it in."""
 
+    KEY = "feature"
     name: str
     kind: Kind
-    label: str = ""  # words for a reader; empty: the name
-    unit: str = ""  # of a number, e.g. "months"
+    label: str = field(default="", metadata=LABEL)  # words for a reader; empty: the name
+    unit: str = field(default="", metadata=LABEL)  # of a number, e.g. "months"
     move: Move = "any"  # in the default regime; on a category: along `levels`
     immutable: bool = False  # a fact about the person, movable in no regime but `any`
     protected: bool = False  # movable in no regime; a group column of every fairness table
@@ -85,14 +87,15 @@ class Feature:
 class Schema:
     """The columns of a data set, in order, and what its decision is about."""
 
+    KEY = "schema"
     name: str
-    title: str
+    title: str = field(metadata=LABEL)
     features: tuple[Feature, ...]
-    favourable: str  # the favourable decision in words
-    unfavourable: str
-    note: str = ""  # limits a reader must know, in plain words
-    source: str = ""
-    licence: str = ""
+    favourable: str = field(metadata=LABEL)  # the favourable decision in words
+    unfavourable: str = field(metadata=LABEL)
+    note: str = field(default="", metadata=LABEL)  # limits a reader must know, in plain words
+    source: str = field(default="", metadata=LABEL)
+    licence: str = field(default="", metadata=LABEL)
 
     def __getitem__(self, name: str) -> Feature:
         for feature in self.features:
@@ -125,12 +128,22 @@ class Table:
         return len(self.values)
 
     def fingerprint(self) -> str:
-        """Identity of schema and rows: part of every run's spec."""
+        """Identity of rows and what of the schema changes numbers: part of every run's spec."""
+        return identity(self._about(self.schema))
+
+    def fingerprint_of_3(self) -> str:
+        """The same as engine revision 3 computed it, labels and class names included: its stores are found by it."""
+        features = [{"kind": "Feature", **asdict(f)} for f in self.schema.features]
+        about = self._about({"kind": "Schema", **asdict(self.schema), "features": features})
+        text = json.dumps(about, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:ID_LENGTH]
+
+    def _about(self, schema: Any) -> list[Any]:
         split = b"" if self.published_test is None else self.published_test.tobytes()
         apart = b"" if self.unseen is None else self.unseen.tobytes()
         rows = hashlib.sha256(self.values.tobytes() + self.outcome.tobytes() + split + apart).hexdigest()
-        about = [self.schema, rows, self.published_test is not None]
-        return identity(about if self.unseen is None else [*about, "unseen"])
+        about = [schema, rows, self.published_test is not None]
+        return about if self.unseen is None else [*about, "unseen"]
 
     def frame(self) -> pd.DataFrame:
         """The table in raw units and words, one column a feature."""

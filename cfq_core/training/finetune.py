@@ -1,7 +1,8 @@
 """Quantization-aware training of many runs as one stack: methods x budgets x seeds.
 
 Bits, learned steps, loss weights and what is trained lie along the run axis. Every run reads its own
-teacher's rows in an order that depends on its seed alone, so no run depends on its neighbours.
+teacher's rows in an order that depends on its seed alone, so no run depends on its neighbours: not bit for bit either,
+whatever else is in the stack, as long as all or none of its runs look at recourse points (`nets/elementwise.py`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from cfq_core.base.seeds import torch_stream
+from cfq_core.nets.elementwise import aligned, linear
 from cfq_core.nets.forward import logit
 from cfq_core.nets.layers import activated, branch_range, code_range
 from cfq_core.nets.optim import Adam
@@ -45,6 +47,7 @@ NEAR_END = (0.8, 1.1)
 class QatConfig:
     """What one run trains, and against which losses."""
 
+    KEY = "qat_config"
     losses: Weights = field(default_factory=Weights)
     steps: Steps = "lsq"  # pact: clip learned without the rounding term, weights on SAWB's statistics
     weights: bool = True  # False: the backbone is frozen, only steps are fitted
@@ -60,6 +63,7 @@ class Schedule:
     higher rate would only fit it closer.
     """
 
+    KEY = "schedule"
     epochs: int = 60
     least_steps: int = 150
     most_steps: int = 3000
@@ -190,7 +194,7 @@ class _FakeQuantized:
     def linear(self, layer: int, given: Float[Tensor, "r n i"]) -> Float[Tensor, "r n o"]:
         """The pre-activation of a layer with its weights as they will be deployed."""
         weight, bias = self.student.layer(layer, self.steps.given[layer][:, None, None])
-        return torch.baddbmm(bias[:, None], given, weight.mT)
+        return linear(given, weight, bias)
 
     def activate(self, layer: int, total: Float[Tensor, "r n o"]) -> Float[Tensor, "r n o"]:
         """What the activation gives; of a curved one, from its pre-activation's code."""
@@ -216,19 +220,21 @@ def finetune(
     bits: Int[Tensor, "r l"],
     configs: Sequence[QatConfig],
     schedule: Schedule,
-    live: OnlineRecourse | None = None,
+    online: OnlineRecourse | None = None,
 ) -> QuantStack:
     """Train R runs together: run r starts at ``data``'s teacher ``teacher[r]`` with plan ``bits[r]``.
 
-    ``live`` makes recourse anew at every step, as the paper does, instead of taking the data's.
+    ``online`` makes recourse anew at every step, as the paper does, instead of taking the data's.
     """
+    if len(teacher) == 1:  # a product of one run with one output takes another kernel
+        return finetune(data, [*teacher] * 2, bits.repeat(2, 1), [*configs] * 2, schedule, online).take([0])
     how = list(configs)
     student = Student(data.teachers, bits, data.inputs, how, of=teacher, activation_bits=data.activation_bits)
     steps = schedule.steps(data.inputs.shape[1])
     rate = schedule.rate(data.inputs.shape[1])
     optimizer = Adam(student.parameters, lr=rate, fused=True)
     decay = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps + 1, pct_start=0.1)
-    for loss in objectives(student, data, teacher, schedule, steps, live):
+    for loss in objectives(student, data, teacher, schedule, steps, online):
         optimizer.zero_grad()
         loss.sum().backward()
         student.mask_gradients()
@@ -243,17 +249,17 @@ def objectives(
     teacher: Sequence[int],
     schedule: Schedule,
     steps: int,
-    live: OnlineRecourse | None = None,
+    online: OnlineRecourse | None = None,
 ) -> Iterator[Float[Tensor, "r"]]:
     """The loss of every run on one batch after the other."""
     of = torch.as_tensor(list(teacher))
-    weight = columns([h.losses for h in student.how])
-    batches = _Batches(data, schedule, any(h.losses.at_recourse for h in student.how), live)
+    weight, teachers = columns([h.losses for h in student.how]), data.teachers.take(teacher)
+    batches = _Batches(data, schedule, any(h.losses.at_recourse for h in student.how), online)
     for _ in range(steps):
         batch = batches.draw()
         inputs, split = torch.cat(batch.inputs, dim=1), [p.shape[1] for p in batch.inputs]
         with torch.no_grad():
-            target = score(data.teachers, inputs)[of].split(split, dim=1)
+            target = score(teachers, inputs[of]).split(split, dim=1)
         logits = student.logits(inputs[of]).split(split, dim=1)
         rows, *pairs = zip(logits, target, strict=True)
         yield total(LossInputs(batch.outcome[of], *rows, *pairs), weight)
@@ -268,15 +274,18 @@ class _Batch:
 class _Batches:
     """Rows and recourse of every teacher, in an order that depends on its seed alone."""
 
-    def __init__(self, data: TrainingData, schedule: Schedule, at_recourse: bool, live: OnlineRecourse | None) -> None:
-        self.data, self.schedule, self.live = data, schedule, live
+    def __init__(
+        self, data: TrainingData, schedule: Schedule, at_recourse: bool, online: OnlineRecourse | None
+    ) -> None:
+        self.data, self.schedule, self.online = data, schedule, online
         self.pairs: RecoursePairs | None = data.pairs if at_recourse else None
         self.random = [torch_stream(s, "training/finetune") for s in data.seeds]
+        self.random_pairs = [torch_stream(s, "training/pairs") for s in data.seeds]
         self.order = torch.zeros(len(self.random), 0, dtype=torch.int64)
 
     def draw(self) -> _Batch:
         """The next batch of every teacher."""
-        size = min(self.schedule.rows_per_step, self.data.inputs.shape[1])
+        size = aligned(min(self.schedule.rows_per_step, self.data.inputs.shape[1]))
         if self.order.shape[1] < size:
             rows = self.data.inputs.shape[1]
             self.order = torch.stack([torch.randperm(rows, generator=g) for g in self.random])
@@ -289,12 +298,12 @@ class _Batches:
 
     def _segments(self, pairs: RecoursePairs) -> tuple[Float[Tensor, "m p d"], Float[Tensor, "m p d"]]:
         size = self.schedule.pairs_per_step
-        chosen = torch.stack([torch.rand(size, generator=g) for g in self.random]) * pairs.count[:, None]
-        along = torch.stack([torch.rand(size, generator=g) for g in self.random])
+        chosen = torch.stack([torch.rand(size, generator=g) for g in self.random_pairs]) * pairs.count[:, None]
+        along = torch.stack([torch.rand(size, generator=g) for g in self.random_pairs])
         low, high = NEAR_END
         along[:, size // 2 :] = low + (high - low) * along[:, size // 2 :]
         teacher, pair = torch.arange(len(self.random))[:, None], chosen.long()
         start, end = pairs.start[teacher, pair], pairs.end[teacher, pair]
-        if self.live is not None:
-            end = self.live.ends(self.data.teachers, start)
+        if self.online is not None:
+            end = self.online.ends(self.data.teachers, start)
         return start + along[..., None] * (end - start), end

@@ -1,6 +1,7 @@
 """One loop that trains a whole stack of runs.
 
-Each run sees its own rows in its own order; Adam is element-wise, so no run influences another. The
+Each run sees its own rows in its own order; Adam is element-wise, so no run influences another: a run's bits are
+the same alone, beside others and at any place among them (`nets/elementwise.py` says what that takes). The
 weights of a run's best validation epoch are kept, and a run that has not improved for ``patience``
 epochs is finished, whatever its neighbours do.
 """
@@ -15,9 +16,9 @@ from typing import Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
 
 from cfq_core.base.seeds import torch_stream
+from cfq_core.nets.elementwise import aligned, cross_entropy, padded
 from cfq_core.nets.optim import Adam
 from cfq_core.nets.stack import Stack, score
 
@@ -26,6 +27,7 @@ from cfq_core.nets.stack import Stack, score
 class TeacherTraining:
     """How teachers are trained: Adam with decoupled weight decay on the cross-entropy."""
 
+    KEY = "teacher_training"
     epochs: int = 40
     rows_per_step: int = 128
     learning_rate: float = 2e-3
@@ -47,17 +49,23 @@ class Fold:
 
 
 def train_teachers(start: Stack, train: Fold, valid: Fold, seeds: Sequence[int], how: TeacherTraining) -> Stack:
-    """Full-precision teachers, one a seed, from their own training rows; ``start`` is not changed."""
+    """Full-precision teachers, one a seed, from their own training rows; ``start`` is not changed.
+
+    An epoch leaves out the few rows by which its last batch is no multiple of `ALIGNED`; others each time.
+    """
+    if start.runs == 1:  # a product of one run with one output takes another kernel
+        train, valid = (Fold(f.inputs.expand(2, -1, -1), f.outcome.expand(2, -1)) for f in (train, valid))
+        return train_teachers(start.take([0, 0]), train, valid, [*seeds] * 2, how).take([0])
     stack = start.trainable()
-    rows = train.inputs.shape[1]
+    rows = aligned(train.inputs.shape[1])
     steps = math.ceil(rows / how.rows_per_step)
     rate, decay = how.learning_rate, how.weight_decay
     optimizer = Adam(stack.parameters, rate, weight_decay=decay, decoupled_weight_decay=True, fused=True)
     schedule = _schedule(optimizer, how, how.epochs * steps)
     shuffles = [torch_stream(s, "training/order") for s in seeds]
-    kept = _Kept(start, how.patience)
+    kept, looked_at = _Kept(start, how.patience), padded(valid.inputs)
     for _ in range(how.epochs):
-        order = torch.stack([torch.randperm(rows, generator=g) for g in shuffles])
+        order = torch.stack([torch.randperm(train.inputs.shape[1], generator=g)[:rows] for g in shuffles])
         for batch in order.split(how.rows_per_step, dim=1):
             logits = score(stack, _rows(train.inputs, batch))
             loss = task_loss(logits, torch.gather(train.outcome, 1, batch))
@@ -66,7 +74,8 @@ def train_teachers(start: Stack, train: Fold, valid: Fold, seeds: Sequence[int],
             optimizer.step()
             schedule.step()
         with torch.no_grad():
-            finished = kept.see(stack, task_loss(score(stack, valid.inputs), valid.outcome))
+            logits = score(stack, looked_at)[:, : valid.inputs.shape[1]]
+            finished = kept.see(stack, task_loss(logits, valid.outcome))
         if finished:
             break
     return kept.best
@@ -74,7 +83,7 @@ def train_teachers(start: Stack, train: Fold, valid: Fold, seeds: Sequence[int],
 
 def task_loss(logits: Float[Tensor, "r n"], outcome: Float[Tensor, "r n"]) -> Float[Tensor, "r"]:
     """Mean cross-entropy of every run."""
-    return binary_cross_entropy_with_logits(logits, outcome, reduction="none").mean(1)
+    return cross_entropy(logits, outcome).mean(1)
 
 
 def _rows(inputs: Float[Tensor, "r n d"], batch: Tensor) -> Float[Tensor, "r b d"]:

@@ -24,7 +24,8 @@ from dataclasses import dataclass, fields
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits, softplus
+
+from cfq_core.nets.elementwise import cross_entropy, sigmoid, softplus
 
 #: Steepness of the outcome loss, per logit: it is near zero from half a logit beyond the boundary on.
 SHARPNESS = 4.0
@@ -34,6 +35,7 @@ SHARPNESS = 4.0
 class Weights:
     """Weight of each loss term; 0 leaves it out."""
 
+    KEY = "loss_weights"
     task: float = 1.0
     distill: float = 0.0
     outcome: float = 0.0
@@ -68,7 +70,7 @@ def columns(weights: list[Weights]) -> dict[str, Float[Tensor, "r"]]:
 
 def total(seen: LossInputs, weight: dict[str, Float[Tensor, "r"]]) -> Float[Tensor, "r"]:
     """Loss of every run."""
-    task = binary_cross_entropy_with_logits(seen.student, seen.outcome, reduction="none").mean(1)
+    task = cross_entropy(seen.student, seen.outcome).mean(1)
     focus = weight["focus"][:, None]
     loss = weight["task"] * task + weight["distill"] * _difference(seen.student, seen.teacher, focus)
     if weight["over"].any():
@@ -90,6 +92,6 @@ def _difference(
     student: Float[Tensor, "r n"], teacher: Float[Tensor, "r n"], focus: Float[Tensor, "r 1"]
 ) -> Float[Tensor, "r"]:
     """Mean squared difference of the logits, weighted towards the boundary by ``focus``."""
-    share = torch.sigmoid(teacher)
+    share = sigmoid(teacher)
     near = (1 - focus) + focus * 4 * share * (1 - share)
     return (near * (student - teacher).square()).mean(1)

@@ -63,7 +63,7 @@ def test_readings_are_told_with_their_interval_and_people(name: str, probed: dic
     assert found
     for r in found:
         assert fmt.measured(r.measure).title, r.measure
-        m = r.has_recourse
+        m = r.result
         assert (m.value is None) == (m.low is None) == (m.high is None)
         if m.value is not None and m.low is not None and m.high is not None:
             assert m.count > 0 and np.isfinite(m.value) and m.low - 1e-12 <= m.value <= m.high + 1e-12

@@ -213,7 +213,7 @@ def _always(logit: float, width: int = 11) -> ModelFile:
 def test_models_that_say_one_thing_to_everybody_promise_nothing(table: Table, teacher: float, student: float) -> None:
     found = audit_pair(table, _always(teacher), _always(student), FEW)
     assert "promises nobody an action" in telling.verdict(found)
-    assert telling.text(found) and telling.page(found) and json.dumps(telling.plain(found), allow_nan=False)
+    assert telling.text(found) and telling.page(found) and json.dumps(telling.as_json(found), allow_nan=False)
 
 
 def test_nobody_to_ask_is_refused() -> None:

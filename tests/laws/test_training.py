@@ -121,7 +121,7 @@ def test_a_run_past_its_patience_stays_finished_though_it_would_improve() -> Non
     kept, stack = loop._Kept(Stack.initial(2, (3,), (0, 1)), patience=2), Stack.initial(2, (3,), (8, 9))
     for epoch, loss in enumerate(losses):
         now = Stack(tuple(w + epoch for w in stack.weights), stack.biases)
-        finished = kept.quantize_input(now, torch.tensor(loss))
+        finished = kept.see(now, torch.tensor(loss))
         assert not finished
     assert torch.equal(kept.best.weights[0][0], stack.weights[0][0] + 4)
     assert torch.equal(kept.best.weights[0][1], stack.weights[0][1]), "its first epoch was the best within its patience"
@@ -129,7 +129,7 @@ def test_a_run_past_its_patience_stays_finished_though_it_would_improve() -> Non
 
 def test_training_ends_when_nobody_improves() -> None:
     kept, stack = loop._Kept(Stack.initial(2, (3,), (0, 1)), patience=2), Stack.initial(2, (3,), (8, 9))
-    assert [kept.quantize_input(stack, torch.tensor([1.0, 1.0])) for _ in range(3)] == [False, False, True]
+    assert [kept.see(stack, torch.tensor([1.0, 1.0])) for _ in range(3)] == [False, False, True]
 
 
 @pytest.mark.parametrize("wrong", [{"epochs": 0}, {"rows_per_step": 0}, {"patience": 0}], ids=str)

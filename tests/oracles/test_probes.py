@@ -41,7 +41,7 @@ from tests.oracles.legality import Rules, count, frame
 
 def of(readings: tuple[ProbeResult, ...], measure: str, at: float, series: str = "") -> Measure:
     """The one reading of a measure at a condition."""
-    mine = [r.has_recourse for r in readings if r.measure == measure and r.at == at and series in ("", r.series)]
+    mine = [r.result for r in readings if r.measure == measure and r.at == at and series in ("", r.series)]
     assert len(mine) == 1, (measure, at, mine)
     return mine[0]
 

@@ -21,7 +21,7 @@ from cfq_core.tables.encode import Values
 SERVER_TIME = 0.1  # seconds of CPU a slider may cost
 
 
-def test_people(study: Stored, teacher: str) -> people.TestPeople:
+def read_people(study: Stored, teacher: str) -> people.TestPeople:
     who = people.test_people(study, teacher)
     assert not isinstance(who, str), who
     return who
@@ -39,7 +39,7 @@ def anybody(who: people.TestPeople) -> Values:
 
 def test_numpy_decides_as_the_engine_does(evil: Stored) -> None:
     for teacher in dict.fromkeys(evil.runs.teacher):
-        who = test_people(evil, teacher)
+        who = read_people(evil, teacher)
         values = anybody(who)
         of_teacher, of_students = people.logits(evil, teacher, values)
         engine = logits64(teacher_of(evil.arrays(teacher, "weights")), 0, who.encoding, values)
@@ -52,7 +52,7 @@ def test_numpy_decides_as_the_engine_does(evil: Stored) -> None:
 
 def test_numpy_gives_the_logits_that_were_stored(evil: Stored) -> None:
     for teacher in dict.fromkeys(evil.runs.teacher):
-        who, told = test_people(evil, teacher), evil.arrays(teacher, "people")
+        who, told = read_people(evil, teacher), evil.arrays(teacher, "people")
         _, students = people.logits(evil, teacher, who.values)
         _, after = people.logits(evil, teacher, told["after"])
         for at, run in enumerate(people.models(evil, teacher).runs):
@@ -62,7 +62,7 @@ def test_numpy_gives_the_logits_that_were_stored(evil: Stored) -> None:
 
 def test_stored_action_is_told_in_words_and_found_again(evil: Stored) -> None:
     teacher = evil.runs.teacher.iloc[0]
-    who, told = test_people(evil, teacher), evil.arrays(teacher, "people")
+    who, told = read_people(evil, teacher), evil.arrays(teacher, "people")
     some = np.flatnonzero(told["why"] == 0)[:5]
     for at in some:
         person = int(told["person"][at])
@@ -143,7 +143,7 @@ def test_another_table_of_the_name_is_refused(evil: Stored) -> None:
 
 def test_slider_costs_little_server_time(evil: Stored) -> None:
     teacher = evil.runs.teacher.iloc[0]
-    who, spent = test_people(evil, teacher), []
+    who, spent = read_people(evil, teacher), []
     for person in range(6):
         started = time.process_time()
         picture.draw("person_decides", evil, teacher=teacher, values=people.packed(who.values[person]))

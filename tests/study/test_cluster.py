@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cfq_core.study import summary
-from cfq_core.study.cluster import dask_executor
+from cfq_core.study.executors import dask_executor
 from cfq_core.study.plan import read_plan
 from cfq_core.study.runner import run_plan
 from cfq_core.study.store import Store

@@ -92,7 +92,7 @@ def test_mean_and_spread_over_seeds_are_of_the_readings(asked: tuple[Store, str,
     line = next(x for x in found if (x.method, x.budget, x.at, x.measure) == ("ptq", 2.0, 0.2, "kept"))
     runs = [r for r in store.runs(again) if (r["method"], r["budget"]) == ("ptq", 2.0)]
     read = [r for run in runs for r in probed.readings(store, run["id"], NAME)]
-    each = [r.has_recourse for r in read if (r.at, r.measure) == (0.2, "kept")]
+    each = [r.result for r in read if (r.at, r.measure) == (0.2, "kept")]
     assert len(each) == 2 and line.over.mean == pytest.approx(sum(m.value for m in each) / 2)
     assert (line.over.seeds, line.over.people) == (2, sum(m.count for m in each))
     frame = Stored(str(store.folder), again, 4).probed

@@ -1,0 +1,95 @@
+"""Where tasks run: in this process, in worker processes, or on a Dask cluster (extra: ``pip install cfq[cluster]``).
+
+Workers are forked from a server that has imported everything once. This process may have threads, so it is not forked
+itself.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import forkserver
+from multiprocessing.context import BaseContext
+from typing import Any
+
+from cfq_core.base import numerics
+from cfq_core.base.errors import BadPlan, CfqError
+
+IMPORTED = "cfq_core.study.runner"
+CONNECT_TIMEOUT = 10  # seconds
+#: Times a task may be run again on a cluster after its worker died.
+RETRIES = 3
+
+
+class Inline(Executor):
+    """An executor that works in this process, at once."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """The finished future of a call."""
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as problem:
+            future.set_exception(problem)
+        return future
+
+
+def with_kernels(tag: str, fn: Callable[..., Any], *args: Any) -> Any:
+    """The result of a call, where this process computes with the kernels of that tag; what a worker runs."""
+    if numerics.tag() != tag:
+        raise CfqError(
+            f"a worker computes with {numerics.tag()}, the runs of this study with {tag}: start workers on machines of "
+            "one kind, with ATEN_CPU_CAPABILITY=avx2 in their environment"
+        )
+    return fn(*args)
+
+
+def start_server() -> None:
+    """Let the server import beside this process; without this it starts with the first worker."""
+    _context()
+    forkserver.ensure_running()
+
+
+def pool(workers: int) -> ProcessPoolExecutor:
+    """An executor with so many processes, one thread each; they end with this process, however it ends."""
+    return ProcessPoolExecutor(workers, mp_context=_context(), initializer=_end_with_parent)
+
+
+def _context() -> BaseContext:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([IMPORTED])
+    return context
+
+
+def _end_with_parent() -> None:
+    """A worker of a process that was killed would wait for ever."""
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def dask_executor(address: str) -> Iterator[Executor]:
+    """An executor on the scheduler at ``tcp://HOST:PORT``; a task whose worker dies is run again elsewhere."""
+    if not address.startswith(("tcp://", "tls://")):
+        raise BadPlan(f'--scheduler "{address}": an address such as tcp://127.0.0.1:8786')
+    try:
+        from distributed import Client
+    except ImportError as problem:
+        raise CfqError("the cluster extra is not installed: pip install 'cfq[cluster]'") from problem
+    try:
+        client = Client(address, timeout=CONNECT_TIMEOUT, set_as_default=False)
+    except OSError as problem:
+        raise CfqError(f"{address}: no Dask scheduler answers within {CONNECT_TIMEOUT} s") from problem
+    with client, client.get_executor(retries=RETRIES) as executor:
+        yield executor

@@ -1,0 +1,139 @@
+"""How a study is cut into tasks. No student depends on how: only the time it takes does.
+
+Teachers of some seeds are one task, a method's students at some seeds and budgets another, a probe of one seed's models
+a third. What is stored already is in no task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+
+from cfq_core.methods.method import Method, Qat
+from cfq_core.pipeline import Setting
+from cfq_core.study import estimate
+from cfq_core.study.plan import REVISION, Plan, RunSpec, TeacherSpec, method_of, table_of
+from cfq_core.tables.schema import Table
+
+#: Rows of all teachers in one task: many seeds of a small table train as one stack, a large table's one by one.
+MOST_ROWS = 40_000
+#: Seconds that a task should take at most: what finishes is stored at once, and a killed study goes on from there.
+LONGEST = 60.0
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A data set under one setting, with all its seeds."""
+
+    setting: Setting
+    dataset: str
+    table: Table
+    data: str  # the table's fingerprint
+    seeds: tuple[int, ...]
+
+    def teacher(self, seed: int) -> TeacherSpec:
+        """What determines a seed's teacher."""
+        return TeacherSpec(REVISION, self.data, seed, self.setting)
+
+    def run(self, method: Method | Qat, seed: int, budget: float) -> RunSpec:
+        """What determines a run."""
+        return RunSpec(self.teacher(seed), method, budget)
+
+    @property
+    def pace(self) -> estimate.Pace:
+        """About how quick its work is."""
+        return estimate.pace_of(self.dataset, len(self.table))
+
+
+@dataclass(frozen=True)
+class TeacherTask:
+    """Teachers of some seeds and their promises; training recourse too where a method asks for it."""
+
+    chunk: Chunk
+    seeds: tuple[int, ...]
+    with_training_recourse: bool
+
+
+@dataclass(frozen=True)
+class AuditTask:
+    """One method's students at some budgets for some seeds' teachers."""
+
+    chunk: Chunk
+    method: str
+    seeds: tuple[int, ...]
+    budgets: tuple[float, ...]
+
+    @property
+    def runs(self) -> list[RunSpec]:
+        """Every run."""
+        return [self.chunk.run(method_of(self.method), s, b) for s, b in product(self.seeds, self.budgets)]
+
+    @property
+    def seconds(self) -> float:
+        """About how long it takes on one core."""
+        pace, trained = self.chunk.pace, method_of(self.method).trained
+        return len(self.seeds) * len(self.budgets) * (pace.audit + pace.trained * trained)
+
+    def halves(self) -> list[AuditTask]:
+        """The same in two tasks, seeds apart first; itself where it is a single run."""
+        for name in ("seeds", "budgets"):
+            items: tuple[object, ...] = getattr(self, name)
+            if len(items) > 1:
+                middle = (len(items) + 1) // 2
+                parts = items[:middle], items[middle:]
+                return [replace(self, **{name: part}) for part in parts]  # type: ignore[arg-type]
+        return [self]
+
+
+def chunks(plan: Plan) -> Iterator[Chunk]:
+    """All chunks of a plan; loads each table once."""
+    for dataset in plan.datasets:
+        table = table_of(dataset)
+        data = table.fingerprint()
+        for setting in plan.settings:
+            yield Chunk(setting, table.schema.name, table, data, plan.seeds)
+
+
+def runs_of(plan: Plan, chunk: Chunk) -> list[RunSpec]:
+    """Every run of a chunk, in the study's order."""
+    return [chunk.run(method_of(m), s, b) for m, s, b in product(plan.methods, chunk.seeds, plan.bits)]
+
+
+def takes(plan: Plan, chunk: Chunk) -> float:
+    """About how many seconds a chunk takes on one core."""
+    trained = sum(method_of(m).trained for m in plan.methods)
+    return estimate.seconds(chunk.pace, len(plan.methods) - trained, trained, len(plan.bits), len(chunk.seeds))
+
+
+def teacher_tasks(chunk: Chunk, seeds: Sequence[int], with_training_recourse: bool, workers: int) -> list[TeacherTask]:
+    """Teachers of these seeds in as many parts as there are workers, or more where the table is large."""
+    size = max(1, min(-(-len(seeds) // workers), MOST_ROWS // len(chunk.table)))
+    parts = [tuple(seeds[i : i + size]) for i in range(0, len(seeds), size)]
+    return [TeacherTask(chunk, part, with_training_recourse) for part in parts]
+
+
+def audit_tasks(chunk: Chunk, missing: Iterable[tuple[str, int, float]], workers: int) -> list[AuditTask]:
+    """Runs (method, seed, budget) in tasks of one method each, the longest first."""
+    cells: dict[str, list[tuple[int, float]]] = {}
+    for method, seed, budget in missing:
+        cells.setdefault(method, []).append((seed, budget))
+    whole = [task for m in cells for task in _rectangles(chunk, m, cells[m])]
+    longest = min(LONGEST, sum(t.seconds for t in whole) / workers if workers > 1 else LONGEST)
+    return sorted((part for task in whole for part in _cut(task, longest)), key=lambda t: -t.seconds)
+
+
+def _rectangles(chunk: Chunk, method: str, cells: Sequence[tuple[int, float]]) -> Iterator[AuditTask]:
+    """The cells (seed, budget) of a method as tasks, each the full product of its seeds and budgets."""
+    budgets: dict[int, list[float]] = {}
+    for seed, budget in cells:
+        budgets.setdefault(seed, []).append(budget)
+    alike: dict[tuple[float, ...], list[int]] = {}
+    for seed, each in budgets.items():
+        alike.setdefault(tuple(each), []).append(seed)
+    yield from (AuditTask(chunk, method, tuple(seeds), b) for b, seeds in alike.items())
+
+
+def _cut(task: AuditTask, longest: float) -> list[AuditTask]:
+    parts = task.halves() if task.seconds > longest else [task]
+    return parts if len(parts) == 1 else [x for part in parts for x in _cut(part, longest)]
