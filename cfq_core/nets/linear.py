@@ -18,7 +18,7 @@ from torch import Tensor
 
 from cfq_core.nets.forward import Box, walk
 from cfq_core.nets.layers import Architecture, Codes, branch_range, checked, code_range
-from cfq_core.nets.lines import Lines, curve_lines, relu_lines, rounded, table_lines, widened
+from cfq_core.nets.lines import Lines, curve_lines, relu_lines, table_lines
 
 if TYPE_CHECKING:
     from cfq_core.nets.stack import Scorer
@@ -167,7 +167,7 @@ class _Bounds:
         self.nets, self.reach = nets, reach
         self.lines: list[Lines] = []
         self.given: list[Box] = []  # ends of what each layer behind the first is given
-        self.sums: dict[int, Float[Tensor, "#b h"]] = {}  # how far a rounded sum may lie from its operands'
+        self.sums: dict[int, Lines] = {}  # of rounded sums
         self.form: tuple[Tensor, Tensor, Tensor] | None = None
         self.most = torch.zeros(0)  # of the logit, by intervals alone
 
@@ -202,15 +202,14 @@ class _Bounds:
         return lines.least, lines.most
 
     def add(self, layer: int, branch: Box, skip: Box) -> Box:
-        """The ends of a sum, and how far rounding may move it."""
+        """The ends of a sum; the lines of its rounding are kept."""
         low, high = branch[0] + skip[0], branch[1] + skip[1]
         step = self.nets.steps[layer]
         if not bool((step > 0).any()):
             return low, high
         range_ = code_range(self.nets.layers.activations.bits, signed=True)
-        least, most = (rounded(end, step, range_) for end in widened(low, high))
-        self.sums[layer] = step / 2 + torch.maximum((high - most).clamp_min(0.0), (least - low).clamp_min(0.0))
-        return least, most
+        lines = self.sums[layer] = relu_lines(low, high, step, range_, relu=False)
+        return lines.least, lines.most
 
     def _back(self, layer: int, both: bool) -> tuple[Tensor, Tensor, Tensor]:
         """Forms in the first pre-activation above every output of a layer, then above its negative where ``both``.
@@ -229,13 +228,12 @@ class _Bounds:
         added: dict[int, Tensor] = {}  # forms on outputs that a later sum takes
         for depth in range(layer, -1, -1):
             forms, line, skip = forms + added.pop(depth) if depth in added else forms, self.lines[depth], skips[depth]
+            if depth in self.sums:
+                forms, constant = _before(self.sums[depth], forms, constant)
             if skip is not None:
                 added[skip] = added[skip] + forms if skip in added else forms
-                constant = constant + _dot(forms.abs(), self.sums[depth]) if depth in self.sums else constant
             behind = forms
-            up, down = forms.clamp_min(0.0), forms.clamp_max(0.0)
-            constant = constant + _dot(up, line.above_at) + _dot(down, line.below_at)
-            forms = (up * line.above[:, None]).add_(down * line.below[:, None])
+            forms, constant = _before(line, forms, constant)
             if depth == 0:
                 break
             constant = constant + (forms @ nets.biases[depth - 1][..., None])[..., 0]
@@ -248,6 +246,15 @@ class _Bounds:
             forms, off = _either_way(forms @ nets.weights[depth - 1], spread, *self.given[depth - 1])
             constant = constant + off
         return forms * nets.scale[:, None], constant, behind
+
+
+def _before(
+    line: Lines, forms: Float[Tensor, "#b m h"], constant: Float[Tensor, "#b m"]
+) -> tuple[Float[Tensor, "#b m h"], Float[Tensor, "#b m"]]:
+    """Forms in what an activation is given, above forms in what it gives."""
+    up, down = forms.clamp_min(0.0), forms.clamp_max(0.0)
+    constant = constant + _dot(up, line.above_at) + _dot(down, line.below_at)
+    return (up * line.above[:, None]).add_(down * line.below[:, None]), constant
 
 
 def _either_way(
