@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import torch
@@ -88,7 +88,7 @@ def stored(layers: Architecture, activation_bits: int = 8) -> dict[str, np.ndarr
     """The one array that keeps it beside a network's weights; none for ReLU chains with 8-bit activations."""
     if layers == architecture([0] * (len(layers) - 1)) and activation_bits == 8:
         return {}
-    plain = {"layers": [[x.activation, x.skip] for x in layers], "activation_bits": activation_bits}
+    plain = {"layers": spelled(layers), "activation_bits": activation_bits}
     return {STORED: np.frombuffer(json.dumps(plain).encode(), np.uint8).copy()}
 
 
@@ -97,7 +97,20 @@ def restored(arrays: Mapping[str, np.ndarray]) -> tuple[Architecture, int]:
     if STORED not in arrays:
         return (), 8
     plain: dict[str, Any] = json.loads(np.asarray(arrays[STORED], np.uint8).tobytes())
-    return tuple(Layer(kind, skip) for kind, skip in plain["layers"]), int(plain["activation_bits"])
+    return read(plain["layers"]), int(plain["activation_bits"])
+
+
+def spelled(layers: Architecture) -> tuple[str, ...]:
+    """Each layer in a word: "silu", or "silu+0" where it adds the output of layer 0."""
+    return tuple(x.activation + ("" if x.skip is None else f"+{x.skip}") for x in layers)
+
+
+def read(words: Iterable[str]) -> Architecture:
+    """Layers from their words; raises `ValueError`."""
+    parts = [word.partition("+") for word in words]
+    if not {kind for kind, _, _ in parts} <= set(ACTIVATIONS):
+        raise ValueError("an activation that is not known")
+    return tuple(Layer(cast(Activation, kind), int(skip) if plus else None) for kind, plus, skip in parts)
 
 
 # ---------------------------------------------------------------------- activations
