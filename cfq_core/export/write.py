@@ -263,7 +263,7 @@ class _Standard(_Student):
 
 
 class _Teacher(Interpreter[str]):
-    """A teacher's layers as nodes, with the operators of its activations that both kinds of number have kernels for."""
+    """A teacher's layers as nodes, with its activations' operators, or in float64, for which there are few, simpler ones."""
 
     def __init__(self, teacher: Stack, exact: bool) -> None:
         self.teacher, self.exact = teacher, exact
@@ -298,10 +298,14 @@ class _Teacher(Interpreter[str]):
         return self.graph.node("Mul", [x, self._sigmoid(x, f"{to}_gate")], to)
 
     def _leaky_relu(self, x: str, to: str) -> str:
+        if not self.exact:
+            return self.graph.node("LeakyRelu", [x], to, alpha=ALPHA)
         low = self.graph.node("Mul", [x, self.graph.number(f"{to}_alpha", ALPHA)], f"{to}_low")
         return self.graph.node("Max", [x, low], to)
 
     def _elu(self, x: str, to: str) -> str:
+        if not self.exact:
+            return self.graph.node("Elu", [x], to, alpha=1.0)
         below = self.graph.node("Min", [x, self.graph.number(f"{to}_zero", 0.0)], f"{to}_below")
         grown = self.graph.node(
             "Sub", [self.graph.node("Exp", [below], f"{to}_exp"), self.graph.number(f"{to}_one", 1.0)], f"{to}_low"
@@ -309,6 +313,9 @@ class _Teacher(Interpreter[str]):
         return self.graph.node("Add", [self._relu(x, f"{to}_high"), grown], to)
 
     def _hard_swish(self, x: str, to: str) -> str:
+        if not self.exact:
+            gate = self.graph.node("HardSigmoid", [x], f"{to}_gate", alpha=1 / 6, beta=0.5)
+            return self.graph.node("Mul", [x, gate], to)
         names = [self.graph.number(f"{to}_{k}", v) for k, v in (("three", 3.0), ("zero", 0.0), ("six", 6.0))]
         gate = self.graph.node("Clip", [self.graph.node("Add", [x, names[0]], f"{to}_up"), *names[1:]], f"{to}_gate")
         return self.graph.node("Div", [self.graph.node("Mul", [x, gate], f"{to}_times"), names[2]], to)

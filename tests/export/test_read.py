@@ -83,7 +83,12 @@ NOT_DENSE = {
     ],
     "another activation": [
         helper.make_node("Gemm", ["x", "W"], ["a"]),
-        helper.make_node("Elu", ["a"], ["b"]),
+        helper.make_node("Selu", ["a"], ["b"]),
+        helper.make_node("Gemm", ["b", "V"], ["y"]),
+    ],
+    "an activation of another parameter": [
+        helper.make_node("Gemm", ["x", "W"], ["a"]),
+        helper.make_node("Elu", ["a"], ["b"], alpha=0.5),
         helper.make_node("Gemm", ["b", "V"], ["y"]),
     ],
     "something behind a softmax": [
