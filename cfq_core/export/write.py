@@ -263,7 +263,7 @@ class _Standard(_Student):
 
 
 class _Teacher(Interpreter[str]):
-    """A teacher's layers as nodes, with its activations' operators, or in float64, for which there are few, simpler ones."""
+    """A teacher's layers as nodes: its activations' operators, or simpler ones in float64, where they are few."""
 
     def __init__(self, teacher: Stack, exact: bool) -> None:
         self.teacher, self.exact = teacher, exact
