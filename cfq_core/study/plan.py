@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from cfq_core.actions.regimes import REGIMES
-from cfq_core.base import numerics, plugins
+from cfq_core.base import plugins
 from cfq_core.base.errors import BadPlan, CfqError, UnknownName, did_you_mean, unknown
 from cfq_core.base.identity import identity
 from cfq_core.datasets import slices
@@ -81,7 +81,7 @@ class TeacherSpec:
     data: str  # fingerprint of table and schema
     seed: int
     setting: Setting
-    numerics: str = field(default_factory=numerics.tag)  # which kernels: they decide how sums round
+    numerics: str  # which kernels computed it (`base.numerics.tag`): they decide how sums round
 
     @property
     def id(self) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
+from cfq_core.base import numerics
 from cfq_core.methods.method import Method, Qat
 from cfq_core.pipeline import Setting
 from cfq_core.study import estimate
@@ -34,7 +35,7 @@ class Chunk:
 
     def teacher(self, seed: int) -> TeacherSpec:
         """What determines a seed's teacher."""
-        return TeacherSpec(REVISION, self.data, seed, self.setting)
+        return TeacherSpec(REVISION, self.data, seed, self.setting, numerics.tag())
 
     def run(self, method: Method | Qat, seed: int, budget: float) -> RunSpec:
         """What determines a run."""
