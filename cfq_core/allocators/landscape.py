@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from cfq_core.allocators.sensitivity import CHOICES
+from cfq_core.evidence import approved
 from cfq_core.nets.stack import Stack, score
 from cfq_core.quant.bits import BitPlan, average_bits
 from cfq_core.quant.calibrate import Calibration
