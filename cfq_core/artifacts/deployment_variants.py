@@ -62,7 +62,7 @@ class DeploymentVariants:
     def probe(self, subject: ArtifactInput) -> ProbeResults:
         """Found, cost and success of every strategy at every strength; on each student whether they hold there."""
         p = subject.promise
-        unseen = self.unseen.of(p.teacher, watched(p))
+        unseen = self.unseen.of(p.teacher, watched(p), p.activation_bits)
         moved = np.array([matching_threshold(p, unseen, v) for v in range(unseen.runs)])
         teacher, students = _shipped(p, unseen, self.unseen), [list[ProbeResult]() for _ in subject.students]
         for told in self.answers(p, subject.setting.solver):
@@ -86,7 +86,7 @@ class DeploymentVariants:
         noise = np.stack([_noise(p, rung, min(self.unseen.bits)) for rung in rungs])
         for z in self.deviations:
             yield _cheapest(z, rungs, noise)
-        worst = Worst(self.known.of(p.teacher, watched(p)), self.known.count)
+        worst = Worst(self.known.of(p.teacher, watched(p), p.activation_bits), self.known.count)
         for margin in self.robust_margins:
             yield _answers(ROBUST, margin, f"κ {margin:g}", find_recourse(worst, [ask], solver, margin))
 
@@ -104,7 +104,7 @@ def _answers(series: str, at: float, label: str, told: Recourse) -> Answers:
 def _noise(p: TeacherRecourse, rung: Recourse, bits: int) -> Float[np.ndarray, "k"]:
     """Forecast standard deviation of the logit at each recommended point; NaN where there is none."""
     plan = torch.full((1, len(p.teacher.weights)), bits)
-    grid = Calibration(weights="min-max").quantize(p.teacher, plan, watched(p))
+    grid = Calibration(weights="min-max").quantize(p.teacher, plan, watched(p), None, p.activation_bits)
     out = np.full(len(rung.has_recourse), np.nan)
     out[rung.has_recourse] = rounding_noise(p.teacher, grid, p.design.encoding.encode(rung.after[rung.has_recourse]))
     return out

@@ -92,7 +92,7 @@ class SafetyForecasts:
         rows = design.inputs(design.split.train[: self.calibration.rows])
         plans = torch.tensor(widths)[:, None].expand(-1, len(p.teacher.weights))
         watched = torch.tensor(rows, dtype=torch.float32)[None]
-        grids = self.calibration.quantize(p.teacher, plans, watched, of=[0] * len(widths))
+        grids = self.calibration.quantize(p.teacher, plans, watched, [0] * len(widths), p.activation_bits)
         lowest, noise = (np.full((len(widths), len(found)), np.nan) for _ in range(2))
         lowest[:, found] = -np.inf
         proved = np.flatnonzero(found)  # at every width so far

@@ -103,7 +103,10 @@ class Layers:
             return None
         inputs = p.design.encoding.encode(found), p.design.inputs(p.design.split.test)
         at, test = (torch.tensor(x, dtype=torch.float32) for x in inputs)
-        return landscape(p.teacher, Points(at, rows, test), self.calibration, rows[: self.calibration.rows])
+        watched = rows[: self.calibration.rows]
+        return landscape(
+            p.teacher, Points(at, rows, test), self.calibration, watched, activation_bits=p.activation_bits
+        )
 
 
 PLUGIN = Layers()

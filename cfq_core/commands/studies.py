@@ -14,8 +14,7 @@ import click
 from tqdm import tqdm
 
 from cfq_core.base import plugins
-from cfq_core.commands.options import json_option, number, open_store, store_option
-from cfq_core.commands.printing import print_json, print_table
+from cfq_core.commands.options import json_option, number, open_store, print_json, print_table, store_option
 
 workers_option = click.option(
     "--workers",
@@ -46,7 +45,12 @@ LEGEND = (
 @click.option("--methods", default="ptq", show_default=True, help="Names, comma-separated, or all.")
 @click.option("--bits", default="2,3,4,8", show_default=True, help="Budgets: average bits per weight.")
 @click.option("--seeds", default="5", show_default=True, help="How many seeds.")
-@click.option("--hidden", default="64,64,32", show_default=True, help="Widths of the hidden layers.")
+@click.option(
+    "--hidden", default="64,64,32", show_default=True, help="Widths of the hidden layers; none: a logistic regression."
+)
+@click.option("--activation", default="relu", show_default=True, help="Of the hidden layers, such as silu or tanh.")
+@click.option("--residual", is_flag=True, help="A hidden layer as wide as the one before it adds that one's output.")
+@click.option("--activation-bits", default=8, show_default=True, help="Bits of the students' activations: 8, 6 or 4.")
 @click.option("--kappa", default=0.2, show_default=True, help="The promise's margin, in logits.")
 @click.option("--people", default="2000", show_default=True, help="Denied test people a seed, or all.")
 @click.option("--regime", default="default", show_default=True, help="Action regime: any, immutable, default, strict.")
@@ -62,7 +66,10 @@ def run(workers: int | None, folder: Path | None, as_json: bool, **options: Any)
         "methods": options["methods"].split(","),
         "bits": _numbers("--bits", options["bits"], float),
         "seeds": number("--seeds", options["seeds"], int),
-        "hidden": _numbers("--hidden", options["hidden"], int),
+        "hidden": [] if options["hidden"] == "none" else _numbers("--hidden", options["hidden"], int),
+        "activation": options["activation"],
+        "residual": options["residual"],
+        "activation_bits": options["activation_bits"],
         "kappa": options["kappa"],
         "people": "all" if options["people"] == "all" else number("--people", options["people"], int),
         "regime": options["regime"],
@@ -141,9 +148,9 @@ def _is_long(given: Mapping[str, Any]) -> bool:
     """Whether processes will be asked for, as far as can be told before torch is imported."""
     from cfq_core.study import estimate
 
-    dataset, methods, budgets = given["datasets"][0], len(given["methods"]), len(given["bits"])
-    known = dataset in estimate.PACES and (os.cpu_count() or 1) > 1
-    return known and estimate.seconds(estimate.pace_of(dataset), methods, 0, budgets, given["seeds"]) > estimate.LONG
+    pace, several = estimate.pace_of(given["datasets"][0]), (os.cpu_count() or 1) > 1
+    known = given["datasets"][0] in estimate.PACES and several
+    return known and estimate.seconds(pace, given["methods"], len(given["bits"]), given["seeds"]) > estimate.LONG
 
 
 def _run(plan: Any, workers: int | None, folder: Path | None, as_json: bool, scheduler: str | None = None) -> None:
@@ -211,7 +218,9 @@ def _about_teachers(dataset: str, measured: list[dict[str, Any]], setting: dict[
         known = [m[name] for m in measured if m[name] is not None]
         return sum(known) / len(known) if known else float("nan")
 
-    hidden = "-".join(map(str, setting["hidden"]))
+    from cfq_core.study.summary import net_words
+
+    hidden = net_words(setting)
     return (
         f"{dataset}: {len(measured)} FP32 teachers {hidden}, test accuracy {average('accuracy'):.3f}, "
         f"approval {100 * average('approval_rate'):.1f} %; recourse found for {100 * average('frr'):.1f} % of "

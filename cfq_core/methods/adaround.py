@@ -23,12 +23,12 @@ class AdaRoundPtq:
     allocator: Allocator = field(default_factory=Uniform)
     rounding: AdaRound = field(default_factory=AdaRound)
     about: str = field(default="", metadata=LABEL)
-    trained = False
+    trained = True  # not the weights, but how they are rounded
     needs_recourse = False
 
     def students(self, data: TrainingData, budgets: Sequence[float]) -> Students:
         """One student a teacher and budget; the teachers are not changed."""
         plans = self.allocator.plans(data, self.rounding.calibration, budgets)
         bits, runs = torch.tensor(plans), each_budget(data, budgets)
-        models = self.rounding.quantize(data.teachers, bits, data.inputs, runs, data.seeds)
+        models = self.rounding.quantize(data.teachers, bits, data.inputs, runs, data.seeds, data.activation_bits)
         return Students(models, plans)

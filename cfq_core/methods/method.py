@@ -50,7 +50,7 @@ class Method(Protocol):
     """A way from teachers to students."""
 
     title: str
-    trained: bool  # it is fine-tuned, not only rounded
+    trained: bool  # an optimizer runs for every student, which takes longer; False where weights are only rounded
 
     @property
     def needs_recourse(self) -> bool:
@@ -83,7 +83,7 @@ class Ptq:
         """One student a teacher and budget; the teachers are not changed."""
         runs = each_budget(data, budgets)
         plans = self.allocator.plans(data, self.calibration, budgets)
-        models = self.calibration.quantize(data.teachers, torch.tensor(plans), data.inputs, runs)
+        models = self.calibration.quantize(data.teachers, torch.tensor(plans), data.inputs, runs, data.activation_bits)
         if self.correct_shift:
             models = models.raised(torch.cat([_gap(data, m, models.take([r])) for r, m in enumerate(runs)]))
         return Students(models, plans)

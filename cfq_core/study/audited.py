@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cfq_core.evidence import Evidence, evidence_from
+from cfq_core.study.models import arrays_of_student
 from cfq_core.study.store import Arrays, Row, Store
 
 if TYPE_CHECKING:
@@ -41,13 +42,7 @@ def plain_groups(groups: Mapping[str, Any]) -> dict[str, Any]:
 
 def codes_of(a: Audited) -> dict[str, np.ndarray]:
     """The integers and steps of the student."""
-    student, out = a.student, {}
-    for i in range(len(student.weights)):
-        out[f"codes.{i}"] = student.weights[i][0].numpy().astype(np.int8)
-        out[f"bias_codes.{i}"] = student.biases[i][0].numpy().astype(np.int32)
-        out[f"weight_steps.{i}"] = student.weight_steps[i][0].numpy().astype(np.float32)
-        out[f"input_step.{i}"] = student.input_steps[i].numpy().astype(np.float32)
-    return out
+    return arrays_of_student(a.student)
 
 
 def per_teacher(p: TeacherRecourse) -> dict[str, np.ndarray]:

@@ -39,7 +39,7 @@ from cfq_core.study.audited import codes_of, groups_of, per_person, per_teacher
 from cfq_core.study.estimate import LONG
 from cfq_core.study.executors import Inline, pool, with_kernels
 from cfq_core.study.measured import specs
-from cfq_core.study.models import student_of
+from cfq_core.study.models import arrays_of_teacher, student_of
 from cfq_core.study.plan import Plan, RunSpec, method_of
 from cfq_core.study.promises import recourse_arrays, stored_recourse, training_recourse_arrays
 from cfq_core.study.store import Store
@@ -207,9 +207,7 @@ class _Runner:
             "recourse_cost": float(r.cost[found].mean()) if found.any() else None,
             "seconds": p.seconds,
         }
-        weights = {
-            f"{kind}.{i}": t.numpy() for kind in ("weights", "biases") for i, t in enumerate(getattr(p.teacher, kind))
-        }
+        weights = arrays_of_teacher(p.teacher)
         people = {**per_teacher(p), **recourse_arrays(r)}
         self.store.put_teacher(spec.id, chunk.dataset, p.design.seed, described(spec), measures, weights, people)
         artifact_tasks.put(self.store, spec.id, taught.artifacts, p.training_recourse is not None)
@@ -271,7 +269,9 @@ def _sources_of(task: AuditTask) -> tuple[Qat, ...]:
 
 def _takes_students_of(task: AuditTask, other: AuditTask) -> bool:
     sources = {identity(s) for s in _sources_of(task)}
-    return identity(method_of(other.method)) in sources and bool(set(task.budgets) & set(other.budgets))
+    if not sources or not set(task.budgets) & set(other.budgets):
+        return False
+    return identity(method_of(other.method)) in sources
 
 
 def _record(plan: Plan, work: Sequence[Chunk], store: Store) -> str:

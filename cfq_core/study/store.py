@@ -13,7 +13,7 @@ import sqlite3
 import tempfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from cfq_core.study.schema import AS_PRESENT, MIGRATIONS, RENAMED, Row, is_packe
 
 FILE = "studies.sqlite"
 BUSY_TIMEOUT = 30_000  # milliseconds another process may hold the write lock
+CLOSING_TIMEOUT = 1_000  # and milliseconds it may delay the end of one that is done
 
 PUT_ARTIFACT = "INSERT OR REPLACE INTO artifact VALUES (?, ?, ?, ?, ?, ?)"
 
@@ -87,7 +88,11 @@ class Store:
         return db
 
     def close(self) -> None:
-        """Close the database."""
+        """Close the database; what was written then stands in its one file, also where others have it open."""
+        with suppress(sqlite3.Error):  # somebody reads at this moment: whoever closes last moves the rest
+            if self.db.total_changes:
+                self.db.execute(f"PRAGMA busy_timeout = {CLOSING_TIMEOUT}")
+                self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self.db.close()
 
     def _migrate(self) -> None:

@@ -19,6 +19,15 @@ from cfq_core.study.store import Store
 LENIENT = 0.02
 
 
+def net_words(setting: Mapping[str, Any]) -> str:
+    """A study's network in a few words, such as "64-64-32 silu, residual"; older stores hold ReLU nets."""
+    widths = "-".join(map(str, setting["hidden"])) or "logistic regression"
+    activation, bits = setting.get("activation", "relu"), setting.get("activation_bits", 8)
+    kind = f" {activation}" if activation != "relu" and setting["hidden"] else ""
+    residual = ", residual" if setting.get("residual") else ""
+    return f"{widths}{kind}{residual}{'' if bits == 8 else f', {bits}-bit activations'}"
+
+
 @dataclass(frozen=True)
 class OverSeeds:
     """One measure over the seeds of a (data set, method, budget)."""
@@ -173,25 +182,20 @@ MARKDOWN = (
 )
 
 
-def as_markdown(store: Store, study: str, beside: Sequence[str] = ()) -> str:
-    """A study as Markdown: its setting, mean and sd over seeds, every allocation, and what its probes read.
-
-    ``beside``: further studies of the same teachers whose runs stand in the same tables.
-    """
+def as_markdown(store: Store, study: str) -> str:
+    """A study as Markdown: its setting, mean and sd over seeds, every allocation, and what its probes read."""
     from cfq_core.study import probed  # it is made of what stands here
 
-    row, each = store.study(study), (study, *beside)
-    found = [x for s in each for x in lines(store, s)]
+    row, found = store.study(study), lines(store, study)
     setting = row["plan"]["setting"]
     count = len(row["plan"]["seeds"])
     seeds = f"{count} seed{'s' if count > 1 else ''}"
-    hidden = "-".join(map(str, setting["hidden"]))
     names = varied(row["plan"])
     margin = "" if "kappa" in names else f"promise margin {setting['kappa']:g} logits, "
     actions = "" if "regime" in names else f"actions `{setting['regime']}`, "
     head = ["data set", *names, "method", "bits", "spent", *(title for title, *_ in MARKDOWN)]
     out = [
-        f"net {hidden}, {seeds}, {margin}{actions}study `{study}`; mean ± sd over seeds, accuracy in %, "
+        f"net {net_words(setting)}, {seeds}, {margin}{actions}study `{study}`; mean ± sd over seeds, accuracy in %, "
         "approval shift in points, test people only",
         "",
         f"| {' | '.join(head)} |",
@@ -203,11 +207,11 @@ def as_markdown(store: Store, study: str, beside: Sequence[str] = ()) -> str:
         apart = [format_setting(x.setting[k]) for k in names]
         row_cells = [x.dataset, *apart, f"{x.method}{flag}", f"{x.budget:g}", f"{x.avg_bits:.2f}", *cells]
         out.append(f"| {' | '.join(row_cells)} |")
-    skipped = Counter(why for s in each for why in store.skipped(s).values())
+    skipped = Counter(store.skipped(study).values())
     out += [f"\n{n} runs are not there: {why}" for why, n in skipped.items()]
     out += ["", "Allocations (weight bits of every layer; how many seeds chose them):", ""]
     plans: dict[tuple[str, str, float], Counter[str]] = defaultdict(Counter)
-    for run in (r for s in each for r in store.runs(s)):
+    for run in store.runs(study):
         apart_by = "".join(f", {k} {format_setting(v)}" for k, v in _apart(run, names).items())
         plans[run["dataset"] + apart_by, run["method"], run["budget"]]["-".join(map(str, run["bits"]))] += 1
     for (dataset, method, budget), counted in plans.items():

@@ -53,6 +53,24 @@ def test_landscape_is_the_engines(study: Stored, budget: float, matched: bool) -
     assert (marks.vd >= best).all() and (marks.better[marks.vd == best] == 0).all()
 
 
+@pytest.mark.parametrize("budget", [2.0, 3.0, 4.0])
+def test_only_methods_that_learn_bits_are_told_to(study: Stored, budget: float) -> None:
+    """Anchored CFQ allocates by recourse sensitivity; the paper's CFQ alone learns its bits."""
+    assert {"cfq", "cfq_anchored"} <= set(study.runs.method)
+    for teacher in study.teachers.id:
+        drawn = picture.draw("landscape", study, teacher=str(teacher), budget=budget)
+        told = [a for a in landscape.marks(drawn.rows).allocator if a.startswith("learned by")]
+        assert told in (["learned by cfq"], []) and "learned by cfq_" not in drawn.alt
+
+
+def test_uniform_bits_are_those_of_any_method_that_has_them(study: Stored) -> None:
+    """A study without `ptq` shows where uniform bits lie too."""
+    one = Stored(study.folder, study.id, study.finished, True)
+    one.__dict__["runs"] = study.runs[study.runs.method == "qat_lsq"]
+    rows = picture.load("landscape").rows(one, str(study.teachers.id.iloc[0]), 3.0)
+    assert "uniform" in set(landscape.marks(rows).allocator)
+
+
 def test_profiles_of_a_seed_sum_to_one(study: Stored) -> None:
     rows = picture.draw("profiles", study, dataset="german", bits=3).rows
     assert rows.groupby(["profile", "seed"]).share.sum().to_numpy() == pytest.approx(1.0)

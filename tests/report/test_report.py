@@ -53,7 +53,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        self.fmt.append(data)
+        self.words.append(data)
 
 
 @pytest.mark.parametrize("which", ["evil", "german"])

@@ -175,7 +175,8 @@ torch.ones(9).exp()  # the first kernel that runs decides for all
 from cfq_core.base import numerics
 from cfq_core.pipeline import Setting
 from cfq_core.study.plan import Plan, TeacherSpec
-print(torch.backends.cpu.get_cpu_capability(), numerics.warning(), TeacherSpec(4, "x", 0, Setting(), numerics.tag()).id, sep="|")
+spec = TeacherSpec(4, "x", 0, Setting(), numerics.tag())
+print(torch.backends.cpu.get_cpu_capability(), numerics.warning(), spec.id, sep="|")
 """
     said = {}
     for kernels in ("default", "avx2"):
