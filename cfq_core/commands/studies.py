@@ -13,7 +13,7 @@ from typing import Any
 import click
 from tqdm import tqdm
 
-from cfq_core.base import plugins
+from cfq_core.base import numerics, plugins
 from cfq_core.commands.options import json_option, number, open_store, print_json, print_table, store_option
 
 workers_option = click.option(
@@ -173,6 +173,8 @@ def _run(plan: Any, workers: int | None, folder: Path | None, as_json: bool, sch
     finally:
         if bar is not None:
             bar.close()
+    if problem := numerics.warning():
+        click.echo(problem, err=True)
     _show(store, found, as_json)
 
 
