@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from cfq_core import metrics, pipeline
-from cfq_core.actions.objections import objections
+from cfq_core.actions.action_set import objections
 from cfq_core.base.plugins import load_all
 from cfq_core.base.shipped import shipped
 from cfq_core.cli import cli
