@@ -267,7 +267,9 @@ def test_an_embedded_table_needs_no_fetching_and_says_so(name: str, cfq: Cfq) ->
     assert "embedded" in cfq("data", "check", name).out
 
 
-@pytest.mark.parametrize("command", [(), ("run",), ("study",), ("ls",), ("show",), ("data",), ("parts",), ("doctor",), ("check-store",)])
+@pytest.mark.parametrize(
+    "command", [(), ("run",), ("study",), ("ls",), ("show",), ("data",), ("parts",), ("doctor",), ("check-store",)]
+)
 def test_every_command_explains_itself(command: tuple[str, ...], cfq: Cfq) -> None:
     said = cfq(*command, "--help")
     assert said.code == 0
