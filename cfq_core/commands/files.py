@@ -127,11 +127,11 @@ def check(action: Path, study: str, dataset: str | None, folder: Path | None, as
         judges = judges_of(store, study, dataset)
     verdicts = checked(read_advice(action, judges[0].design.table.schema), judges)
     if as_json:
-        plain = [
+        advice = [
             {**asdict(v), "legal": v.legal, "models": [{**asdict(m), "approved": m.approved} for m in v.models]}
             for v in verdicts
         ]
-        print_json({"study": store.study(study)["id"], "advice": plain})
+        print_json({"study": store.study(study)["id"], "advice": advice})
         return
     for v in verdicts:
         click.echo(f"\nperson {v.person}: {'; '.join(v.changes) or 'nothing changes'}")

@@ -203,9 +203,9 @@ def _show(store: Any, study: str, as_json: bool) -> None:
         )
     print_table(head, rows)
     click.echo(f"\n{LEGEND}\n")
-    for probe, of_probe, shown in summary.probe_tables(store, study):
+    for probe, of_probe, rows in summary.probe_tables(store, study):
         click.echo(f"{probe}: {plugins.summary('probes', probe)}")
-        print_table(of_probe, shown)
+        print_table(of_probe, rows)
         click.echo("")
     for why, count in Counter(store.skipped(study).values()).items():
         click.echo(f"{count} runs are not there: {why}")

@@ -129,8 +129,8 @@ def audit_pair(table: Table, teacher: ModelFile, student: ModelFile, question: A
     """Recourse from the teacher, and what becomes of it on the student; raises `BadModel` in one line."""
     question = _with_layout(question or AuditOptions(), table, (teacher, student))
     began = time.monotonic()
-    told = [f.provenance for f in (teacher, student)]
-    kappa = next((t.kappa for t in reversed(told) if t), 0.2) if question.kappa is None else question.kappa
+    provenances = [f.provenance for f in (teacher, student)]
+    kappa = next((t.kappa for t in reversed(provenances) if t), 0.2) if question.kappa is None else question.kappa
     design, notes = _design(table, (teacher, student), question)
     inputs = design.inputs(design.split.test)
     with ExitStack() as running:
@@ -151,7 +151,7 @@ def audit_pair(table: Table, teacher: ModelFile, student: ModelFile, question: A
         notes += s.notes
     return PairAudit(
         table.schema, done[0], done[1], question, kappa, len(inputs), int((promise.logits <= 0).sum()), promise, seen,
-        tuple(notes), time.monotonic() - began, told[1].bits if told[1] else (),
+        tuple(notes), time.monotonic() - began, provenances[1].bits if provenances[1] else (),
     )  # fmt: skip
 
 
@@ -175,7 +175,7 @@ def _design(table: Table, files: Sequence[ModelFile], question: AuditOptions) ->
     none = np.zeros(0, np.int64)
     actions = ActionSet.fit(table.schema, table.values, question.regime)
     encoding = encodings[0] if encodings else _plain(table, question.layout)
-    notes = [] if encodings else [_told_layout(question.layout)]
+    notes = [] if encodings else [_format_layout(question.layout)]
     if home is not None:
         notes.append("judged on all rows, also those the teacher was trained on")
     return Design(table, 0, Split(everybody, none, everybody), encoding, actions), notes
@@ -199,7 +199,7 @@ def _plain(table: Table, layout: Layout) -> Encoding:
     return Encoding.fit(table.schema, table.values)
 
 
-def _told_layout(layout: Layout) -> str:
+def _format_layout(layout: Layout) -> str:
     how = "as they are" if layout in ("raw", "levels") else "standardised on this whole table"
     return f"the files do not say how their inputs were made: numbers are given {how}"
 

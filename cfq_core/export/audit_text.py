@@ -125,7 +125,7 @@ def _line(role: str, s: Side) -> str:
 
 
 def _table(a: PairAudit) -> list[tuple[str, str]]:
-    return [(title, _shown(a.seen.measures.overall[name], digits)) for title, name, digits in LINES]
+    return [(title, _format_measure(a.seen.measures.overall[name], digits)) for title, name, digits in LINES]
 
 
 def _groups(a: PairAudit) -> list[tuple[str, str, list[str]]]:
@@ -133,11 +133,13 @@ def _groups(a: PairAudit) -> list[tuple[str, str, list[str]]]:
     out = []
     for column, levels in a.seen.measures.groups.items():
         if " x " not in column:
-            out += [(column, level, [f"{n} {_shown(m[n], 3)}" for n in BY_GROUP]) for level, m in levels.items()]
+            out += [
+                (column, level, [f"{n} {_format_measure(m[n], 3)}" for n in BY_GROUP]) for level, m in levels.items()
+            ]
     return out
 
 
-def _shown(m: Measure, digits: int) -> str:
+def _format_measure(m: Measure, digits: int) -> str:
     if m.value is None:
         return f"too few people to say ({m.count}; at least {SMALLEST_GROUP})" if m.count else "-"
     if m.low is None or m.high is None:

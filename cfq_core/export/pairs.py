@@ -157,10 +157,10 @@ def _keep(store: Path, id: str, found: PairAudit, question: Mapping[str, Any]) -
     home = store / FOLDER
     home.mkdir(parents=True, exist_ok=True)
     lines = [{"title": title, "measure": name} for title, name, _ in audit_text.LINES]
-    plain = audit_text.as_json(found) | {"title": found.schema.title, "created": time.time(), "lines": lines}
+    result = audit_text.as_json(found) | {"title": found.schema.title, "created": time.time(), "lines": lines}
     draft = Path(tempfile.mkdtemp(dir=home, prefix="."))
     try:
-        (draft / TOLD).write_text(json.dumps(plain | {"question": dict(question)}, allow_nan=False), encoding="utf-8")
+        (draft / TOLD).write_text(json.dumps(result | {"question": dict(question)}, allow_nan=False), encoding="utf-8")
         (draft / REPORT).write_text(audit_text.page(found), encoding="utf-8")
         draft.chmod(0o755)
         shutil.rmtree(home / id, ignore_errors=True)

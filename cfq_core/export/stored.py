@@ -90,19 +90,19 @@ def stored_run(store: Store, id: str) -> StoredRun:
     if len(row["bits"]) != len(student.weights) or not set(row["bits"]) <= set(WEIGHT_BITS):
         raise BadStore(f"run {row['id']}: its bits {row['bits']} are not those of its {len(student.weights)} layers")
     design, missing = _design(store, row)
-    seen, told = store.arrays(row["id"], "people"), store.arrays(row["teacher_id"], "people")
+    seen, promised = store.arrays(row["id"], "people"), store.arrays(row["teacher_id"], "people")
     if design is None:
         made = numpy_stream(0, "export/made").standard_normal((MADE_INPUTS, student.weights[0].shape[2]))
         points: Points = {"made inputs": made}
         logits = [{"made inputs": _logits(model, made)} for model in (student, teacher)]
         return StoredRun(row, student, teacher, logits[0], logits[1], points, None, missing)
-    found = told["why"] == 0
+    has_recourse = promised["why"] == 0
     points = {
         "test rows": design.inputs(design.split.test),
-        "recourse points": design.encoding.encode(told["after"][found]),
+        "recourse points": design.encoding.encode(promised["after"][has_recourse]),
     }
-    of_student = dict(zip(points, (seen["student"], seen["student_at"][found]), strict=True))
-    of_teacher = dict(zip(points, (told["logits"], told["margin"][found]), strict=True))
+    of_student = dict(zip(points, (seen["student"], seen["student_at"][has_recourse]), strict=True))
+    of_teacher = dict(zip(points, (promised["logits"], promised["margin"][has_recourse]), strict=True))
     return StoredRun(row, student, teacher, of_student, of_teacher, points, design, "")
 
 

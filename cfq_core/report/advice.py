@@ -23,11 +23,11 @@ NOTE = "✓ where every seed's model approves. Number: the least logit over the 
 
 def example(study: Stored, teacher: str, person: int) -> str:
     """What a teacher told somebody, as the file that `checked` reads; their own cells alone where it told nothing."""
-    who, told = people.test_people(study, teacher), people.promised(study, teacher, person)
+    who, action = people.test_people(study, teacher), people.promised(study, teacher, person)
     if isinstance(who, str):
         raise CfqError(who)
     before = who.values[[person]]
-    after = before if told is None else np.array([told.after])
+    after = before if action is None else np.array([action.after])
     return advice_text(Advice((str(person),), before, after), who.actions.schema)
 
 

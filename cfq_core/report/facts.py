@@ -90,7 +90,7 @@ def _plain(name: str) -> str:
 def limits(study: Stored, datasets: list[str]) -> list[str]:
     """What these numbers do not say."""
     seeds = len(set(study.runs.seed))
-    said = [
+    lines = [
         "One teacher is one draw. "
         + (
             "This study has one: no claim rests on it."
@@ -112,7 +112,7 @@ def limits(study: Stored, datasets: list[str]) -> list[str]:
     ]
     said += [gone] if (gone := about_unknown(study.measured.values())) else []
     schemas = [s for d in datasets if (s := schema_of(study, d)) is not None and s.note]
-    return said + [f"{s.title}: {s.note}" for s in schemas]
+    return lines + [f"{s.title}: {s.note}" for s in schemas]
 
 
 def _how_cheap(study: Stored) -> str:

@@ -157,13 +157,13 @@ def caution(lines: pd.DataFrame, dataset: str, method: str, budget: float) -> st
     mine = line_of(lines, dataset, method, budget)
     if mine.empty:
         return None
-    said = []
+    notes = []
     if bool(mine["lenient"].iloc[0]):
         shift = points(mine["mean"]["approval_shift"])
-        said.append(f"{method} approves more people than its teacher ({shift}): part of this validity is leniency.")
+        notes.append(f"{method} approves more people than its teacher ({shift}): part of this validity is leniency.")
     if int(mine["seeds"].iloc[0]) < 2:
-        said.append("One seed is one teacher: no claim rests on it.")
-    return " ".join(said) or None
+        notes.append("One seed is one teacher: no claim rests on it.")
+    return " ".join(notes) or None
 
 
 def _accuracy(line: pd.DataFrame) -> str:

@@ -92,19 +92,19 @@ def _dataset(study: Stored, of: Chosen, drawn: Sequence[Figure], number: int) ->
 
 def _facts(study: Stored, dataset: str) -> str:
     schema, t = facts.schema_of(study, dataset), study.teachers[study.teachers.dataset == dataset]
-    told = (
+    about = (
         f"{len(t)} full-precision teacher{'s' if len(t) != 1 else ''}: test accuracy {100 * t.accuracy.mean():.1f} %, "
         f"{100 * t.approval_rate.mean():.1f} % approved; of {t.people.sum():,.0f} denied test people "
         f"{100 * t.frr.mean():.1f} % were told of an action, at a mean cost of {t.recourse_cost.mean():.2f} units."
     )
     if schema is None:
-        return f"<p>{_e(told)}</p><p class=note>Its card is not at hand here, so its features are not listed.</p>"
+        return f"<p>{_e(about)}</p><p class=note>Its card is not at hand here, so its features are not listed.</p>"
     note = f"<p class=caution>{_e(schema.note)}</p>" if schema.note else ""
     named = [("source", schema.source), ("licence", schema.licence), ("favourable", schema.favourable),
              ("unfavourable", schema.unfavourable)]  # fmt: skip
     rows = pd.DataFrame([(k, v) for k, v in named if v], columns=["", " "])
     return (
-        f"<p>{_e(told)}</p>{note}{_table(rows)}<h3>What people may change</h3>{_table(facts.features(schema, study))}"
+        f"<p>{_e(about)}</p>{note}{_table(rows)}<h3>What people may change</h3>{_table(facts.features(schema, study))}"
     )
 
 
@@ -170,8 +170,8 @@ def _people(study: Stored, of: Chosen) -> str:
     found = examples(study, of)
     if isinstance(found, str):
         return f"<p class=note>Who they are cannot be shown here: {_e(found)}</p>"
-    rows = [(x.person, _told(x.told, x.sure), f"{'holds' if x.holds else 'breaks'}, logit {x.logit:+.2f}",
-             _told(x.own.action, x.own.sure)) for x in found]  # fmt: skip
+    rows = [(x.person, _action(x.promised, x.sure), f"{'holds' if x.holds else 'breaks'}, logit {x.logit:+.2f}",
+             _action(x.own.action, x.own.sure)) for x in found]  # fmt: skip
     head = ["person", "what FP32 told them", "on the student", "the cheapest on the student"]
     return (
         f"{_table(pd.DataFrame(rows, columns=head))}<p class=note>The {len(rows)} whose promise fares worst on this "
@@ -180,20 +180,20 @@ def _people(study: Stored, of: Chosen) -> str:
     )
 
 
-def _told(action: Action | None, sure: str) -> str:
+def _action(action: Action | None, sure: str) -> str:
     if action is None:
         return f"Nothing was found. {sure}"
     return f"{'; '.join(action.lines) or 'nothing: approved as they are'}. Cost {action.cost:.2f}. {sure}"
 
 
 def _measured(name: str, m: Any) -> str:
-    told = fmt.measured(name)
+    measured = fmt.measured(name)
     if pd.isna(m["value"]):
         return f"too few ({m['count']:.0f})"
     if pd.isna(m["low"]):
-        return f"{told.format(m['value'])}, n {m['count']:,.0f}"
-    low, high = told.scale * m["low"], told.scale * m["high"]
-    return f"{told.format(m['value'])} ({low:.1f} to {high:.1f}), n {m['count']:,.0f}"
+        return f"{measured.format(m['value'])}, n {m['count']:,.0f}"
+    low, high = measured.scale * m["low"], measured.scale * m["high"]
+    return f"{measured.format(m['value'])} ({low:.1f} to {high:.1f}), n {m['count']:,.0f}"
 
 
 def _provenance(study: Stored) -> str:
@@ -215,8 +215,8 @@ def _provenance(study: Stored) -> str:
 
 
 def _limits(study: Stored, datasets: Iterable[str]) -> str:
-    said = "".join(f"<li>{_e(s)}</li>" for s in facts.limits(study, list(datasets)))
-    return f'<section id="limits"><h2>Limits</h2><ul>{said}</ul></section>'
+    limits = "".join(f"<li>{_e(s)}</li>" for s in facts.limits(study, list(datasets)))
+    return f'<section id="limits"><h2>Limits</h2><ul>{limits}</ul></section>'
 
 
 def _glossary() -> str:

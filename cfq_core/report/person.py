@@ -238,7 +238,7 @@ class Example:
     """One person, their promise, and the cheapest action on the student."""
 
     person: int
-    told: Action
+    promised: Action
     sure: str  # what is proved of the promise
     holds: bool
     logit: float  # of the student after the promised action
@@ -255,8 +255,8 @@ def examples(study: Stored, of: Chosen) -> list[Example] | str:
     worst = seen[seen.has_recourse].nsmallest(MOST, "student_at")
     out = []
     for person, logit in zip(worst.person.astype(int), worst.student_at.astype(float), strict=True):
-        told, best = promised(study, of.teacher, person), cheapest(study, of.teacher, of.teacher, person)
-        if told is not None:
+        action, best = promised(study, of.teacher, person), cheapest(study, of.teacher, of.teacher, person)
+        if action is not None:
             own = cheapest(study, of.teacher, of.run, person)
-            out.append(Example(person, told, best.of(told.cost), bool(logit > level), logit, own))
+            out.append(Example(person, action, best.of(action.cost), bool(logit > level), logit, own))
     return out

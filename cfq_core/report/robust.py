@@ -143,13 +143,13 @@ def made_in(study: Stored, asked: Asked) -> str:
     parts = []
     for _, r in rows.iterrows():
         times = f"{r.times_ptq:,.0f} times PTQ" if r.method != overhead.ROUNDED else f"{r.total:.2f} s"
-        plain = (
+        of_qat = (
             ""
             if pd.isna(r.times_qat) or r.method in (overhead.ROUNDED, overhead.TRAINED)
             else (f" and {r.times_qat:.2f} times QAT")
         )
         shift = fmt.points(r.approval_shift)
-        parts.append(f"{r.method} {times}{plain}, {ends([r])} broken at {shift} approvals")
+        parts.append(f"{r.method} {times}{of_qat}, {ends([r])} broken at {shift} approvals")
     how = ", judged at the teacher's approval rate" if asked.matched else ""
     return (
         f"On {asked.dataset} at {fmt.bits(asked.budget)}, time to make a model, training recourse included{how}: "

@@ -36,9 +36,13 @@ def bits(study: Stored, dataset: str, teacher: str, budget: float, matched: bool
         return f"What each layer gets under {fmt.bits(budget)} on {dataset}; all allocations are not stored here."
     fitting, marks = rows[rows.fits], landscape.marks(rows).set_index("allocator")
     text = f"At {fmt.bits(budget)} the best of {len(fitting)} allocations breaks **{fmt.in_100(fitting.vd.min())}**"
-    for told, by in (("uniform", "uniform bits"), ("factual: loss", "factual"), ("recourse", "recourse sensitivity")):
-        if told in marks.index:
-            text += f", {by} **{fmt.in_100(marks.vd[told])}**"
+    for allocator, by in (
+        ("uniform", "uniform bits"),
+        ("factual: loss", "factual"),
+        ("recourse", "recourse sensitivity"),
+    ):
+        if allocator in marks.index:
+            text += f", {by} **{fmt.in_100(marks.vd[allocator])}**"
     how = ", at the teacher's approval rate" if matched else ""
     return f"{text} promised actions{how} (one teacher, post-training; how sure: see the seeds, and *Curves*)."
 
@@ -47,13 +51,13 @@ def groups(study: Stored, dataset: str, method: str, budget: float, measure: str
     """Which group is hit most, beside everybody, and how sure the gap is."""
     rows = group_chart.rows(study, dataset, method, budget, measure)
     worst = group_chart.worst_of(rows, measure) if not rows.empty else None
-    told = fmt.measured(measure)
+    measured = fmt.measured(measure)
     if worst is None:
         return f"No protected group of {dataset} has people enough on a seed to be judged here."
     hit = rows.loc[worst]
     text = (
         f"At {fmt.bits(budget)} with {method} the group hit most is **{hit.column}: {hit.level}**, "
-        f"{told.title} **{told.format(hit.value)}** beside {told.format(hit.everybody)} of everybody"
+        f"{measured.title} **{measured.format(hit.value)}** beside {measured.format(hit.everybody)} of everybody"
     )
     gaps = by_group.gaps(study, dataset, method, measure)
     mine = gaps[(gaps.budget == budget) & (gaps.column == hit.column)] if not gaps.empty else gaps
@@ -61,6 +65,6 @@ def groups(study: Stored, dataset: str, method: str, budget: float, measure: str
         return f"{text}; its gap to other groups could not be tested."
     g = mine.iloc[0]
     return (
-        f"{text}. The gap between groups of {hit.column} is {told.scale * g.gap:.1f} points, p = {g.p:.2g} "
+        f"{text}. The gap between groups of {hit.column} is {measured.scale * g.gap:.1f} points, p = {g.p:.2g} "
         f"({fmt.counted(int(g.seeds), 'seed')}, {g.people:.0f} people a seed)."
     )

@@ -26,8 +26,8 @@ def spec(chart: Any) -> dict[str, Any]:
     Not validated here: tests validate every picture.
     """
     prepare()
-    told: dict[str, Any] = chart.to_dict(validate=False)
-    told["datasets"] = {name: pd.DataFrame(rows) for name, rows in told.get("datasets", {}).items()}
+    plain: dict[str, Any] = chart.to_dict(validate=False)
+    plain["datasets"] = {name: pd.DataFrame(rows) for name, rows in plain.get("datasets", {}).items()}
     for size in ("continuousWidth", "continuousHeight"):
-        told.get("config", {}).get("view", {}).pop(size, None)
-    return told
+        plain.get("config", {}).get("view", {}).pop(size, None)
+    return plain

@@ -65,14 +65,14 @@ def stored() -> None:
 
 
 def _show(audit: StoredAudit) -> None:
-    told = audit.result
-    st.markdown(f"**{ui.escape(told['verdict'])}**")
+    result = audit.result
+    st.markdown(f"**{ui.escape(result['verdict'])}**")
     for role in (TEACHER, STUDENT):
-        st.caption(_side(role, told[role]))
-    for note in told["notes"]:
+        st.caption(_side(role, result[role]))
+    for note in result["notes"]:
         st.caption(ui.escape(note))
-    ui.frame(_measures(told), f"audit-{audit.id}", f"audit-{audit.id}")
-    if not (groups := _groups(told)).empty:
+    ui.frame(_measures(result), f"audit-{audit.id}", f"audit-{audit.id}")
+    if not (groups := _groups(result)).empty:
         st.markdown("**By group** (a group of too few people has no number)")
         ui.frame(groups, f"audit-groups-{audit.id}", f"audit-groups-{audit.id}")
     st.download_button("Report (HTML)", audit.page, f"cfq-audit-{audit.id}.html", "text/html", on_click="ignore",
@@ -87,19 +87,19 @@ def _side(role: str, side: dict[str, Any]) -> str:
     )
 
 
-def _measures(told: dict[str, Any]) -> pd.DataFrame:
+def _measures(result: dict[str, Any]) -> pd.DataFrame:
     rows = [
-        {"measure": line["title"], "value": told["measures"].get(line["measure"])}
-        | told["intervals"].get(line["measure"], {})
-        for line in told["lines"]
+        {"measure": line["title"], "value": result["measures"].get(line["measure"])}
+        | result["intervals"].get(line["measure"], {})
+        for line in result["lines"]
     ]
     return pd.DataFrame(rows).rename(columns={"low": "95 % from", "high": "to", "count": "people"})
 
 
-def _groups(told: dict[str, Any]) -> pd.DataFrame:
+def _groups(result: dict[str, Any]) -> pd.DataFrame:
     return pd.DataFrame([
         {"column": column, "group": level, "people": found["vd"]["count"]}
-        | {said: found[name]["value"] for name, said in GROUPS.items() if name in found}
-        for column, levels in told["groups"].items() if " x " not in column
+        | {title: found[name]["value"] for name, title in GROUPS.items() if name in found}
+        for column, levels in result["groups"].items() if " x " not in column
         for level, found in levels.items()
     ])  # fmt: skip

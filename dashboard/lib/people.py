@@ -103,7 +103,7 @@ def _widget(who: people.TestPeople, i: int, own: int, start: int, key: str) -> i
         if len(found) == 1:
             st.caption(f"{label}: {ui.escape(f.format_cell(own))}, the only level open to them")
             return own
-        return st.selectbox(label, found, found.index(start), format_func=f.spoken, key=key)
+        return st.selectbox(label, found, found.index(start), format_func=f.format_cell, key=key)
     low, high = (int(bound[0]) for bound in who.actions.box(i, one))
     if low == high:
         st.caption(f"{label}: {f.format_cell(own)}, at its limit")

@@ -176,8 +176,8 @@ def named(label: str, key: str, options: Mapping[str, str]) -> str:
 
 def _named(label: str, key: str, options: Mapping[str, str]) -> str:
     _adopt(key, options)
-    said = lambda i: options.get(i, i)  # noqa: E731  (an id of before a change is drawn once more)
-    return st.selectbox(label, list(options), format_func=said, key=key, filter_mode=None)
+    label_of = lambda i: options.get(i, i)  # noqa: E731  (an id of before a change is drawn once more)
+    return st.selectbox(label, list(options), format_func=label_of, key=key, filter_mode=None)
 
 
 def _adopt(key: str, options: Mapping[str, str]) -> None:

@@ -67,8 +67,8 @@ def show(drawn: Any, key: str, file: str, on_pick: Any = None) -> None:
         return empty(f"{drawn.title}: not stored in this study.")
     section(drawn.title)
     chosen = {"on_select": lambda: on_pick(key), "selection_mode": "pick"} if on_pick else {}
-    told = drawn.chart if isinstance(drawn.chart, dict) else chart.spec(drawn.chart)
-    st.vega_lite_chart(spec=told, key=key, alt=drawn.alt, width="stretch", **chosen)
+    spec = drawn.chart if isinstance(drawn.chart, dict) else chart.spec(drawn.chart)
+    st.vega_lite_chart(spec=spec, key=key, alt=drawn.alt, width="stretch", **chosen)
     st.caption(f"{drawn.alt} {drawn.note}".replace("|", "\\|"))
     table(drawn, key, file)
 

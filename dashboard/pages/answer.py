@@ -46,9 +46,11 @@ def _numbers(sel: state.Selection) -> None:
     for name in SHOWN:
         measure = sel.at(name) if name != "approval_shift" else name
         if measure in mine.index:
-            told, m = fmt.measured(measure), mine.loc[measure]
-            spread = f"± {told.scale * m['sd']:.1f} over {m['seeds']:.0f} seeds" if m["sd"] == m["sd"] else "one seed"
-            items.append((told.short.rsplit(" (", 1)[0], told.format(m["mean"]), spread))
+            measured, m = fmt.measured(measure), mine.loc[measure]
+            spread = (
+                f"± {measured.scale * m['sd']:.1f} over {m['seeds']:.0f} seeds" if m["sd"] == m["sd"] else "one seed"
+            )
+            items.append((measured.short.rsplit(" (", 1)[0], measured.format(m["mean"]), spread))
     if items:
         ui.metrics(items)
 

@@ -30,10 +30,12 @@ def body() -> None:
     top = st.container()
     measure, methods = _controls(sel)
     mine = fmt.line_of(sel.study.lines, sel.dataset, sel.method, sel.budget)
-    told = fmt.measured(measure)
-    value = told.format(mine["mean"].get(measure)) if not mine.empty else "–"
+    measured = fmt.measured(measure)
+    value = measured.format(mine["mean"].get(measure)) if not mine.empty else "–"
     with top:
-        ui.head("Curves", f"{sel.method} at {fmt.bits(sel.budget)}: **{told.title} {value}** on {sel.dataset}.", TERMS)
+        ui.head(
+            "Curves", f"{sel.method} at {fmt.bits(sel.budget)}: **{measured.title} {value}** on {sel.dataset}.", TERMS
+        )
     st.caption("Click a point to select that model on every page.")
     ui.picture("curves", sel, on_pick=_pick, dataset=sel.dataset, measure=measure, methods=",".join(methods))
 

@@ -39,7 +39,7 @@ def body() -> None:
     if isinstance(test_people, str):
         ui.empty(f"Who this is cannot be shown here: {test_people}. Costs, logits and validity are stored and shown.")
     else:
-        _told(sel, person)
+        _action(sel, person)
     ui.picture("person_holds", sel, teacher=sel.teacher, person=person, matched=sel.matched)
     if not isinstance(test_people, str):
         ui.picture("person_path", sel, teacher=sel.teacher, person=person, budget=sel.budget)
@@ -47,7 +47,7 @@ def body() -> None:
         advice.panel(sel, person)
 
 
-def _told(sel: state.Selection, person: int) -> None:
+def _action(sel: state.Selection, person: int) -> None:
     left, right = st.columns(2)
     with left, st.spinner("Looking up what the teacher told them, and proving it"):
         action = people.promised(sel.study, sel.teacher, person)
@@ -63,16 +63,16 @@ def _told(sel: state.Selection, person: int) -> None:
 
 def _what_if(sel: state.Selection, test_people: people.TestPeople, person: int) -> None:
     ui.section("What if")
-    told = people.promised(sel.study, sel.teacher, person)
+    action = people.promised(sel.study, sel.teacher, person)
     before = tuple(int(v) for v in test_people.values[person])
-    starts = {"as they are": before} | ({"as FP32 told them": told.after} if told else {})
+    starts = {"as they are": before} | ({"as FP32 told them": action.after} if action else {})
     start = st.segmented_control("Start", list(starts), default="as they are", key="start") or "as they are"
     values = parts.what_if(test_people, starts.get(start, before), before, f"if-{sel.teacher}-{person}-{start}")
     packed = people.packed(values)
     teacher, _ = people.logits(sel.study, sel.teacher, people.unpacked(packed))
     cost = test_people.actions.cost(people.unpacked(people.packed(before)), people.unpacked(packed))[0]
-    said = "approves" if teacher[0] > 0 else "refuses"
-    st.markdown(f"FP32 **{said}** at logit {teacher[0]:+.3f}; this change costs {cost:.2f} units.")
+    decision = "approves" if teacher[0] > 0 else "refuses"
+    st.markdown(f"FP32 **{decision}** at logit {teacher[0]:+.3f}; this change costs {cost:.2f} units.")
     ui.picture("person_decides", sel, teacher=sel.teacher, values=packed, matched=sel.matched)
 
 

@@ -42,8 +42,8 @@ def body() -> None:
 
 def _limits(sel: state.Selection) -> None:
     with st.expander("Limits, in plain words", icon=":material/info:"):
-        for said in facts.limits(sel.study, [sel.dataset]):
-            st.markdown(f"- {said}")
+        for limit in facts.limits(sel.study, [sel.dataset]):
+            st.markdown(f"- {limit}")
 
 
 def _download(label: str, content: object, file: str, mime: str, icon: str) -> None:

@@ -90,7 +90,7 @@ def test_report_shows_people_and_what_is_proved_of_each_recommendation(evil: Sto
     said = " ".join(Page(html.page(evil)).words)
     for x in shown:
         assert x.sure in said and x.own.sure in said and f"logit {x.logit:+.2f}" in said
-        assert all(line in said for line in x.told.lines)
+        assert all(line in said for line in x.promised.lines)
         assert x.holds == (x.logit > 0)
     assert {x.own.sure for x in shown} == {"Proved cheapest: no allowed change costs less."}
 

@@ -32,28 +32,30 @@ def known(study: Stored, probe: str, measure: str, matched: bool) -> str:
 
 def lines(rows: pd.DataFrame, measure: str, x: alt.X, about: str) -> Any:
     """A line a model: mean over seeds with its interval. ``x`` is of the field ``place``, which is ``at`` set apart."""
-    told, shown = fmt.measured(measure), list(dict.fromkeys(rows.method))
+    measured, methods = fmt.measured(measure), list(dict.fromkeys(rows.method))
     drawn = rows.assign(
-        value=rows["mean"] * told.scale, bottom=rows.seed_low * told.scale, top=rows.seed_high * told.scale
+        value=rows["mean"] * measured.scale, bottom=rows.seed_low * measured.scale, top=rows.seed_high * measured.scale
     )
     reach = drawn["at"].max() - drawn["at"].min()  # marks of one condition stand side by side
-    drawn["place"] = drawn["at"] + drawn.method.map(shown.index) * APART * reach - APART * reach * (len(shown) - 1) / 2
-    base, hue = alt.Chart(drawn).encode(x=x), palette.colour(shown)
-    y = alt.Y("value:Q", title=told.short, scale=alt.Scale(zero=True))
+    drawn["place"] = (
+        drawn["at"] + drawn.method.map(methods.index) * APART * reach - APART * reach * (len(methods) - 1) / 2
+    )
+    base, hue = alt.Chart(drawn).encode(x=x), palette.colour(methods)
+    y = alt.Y("value:Q", title=measured.short, scale=alt.Scale(zero=True))
     bars = base.mark_rule(strokeWidth=1.5).encode(y="bottom:Q", y2="top:Q", color=hue)
-    line = base.mark_line(strokeWidth=2).encode(y=y, color=hue, strokeDash=palette.dash(shown).legend(None))
+    line = base.mark_line(strokeWidth=2).encode(y=y, color=hue, strokeDash=palette.dash(methods).legend(None))
     dots = base.mark_point(size=90, filled=True, opacity=1).encode(
-        y=y, color=hue, shape=palette.shape(shown), tooltip=tooltip(told, about)
+        y=y, color=hue, shape=palette.shape(methods), tooltip=tooltip(measured, about)
     )
     return alt.layer(line, bars, dots).properties(height=340)
 
 
-def tooltip(told: fmt.Measured, about: str) -> list[Any]:
+def tooltip(measured: fmt.Measured, about: str) -> list[Any]:
     """What a mark says: model, condition, value, interval, seeds, people."""
     return [
         "method:N",
         alt.Tooltip("label:N", title=about),
-        alt.Tooltip("value:Q", title=told.axis, format=".2f"),
+        alt.Tooltip("value:Q", title=measured.axis, format=".2f"),
         alt.Tooltip("bottom:Q", title="95 % over seeds, from", format=".2f"),
         alt.Tooltip("top:Q", title="to", format=".2f"),
         "seeds:Q",
@@ -63,8 +65,8 @@ def tooltip(told: fmt.Measured, about: str) -> list[Any]:
 
 def format_each(rows: pd.DataFrame, measure: str) -> str:
     """Each model with its values, in the order of the conditions."""
-    told, parts = fmt.measured(measure), []
+    measured, parts = fmt.measured(measure), []
     for method, mine in rows.dropna(subset=["mean"]).groupby("method", sort=False):
-        each = ", ".join(f"{told.format(m)} at {at}" for m, at in zip(mine["mean"], mine.label, strict=True))
+        each = ", ".join(f"{measured.format(m)} at {at}" for m, at in zip(mine["mean"], mine.label, strict=True))
         parts.append(f"{method} {each}")
     return "; ".join(parts)

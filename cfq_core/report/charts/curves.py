@@ -25,13 +25,13 @@ def rows(study: Stored, dataset: str, measure: str, methods: str = "") -> pd.Dat
 
 def chart(rows: pd.DataFrame, dataset: str, measure: str, methods: str = "") -> Any:
     """Points carry (method, budget), so that a click on one selects that model."""
-    told, shown = fmt.measured(measure), list(dict.fromkeys(rows.method))
-    place = {m: JITTER * (i - (len(shown) - 1) / 2) for i, m in enumerate(shown)}
+    measured, names = fmt.measured(measure), list(dict.fromkeys(rows.method))
+    place = {m: JITTER * (i - (len(names) - 1) / 2) for i, m in enumerate(names)}
     drawn = rows.assign(
         at=rows.budget + rows.method.map(place),
-        value=rows["mean"] * told.scale,
-        bottom=rows.seed_low * told.scale,
-        top=rows.seed_high * told.scale,
+        value=rows["mean"] * measured.scale,
+        bottom=rows.seed_low * measured.scale,
+        top=rows.seed_high * measured.scale,
     )
     budgets = sorted(rows.budget.unique())
     x = alt.X(
@@ -40,38 +40,38 @@ def chart(rows: pd.DataFrame, dataset: str, measure: str, methods: str = "") -> 
         axis=alt.Axis(values=budgets, format="~g", grid=False),
         scale=alt.Scale(domain=[min(budgets) - 0.3, max(budgets) + 0.3], nice=False),
     )
-    y = alt.Y("value:Q", title=told.short, scale=alt.Scale(zero=told.share))
+    y = alt.Y("value:Q", title=measured.short, scale=alt.Scale(zero=measured.share))
     base = alt.Chart(drawn)
-    hue = palette.colour(shown)
-    lines = base.mark_line(strokeWidth=2).encode(x=x, y=y, color=hue, strokeDash=palette.dash(shown))
+    hue = palette.colour(names)
+    lines = base.mark_line(strokeWidth=2).encode(x=x, y=y, color=hue, strokeDash=palette.dash(names))
     bars = base.mark_rule(strokeWidth=1.5).encode(x=x, y="bottom:Q", y2="top:Q", color=hue)
     tooltip = [
         alt.Tooltip("method:N"),
         alt.Tooltip("budget:Q", title="budget (bits)"),
-        alt.Tooltip("value:Q", title=told.axis, format=".2f"),
+        alt.Tooltip("value:Q", title=measured.axis, format=".2f"),
         alt.Tooltip("bottom:Q", title="95 % over seeds, from", format=".2f"),
         alt.Tooltip("top:Q", title="to", format=".2f"),
         alt.Tooltip("seeds:Q"),
         alt.Tooltip("people:Q"),
     ]
-    dots = palette.models(base, shown, 90, x=x, y=y, tooltip=tooltip)
+    dots = palette.models(base, names, 90, x=x, y=y, tooltip=tooltip)
     zero = (
         alt.Chart(pd.DataFrame({"value": [0.0]}))
         .mark_rule(strokeDash=[2, 2], color=palette.TEACHER)
         .encode(y="value:Q")
     )
-    layers = [zero, lines, bars, dots] if told.better == "near 0" else [lines, bars, dots]
+    layers = [zero, lines, bars, dots] if measured.better == "near 0" else [lines, bars, dots]
     return alt.layer(*layers).properties(height=430)
 
 
 def alt_text(rows: pd.DataFrame, dataset: str, measure: str, methods: str = "") -> str:
     """Each method from its largest to its smallest budget."""
-    told, parts = fmt.measured(measure), []
+    measured, parts = fmt.measured(measure), []
     for method, line in rows.dropna(subset=["mean"]).groupby("method", sort=False):
         ends = line.sort_values("budget").iloc[[-1, 0]]
-        first, last = (f"{told.format(e['mean'])} at {fmt.bits(e.budget)}" for _, e in ends.iterrows())
+        first, last = (f"{measured.format(e['mean'])} at {fmt.bits(e.budget)}" for _, e in ends.iterrows())
         parts.append(f"{method} {first}" if len(line) == 1 else f"{method} from {first} to {last}")
-    return f"{told.heading} on {dataset}: {'; '.join(parts) or 'not defined'}."
+    return f"{measured.heading} on {dataset}: {'; '.join(parts) or 'not defined'}."
 
 
 PICTURE = Picture(

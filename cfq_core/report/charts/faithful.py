@@ -27,19 +27,19 @@ def rows(study: Stored, dataset: str, budget: float) -> pd.DataFrame:
 
 def chart(rows: pd.DataFrame, dataset: str, budget: float) -> Any:
     """Left and low is faithful; right of the grey band's edge is lenient."""
-    shown = list(rows.method)
+    methods = list(rows.method)
     drawn = rows.assign(
         **{c: 100 * rows[c] for c in rows.columns if c.startswith(("vd", "approval_shift"))},
     )
     x = alt.X("approval_shift:Q", title="approval shift (points)", scale=alt.Scale(zero=True, padding=20))
     y = alt.Y("vd:Q", title="VD (%)", scale=alt.Scale(zero=True))
-    base, hue = alt.Chart(drawn), palette.colour(shown)
+    base, hue = alt.Chart(drawn), palette.colour(methods)
     tooltip = [
         "method:N",
         alt.Tooltip("vd:Q", title="validity drop (%)", format=".1f"),
         alt.Tooltip("approval_shift:Q", title="approval shift (points)", format="+.1f"),
     ]
-    dots = palette.models(base, shown, 130, x=x, y=y, tooltip=tooltip)
+    dots = palette.models(base, methods, 130, x=x, y=y, tooltip=tooltip)
     up = base.mark_rule(strokeWidth=1).encode(x="approval_shift:Q", y="vd_seed_low:Q", y2="vd_seed_high:Q", color=hue)
     across = base.mark_rule(strokeWidth=1).encode(
         y="vd:Q", x="approval_shift_seed_low:Q", x2="approval_shift_seed_high:Q", color=hue

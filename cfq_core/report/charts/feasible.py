@@ -30,11 +30,11 @@ def alt_text(rows: pd.DataFrame, dataset: str, budget: float, varies: str = "") 
     """Every value."""
     key, frr = settings.drawn_key(rows, varies), fmt.measured("frr")
     each = zip(rows[key], rows["mean"], rows.cost, strict=True)
-    said = [
+    parts = [
         f"{settings.format_value(v)}: {frr.format(m)}{'' if pd.isna(c) else f' at a mean cost of {c:.2f}'}"
         for v, m, c in each
     ]
-    return f"{frr.title} on {dataset} by {settings.AXES.get(key, key)}: {'; '.join(said)}."
+    return f"{frr.title} on {dataset} by {settings.AXES.get(key, key)}: {'; '.join(parts)}."
 
 
 PICTURE = Picture(

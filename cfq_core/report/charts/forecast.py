@@ -49,9 +49,9 @@ def promises(study: Stored, dataset: str) -> pd.DataFrame:
         safety = study.arrays(teacher, ARTIFACT)
         if safety and len(set(bits)) == 1 and bits[0] in safety["bits"]:
             noise = safety["noise"][list(safety["bits"]).index(bits[0])]
-            told = np.isfinite(safety["margin"])
-            broken = study.arrays(run, "people")["student_at"][told] <= 0
-            odds = break_probability(safety["margin"][told], noise[told])
+            has_margin = np.isfinite(safety["margin"])
+            broken = study.arrays(run, "people")["student_at"][has_margin] <= 0
+            odds = break_probability(safety["margin"][has_margin], noise[has_margin])
             frames.append(pd.DataFrame({"seed": seed, "bits": bits[0], "odds": odds, "broken": broken}))
     return pd.concat(frames, ignore_index=True).assign(method=method) if frames else pd.DataFrame()
 
@@ -98,8 +98,8 @@ def alt_text(rows: pd.DataFrame, dataset: str) -> str:
     """Forecast and outcome at every bit-width."""
     over_all = rows[rows["class"] == ALL]
     each = zip(over_all.bits, over_all.forecast, over_all.broken, strict=True)
-    said = [f"at {fmt.bits(b)} {100 * f:.1f} % forecast, {100 * share:.1f} % broke" for b, f, share in each]
-    return f"A forecast, not a guarantee. On {dataset} with {over_all.method.iloc[0]}: {'; '.join(said)}."
+    parts = [f"at {fmt.bits(b)} {100 * f:.1f} % forecast, {100 * share:.1f} % broke" for b, f, share in each]
+    return f"A forecast, not a guarantee. On {dataset} with {over_all.method.iloc[0]}: {'; '.join(parts)}."
 
 
 PICTURE = Picture(

@@ -70,8 +70,8 @@ def alt_text(rows: pd.DataFrame, dataset: str, method: str, budget: float) -> st
             f"{column} “{low.level}” {100 * low.fp32:.0f} % at a mean cost of {low.cost:.2f}, "
             f"“{high.level}” {100 * high.fp32:.0f} % at {high.cost:.2f}"
         )
-    told = "; ".join(parts) or "no two groups are large enough"
-    return f"Before any quantization the teacher approves on {dataset}: {told}."
+    gaps = "; ".join(parts) or "no two groups are large enough"
+    return f"Before any quantization the teacher approves on {dataset}: {gaps}."
 
 
 PICTURE = Picture(

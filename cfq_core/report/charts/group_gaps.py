@@ -26,12 +26,12 @@ def rows(study: Stored, dataset: str, method: str, measure: str, crossing: bool 
 
 def chart(rows: pd.DataFrame, dataset: str, method: str, measure: str, crossing: bool = False) -> Any:
     """Filled where p < 0.05 over all seeds; bars from the least to the largest gap of a seed."""
-    told, columns = fmt.measured(measure), list(dict.fromkeys(rows.column))
+    measured, columns = fmt.measured(measure), list(dict.fromkeys(rows.column))
     place = {c: SIDE * (i - (len(columns) - 1) / 2) for i, c in enumerate(columns)}
     drawn = rows.assign(
         at=rows.budget + rows.column.map(place),
         notable=rows.p < NOTABLE,
-        **{c: told.scale * rows[c] for c in ("gap", "least", "largest")},
+        **{c: measured.scale * rows[c] for c in ("gap", "least", "largest")},
     )
     budgets = sorted(rows.budget.unique())
     x = alt.X(
@@ -63,11 +63,13 @@ def chart(rows: pd.DataFrame, dataset: str, method: str, measure: str, crossing:
 
 def alt_text(rows: pd.DataFrame, dataset: str, method: str, measure: str, crossing: bool = False) -> str:
     """Each column's largest gap with its p."""
-    told, parts = fmt.measured(measure), []
+    measured, parts = fmt.measured(measure), []
     for column, mine in rows.groupby("column", sort=False):
         top = mine.loc[mine.gap.idxmax()]
-        parts.append(f"{column} at most {told.scale * top.gap:.1f} points, at {fmt.bits(top.budget)} (p = {top.p:.2g})")
-    return f"Gap between groups in {told.title} of {method} on {dataset}: {'; '.join(parts)}."
+        parts.append(
+            f"{column} at most {measured.scale * top.gap:.1f} points, at {fmt.bits(top.budget)} (p = {top.p:.2g})"
+        )
+    return f"Gap between groups in {measured.title} of {method} on {dataset}: {'; '.join(parts)}."
 
 
 PICTURE = Picture(

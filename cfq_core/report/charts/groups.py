@@ -66,8 +66,10 @@ def _labels(rows: pd.DataFrame) -> list[str]:
 
 def chart(rows: pd.DataFrame, dataset: str, method: str, budget: float, measure: str, crossing: bool = False) -> Any:
     """A dot and an interval a group; the worst is orange, the dashed line is everybody."""
-    told = fmt.measured(measure)
-    drawn = rows.assign(label=_labels(rows), **{c: rows[c] * told.scale for c in ("value", "low", "high", "everybody")})
+    measured = fmt.measured(measure)
+    drawn = rows.assign(
+        label=_labels(rows), **{c: rows[c] * measured.scale for c in ("value", "low", "high", "everybody")}
+    )
     worst = worst_of(rows, measure)
     drawn["which"] = np.where(drawn.index == worst, "worst group", "group")
     y = alt.Y("label:N", title=None, sort=list(drawn.label), axis=alt.Axis(labelLimit=0))
@@ -76,7 +78,7 @@ def chart(rows: pd.DataFrame, dataset: str, method: str, budget: float, measure:
     shape = alt.Shape(
         "which:N", scale=alt.Scale(domain=["group", "worst group"], range=["circle", "diamond"]), legend=None
     )
-    tips = ["column:N", "level:N", alt.Tooltip("value:Q", title=told.axis, format=".1f"),
+    tips = ["column:N", "level:N", alt.Tooltip("value:Q", title=measured.axis, format=".1f"),
             alt.Tooltip("low:Q", title="95 %, from", format=".1f"), alt.Tooltip("high:Q", title="to", format=".1f"),
             alt.Tooltip("interval_over:N", title="interval over"), "seeds_judged:Q",
             "fewest_people:Q", "most_people:Q"]  # fmt: skip
@@ -84,7 +86,7 @@ def chart(rows: pd.DataFrame, dataset: str, method: str, budget: float, measure:
     base = alt.Chart(judged).encode(y=y)
     bars = base.mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q", color=colour)
     dots = base.mark_point(size=110, filled=True, opacity=1).encode(
-        x=alt.X("value:Q", title=told.short, scale=alt.Scale(zero=True)), color=colour, shape=shape, tooltip=tips
+        x=alt.X("value:Q", title=measured.short, scale=alt.Scale(zero=True)), color=colour, shape=shape, tooltip=tips
     )
     everybody = alt.Chart(drawn.head(1)).mark_rule(strokeDash=[4, 3], color=palette.TEACHER).encode(x="everybody:Q")
     unknown = (
@@ -104,16 +106,16 @@ def worst_of(rows: pd.DataFrame, measure: str) -> Any:
 
 def alt_text(rows: pd.DataFrame, dataset: str, method: str, budget: float, measure: str, crossing: bool = False) -> str:
     """The worst and the best group, and how many are too small."""
-    told, worst = fmt.measured(measure), worst_of(rows, measure)
+    measured, worst = fmt.measured(measure), worst_of(rows, measure)
     small = rows[rows.seeds_judged == 0]
     few = f" {fmt.counted(len(small), 'group')} of under {SMALLEST_GROUP} people not judged." if len(small) else ""
     if worst is None:
-        return f"{told.heading} of {method} at {fmt.bits(budget)} on {dataset}: no group is large enough.{few}"
+        return f"{measured.heading} of {method} at {fmt.bits(budget)} on {dataset}: no group is large enough.{few}"
     label = rows.column + ": " + rows.level
     best = (-rows.value if measure.startswith("approval_shift") else rows.value).idxmin()
     return (
-        f"{told.heading} of {method} at {fmt.bits(budget)} on {dataset}: worst {label[worst]} "
-        f"{told.format(rows.value[worst])}, best {label[best]} {told.format(rows.value[best])}.{few}"
+        f"{measured.heading} of {method} at {fmt.bits(budget)} on {dataset}: worst {label[worst]} "
+        f"{measured.format(rows.value[worst])}, best {label[best]} {measured.format(rows.value[best])}.{few}"
     )
 
 

@@ -28,26 +28,26 @@ def rows(study: Stored, dataset: str, measure: str, budget: float, varies: str =
 def chart(rows: pd.DataFrame, dataset: str, measure: str, budget: float, varies: str = "") -> Any:
     """Up and left is better: more promises kept for less."""
     varies = settings.drawn_key(rows, varies)
-    shown = list(dict.fromkeys(rows.method))
+    methods = list(dict.fromkeys(rows.method))
     drawn = rows.assign(
         **{c: 100 * rows[c] for c in ("kept", "low", "high")}, text=rows[varies].map(settings.format_value)
     )
     x = alt.X("cost:Q", title="mean cost of the promised action (scale units)", scale=alt.Scale(zero=False, padding=20))
     y = alt.Y("kept:Q", title="promises kept (%)", scale=alt.Scale(domain=[min(0.0, drawn.low.min()), 100], nice=True))
-    base, hue = alt.Chart(drawn), palette.colour(shown)
+    base, hue = alt.Chart(drawn), palette.colour(methods)
     line = base.mark_line(strokeWidth=2).encode(
-        x=x, y=y, color=hue, strokeDash=palette.dash(shown), order=alt.Order(f"{varies}")
+        x=x, y=y, color=hue, strokeDash=palette.dash(methods), order=alt.Order(f"{varies}")
     )
     bars = base.mark_rule(strokeWidth=1.5).encode(x=x, y="low:Q", y2="high:Q", color=hue)
     dots = base.mark_point(size=90, filled=True, opacity=1).encode(
         x=x,
         y=y,
         color=hue,
-        shape=palette.shape(shown),
+        shape=palette.shape(methods),
         tooltip=["method:N", alt.Tooltip("text:N", title=settings.AXES.get(varies, varies)),
                  alt.Tooltip("cost:Q", format=".2f"), alt.Tooltip("kept:Q", title="kept (%)", format=".1f"), "seeds:Q"],
     )  # fmt: skip
-    first = drawn[drawn.method == shown[0]]
+    first = drawn[drawn.method == methods[0]]
     labels = alt.Chart(first).mark_text(dy=16, color=palette.TEACHER).encode(x=x, y=y, text="text:N")
     return alt.layer(line, bars, dots, labels).properties(height=340)
 

@@ -49,9 +49,9 @@ def _plans(study: Stored, stored: dict[str, np.ndarray], teacher: str, budget: f
     runs = study.runs[(study.runs.teacher == teacher) & (study.runs.budget == budget)]
     uniform = _with(runs, "uniform_bits").bits  # a budget of 5 bits has a uniform plan that stands in no landscape
     plans = {"uniform": uniform.iloc[0]} if len(uniform) else {}
-    for name, (told, _) in ALLOCATORS.items():
+    for name, (profile, _) in ALLOCATORS.items():
         if f"sensitivity.{name}" in stored:
-            plans[told] = cheapest_plan(stored[f"sensitivity.{name}"].tolist(), choices, sizes, budget)
+            plans[profile] = cheapest_plan(stored[f"sensitivity.{name}"].tolist(), choices, sizes, budget)
     learned = _with(runs, "learns_bits")
     return plans | {f"learned by {m}": plan for m, plan in zip(learned.method, learned.bits, strict=True)}
 
@@ -100,15 +100,19 @@ def chart(rows: pd.DataFrame, teacher: str, budget: float, matched: bool = False
     plans = marks(drawn)
     beside = plans.groupby("plan").cumcount() - (plans.groupby("plan").plan.transform("size") - 1) / 2
     plans = plans.assign(at=plans.average_bits + BESIDE * beside)
-    shown = list(dict.fromkeys(plans.allocator))
-    styles = [palette.style(_method(a)) for a in shown]
+    allocators = list(dict.fromkeys(plans.allocator))
+    styles = [palette.style(_method(a)) for a in allocators]
     legend = alt.Legend(title="allocator", labelLimit=0, orient="top", columns=3, symbolSize=110, symbolStrokeWidth=0)
     chosen = alt.Chart(plans).mark_point(size=190, filled=True, opacity=1, stroke="white", strokeWidth=1)
     chosen = chosen.encode(
         x=alt.X("at:Q"),
         y=y,
-        color=alt.Color("allocator:N", scale=alt.Scale(domain=shown, range=[s.colour for s in styles]), legend=legend),
-        shape=alt.Shape("allocator:N", scale=alt.Scale(domain=shown, range=[s.shape for s in styles]), legend=legend),
+        color=alt.Color(
+            "allocator:N", scale=alt.Scale(domain=allocators, range=[s.colour for s in styles]), legend=legend
+        ),
+        shape=alt.Shape(
+            "allocator:N", scale=alt.Scale(domain=allocators, range=[s.shape for s in styles]), legend=legend
+        ),
         tooltip=["allocator:N", *tips],
     )
     return alt.layer(

@@ -49,9 +49,9 @@ def _company(study: Stored, dataset: str, budget: float, method: str) -> str:
 
 def chart(rows: pd.DataFrame, dataset: str, budget: float, measure: str = "vd") -> Any:
     """Down and left is better; multiples on a logarithmic axis."""
-    told, methods = fmt.measured(measure), list(dict.fromkeys(rows.method))
+    measured, methods = fmt.measured(measure), list(dict.fromkeys(rows.method))
     drawn = rows.assign(
-        value=told.scale * rows["mean"], bottom=told.scale * rows.seed_low, top=told.scale * rows.seed_high
+        value=measured.scale * rows["mean"], bottom=measured.scale * rows.seed_low, top=measured.scale * rows.seed_high
     )
     x = alt.X(
         "times_ptq:Q", title="time to make, times that of PTQ", scale=alt.Scale(type="log", padding=24, nice=False)
@@ -59,27 +59,27 @@ def chart(rows: pd.DataFrame, dataset: str, budget: float, measure: str = "vd") 
     base = alt.Chart(drawn).encode(x=x, color=palette.colour(methods))
     bars = base.mark_rule(strokeWidth=1.5).encode(y="bottom:Q", y2="top:Q")
     dots = base.mark_point(size=100, filled=True, opacity=1).encode(
-        y=alt.Y("value:Q", title=told.short, scale=alt.Scale(zero=True)),
+        y=alt.Y("value:Q", title=measured.short, scale=alt.Scale(zero=True)),
         shape=palette.shape(methods),
         tooltip=["method:N", alt.Tooltip("times_ptq:Q", title="times PTQ", format=",.1f"),
                  alt.Tooltip("times_qat:Q", title="times QAT", format=".2f"),
                  alt.Tooltip("total:Q", title="seconds a model", format=".2f"),
                  alt.Tooltip("training_recourse:Q", title="of them for training recourse", format=".2f"),
-                 alt.Tooltip("value:Q", title=told.axis, format=".1f"), "stack:N", "seeds:Q"],
+                 alt.Tooltip("value:Q", title=measured.axis, format=".1f"), "stack:N", "seeds:Q"],
     )  # fmt: skip
     return alt.layer(bars, dots).properties(height=340)
 
 
 def alt_text(rows: pd.DataFrame, dataset: str, budget: float, measure: str = "vd") -> str:
     """Every method."""
-    told = fmt.measured(measure)
+    measured = fmt.measured(measure)
     each = zip(rows.method, rows.times_ptq, rows.total, rows.training_recourse, rows["mean"], strict=True)
-    said = [
+    parts = [
         f"{method} {times:,.0f} times ({total:.2f} s, of them {training_recourse:.2f} s for training recourse), "
-        f"{told.format(broken)} broken"
+        f"{measured.format(broken)} broken"
         for method, times, total, training_recourse, broken in each
     ]
-    return f"Time to make a model on {dataset} at {fmt.bits(budget)} in multiples of PTQ: {'; '.join(said)}."
+    return f"Time to make a model on {dataset} at {fmt.bits(budget)} in multiples of PTQ: {'; '.join(parts)}."
 
 
 PICTURE = Picture(

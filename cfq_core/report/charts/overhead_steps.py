@@ -64,11 +64,11 @@ def chart(rows: pd.DataFrame, dataset: str, budget: float) -> Any:
 
 def alt_text(rows: pd.DataFrame, dataset: str, budget: float) -> str:
     """First and last K of each."""
-    said = []
+    parts = []
     for (method, way), line in rows.groupby(["method", "way"], sort=False):
         a, b = line.iloc[0], line.iloc[-1]
-        said.append(f"{method}, {way}: {a.times:.2f} times at K = {a.steps:g}, {b.times:.2f} at K = {b.steps:g}")
-    return f"Training time on {dataset} at {fmt.bits(budget)}, times that without recourse: {'; '.join(said)}."
+        parts.append(f"{method}, {way}: {a.times:.2f} times at K = {a.steps:g}, {b.times:.2f} at K = {b.steps:g}")
+    return f"Training time on {dataset} at {fmt.bits(budget)}, times that without recourse: {'; '.join(parts)}."
 
 
 PICTURE = Picture(

@@ -19,10 +19,10 @@ POINTS = 41  # on the way
 
 def rows(study: Stored, teacher: str, person: int, budget: float) -> pd.DataFrame:
     """One row a (model, point); ``way`` from 0 (as they are) to 1 (as promised). Needs the table."""
-    told, who = people.promised(study, teacher, person), people.test_people(study, teacher)
-    if told is None or isinstance(who, str):
+    action, who = people.promised(study, teacher, person), people.test_people(study, teacher)
+    if action is None or isinstance(who, str):
         return pd.DataFrame()
-    start, end = who.encoding.encode(np.array([told.before, told.after]))
+    start, end = who.encoding.encode(np.array([action.before, action.after]))
     way = np.linspace(0.0, 1.0, POINTS)
     teacher_at, students_at = people.logits_at(study, teacher, start + way[:, None] * (end - start))
     parts = [pd.DataFrame({"method": _decided.FP32, "budget": 32.0, "way": way, "logit": teacher_at})]
@@ -33,14 +33,14 @@ def rows(study: Stored, teacher: str, person: int, budget: float) -> pd.DataFram
 
 def chart(rows: pd.DataFrame, teacher: str, person: int, budget: float) -> Any:
     """The teacher and the students of the chosen budget strong, those of other budgets faint."""
-    shown = [m for m in dict.fromkeys(rows.method) if m != _decided.FP32]
+    methods = [m for m in dict.fromkeys(rows.method) if m != _decided.FP32]
     drawn = rows.assign(model=rows.method + rows.budget.map(" {:g}".format), percent=100 * rows.way)
     x = alt.X("percent:Q", title="of the way to the promised action (%)", scale=alt.Scale(domain=[0, 100]))
     y = alt.Y("logit:Q", title="logit")
     colour = alt.Color(
         "method:N",
         scale=alt.Scale(
-            domain=[_decided.FP32, *shown], range=[palette.TEACHER, *(palette.style(m).colour for m in shown)]
+            domain=[_decided.FP32, *methods], range=[palette.TEACHER, *(palette.style(m).colour for m in methods)]
         ),
         legend=alt.Legend(
             title=f"model at {fmt.bits(budget)}",
@@ -65,8 +65,8 @@ def chart(rows: pd.DataFrame, teacher: str, person: int, budget: float) -> Any:
 def alt_text(rows: pd.DataFrame, teacher: str, person: int, budget: float) -> str:
     """Where the teacher and the chosen budget's students end."""
     ends = rows[(rows.way == 1) & ((rows.budget == budget) | (rows.method == _decided.FP32))]
-    told = ", ".join(f"{r.method} {r.logit:+.2f}" for r in ends.itertuples())
-    return f"After the promised action the logit of person {person} is: {told} (students at {fmt.bits(budget)})."
+    logits = ", ".join(f"{r.method} {r.logit:+.2f}" for r in ends.itertuples())
+    return f"After the promised action the logit of person {person} is: {logits} (students at {fmt.bits(budget)})."
 
 
 PICTURE = Picture(

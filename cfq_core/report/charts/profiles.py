@@ -28,18 +28,18 @@ def rows(study: Stored, dataset: str, bits: int = 3) -> pd.DataFrame:
         return pd.DataFrame()
     raised = here.value.clip(lower=0)  # a loss that falls by rounding is no sensitivity
     whole = raised.groupby([here.allocator, here.seed]).transform("sum")
-    told = here.allocator.map({k: v for k, (v, _) in ALLOCATORS.items()}).fillna(here.allocator)
+    names = here.allocator.map({k: v for k, (v, _) in ALLOCATORS.items()}).fillna(here.allocator)
     kept = ["profile", "layer", "size", "seed", "bits", "value", "share"]
-    return here.assign(profile=told, share=(raised / whole).where(whole > 0))[kept].reset_index(drop=True)
+    return here.assign(profile=names, share=(raised / whole).where(whole > 0))[kept].reset_index(drop=True)
 
 
 def chart(rows: pd.DataFrame, dataset: str, bits: int = 3) -> Any:
     """Large marks are means over seeds, small ones single seeds."""
-    shown = [told for told, _ in ALLOCATORS.values() if told in set(rows.profile)]
-    shown += [p for p in dict.fromkeys(rows.profile) if p not in shown]
+    profiles = [profile for profile, _ in ALLOCATORS.values() if profile in set(rows.profile)]
+    profiles += [p for p in dict.fromkeys(rows.profile) if p not in profiles]
     method = dict(ALLOCATORS.values())
-    styles = [palette.style(method.get(p, p)) for p in shown]
-    place = {p: SIDE * (i - (len(shown) - 1) / 2) for i, p in enumerate(shown)}
+    styles = [palette.style(method.get(p, p)) for p in profiles]
+    place = {p: SIDE * (i - (len(profiles) - 1) / 2) for i, p in enumerate(profiles)}
     drawn = rows.assign(at=rows.layer + rows.profile.map(place), percent=100 * rows.share)
     means = drawn.groupby(["profile", "layer", "at"], sort=False).percent.mean().reset_index()
     legend = alt.Legend(title="sensitivity", labelLimit=0, orient="top", symbolOpacity=1, columns=2)
@@ -51,8 +51,8 @@ def chart(rows: pd.DataFrame, dataset: str, bits: int = 3) -> Any:
         scale=alt.Scale(domain=[min(layers) - 0.5, max(layers) + 0.5], nice=False),
     )
     y = alt.Y("percent:Q", title="% of the sum over layers", scale=alt.Scale(domain=[0, 100]))
-    colour = alt.Color("profile:N", scale=alt.Scale(domain=shown, range=[s.colour for s in styles]), legend=legend)
-    shape = alt.Shape("profile:N", scale=alt.Scale(domain=shown, range=[s.shape for s in styles]), legend=legend)
+    colour = alt.Color("profile:N", scale=alt.Scale(domain=profiles, range=[s.colour for s in styles]), legend=legend)
+    shape = alt.Shape("profile:N", scale=alt.Scale(domain=profiles, range=[s.shape for s in styles]), legend=legend)
     tips = ["profile:N", "layer:Q", "size:Q", "seed:Q", alt.Tooltip("percent:Q", format=".1f"),
             alt.Tooltip("value:Q", title="as measured", format=".3g")]  # fmt: skip
     single = alt.Chart(drawn).mark_point(size=22, opacity=0.6, filled=True)

@@ -58,11 +58,11 @@ def drawn_key(rows: pd.DataFrame, varies: str) -> str:
 
 def chart(rows: pd.DataFrame, dataset: str, measure: str, budget: float, varies: str = "") -> Any:
     """A line a method where the setting is a number, marks side by side where it is a name."""
-    told, shown, varies = fmt.measured(measure), list(dict.fromkeys(rows.method)), drawn_key(rows, varies)
+    measured, methods, varies = fmt.measured(measure), list(dict.fromkeys(rows.method)), drawn_key(rows, varies)
     drawn = rows.assign(
-        value=rows["mean"] * told.scale, bottom=rows.seed_low * told.scale, top=rows.seed_high * told.scale
+        value=rows["mean"] * measured.scale, bottom=rows.seed_low * measured.scale, top=rows.seed_high * measured.scale
     )
-    if told.unit == fmt.UNITS["cost"][0]:  # no action costs less than nothing, whatever a few seeds spread
+    if measured.unit == fmt.UNITS["cost"][0]:  # no action costs less than nothing, whatever a few seeds spread
         drawn["bottom"] = drawn.bottom.clip(lower=0.0)
     number = pd.api.types.is_numeric_dtype(rows[varies])
     title = AXES.get(varies, varies)
@@ -72,25 +72,25 @@ def chart(rows: pd.DataFrame, dataset: str, measure: str, budget: float, varies:
         place: dict[str, Any] = {"x": x}
     else:
         x = alt.X(f"{varies}:N", title=title, sort=list(dict.fromkeys(rows[varies])), axis=alt.Axis(labelAngle=0))
-        place = {"x": x, "xOffset": alt.XOffset("method:N", sort=shown)}
-    y = alt.Y("value:Q", title=told.short, scale=alt.Scale(zero=True))
-    base, hue = alt.Chart(drawn).encode(**place), palette.colour(shown)
+        place = {"x": x, "xOffset": alt.XOffset("method:N", sort=methods)}
+    y = alt.Y("value:Q", title=measured.short, scale=alt.Scale(zero=True))
+    base, hue = alt.Chart(drawn).encode(**place), palette.colour(methods)
     bars = base.mark_rule(strokeWidth=1.5).encode(y="bottom:Q", y2="top:Q", color=hue)
     dots = base.mark_point(size=90, filled=True, opacity=1).encode(
         y=y,
         color=hue,
-        shape=palette.shape(shown),
+        shape=palette.shape(methods),
         tooltip=[
             "method:N",
             alt.Tooltip(varies, title=title),
-            alt.Tooltip("value:Q", title=told.axis, format=".2f"),
+            alt.Tooltip("value:Q", title=measured.axis, format=".2f"),
             alt.Tooltip("bottom:Q", title="95 % over seeds, from", format=".2f"),
             alt.Tooltip("top:Q", title="to", format=".2f"),
             "seeds:Q",
             "people:Q",
         ],
     )
-    line = base.mark_line(strokeWidth=2).encode(y=y, color=hue, strokeDash=palette.dash(shown))
+    line = base.mark_line(strokeWidth=2).encode(y=y, color=hue, strokeDash=palette.dash(methods))
     return alt.layer(*([line] if number else []), bars, dots).properties(height=340)
 
 
@@ -107,12 +107,14 @@ def scale_of(varies: str) -> alt.Scale:
 
 def alt_text(rows: pd.DataFrame, dataset: str, measure: str, budget: float, varies: str = "") -> str:
     """Each method from the first value to the last."""
-    told, varies, parts = fmt.measured(measure), drawn_key(rows, varies), []
+    measured, varies, parts = fmt.measured(measure), drawn_key(rows, varies), []
     for method, line in rows.dropna(subset=["mean"]).groupby("method", sort=False):
         each = zip(line[varies], line["mean"], strict=True)
-        said = [f"{told.format(m)} at {v:g}" if _is_number(v) else f"{told.format(m)} with {v}" for v, m in each]
-        parts.append(f"{method} {', '.join(said)}")
-    return f"{told.title} on {dataset} at {fmt.bits(budget)} by {AXES.get(varies, varies)}: {'; '.join(parts)}."
+        values = [
+            f"{measured.format(m)} at {v:g}" if _is_number(v) else f"{measured.format(m)} with {v}" for v, m in each
+        ]
+        parts.append(f"{method} {', '.join(values)}")
+    return f"{measured.title} on {dataset} at {fmt.bits(budget)} by {AXES.get(varies, varies)}: {'; '.join(parts)}."
 
 
 def format_value(value: Any) -> str:

@@ -30,9 +30,9 @@ def rows(study: Stored, dataset: str, budget: float, matched: bool = False, show
 
 def chart(rows: pd.DataFrame, dataset: str, budget: float, matched: bool = False, shown: str = "vd") -> Any:
     """A row a population, a mark a model."""
-    told, methods = fmt.measured(rows.measure.iloc[-1]), list(dict.fromkeys(rows.method))
+    measured, methods = fmt.measured(rows.measure.iloc[-1]), list(dict.fromkeys(rows.method))
     drawn = rows.assign(
-        value=rows["mean"] * told.scale, bottom=rows.seed_low * told.scale, top=rows.seed_high * told.scale
+        value=rows["mean"] * measured.scale, bottom=rows.seed_low * measured.scale, top=rows.seed_high * measured.scale
     )
     populations = list(dict.fromkeys(rows.label))
     base = alt.Chart(drawn).encode(
@@ -40,10 +40,10 @@ def chart(rows: pd.DataFrame, dataset: str, budget: float, matched: bool = False
         yOffset=alt.YOffset("method:N", sort=methods),
         color=palette.colour(methods),
     )
-    x = alt.X("value:Q", title=told.axis, scale=alt.Scale(zero=shown != "accuracy", nice=True))
+    x = alt.X("value:Q", title=measured.axis, scale=alt.Scale(zero=shown != "accuracy", nice=True))
     bars = base.mark_rule(strokeWidth=1.5).encode(x="bottom:Q", x2="top:Q")
     dots = base.mark_point(size=70, filled=True, opacity=1).encode(
-        x=x, shape=palette.shape(methods), tooltip=_probed.tooltip(told, "population")
+        x=x, shape=palette.shape(methods), tooltip=_probed.tooltip(measured, "population")
     )
     height = AROUND + ROW * (len(methods) + 1) * len(populations)
     return alt.layer(bars, dots).properties(height=height)
@@ -56,15 +56,16 @@ def title(shown: str = "vd", **_: Any) -> str:
 
 def alt_text(rows: pd.DataFrame, dataset: str, budget: float, matched: bool = False, shown: str = "vd") -> str:
     """Each model as audited, and where it is lowest and highest."""
-    told, parts = fmt.measured(rows.measure.iloc[-1]), []
+    measured, parts = fmt.measured(rows.measure.iloc[-1]), []
     for method, mine in rows.groupby("method", sort=False):
         plain = mine[mine.series == PLAIN]["mean"]
         low, high = mine.loc[mine["mean"].idxmin()], mine.loc[mine["mean"].idxmax()]
         parts.append(
-            f"{method} {told.format(plain.iloc[0] if len(plain) else None)} as audited, "
-            f"from {told.format(low['mean'])} ({low.label}) to {told.format(high['mean'])} ({high.label})"
+            f"{method} {measured.format(plain.iloc[0] if len(plain) else None)} as audited, "
+            f"from {measured.format(low['mean'])} ({low.label}) to {measured.format(high['mean'])} ({high.label})"
         )
-    return f"{told.title} on {dataset} at {fmt.bits(budget)} in {rows.label.nunique()} populations: {'; '.join(parts)}."
+    where = f"{dataset} at {fmt.bits(budget)} in {rows.label.nunique()} populations"
+    return f"{measured.title} on {where}: {'; '.join(parts)}."
 
 
 PICTURE = Picture(

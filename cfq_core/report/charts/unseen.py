@@ -52,11 +52,11 @@ def title(shown: str = "vd", **_: Any) -> str:
 
 def alt_text(rows: pd.DataFrame, dataset: str, budget: float, matched: bool = False, shown: str = "vd") -> str:
     """Each model on each of the populations."""
-    told, parts = fmt.measured(rows.measure.iloc[-1]), []
+    measured, parts = fmt.measured(rows.measure.iloc[-1]), []
     for (name, method), mine in rows.groupby(["slice", "method"], sort=False):
-        each = ", ".join(f"{told.format(m)} {label}" for m, label in zip(mine["mean"], mine.label, strict=True))
+        each = ", ".join(f"{measured.format(m)} {label}" for m, label in zip(mine["mean"], mine.label, strict=True))
         parts.append(f"{method} of {name}: {each}")
-    return f"{told.title} at {fmt.bits(budget)}: {'; '.join(parts)}."
+    return f"{measured.title} at {fmt.bits(budget)}: {'; '.join(parts)}."
 
 
 PICTURE = Picture(

@@ -27,17 +27,17 @@ def rows(study: Stored, dataset: str, matched: bool = False, shown: str = "robus
     mine = found[(found.method == _probed.TEACHER) & (found.series != SHIPPED)]
     key = ["series", "at"]
     beside = {n: mine[mine.measure == n].set_index(key)["mean"].rename(n) for n in ("cost_ratio", "frr")}
-    told = mine[mine.measure == measure].join(beside["cost_ratio"], on=key).join(beside["frr"], on=key)
-    return told.drop(columns="method").reset_index(drop=True)
+    found = mine[mine.measure == measure].join(beside["cost_ratio"], on=key).join(beside["frr"], on=key)
+    return found.drop(columns="method").reset_index(drop=True)
 
 
 def chart(rows: pd.DataFrame, dataset: str, matched: bool = False, shown: str = "robust") -> Any:
     """Up and left is better."""
-    told, strategies = fmt.measured(rows.measure.iloc[0]), list(dict.fromkeys(rows.series))
+    measured, strategies = fmt.measured(rows.measure.iloc[0]), list(dict.fromkeys(rows.series))
     drawn = rows.dropna(subset=["cost_ratio"]).assign(found=100 * rows.frr)
-    drawn = drawn.assign(**{c: told.scale * drawn[c] for c in ("mean", "seed_low", "seed_high")})
+    drawn = drawn.assign(**{c: measured.scale * drawn[c] for c in ("mean", "seed_low", "seed_high")})
     x = alt.X("cost_ratio:Q", title=COST, scale=alt.Scale(type="log", nice=False, padding=20))
-    y = alt.Y("mean:Q", title=told.short, scale=alt.Scale(domain=[0, 100]))
+    y = alt.Y("mean:Q", title=measured.short, scale=alt.Scale(domain=[0, 100]))
     hue = palette.colour(strategies, "series:N", "strategy")
     base = alt.Chart(drawn).encode(x=x, color=hue)
     line = base.mark_line(strokeWidth=2).encode(
@@ -49,7 +49,7 @@ def chart(rows: pd.DataFrame, dataset: str, matched: bool = False, shown: str = 
         shape=palette.shape(strategies, "series:N", "strategy"),
         tooltip=["series:N", alt.Tooltip("label:N", title="strength"),
                  alt.Tooltip("cost_ratio:Q", title="cost (times)", format=".2f"),
-                 alt.Tooltip("mean:Q", title=told.axis, format=".1f"),
+                 alt.Tooltip("mean:Q", title=measured.axis, format=".1f"),
                  alt.Tooltip("seed_low:Q", title="95 % over seeds, from", format=".1f"),
                  alt.Tooltip("seed_high:Q", title="to", format=".1f"),
                  alt.Tooltip("found:Q", title="have such an action (%)", format=".1f"), "seeds:Q", "people:Q"],
@@ -75,15 +75,19 @@ def at_equal_cost(rows: pd.DataFrame) -> pd.DataFrame:
 
 def alt_text(rows: pd.DataFrame, dataset: str, matched: bool = False, shown: str = "robust") -> str:
     """Each strategy at its least and greatest strength, and all of them at about one cost."""
-    told, parts = fmt.measured(rows.measure.iloc[0]), []
+    measured, parts = fmt.measured(rows.measure.iloc[0]), []
     for strategy, line in rows.groupby("series", sort=False):
-        parts.append(f"{strategy} from {_said(told, line.iloc[0])} to {_said(told, line.iloc[-1])}")
-    equal = "; ".join(f"{r.series} {_said(told, r)}" for _, r in at_equal_cost(rows).iterrows())
-    return f"{told.heading} on {dataset}: {'; '.join(parts)}. At about one cost: {equal}."
+        parts.append(
+            f"{strategy} from {_cost_and_share(measured, line.iloc[0])} to {_cost_and_share(measured, line.iloc[-1])}"
+        )
+    equal = "; ".join(f"{r.series} {_cost_and_share(measured, r)}" for _, r in at_equal_cost(rows).iterrows())
+    return f"{measured.heading} on {dataset}: {'; '.join(parts)}. At about one cost: {equal}."
 
 
-def _said(told: fmt.Measured, r: Any) -> str:
-    return f"{told.format(r['mean'])} at {r.cost_ratio:.2f} times the cost ({r.label}, found for {100 * r.frr:.0f} %)"
+def _cost_and_share(measured: fmt.Measured, r: Any) -> str:
+    return (
+        f"{measured.format(r['mean'])} at {r.cost_ratio:.2f} times the cost ({r.label}, found for {100 * r.frr:.0f} %)"
+    )
 
 
 PICTURE = Picture(

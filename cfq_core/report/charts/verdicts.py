@@ -24,16 +24,16 @@ def rows(study: Stored, dataset: str, measure: str = "vd") -> pd.DataFrame:
 
 def chart(rows: pd.DataFrame, dataset: str, measure: str = "vd") -> Any:
     """A cell's colour and number are the mean over seeds; lenient methods carry a mark."""
-    told = fmt.measured(measure)
+    measured = fmt.measured(measure)
     cells = rows.assign(
-        value=rows["mean"] * told.scale,
+        value=rows["mean"] * measured.scale,
         bits=rows.budget.map("{:g}".format),
         text=[
-            f"{told.scale * m:.1f}{' (lenient)' if lenient else ''}" if pd.notna(m) else "–"
+            f"{measured.scale * m:.1f}{' (lenient)' if lenient else ''}" if pd.notna(m) else "–"
             for m, lenient in zip(rows["mean"], rows.lenient, strict=True)
         ],
     )
-    top = 100.0 if told.share else float(max(1.0, cells.value.max()))
+    top = 100.0 if measured.share else float(max(1.0, cells.value.max()))
     grid = alt.Chart(cells).encode(
         x=alt.X(
             "bits:N",
@@ -45,7 +45,7 @@ def chart(rows: pd.DataFrame, dataset: str, measure: str = "vd") -> Any:
         tooltip=[
             alt.Tooltip("method:N"),
             alt.Tooltip("bits:N", title="budget"),
-            alt.Tooltip("value:Q", title=told.axis, format=".2f"),
+            alt.Tooltip("value:Q", title=measured.axis, format=".2f"),
             alt.Tooltip("sd:Q", title="sd over seeds (raw)", format=".4f"),
             alt.Tooltip("seeds:Q"),
             alt.Tooltip("people:Q"),
@@ -60,13 +60,14 @@ def chart(rows: pd.DataFrame, dataset: str, measure: str = "vd") -> Any:
 
 def alt_text(rows: pd.DataFrame, dataset: str, measure: str = "vd") -> str:
     """The best and the worst cell."""
-    told, known = fmt.measured(measure), rows.dropna(subset=["mean"])
+    measured, known = fmt.measured(measure), rows.dropna(subset=["mean"])
     if known.empty:
-        return f"{told.heading} of {dataset}: not defined for any method."
+        return f"{measured.heading} of {dataset}: not defined for any method."
     low, high = known.loc[known["mean"].idxmin()], known.loc[known["mean"].idxmax()]
     return (
-        f"{told.heading} on {dataset}: lowest {told.format(low['mean'])} with {low.method} at {fmt.bits(low.budget)}, "
-        f"highest {told.format(high['mean'])} with {high.method} at {fmt.bits(high.budget)}."
+        f"{measured.heading} on {dataset}: lowest {measured.format(low['mean'])} with {low.method} "
+        f"at {fmt.bits(low.budget)}, "
+        f"highest {measured.format(high['mean'])} with {high.method} at {fmt.bits(high.budget)}."
     )
 
 
