@@ -45,6 +45,7 @@ def main() -> None:
     for dataset in given.datasets:
         study = run_plan(read_plan(PLAN | {"datasets": [dataset]}, "benchmarks/parity.py"), store, given.workers)
         rows += [exported(store, row["id"]) for row in store.runs(study)]
+    store.close()
     OUT.parent.mkdir(exist_ok=True)
     found = {"runtime": f"onnxruntime {onnxruntime.__version__}", "plan": PLAN, "runs": rows}
     OUT.write_text(json.dumps(found, separators=(",", ":")) + "\n", encoding="utf-8")

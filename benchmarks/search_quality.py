@@ -240,7 +240,7 @@ def table(rows: Sequence[Row]) -> str:
     )
     lines = [head, "|---" * 14 + "|"]
     for r in rows:
-        shares = [r.has_recourse, r.mean_gap, r.median_gap, r.p95_gap, r.max_gap, r.cost_ratio - 1, r.optimal, r.proved]
+        shares = [r.found, r.mean_gap, r.median_gap, r.p95_gap, r.max_gap, r.cost_ratio - 1, r.optimal, r.proved]
         cells = [f"{100 * s:.2f} %" for s in shares]
         counts = [r.violations, f"{r.people_per_cpu_s:.0f}", f"{r.oracle_cpu_s:.2f}"]
         lines.append(f"| {' | '.join(str(c) for c in [r.data_set, r.people, r.have_action, *cells, *counts])} |")

@@ -1,4 +1,4 @@
-"""The command line: `cfq run | study | ls | show | report | data | export | audit | parts | doctor`, joined here.
+"""The command line: `cfq run | study | ls | show | report | data | export | audit | parts | doctor | ...`, joined here.
 
 Exit code 0; or one line on stderr and 2 for bad input, 1 for a failure.
 """

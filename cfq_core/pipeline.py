@@ -408,6 +408,8 @@ def _seen(
     student_has_recourse[asked], student_cost[asked] = again.has_recourse, again.cost
     proved = np.zeros(k, bool)
     proved[asked] = p.recourse.proved[asked] & again.proved
+    after, why, lower = p.recourse.before.copy(), np.full(k, -1), np.zeros(k)
+    after[asked], why[asked], lower[asked] = again.after, again.why, again.lower
     return Evidence(
         outcome=p.design.table.outcome[test],
         teacher=p.logits,
@@ -423,6 +425,9 @@ def _seen(
         student_cost=student_cost,
         cosine=cosine,
         proved=proved,
+        student_after=after,
+        student_why=why,
+        student_lower=lower,
     )
 
 

@@ -3,9 +3,9 @@
 ``Omega_l(b) = Tr(H_l) / n_l * ||Q_b(W_l) - W_l||^2``. For a piecewise linear network with one logit and
 cross-entropy the logit is locally linear in each layer's weights, so the trace has a closed form,
 ``Tr(H_l) = mean_i p_i (1 - p_i) |a_{l-1,i}|^2 |dz_i/du_{l,i}|^2`` with ``u_l`` the pre-activation: one
-backward pass instead of hundreds of Hutchinson probes, and no noise (tested against Hutchinson). With curved
-activations the same formula is the trace of the Gauss-Newton matrix, the Hessian without the activations' own
-second derivatives.
+backward pass instead of hundreds of Hutchinson probes, and no noise (tests/oracles/test_allocation.py compares the
+two). With curved activations the same formula is the trace of the Gauss-Newton matrix, the Hessian without the
+activations' own second derivatives.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The plan of least total sensitivity under a bit budget: an exact multiple-choice knapsack.
 
 Layers are added one by one; of all partial plans only those stay that no other beats in both cost and
-sensitivity. With a few layers and bit-widths that frontier is small, and the answer is exact
-(brute force agrees in the tests; QUANT.md: HiGHS finds the same optimum).
+sensitivity. With a few layers and bit-widths that frontier is small, and the answer is exact (Nemhauser and Ullmann,
+Management Science 15, 1969; brute force agrees in the tests).
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from cfq_core.allocators.sensitivity import CHOICES
+from cfq_core.evidence import approved
 from cfq_core.nets.forward import behind
 from cfq_core.nets.stack import Stack, score
 from cfq_core.quant.bits import BitPlan, average_bits
@@ -101,15 +102,15 @@ class _Table:
         """Measures of consecutive plans."""
         at, rows, shown = self._parts(logits)
         truth_at, truth_rows, truth_shown = self._parts(self.truth[None])
-        approved = int((truth_rows > 0).sum())
-        last = min(max(approved, 1), rows.shape[1] - 1)
+        wanted = int(approved(truth_rows).sum())
+        last = min(max(wanted, 1), rows.shape[1] - 1)
         between = [rows.shape[1] - last - 1, rows.shape[1] - last]  # ranks, from below, of the last that is approved
         around = torch.from_numpy(np.partition(rows.numpy(), between, axis=1)[:, between])
         threshold = (around[:, 1] + around[:, 0]) / 2
         place = slice(start, start + len(logits))
-        self.out[0, place] = (at <= 0).float().mean(1)
-        self.out[1, place] = (at <= threshold[:, None]).float().mean(1)
-        self.out[2, place] = (shown > 0).float().mean(1) - (truth_shown > 0).float().mean()
+        self.out[0, place] = (~approved(at)).float().mean(1)
+        self.out[1, place] = (~approved(at - threshold[:, None])).float().mean(1)
+        self.out[2, place] = approved(shown).float().mean(1) - approved(truth_shown).float().mean()
         self.out[3, place] = (at - truth_at).square().mean(1)
 
     def _parts(self, logits: Float[Tensor, "c t"]) -> list[Float[Tensor, "c _"]]:

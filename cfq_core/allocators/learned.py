@@ -36,6 +36,7 @@ class Learned:
     gate_rate: float = 0.05  # learning rate of the gates' logits
     penalty: float = 1.0  # r: loss per squared bit over the budget
     update_every: int = 10  # steps between updates of the multiplier
+    learns_bits = True
 
     @property
     def needs_recourse(self) -> bool:

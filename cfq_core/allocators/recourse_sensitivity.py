@@ -1,7 +1,7 @@
 """Counterfactual sensitivity: what one layer's rounding does to the logit at recourse points, and only there.
 
-Two-sided, ``mean (q - f)^2`` at ``x + delta*_f`` of the training people: one-sided losses are as good
-raw but prefer lenient plans, and factual rows added to the mean dilute it (PAPER.md).
+Two-sided, ``mean (q - f)^2`` at ``x + delta*_f`` of the training people. Counting losses alone prefers lenient plans,
+and factual rows in the mean dilute it.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ class Uniform:
     """The same bits everywhere."""
 
     KEY = "uniform"
+    uniform_bits = True
 
     def plans(self, data: TrainingData, calibration: Calibration, budgets: Sequence[float]) -> tuple[BitPlan, ...]:
         """One plan a run and budget, budgets innermost."""

@@ -19,7 +19,7 @@ KEPT = 1 << 30  # bytes freed at the heap's end that are not given back
 
 @cache
 def keep_freed_memory() -> bool:
-    """RecourseQuery the C library to keep what is freed; False where it is not glibc and goes its own way."""
+    """Ask the C library to keep what is freed; False where it is not glibc and goes its own way."""
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):

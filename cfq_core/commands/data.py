@@ -6,8 +6,7 @@ import click
 
 from cfq_core.base import plugins
 from cfq_core.base.errors import UnknownName, unknown
-from cfq_core.commands.options import json_option
-from cfq_core.commands.printing import print_json, print_table
+from cfq_core.commands.options import json_option, print_json, print_table
 
 
 @click.group()

@@ -9,8 +9,7 @@ from typing import Any
 import click
 
 from cfq_core.base.errors import BadInput, CfqError
-from cfq_core.commands.options import json_option, number, open_store, store_option
-from cfq_core.commands.printing import print_json
+from cfq_core.commands.options import json_option, number, open_store, print_json, store_option
 
 
 @click.command()

@@ -1,9 +1,10 @@
-"""What the commands share: options, the store they name, numbers as typed."""
+"""What the commands share: options, the store they name, numbers as typed, tables and JSON as printed."""
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,10 @@ def place(folder: Path | None) -> Path:
 
 
 def open_store(folder: Path | None, must_exist: bool = False) -> Any:
-    """The store at its place; one that must exist is opened for reading, else it is made."""
+    """The store at its place; one that must exist is opened for reading, else it is made.
+
+    It is closed when the command ends, however it ends.
+    """
     from cfq_core.study.store import FILE, Store
 
     found = place(folder)
@@ -33,7 +37,10 @@ def open_store(folder: Path | None, must_exist: bool = False) -> Any:
         raise BadInput(
             f"{found}: no store here; name one with --store or CFQ_STORE, or make one with: cfq run --dataset diabetes"
         )
-    return Store.for_reading(found) if must_exist else Store(found)
+    store = Store.for_reading(found) if must_exist else Store(found)
+    if (command := click.get_current_context(silent=True)) is not None:
+        command.call_on_close(store.close)
+    return store
 
 
 def number(option: str, text: str, of: Callable[[str], Any]) -> Any:
@@ -43,3 +50,16 @@ def number(option: str, text: str, of: Callable[[str], Any]) -> Any:
     except ValueError:
         kind = "whole numbers" if of is int else "numbers"
         raise BadPlan(f'{option} "{text}": {kind}, separated by commas where several are allowed') from None
+
+
+def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Rows below their head, each column as wide as its widest cell; an empty head is left out."""
+    cells = [[str(c) for c in row] for row in ([list(head)] if head else []) + [list(r) for r in rows]]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))] if cells else []
+    for row in cells:
+        click.echo("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip())
+
+
+def print_json(value: Any) -> None:
+    """One line of JSON; a number that is nan is an error, for JSON has none."""
+    click.echo(json.dumps(value, allow_nan=False))

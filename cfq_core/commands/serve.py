@@ -13,7 +13,7 @@ import click
 
 from cfq_core.base.errors import BadInput
 from cfq_core.base.shipped import shipped
-from cfq_core.commands.options import json_option, place, store_option
+from cfq_core.commands.options import json_option, open_store, place, print_json, store_option
 
 
 @click.group("jobs")
@@ -26,19 +26,17 @@ def jobs_group() -> None:
 @json_option
 def jobs_list(folder: Path | None, as_json: bool) -> None:
     """List the newest background studies and audits with their state."""
-    import json
-
     from cfq_core.study import jobs
 
     found = jobs.recent(place(folder))
     if as_json:
-        click.echo(json.dumps({"jobs": [_told(j) for j in found]}))
+        print_json({"jobs": [_plain(j) for j in found]})
     elif not found:
         click.echo(f"no background study in {place(folder)}; the dashboard's page Study starts one")
     for j in [] if as_json else found:
-        names = ", ".join(map(str, j.given.get("datasets", ())))
         end = j.error or j.study or j.audit or j.what
-        click.echo(f"{j.id}  {j.state:9}  {j.done} of {j.total}  {j.seconds:6.0f} s  {names}  {end}")
+        about = ", ".join(j.datasets)
+        click.echo(f"{j.id}  {j.state:9}  {j.done} of {j.total}  {j.seconds:6.0f} s  {about}  {end}")
 
 
 @jobs_group.command("cancel")
@@ -54,7 +52,7 @@ def jobs_cancel(id: str, folder: Path | None) -> None:
     click.echo(f"{job.id}  {jobs.cancel(job).state}")
 
 
-def _told(j: Any) -> dict[str, Any]:
+def _plain(j: Any) -> dict[str, Any]:
     names = "id kind state done total what study audit error created started ended given".split()
     return {n: getattr(j, n) for n in names}
 
@@ -75,14 +73,11 @@ def gallery_pack(
 ) -> None:
     """Copy studies into a gallery, without any row of a raw table."""
     from cfq_core.study.gallery import Share, pack
-    from cfq_core.study.store import FILE, Store
 
-    found = place(folder)
-    if not (found / FILE).is_file():
-        raise BadInput(f"{found}: no store here; name one with --store or CFQ_STORE")
+    store = open_store(folder, must_exist=True)
     target = to or shipped("gallery")
     share = Share(tuple(methods.split(",")) if methods else None, seeds)
-    for kind, size in pack(Store.for_reading(found), studies, target, share).items():
+    for kind, size in pack(store, studies, target, share).items():
         click.echo(f"{kind:16} {size / 1e6:8.2f} MB")
 
 

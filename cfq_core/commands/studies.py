@@ -13,9 +13,8 @@ from typing import Any
 import click
 from tqdm import tqdm
 
-from cfq_core.base import plugins
-from cfq_core.commands.options import json_option, number, open_store, store_option
-from cfq_core.commands.printing import print_json, print_table
+from cfq_core.base import numerics, plugins
+from cfq_core.commands.options import json_option, number, open_store, print_json, print_table, store_option
 
 workers_option = click.option(
     "--workers",
@@ -149,9 +148,9 @@ def _is_long(given: Mapping[str, Any]) -> bool:
     """Whether processes will be asked for, as far as can be told before torch is imported."""
     from cfq_core.study import estimate
 
-    dataset, methods, budgets = given["datasets"][0], len(given["methods"]), len(given["bits"])
-    known = dataset in estimate.PACES and (os.cpu_count() or 1) > 1
-    return known and estimate.seconds(estimate.pace_of(dataset), methods, 0, budgets, given["seeds"]) > estimate.LONG
+    pace, several = estimate.pace_of(given["datasets"][0]), (os.cpu_count() or 1) > 1
+    known = given["datasets"][0] in estimate.PACES and several
+    return known and estimate.seconds(pace, given["methods"], len(given["bits"]), given["seeds"]) > estimate.LONG
 
 
 def _run(plan: Any, workers: int | None, folder: Path | None, as_json: bool, scheduler: str | None = None) -> None:
@@ -174,11 +173,14 @@ def _run(plan: Any, workers: int | None, folder: Path | None, as_json: bool, sch
     finally:
         if bar is not None:
             bar.close()
+    if problem := numerics.warning():
+        click.echo(problem, err=True)
     _show(store, found, as_json)
 
 
 def _show(store: Any, study: str, as_json: bool) -> None:
     from cfq_core.study import probed, summary
+    from cfq_core.study.measured import about_unknown, current_measures
 
     if as_json:
         print_json(summary.as_json(store, study))
@@ -207,6 +209,8 @@ def _show(store: Any, study: str, as_json: bool) -> None:
         click.echo("")
     for why, count in Counter(store.skipped(study).values()).items():
         click.echo(f"{count} runs are not there: {why}")
+    if gone := about_unknown(current_measures(store, study).values()):
+        click.echo(gone)
     for line in lines:
         click.echo(summary.verdict(line, row["plan"]["setting"]["kappa"]))
 

@@ -99,7 +99,7 @@ def keep(store: Path, card: str, content: bytes, csv_name: str) -> Path:
 
 def kept(store: Path) -> dict[str, Path]:
     """Cards that were uploaded to a store, by name."""
-    return {p.parent.name.rsplit("-", 1)[0]: p for p in sorted((store / CARDS).glob(f"*/{CARD}"))}
+    return {p.parent.name.rsplit("-", 1)[0]: p for p in sorted((store / CARDS).glob(f"[!.]*/{CARD}"))}
 
 
 def _with_csv(card: str) -> str:

@@ -17,10 +17,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 from cfq_core.base.errors import BadStore
-from cfq_core.base.identity import identity
+from cfq_core.base.identity import identity, of_kinds, read_object
 from cfq_core.datasets.upload import checked_upload
 from cfq_core.export.sandbox import sandboxed_parse
 from cfq_core.study import jobs
@@ -31,6 +32,17 @@ if TYPE_CHECKING:
 FOLDER = "audits"
 TEACHER, STUDENT = "teacher", "student"
 TOLD, REPORT = "audit.json", "report.html"
+_NUMBER = (int, float, NoneType)
+#: What an audit's file, a model in it and an interval in it hold.
+KINDS: dict[str, tuple[type, ...]] = {
+    "verdict": (str,), "dataset": (str,), "created": (int, float), "lines": (list,), "notes": (list,),
+    "measures": (dict,), "intervals": (dict,), "groups": (dict,),
+}  # fmt: skip
+SIDE: dict[str, tuple[type, ...]] = {
+    "file": (str,), "how": (str,), "sha256": (str,), "differing": (int,), "checked": (int,),
+    "accuracy": (int, float), "approval_rate": (int, float),
+}  # fmt: skip
+INTERVAL: dict[str, tuple[type, ...]] = {"value": _NUMBER, "low": _NUMBER, "high": _NUMBER, "count": (int,)}
 
 
 @dataclass(frozen=True)
@@ -52,12 +64,22 @@ class StoredAudit:
     def result(self) -> dict[str, Any]:
         """Everything that was found, as `cfq audit --json` prints it, with ``created`` and ``lines``."""
         try:
-            told = json.loads((self.folder / TOLD).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as problem:
-            raise BadStore(f"{self.folder}: no audit can be read ({type(problem).__name__})") from None
-        if not isinstance(told, dict) or not {"verdict", "created", "lines", TEACHER, STUDENT} <= told.keys():
-            raise BadStore(f"{self.folder}: holds no audit of this version")
-        return told
+            result = read_object(self.folder / TOLD, KINDS)
+            for role in (TEACHER, STUDENT):
+                of_kinds(result[role], SIDE, role)
+            for line in result["lines"]:
+                of_kinds(line, {"title": (str,), "measure": (str,)}, "lines")
+            for name, interval in result["intervals"].items():
+                of_kinds(interval | {"value": result["measures"].get(name)}, INTERVAL, name)
+            for level in (x for levels in result["groups"].values() for x in levels.values()):
+                of_kinds(level["vd"], {}, "groups")
+                for name, measured in level.items():
+                    of_kinds(measured, INTERVAL, name)
+            if not (self.folder / REPORT).is_file():
+                raise ValueError(f"{REPORT} is missing")
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as problem:
+            raise BadStore(f"{self.folder}: holds no audit of this version ({problem})") from None
+        return result
 
     @property
     def title(self) -> str:
@@ -100,9 +122,13 @@ def kept(store: Path) -> list[StoredAudit]:
 
 
 def known(store: Path, given: Mapping[str, Any]) -> str | None:
-    """The id of the stored audit that answers this already."""
+    """The id of the stored audit that answers this already; a damaged one answers nothing."""
     id = identity(dict(given))
-    return id if (store / FOLDER / id / TOLD).is_file() else None
+    try:
+        _ = StoredAudit(id, store / FOLDER / id).result
+    except BadStore:
+        return None
+    return id
 
 
 # ---------------------------------------------------------------------- the worker
@@ -112,7 +138,7 @@ def audited(folder: Path, tell: jobs.Tell) -> dict[str, str]:
     from cfq_core.export.read import parse_model
     from cfq_core.study.plan import table_of
 
-    given = json.loads((folder / "params.json").read_text())
+    given = jobs.params(folder)
     content = {role: (folder / jobs.GIVEN / role).read_bytes() for role in (TEACHER, STUDENT)}
     teacher, student = (parse_model(content[role], given[role]["name"]) for role in (TEACHER, STUDENT))
     table = table_of(given["datasets"][0])

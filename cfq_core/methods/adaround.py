@@ -23,7 +23,7 @@ class AdaRoundPtq:
     allocator: Allocator = field(default_factory=Uniform)
     rounding: AdaRound = field(default_factory=AdaRound)
     about: str = field(default="", metadata=LABEL)
-    trained = False
+    trained = True  # not the weights, but how they are rounded
     needs_recourse = False
 
     def students(self, data: TrainingData, budgets: Sequence[float]) -> Students:

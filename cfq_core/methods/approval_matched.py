@@ -27,6 +27,7 @@ class ApprovalMatchedQat:
     about: str = field(default="", metadata=LABEL)
     trained = True
     needs_recourse = True
+    learns_bits = False  # the bits are the strict method's
 
     @property
     def sources(self) -> tuple[Qat, Qat]:

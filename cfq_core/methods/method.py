@@ -50,7 +50,7 @@ class Method(Protocol):
     """A way from teachers to students."""
 
     title: str
-    trained: bool  # it is fine-tuned, not only rounded
+    trained: bool  # an optimizer runs for every student, which takes longer; False where weights are only rounded
 
     @property
     def needs_recourse(self) -> bool:

@@ -35,6 +35,7 @@ CFQ = Qat("CFQ (paper)", Learned(OUTCOME), OUTCOME)
 
 PARTS: dict[str, Ptq | Qat | AdaRoundPtq | ApprovalMatchedQat] = {
     "adaround": AdaRoundPtq(
+        allocator=Uniform(),
         about="Post-training quantization whose weights are rounded up or down by what keeps each layer's outputs "
         "(AdaRound)."
     ),

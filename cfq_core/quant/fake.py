@@ -1,10 +1,11 @@
 """Fake quantization with learned steps: what training sees of a quantized layer.
 
 LSQ (Esser et al., arXiv 1902.08153): ``v_hat = s * round(clip(v / s, low, high))`` with the gradient
-of the step ``round(u) - u`` inside the range and the rim's code outside. torch's own learnable kernel
-masks on the rounded value and is a different gradient at 2 and 3 bits (QUANT.md 2.3). The logarithm of
-the step is learned: a raw step goes negative under Adam. PACT (Choi et al., arXiv 1805.06085) is the
-same without the term inside the range.
+of the step ``round(u) - u`` inside the range and the rim's code outside (section 2.1, equation 3). torch's own kernel
+(`torch._fake_quantize_learnable_per_channel_affine`) masks on the rounded value: for ``high < u < high + 0.5``, many
+weights at 2 and 3 bits, it is another gradient. The logarithm of the step is learned: a raw step goes negative under
+Adam (https://github.com/OpenPPL/ppq/issues/518). PACT (Choi et al., arXiv 1805.06085) is the same without the term
+inside the range.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from itertools import product
 
 import torch
 from jaxtyping import Float
+from torch import Tensor
 
 from cfq_core.base.seeds import torch_stream
 from cfq_core.nets.stack import Stack

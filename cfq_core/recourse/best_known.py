@@ -92,7 +92,7 @@ def number_cost(problem: Problem, c: Candidates) -> Float[Tensor, "b p"]:
 
 
 def worth_trying(problem: Problem, best: BestKnown, c: Candidates) -> Candidates:
-    """Candidates that could beat the best_known once one of their numbers is made as small as possible."""
+    """Candidates that could beat the best known points once one of their numbers is made as small as possible."""
     floor = c.cost.clone()
     if problem.numbers:
         floor -= number_cost(problem, c).max(1).values
@@ -167,9 +167,9 @@ def try_points(problem: Problem, best: BestKnown, c: Candidates) -> None:
 def try_lines(problem: Problem, best: BestKnown, c: Candidates, grid: int) -> None:
     """From every candidate, make one number as small a change as keeps the point valid (or makes it so).
 
-    A line starts at the person's own value and ends where the best_known's cost would be reached.
+    A line starts at the person's own value and ends where the best known cost would be reached.
     Its first valid grid point is bracketed by ``grid`` samples, then refined until the bracket is one
-    step; a line is dropped as soon as its bracket cannot beat the best_known. Exact along each line
+    step; a line is dropped as soon as its bracket cannot beat it. Exact along each line
     wherever the valid part of the line is an interval at least one sample wide.
     """
     if not problem.numbers or not len(c.rows):

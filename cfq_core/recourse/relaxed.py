@@ -33,7 +33,7 @@ class Relaxed:
     prices: tuple[float, ...] = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)  # logits per unit of cost
 
     def improve(self, problem: Problem, best: BestKnown) -> None:
-        """Offer the hardened iterates of every instance to the best_known."""
+        """Offer the hardened iterates of every instance as candidates for the best known."""
         if problem.numbers + problem.groups == 0 or self.steps == 0 or not len(problem):
             return
         index, real = by_run(problem)

@@ -19,10 +19,9 @@ import pandas as pd
 from cfq_core import __version__
 from cfq_core.evidence import SMALLEST_GROUP
 from cfq_core.report import facts, fmt
-from cfq_core.report.examples import examples
 from cfq_core.report.figures import Chosen, Figure, chosen, figures, svg
 from cfq_core.report.frames import Stored
-from cfq_core.report.person import Action
+from cfq_core.report.person import Action, examples
 from cfq_core.study import summary
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"

@@ -26,6 +26,7 @@ from cfq_core.tables.split import split
 if TYPE_CHECKING:
     from cfq_core.nets.stack import Stack
     from cfq_core.quant.quantized import QuantStack
+    from cfq_core.report.figures import Chosen
 
 SAME = 1e-4  # relative: a stored cost is single precision in a gallery
 LEAST = 1e-6  # relative: a cost this near to the proved least is the least
@@ -225,3 +226,37 @@ def packed(values: Sequence[int]) -> str:
 def unpacked(values: str) -> Values:
     """Back again, as one row."""
     return np.array([[int(v) for v in values.split(",")]], np.int64)
+
+
+# ---------------------------------------------------------------------- a few of them for a report
+#: People in a report.
+MOST = 3
+
+
+@dataclass(frozen=True)
+class Example:
+    """One person, their promise, and the cheapest action on the student."""
+
+    person: int
+    told: Action
+    sure: str  # what is proved of the promise
+    holds: bool
+    logit: float  # of the student after the promised action
+    own: Cheapest
+
+
+def examples(study: Stored, of: Chosen) -> list[Example] | str:
+    """The people whose promise fares worst on the chosen student; or why they cannot be shown here."""
+    who = test_people(study, of.teacher)
+    if isinstance(who, str):
+        return who
+    seen = study.people(of.run)
+    level = study.runs.set_index("run").threshold[of.run] if of.matched else 0.0
+    worst = seen[seen.has_recourse].nsmallest(MOST, "student_at")
+    out = []
+    for person, logit in zip(worst.person.astype(int), worst.student_at.astype(float), strict=True):
+        told, best = promised(study, of.teacher, person), cheapest(study, of.teacher, of.teacher, person)
+        if told is not None:
+            own = cheapest(study, of.teacher, of.run, person)
+            out.append(Example(person, told, best.of(told.cost), bool(logit > level), logit, own))
+    return out

@@ -184,7 +184,7 @@ def _shift(study: Stored, asked: Asked, method: str) -> str:
 QUESTIONS = (
     Topic(
         "kappa",
-        "TeacherRecourse margin",
+        "Promise margin",
         "Promises that must land further beyond the teacher's boundary cost more and break less.",
         "kappa",
         _varies("kappa"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cfq_core.base import plugins
 from cfq_core.datasets.slices import base_of
 
 
@@ -50,10 +51,11 @@ def pace_of(dataset: str, rows: int | None = None) -> Pace:
     return larger[0] if larger else PACES[BY_SIZE[-1]]
 
 
-def seconds(pace: Pace, rounded: int, trained: int, budgets: int, seeds: int) -> float:
-    """Of a study with so many methods that only round, and so many that are trained."""
-    runs = budgets * ((rounded + trained) * pace.audit + trained * pace.trained)
-    return seeds * (pace.teacher + runs)
+def seconds(pace: Pace, methods: Sequence[str], budgets: int, seeds: int) -> float:
+    """Of a study of these methods, by name or "all": each run is audited, and some are trained before."""
+    names = plugins.names("methods") if list(methods) == ["all"] else methods
+    trained = sum(bool(plugins.trait("methods", m, "trained")) for m in names)
+    return seeds * (pace.teacher + budgets * (len(names) * pace.audit + trained * pace.trained))
 
 
 def format_time(estimate: float) -> str:

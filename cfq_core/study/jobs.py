@@ -5,7 +5,8 @@
 An audit of two files is a job too (`Job.kind`); what it is given lies in the folder until it ends.
 
 A process is known by its id, its start and the boot, so that a recycled number is never signalled.
-Everything is read from the folder: whoever looks, sees the same. No torch is imported here; the worker does.
+Everything is read from the folder: whoever looks, sees the same. A job whose files are damaged is failed and says so;
+one that lives writes them anew with its next word. No torch is imported here; the worker does.
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
-from cfq_core.base.errors import BadInput, CfqError, UnknownName, did_you_mean
-from cfq_core.base.identity import identity
+from cfq_core.base.errors import BadInput, BadStore, CfqError, UnknownName, did_you_mean
+from cfq_core.base.identity import identity, read_object
 
 FOLDER = "jobs"
 GIVEN = "given"  # in a job's folder: files it works on
@@ -34,7 +36,17 @@ GIVEN = "given"  # in a job's folder: files it works on
 STUDY, AUDIT = "study", "audit"
 WORKERS = {STUDY: "cfq_core.study.jobs", AUDIT: "cfq_core.export.pairs"}
 QUEUED, RUNNING, DONE, FAILED, CANCELLED = "queued", "running", "done", "failed", "cancelled"
-LIVE = (QUEUED, RUNNING)
+LIVE, ENDED = (QUEUED, RUNNING), (DONE, FAILED, CANCELLED)
+PARAMS, STATUS, PROCESS = "params.json", "status.json", "pid.json"
+_WORD, _NUMBER = (str, NoneType), (int, float, NoneType)
+#: What each file of a job holds.
+FILES: dict[str, dict[str, tuple[type, ...]]] = {
+    PARAMS: {"kind": _WORD, "name": _WORD, "datasets": (str, list, NoneType), "methods": (str, list, NoneType)},
+    STATUS: {"state": (str,), "created": (int, float), "done": (int, NoneType), "total": (int, NoneType),
+             "started": _NUMBER, "ended": _NUMBER, "what": _WORD, "study": _WORD, "audit": _WORD, "error": _WORD},
+    PROCESS: {"pid": (int,), "start": (int, NoneType), "boot": _WORD},
+}  # fmt: skip
+MOST_PID = 2**31 - 1
 #: Jobs that run at once; one core stays with whoever looks on, but a second study need not wait for the first.
 MOST_RUNNING = max(2, (os.cpu_count() or 2) - 1)
 POLL = 0.5  # seconds between two looks of a waiting job
@@ -75,7 +87,13 @@ class Job:
     @property
     def kind(self) -> str:
         """A study, or an audit of two files."""
-        return str(self.given.get("kind", STUDY))
+        return str(self.given.get("kind") or STUDY)
+
+    @property
+    def datasets(self) -> list[str]:
+        """What it is about: names, or paths of cards."""
+        named = self.given.get("datasets") or []
+        return [named] if isinstance(named, str) else [str(d) for d in named]
 
     @property
     def seconds(self) -> float:
@@ -101,8 +119,8 @@ def submit(store: Path, given: Mapping[str, Any], files: Mapping[str, bytes] | N
     home = store.resolve() / FOLDER
     home.mkdir(parents=True, exist_ok=True)
     with _locked(home):
-        for job in recent(store):
-            if job.live and job.given == dict(given):
+        for job in live(store):
+            if job.given == dict(given):
                 return job
         id = f"{time.strftime('%Y%m%d-%H%M%S')}-{identity([dict(given), time.time_ns()])[:6]}"
         folder = home / id
@@ -110,65 +128,90 @@ def submit(store: Path, given: Mapping[str, Any], files: Mapping[str, bytes] | N
         for name, content in (files or {}).items():
             (folder / GIVEN).mkdir(exist_ok=True)
             (folder / GIVEN / name).write_bytes(content)
-        _write(folder / "params.json", dict(given))
-        _write(folder / "status.json", {"state": QUEUED, "created": time.time()})
-        _write(folder / "pid.json", _process(_spawn(folder, WORKERS[str(given.get("kind", STUDY))])))
+        _write(folder / PARAMS, dict(given))
+        _write(folder / STATUS, {"state": QUEUED, "created": time.time()})
+        _write(folder / PROCESS, _process(_spawn(folder, WORKERS[str(given.get("kind", STUDY))])))
     return read(folder)
 
 
 def recent(store: Path, most: int = 20) -> list[Job]:
-    """The newest jobs of a store, newest first."""
+    """The newest jobs of a store and every one that lives, newest first."""
     for child in list(_children):
         if child.poll() is not None:
             _children.remove(child)
-    home = store.resolve() / FOLDER
-    folders = (
-        sorted((f for f in home.glob("*") if (f / "status.json").is_file()), reverse=True) if home.is_dir() else []
-    )
-    found = [read(f) for f in folders[:most]]
+    folders = _folders(store)
+    found = [read(f) for f in folders[:most]] + _live(folders[most:])
     for job in found:
         if not job.live and (job.folder / GIVEN).is_dir():  # it was cancelled or killed
             shutil.rmtree(job.folder / GIVEN, ignore_errors=True)
     return found
 
 
+def live(store: Path) -> list[Job]:
+    """Every job that waits or runs, however many there are, newest first."""
+    return _live(_folders(store))
+
+
+def _folders(store: Path) -> list[Path]:
+    return sorted((f.parent for f in (store.resolve() / FOLDER).glob(f"*/{STATUS}")), reverse=True)
+
+
+def _live(folders: list[Path]) -> list[Job]:
+    """Those that live; of one that has ended only its status is read."""
+    running = [f for f in folders if _read(f / STATUS)[0].get("state") not in ENDED]
+    return [job for job in map(read, running) if job.live]
+
+
 def find(store: Path, id: str) -> Job:
     """A job by id or by the start of one; raises `UnknownName`."""
-    known = recent(store, most=10_000)
-    matching = [j for j in known if j.id.startswith(id)]
+    known = _folders(store)
+    matching = [f for f in known if f.name.startswith(id)]
     if len(matching) != 1:
-        ids = [j.id for j in known]
+        ids = [f.name for f in known]
         shown = ", ".join(ids[:8]) or "none"
         raise UnknownName(f'job "{id}" is not in {store}; jobs: {shown}{did_you_mean(id, ids)}')
-    return matching[0]
+    return read(matching[0])
 
 
 def cancel(job: Job) -> Job:
     """End a live job and all its processes; what it finished stays stored."""
     if job.live:
         (job.folder / "cancel").touch()
-        if who := _read(job.folder / "pid.json"):
+        if who := _read(job.folder / PROCESS)[0]:
             _end(who)
     return read(job.folder)
 
 
 def read(folder: Path) -> Job:
     """A job as it is now: one whose process is gone is failed, or cancelled where that was asked."""
-    status, who = _read(folder / "status.json"), _read(folder / "pid.json")
+    (given, bad_given), (who, bad_who) = _read(folder / PARAMS), _read(folder / PROCESS)
+    status, bad_status = _read(folder / STATUS)
+    if status.get("state") in LIVE and not _alive(who, status):
+        status, bad_status = _read(folder / STATUS)  # it may have ended between the two looks
     state, error, ended = status.get("state", FAILED), status.get("error"), status.get("ended")
-    if state in LIVE and not _alive(who, status):
-        status = _read(folder / "status.json")  # it may have ended between the two looks
-        state, error, ended = status.get("state", FAILED), status.get("error"), status.get("ended")
-        if state in LIVE:
-            asked = (folder / "cancel").exists()
-            state, error = (CANCELLED, None) if asked else (FAILED, "its process ended without a word (killed?)")
-            ended = (folder / "log.txt").stat().st_mtime if (folder / "log.txt").exists() else status.get("created")
-    numbers = {k: status.get(k, 0) for k in ("done", "total")}
+    wrong = bad_status or bad_given
+    if wrong or (state in LIVE and not _alive(who, status)):
+        if who and _alive(who, {}):
+            state = RUNNING  # damaged, but at work
+        elif not wrong and (folder / "cancel").exists():
+            state, error = CANCELLED, None
+        else:
+            state, error = FAILED, wrong or bad_who or "its process ended without a word (killed?)"
+        ended = None if state == RUNNING else ended or _written(folder / "log.txt") or status.get("created")
+    numbers = {k: status.get(k) or 0 for k in ("done", "total")}
+    created = status.get("created") or _written(folder) or 0.0
     return Job(
-        folder.name, folder, _read(folder / "params.json"), state, **numbers, what=status.get("what", ""),
-        study=status.get("study"), audit=status.get("audit"), error=error, created=status.get("created", 0.0),
-        started=status.get("started"), ended=ended,
+        folder.name, folder, given, state, **numbers, what=status.get("what") or "", study=status.get("study"),
+        audit=status.get("audit"), error=error, created=created, started=status.get("started"), ended=ended,
     )  # fmt: skip
+
+
+def params(folder: Path) -> dict[str, Any]:
+    """What a job is to do; raises `BadStore` where its file is damaged."""
+    given, wrong = _read(folder / PARAMS)
+    if wrong:
+        raise BadStore(f"{folder}: {wrong}")
+    return given
 
 
 # ---------------------------------------------------------------------- processes
@@ -189,12 +232,12 @@ def _spawn(folder: Path, module: str) -> int:
 
 def _process(pid: int) -> dict[str, Any]:
     """What tells a process from a later one with its number; start and boot are None where there is no /proc."""
-    stat, boot = Path(f"/proc/{pid}/stat"), Path("/proc/sys/kernel/random/boot_id")
     try:
-        fields = stat.read_text().rpartition(")")[2].split()
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         return {"pid": pid, "start": None, "boot": None}
-    return {"pid": pid, "start": int(fields[19]), "boot": boot.read_text().strip()}  # field 22 of proc(5)
+    return {"pid": pid, "start": int(fields[19]), "boot": boot}  # field 22 of proc(5)
 
 
 def _alive(who: dict[str, Any], status: dict[str, Any]) -> bool:
@@ -202,10 +245,8 @@ def _alive(who: dict[str, Any], status: dict[str, Any]) -> bool:
         return time.time() - status.get("created", 0.0) < STARTING
     try:
         os.kill(who["pid"], 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, PermissionError):  # the second: someone else's process has the number
         return False
-    except PermissionError:
-        return False  # someone else's process has the number
     if who["start"] is None:
         return True
     return _process(who["pid"]) == who and not _zombie(who["pid"])
@@ -221,12 +262,13 @@ def _zombie(pid: int) -> bool:
 def _end(who: dict[str, Any]) -> None:
     if not _alive(who, {}):
         return
-    os.killpg(who["pid"], signal.SIGTERM)  # its session's leader: the group has its number
-    end = time.monotonic() + GRACE
-    while _alive(who, {}) and time.monotonic() < end:
-        time.sleep(0.05)
-    if _alive(who, {}):
-        os.killpg(who["pid"], signal.SIGKILL)
+    with suppress(ProcessLookupError):  # it ended by itself in between
+        os.killpg(who["pid"], signal.SIGTERM)  # its session's leader: the group has its number
+        end = time.monotonic() + GRACE
+        while _alive(who, {}) and time.monotonic() < end:
+            time.sleep(0.05)
+        if _alive(who, {}):
+            os.killpg(who["pid"], signal.SIGKILL)
 
 
 # ---------------------------------------------------------------------- the worker
@@ -234,16 +276,19 @@ def work(folder: Path, run: Callable[[Path, Tell], dict[str, str]]) -> int:
     """Wait for a turn, run, tell the folder what came of it; gives an exit code."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     os.nice(NICE)
-    status = {**_read(folder / "status.json")}
+    status = {"created": time.time(), **_read(folder / STATUS)[0]}
+    me = _process(os.getpid())
 
     def tell(**changes: Any) -> None:
         status.update(changes)
-        _write(folder / "status.json", status)
+        _write(folder / STATUS, status)
+        if _read(folder / PROCESS)[0] != me:
+            _write(folder / PROCESS, me)
 
-    _wait_for_turn(folder)
-    tell(state=RUNNING, started=time.time(), what="reading the data set")
+    _wait_for_turn(folder, tell)
+    tell(started=time.time(), what="reading the data set")
     try:
-        found = run(folder, tell)
+        result = run(folder, tell)
     except CfqError as problem:
         logging.error("%s", problem.line())
         tell(state=FAILED, error=problem.line(), ended=time.time())
@@ -254,7 +299,7 @@ def work(folder: Path, run: Callable[[Path, Tell], dict[str, str]]) -> int:
         return 1
     finally:
         shutil.rmtree(folder / GIVEN, ignore_errors=True)
-    tell(state=DONE, **found, ended=time.time())
+    tell(state=DONE, **result, ended=time.time())
     return 0
 
 
@@ -263,7 +308,7 @@ def _run(folder: Path, tell: Tell) -> dict[str, str]:
     from cfq_core.study.runner import run_plan
     from cfq_core.study.store import Store
 
-    plan = read_plan(_read(folder / "params.json"), "study")
+    plan = read_plan(params(folder), "study")
 
     def progress(done: int, total: int, what: str) -> None:
         logging.info("%d of %d: %s", done, total, what)
@@ -278,16 +323,14 @@ def _run(folder: Path, tell: Tell) -> dict[str, str]:
         store.close()
 
 
-def _wait_for_turn(folder: Path) -> None:
+def _wait_for_turn(folder: Path, tell: Tell) -> None:
     """Until fewer than `MOST_RUNNING` jobs run and no older one waits; takes the turn under the lock."""
     while True:
         with _locked(folder.parent):
-            others = [j for j in recent(folder.parents[1]) if j.id != folder.name]
-            running = sum(j.state == RUNNING for j in others)
+            others = [j for j in live(folder.parents[1]) if j.id != folder.name]
             older = any(j.state == QUEUED and j.id < folder.name for j in others)
-            if running < MOST_RUNNING and not older:
-                _write(folder / "status.json", {**_read(folder / "status.json"), "state": RUNNING})
-                return
+            if sum(j.state == RUNNING for j in others) < MOST_RUNNING and not older:
+                return tell(state=RUNNING)
         time.sleep(POLL)
 
 
@@ -299,12 +342,32 @@ def _locked(home: Path) -> Iterator[None]:
         yield
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """A JSON object; empty where there is none (yet)."""
+def _read(path: Path) -> tuple[dict[str, Any], str | None]:
+    """What a file of a job holds, and what is wrong with it; nothing where there is no good file (yet)."""
     try:
-        return json.loads(path.read_text())
+        given = read_object(path, FILES[path.name])
+        if path.name == STATUS and given["state"] not in (*LIVE, *ENDED):
+            raise ValueError(f"{STATUS}: no state is called so")
+        if path.name == PROCESS and not 1 < given["pid"] <= MOST_PID:  # 0 and -1 mean many processes to kill(2)
+            raise ValueError(f"{PROCESS}: holds no process")
+        if path.name == PARAMS:
+            files = [given[role]["name"] for role in ("teacher", "student")] if given.get("kind") == AUDIT else []
+            _ = ", ".join([*files, *(given.get("datasets") or []), *(given.get("methods") or [])])
+        return given, None
     except FileNotFoundError:
-        return {}
+        return {}, None if path.name == PROCESS else f"{path.name} is missing"
+    except (LookupError, TypeError):
+        return {}, f"{PARAMS}: names no files, data sets or methods"
+    except ValueError as problem:
+        return {}, str(problem)
+
+
+def _written(path: Path) -> float | None:
+    """When a file was written last; None where there is none."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return None
 
 
 def _write(path: Path, value: dict[str, Any]) -> None:
@@ -316,7 +379,7 @@ def _write(path: Path, value: dict[str, Any]) -> None:
 
 def main(run: Callable[[Path, Tell], dict[str, str]]) -> None:
     """What a worker's module does when it is started on the folder of a job."""
-    if len(sys.argv) != 2 or not Path(sys.argv[1], "params.json").is_file():
+    if len(sys.argv) != 2 or not Path(sys.argv[1], PARAMS).is_file():
         raise BadInput("python -m MODULE FOLDER_OF_A_JOB")
     sys.exit(work(Path(sys.argv[1]), run))
 

@@ -1,6 +1,6 @@
-"""Soft choices of bits: a mixture of a layer's weights over bit-widths, with learned shares.
+"""Soft choices of bits: a mixture of a layer's weights over bit-widths, with learned shares (arXiv 1812.00090).
 
-Only weights are mixed (mixing activations costs twice as much and teaches no more, QUANT.md 1.7).
+Only weights are mixed: mixing activations too would quantize every layer's outputs once a choice, in every step.
 """
 
 from __future__ import annotations

@@ -11,10 +11,10 @@
 ``focus`` weighs squared differences by the slope of the teacher's probability, ``(1 - focus) + focus 4 p (1 - p)``:
 a logit of 5 that becomes 4 changes no decision, one of 0.2 that becomes -0.1 does, and few bits cannot hold both.
 
-Pushing ``q(x + delta)`` up (outcome) moves the whole boundary and buys validity with approvals;
-matching the teacher along the segment does not (PAPER.md). With few bits neither holds exactly, and then it matters
-to which side it errs: ``under`` and ``over`` ask for nothing that the teacher does not say, and pull apart the people
-whom a moved threshold would otherwise mix.
+Pushing ``q(x + delta)`` up (outcome, arXiv 2605.17160) moves the whole boundary and buys validity with approvals;
+matching the teacher along the segment does not (README's table: cfq and cfq_anchored). With few bits neither holds
+exactly, and then it matters to which side it errs: ``under`` and ``over`` ask for nothing that the teacher does not
+say, and pull apart the people whom a moved threshold would otherwise mix.
 """
 
 from __future__ import annotations

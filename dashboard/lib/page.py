@@ -12,7 +12,7 @@ class Page:
 
     order: int
     title: str
-    icon: str  # a TrainingData symbol, bundled with streamlit
+    icon: str  # a Material symbol, bundled with streamlit
     body: Callable[[], None]
     default: bool = False  # the page that opens
 

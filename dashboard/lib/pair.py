@@ -23,7 +23,7 @@ GROUPS = {"vd": "VD", "crg_median": "CRG, median", "frr": "FRR", "approval_shift
 def panel() -> None:
     """Two uploads and what is asked of them. Nothing is kept of files that are refused."""
     if not work.can_audit():
-        return ui.empty("ProbeResult model files needs the export extra: pip install 'cfq[export]'")
+        return ui.empty("Reading model files needs the export extra: pip install 'cfq[export]'")
     st.caption(HOW)
     left, right = st.columns(2)
     teacher = left.file_uploader("Model that promises", type="onnx", key="pair-teacher", max_upload_size=20)

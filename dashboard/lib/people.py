@@ -44,7 +44,7 @@ def choose(sel: state.Selection, who: pd.DataFrame) -> int | None:
 def _filtered(who: pd.DataFrame) -> pd.DataFrame:
     line = st.container(horizontal=True, vertical_alignment="bottom")  # wraps where the page is narrow; no word is cut
     fate = line.segmented_control(
-        "TeacherRecourse", list(FATES), format_func=FATES.get, default="all", key="fate", help="On the selected model.",
+        "Promise", list(FATES), format_func=FATES.get, default="all", key="fate", help="On the selected model.",
         **state.IN_LINK,
     )  # fmt: skip
     if fate not in (None, "all"):

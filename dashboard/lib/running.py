@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import streamlit as st
 
@@ -58,11 +59,12 @@ def _row(job: jobs.Job) -> None:
 
 
 def _title(job: jobs.Job) -> str:
-    tables = ", ".join(d.rsplit("/", 2)[-2] if d.endswith(".toml") else d for d in job.given.get("datasets", ()))
+    tables = ", ".join(Path(d).parent.name if d.endswith(".toml") else d for d in job.datasets)
     if job.kind == jobs.AUDIT:
         return ui.escape(f"Audit of {job.given['student']['name']} against {job.given['teacher']['name']} on {tables}")
-    methods = job.given.get("methods", ())
-    return job.given.get("name") or f"{tables}: {', '.join(methods[:3])}{' …' if len(methods) > 3 else ''}"
+    methods = job.given.get("methods") or []
+    shown = methods if isinstance(methods, str) else ", ".join(map(str, methods[:3])) + " …" * (len(methods) > 3)
+    return ui.escape(job.given.get("name") or (f"{tables}: {shown}" if tables else job.id))
 
 
 def _when(job: jobs.Job) -> str:

@@ -60,7 +60,7 @@ def plan() -> dict[str, Any] | None:
         seeds = st.number_input(
             "Seeds (each a split and a teacher; one seed is no claim)", 1, 50, 5, key="form-seeds", **KEPT
         )
-        kappa = st.number_input("TeacherRecourse margin κ (logits)", 0.0, 5.0, 0.2, 0.1, key="form-kappa", **KEPT)
+        kappa = st.number_input("Promise margin κ (logits)", 0.0, 5.0, 0.2, 0.1, key="form-kappa", **KEPT)
         people = st.number_input("Denied test people a seed, at most", 10, 100_000, 600, 100, key="form-people", **KEPT)
         regime = st.selectbox(
             "Who may change what",

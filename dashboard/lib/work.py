@@ -70,18 +70,10 @@ def methods() -> dict[str, str]:
     return {name: plugins.summary("methods", name) for name in plugins.names("methods")}
 
 
-def is_trained(method: str) -> bool:
-    """Whether a method fine-tunes (these take longer)."""
-    return method.startswith(("qat", "cfq"))
-
-
 def how_long(given: dict[str, Any], rows: int | None = None) -> str:
     """About how long a study takes."""
     pace = estimate.pace_of(given["datasets"][0], rows)
-    trained = sum(map(is_trained, given["methods"]))
-    return estimate.format_time(
-        estimate.seconds(pace, len(given["methods"]) - trained, trained, len(given["bits"]), given["seeds"])
-    )
+    return estimate.format_time(estimate.seconds(pace, given["methods"], len(given["bits"]), given["seeds"]))
 
 
 def shipped_plan(name: str) -> dict[str, Any]:
@@ -93,10 +85,8 @@ def about_plan(given: dict[str, Any]) -> str:
     """What a plan runs and how long it takes, in words."""
     settings = math.prod(len(given[k]) for k in ("kappa", "regime", "recourse") if isinstance(given.get(k), list))
     seeds = given["seeds"] if isinstance(given["seeds"], int) else len(given["seeds"])
-    trained = sum(map(is_trained, given["methods"]))
-    rounded, budgets = len(given["methods"]) - trained, len(given["bits"])
-    paces = [estimate.pace_of(d) for d in given["datasets"]]
-    took = settings * sum(estimate.seconds(p, rounded, trained, budgets, seeds) for p in paces)
+    budgets, paces = len(given["bits"]), [estimate.pace_of(d) for d in given["datasets"]]
+    took = settings * sum(estimate.seconds(p, given["methods"], budgets, seeds) for p in paces)
     took += estimate.probing(given.get("probes", ()), settings * len(paces) * seeds)
     runs = settings * len(paces) * seeds * budgets * len(given["methods"])
     tables = fmt.listed(list(given["datasets"]))

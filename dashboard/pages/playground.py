@@ -13,7 +13,7 @@ TERMS = ("teacher", "student", "recourse", "promise margin κ", "VD, validity dr
 
 def body() -> None:
     """The sentence, the slider, the picture; the same whatever is selected, and without any study."""
-    with st.spinner("TeacherTraining a small net, telling the refused what to do, quantizing it six times"):
+    with st.spinner("Teaching a small net, telling the refused what to do, quantizing it six times"):
         scene = playground.scene()
     top = st.container()
     left, right = st.columns([3, 1], vertical_alignment="bottom")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from benchmarks import aims, results, speeds
-from cfq_core.study import summary
+from cfq_core.base.shipped import shipped
 from cfq_core.study.plan import read_plan
 from cfq_core.study.runner import run_plan
 from cfq_core.study.store import Store
@@ -119,28 +120,6 @@ def test_a_studys_table_replaces_what_stands_between_the_marks_and_nothing_else(
     assert float(rows[1][4].split(" ")[0]) > 0, "a promise with a margin costs more"
 
 
-def test_a_later_methods_study_joins_the_table_of_the_same_teachers_and_of_no_others(tmp_path: Path) -> None:
-    first = {"name": "first", "datasets": ["diabetes"], "methods": ["ptq"], "bits": [3], "seeds": 2, "hidden": [8],
-             "people": 20}  # fmt: skip
-    store, title = Store(tmp_path / "store"), results.ADDED[results.TABLES[0]][0]
-    by_name = {}
-    for name, more in ((results.TABLES[0], {}), (title, {"methods": ["ptq_shift"]}), ("fewer", {"seeds": 1})):
-        study = run_plan(read_plan(first | {"name": name} | more, "test"), store, workers=0)
-        by_name[name] = store, store.study(study)
-    one, later = (by_name[n][1] for n in (results.TABLES[0], title))
-    assert results.added(results.TABLES[0], by_name) == [later]
-    assert results.added(results.TABLES[1], by_name) == [], "not stored"
-    alone, both = (summary.as_markdown(store, one["id"], beside).split("\n") for beside in ((), [later["id"]]))
-    (row,) = [x for x in both if x.startswith("| diabetes | ptq_shift")]
-    at = both.index(row)
-    assert both[:at] + both[at + 1 :] == alone, "nothing else changes"
-    assert row in summary.as_markdown(store, later["id"]), "as in its own study"
-    by_name[title] = by_name["fewer"]
-    with pytest.raises(SystemExit, match="other teachers"):
-        results.added(results.TABLES[0], by_name)
-    store.close()
-
-
 def test_the_table_of_times_is_what_each_method_took_in_a_stack_of_its_own(tmp_path: Path) -> None:
     plan = read_plan(
         {"name": "Time to make", "datasets": ["diabetes"], "methods": ["ptq", "qat_lsq", "cfq"], "bits": [3],
@@ -165,3 +144,11 @@ def test_the_table_of_times_is_what_each_method_took_in_a_stack_of_its_own(tmp_p
         results.times_table(store, store.study(study))
     )
     store.close()
+
+
+def test_every_table_stands_on_a_plan_of_its_name() -> None:
+    """A study is found by its plan's name: a name that no plan has is a table that never appears again."""
+    names = {p.stem: tomllib.loads(p.read_text(encoding="utf-8"))["name"] for p in shipped("studies").glob("*.toml")}
+    plans = {**results.KAPPAS, **results.FURTHER, **dict(results.ADDED.values())}
+    assert {title: names[plan] for title, plan in plans.items()} == {title: title for title in plans}
+    assert set(results.TABLES) <= set(names.values())

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +18,15 @@ import pytest
 
 from cfq_core import __version__, cli
 from cfq_core.base import plugins
+from cfq_core.base.errors import BadInput
 from cfq_core.datasets.fetch import FILES
 from cfq_core.report.frames import Stored
-from cfq_core.study.store import Store
+from cfq_core.study import runner
+from cfq_core.study.store import FILE, Store
 
 TINY = ("--dataset", "diabetes", "--bits", "2,8", "--seeds", "2", "--hidden", "6", "--people", "15")
 
-#: What DESIGN.md promises to programs that read ``--json``.
+#: What programs that read ``--json`` rely on.
 KEYS = ("study", "store", "runs", "teachers")
 RUN_KEYS = ("id", "dataset", "method", "budget", "seed", "bits", "avg_bits", "measures", "groups")
 FURTHER_RUN_KEYS = ("intervals", "setting")
@@ -157,6 +162,54 @@ def test_looking_at_a_packed_store_changes_no_byte_of_it(cfq: Cfq, stored: Path,
     assert "tiny" in cfq("ls", "--store", stored).out, "and one that is being written to is read as before"
 
 
+def _beside(store: Path) -> list[str]:
+    """What SQLite has left beside its file."""
+    return [p.name for p in store.iterdir() if p.name.startswith(f"{FILE}-")]
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        (("run", *TINY, "--bits", "4"), 0),
+        (("run", *TINY, "--bits", "4", "--json"), 0),
+        (("ls",), 0),
+        (("show",), 0),
+        (("show", "nothere"), 2),
+        (("report", "--html", "r.html"), 0),
+        (("report", "--html", "nowhere/r.html"), 2),
+        (("export", "nothere", "--onnx", "m.onnx"), 2),
+        (("check", "--action", "nothere.csv"), 2),
+        (("doctor",), 0),
+        (("gallery", "pack", "latest", "--to", "packed"), 0),
+    ],
+    ids=lambda v: "-".join(v[:3]) if isinstance(v, tuple) else "",
+)
+def test_after_a_command_the_one_file_holds_everything(
+    command: tuple[str, ...], code: int, stored: Path, tmp_path: Path, cfq: Cfq
+) -> None:
+    assert _beside(stored) == [], "a command of its own made it"
+    mine = tmp_path / "mine"
+    shutil.copytree(stored, mine)
+    assert cfq(*command, "--store", mine).code == code
+    assert _beside(mine) == []
+
+
+@pytest.mark.parametrize("problem", [BadInput("no"), KeyboardInterrupt(), ZeroDivisionError()])
+def test_a_command_that_fails_closes_its_store(
+    problem: BaseException, cfq: Cfq, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(plan: Any, store: Store, *_: Any) -> str:
+        store.put_study("s", "of a run that fails", {}, {}, [("r", "t")])
+        raise problem
+
+    monkeypatch.setattr(runner, "run_plan", fail)
+    with pytest.raises(ZeroDivisionError) if isinstance(problem, ZeroDivisionError) else nullcontext():
+        assert cfq("run", *TINY, "--store", "mine").code in (1, 2)
+    assert _beside(tmp_path / "mine") == []
+    with sqlite3.connect(tmp_path / "mine" / FILE) as db:
+        assert db.execute("SELECT id FROM study").fetchall() == [("s",)]
+
+
 def test_a_plan_runs_and_is_not_run_again(cfq: Cfq, tmp_path: Path) -> None:
     plan = 'name = "p"\ndatasets = ["diabetes"]\nbits = [8]\nseeds = [3]\nhidden = [4]\npeople = 5\n'
     (tmp_path / "plan.toml").write_text(plan)
@@ -214,7 +267,9 @@ def test_an_embedded_table_needs_no_fetching_and_says_so(name: str, cfq: Cfq) ->
     assert "embedded" in cfq("data", "check", name).out
 
 
-@pytest.mark.parametrize("command", [(), ("run",), ("study",), ("ls",), ("show",), ("data",), ("parts",), ("doctor",)])
+@pytest.mark.parametrize(
+    "command", [(), ("run",), ("study",), ("ls",), ("show",), ("data",), ("parts",), ("doctor",), ("check-store",)]
+)
 def test_every_command_explains_itself(command: tuple[str, ...], cfq: Cfq) -> None:
     said = cfq(*command, "--help")
     assert said.code == 0

@@ -18,7 +18,7 @@ METRICS: dict[str, Metric] = plugins.load_all("metrics")
 CERTIFICATES = plugins.load_all("certificates")
 every_metric = pytest.mark.parametrize("name", METRICS)
 
-#: The measure names that DESIGN.md promises to programs that read ``--json``.
+#: The measure names that programs which read ``--json`` rely on.
 PINNED = (
     "accuracy accuracy_drop agreement flip_rate boundary_flip_rate approval_shift logit_shift frr vd vd_matched "
     "windfall crg_mean crg_median crg_abs recourse_lost direction worst_group_vd margin_condition certified "

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from cfq_core.artifacts.layers import TeacherLayers
 from cfq_core.base.shipped import gallery
 from cfq_core.report import picture
 from cfq_core.report.charts import landscape
 from cfq_core.report.frames import Stored
-from cfq_core.study.bits import stored_bits
 from cfq_core.study.store import Store
 
 Open = Callable[..., AppTest]
@@ -33,7 +33,7 @@ def study() -> Stored:
 def test_landscape_is_the_engines(study: Stored, budget: float, matched: bool) -> None:
     teacher = str(study.teachers.id.iloc[0])
     with study.store() as store:
-        engine = stored_bits(store, teacher)
+        engine = TeacherLayers.of_arrays(store.arrays(teacher, "layers"))
     table, measure = engine.landscape, "vd_matched" if matched else "vd"
     assert table is not None
     rows = picture.draw("landscape", study, teacher=teacher, budget=budget, matched=matched).rows
@@ -51,6 +51,24 @@ def test_landscape_is_the_engines(study: Stored, budget: float, matched: bool) -
     best = rows[rows.fits].vd.min()
     assert best == getattr(table, measure)[table.best(budget, measure)]
     assert (marks.vd >= best).all() and (marks.better[marks.vd == best] == 0).all()
+
+
+@pytest.mark.parametrize("budget", [2.0, 3.0, 4.0])
+def test_only_methods_that_learn_bits_are_told_to(study: Stored, budget: float) -> None:
+    """Anchored CFQ allocates by recourse sensitivity; the paper's CFQ alone learns its bits."""
+    assert {"cfq", "cfq_anchored"} <= set(study.runs.method)
+    for teacher in study.teachers.id:
+        drawn = picture.draw("landscape", study, teacher=str(teacher), budget=budget)
+        told = [a for a in landscape.marks(drawn.rows).allocator if a.startswith("learned by")]
+        assert told in (["learned by cfq"], []) and "learned by cfq_" not in drawn.alt
+
+
+def test_uniform_bits_are_those_of_any_method_that_has_them(study: Stored) -> None:
+    """A study without `ptq` shows where uniform bits lie too."""
+    one = Stored(study.folder, study.id, study.finished, True)
+    one.__dict__["runs"] = study.runs[study.runs.method == "qat_lsq"]
+    rows = picture.load("landscape").rows(one, str(study.teachers.id.iloc[0]), 3.0)
+    assert "uniform" in set(landscape.marks(rows).allocator)
 
 
 def test_profiles_of_a_seed_sum_to_one(study: Stored) -> None:

@@ -11,6 +11,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from cfq_core.base.errors import BadInput
+from cfq_core.base.identity import identity
+from cfq_core.datasets import upload
 from cfq_core.datasets.card import read_card
 from cfq_core.export import audit_text, pairs
 from cfq_core.export.audit import AuditOptions, audit_pair
@@ -18,6 +20,7 @@ from cfq_core.export.pairs import Upload
 from cfq_core.export.read import parse_model
 from cfq_core.study import jobs
 from cfq_core.tables.encode import Encoding
+from dashboard.lib import pair
 
 from .conftest import CARD
 from .made import network
@@ -128,6 +131,7 @@ def test_a_pair_that_fits_no_table_fails_in_one_line_and_keeps_no_model(tmp_path
     assert pairs.kept(store) == [] and not (failed.folder / jobs.GIVEN).exists()
 
 
+@pytest.mark.gate
 def test_a_cancelled_audit_keeps_no_model(tmp_path: Path) -> None:
     store, (teacher, student) = tmp_path / "store", uploads()
     job = pairs.submit(store, pairs.asked(str(CARD), teacher, student, QUESTION), teacher, student)
@@ -141,3 +145,72 @@ def test_what_is_no_audit_is_left_out(tmp_path: Path) -> None:
         (tmp_path / pairs.FOLDER / name).mkdir(parents=True)
         (tmp_path / pairs.FOLDER / name / pairs.TOLD).write_text(text)
     assert pairs.kept(tmp_path) == []
+
+
+SIDE = {"file": "a.onnx", "how": "as a logit", "sha256": "ab", "differing": 0, "checked": 9, "accuracy": 0.5,
+        "approval_rate": 0.5}  # fmt: skip
+VD = {"value": 0.1, "low": 0.0, "high": None, "count": 9}
+GOOD = {
+    "verdict": "holds", "dataset": "toy", "created": 5.0, "lines": [{"title": "fail", "measure": "vd"}], "notes": [],
+    "measures": {"vd": 0.1}, "intervals": {"vd": {"low": 0.0, "high": 0.2, "count": 9}}, "teacher": SIDE,
+    "student": SIDE, "groups": {"sex": {"a": {"vd": VD, "frr": VD}}},
+}  # fmt: skip
+WRONG = (None, [], {}, "x", 5, True, [3], [[]], {"x": 1}, {"x": {}}, {"x": {"y": {}}}, {"x": {"y": {"vd": 3}}})
+
+
+def places(value: object, path: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
+    """The way to everything in plain values."""
+    keys = value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+    return [path] + [p for k in keys for p in places(value[k], (*path, k))]  # type: ignore[index]
+
+
+def put(value: object, path: tuple[object, ...], wrong: object) -> object:
+    """A copy with something else in one place."""
+    if not path:
+        return wrong
+    copied = dict(value) if isinstance(value, dict) else list(value)  # type: ignore[call-overload]
+    copied[path[0]] = put(copied[path[0]], path[1:], wrong)
+    return copied
+
+
+def stored(store: Path, id: str, content: bytes) -> None:
+    (store / pairs.FOLDER / id).mkdir(parents=True)
+    (store / pairs.FOLDER / id / pairs.TOLD).write_bytes(content)
+    (store / pairs.FOLDER / id / pairs.REPORT).write_text("<!doctype html>")
+
+
+@pytest.mark.parametrize("path", places(GOOD), ids=lambda p: "-".join(map(str, p)) or "all")
+def test_whatever_stands_in_an_audits_file_it_is_shown_or_left_out(path: tuple[object, ...], tmp_path: Path) -> None:
+    """What a program wrote that was killed, or another version, stops nobody from reading the others."""
+    stored(tmp_path, "good", json.dumps(GOOD | {"created": 9.0}).encode())
+    for i, wrong in enumerate((*WRONG, float("nan"), 10**400, "\ud800")):
+        stored(tmp_path, f"bad{i}", json.dumps(put(GOOD, path, wrong)).encode())
+    found = pairs.kept(tmp_path)
+    assert "good" in [a.id for a in found]
+    if path in ((), ("lines",), ("teacher",), ("measures",), ("groups",), ("verdict",), ("created",)):
+        assert len(found) < 8, [a.result for a in found]
+    for audit in found:
+        assert audit.title and pair._side("teacher", audit.result["teacher"]) and audit.page()
+        assert len(pair._measures(audit.result)) == len(audit.result["lines"])
+        pair._groups(audit.result)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\x80\x04", b"[]", b"{}", b"[" * 100_000], ids=str)
+def test_a_damaged_audit_is_no_answer_and_is_made_again(content: bytes, tmp_path: Path) -> None:
+    stored(tmp_path, identity({"a": 1}), json.dumps(GOOD).encode())
+    stored(tmp_path, identity({"a": 2}), content)
+    assert pairs.known(tmp_path, {"a": 1}) == identity({"a": 1})
+    assert pairs.known(tmp_path, {"a": 2}) is None
+
+
+def test_an_audit_without_its_report_is_left_out(tmp_path: Path) -> None:
+    stored(tmp_path, "a", json.dumps(GOOD).encode())
+    (tmp_path / pairs.FOLDER / "a" / pairs.REPORT).unlink()
+    assert pairs.kept(tmp_path) == []
+
+
+def test_a_table_that_was_half_kept_is_not_listed(tmp_path: Path) -> None:
+    for name in (".draft", "people-abc"):
+        (tmp_path / upload.CARDS / name).mkdir(parents=True)
+        (tmp_path / upload.CARDS / name / upload.CARD).write_text("")
+    assert set(upload.kept(tmp_path)) == {"people"}

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import sqlite3
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -218,3 +222,96 @@ def test_numbers_that_are_no_numbers_do_not_get_in(store: Store) -> None:
     with pytest.raises(ValueError, match="JSON"):
         store.put_run(_columns("r1", groups={"x": float("nan")}), MEASURES, WEIGHTS, PEOPLE)
     assert not store.has_run("r1")
+
+
+# ---------------------------------------------------------------------- closed
+#: Has the store open as somebody might, until its input ends.
+HOLDS = {
+    "open": "store.studies()",
+    "reading": "store.db.execute('BEGIN'); store.studies()",
+    "writing": "store.db.execute('BEGIN IMMEDIATE')",
+}
+
+
+def _alone(store: Path, copy: Path) -> Store:
+    """A copy of the one file and the artifacts, and nothing else."""
+    copy.mkdir()
+    shutil.copy(store / FILE, copy / FILE)
+    shutil.copytree(store / "artifacts", copy / "artifacts")
+    return Store(copy)
+
+
+def test_a_closed_store_is_one_file(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    _fill(store)
+    assert (tmp_path / "store" / f"{FILE}-wal").stat().st_size > 0
+    store.close()
+    assert sorted(p.name for p in (tmp_path / "store").iterdir()) == ["artifacts", FILE]
+    copy = _alone(tmp_path / "store", tmp_path / "copy")
+    assert [r["id"] for r in copy.runs("s1")] == ["r1", "r2"] and copy.arrays("r2", "people")
+    copy.close()
+    copy.close()  # and once more, as a test's end or an error's may
+
+
+@pytest.mark.parametrize("how", HOLDS)
+def test_a_store_is_closed_while_others_have_it_open(how: str, tmp_path: Path) -> None:
+    """Never an error, nor a long wait; where nobody reads or writes at that moment, the one file holds everything."""
+    store = Store(tmp_path / "store")
+    _fill(store, runs=("r1",))
+    code = f"import sys; from cfq_core.study.store import Store; store = Store({str(store.folder)!r})\n"
+    code += "sys.stdin.readline(); " if how == "writing" else ""
+    code += f"{HOLDS[how]}; print('held', flush=True); sys.stdin.readline()"
+    other = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert other.stdin is not None and other.stdout is not None
+    try:
+        if how == "writing":
+            store.put_run(_columns("r2"), MEASURES, WEIGHTS, PEOPLE)
+            print(file=other.stdin, flush=True)
+        assert other.stdout.readline() == "held\n"
+        if how != "writing":
+            store.put_run(_columns("r2"), MEASURES, WEIGHTS, PEOPLE)
+        begun = time.monotonic()
+        store.close()
+        assert time.monotonic() - begun < 10
+        if how == "open":
+            assert (tmp_path / "store" / f"{FILE}-wal").stat().st_size == 0
+            copy = _alone(tmp_path / "store", tmp_path / "copy")
+            assert [r["id"] for r in copy.runs("s1")] == ["r1", "r2"]
+            copy.close()
+    finally:
+        other.communicate("\n", timeout=60)
+    again = Store(tmp_path / "store")
+    assert [r["id"] for r in again.runs("s1")] == ["r1", "r2"], "nothing is lost"
+    again.close()
+    assert sorted(p.name for p in (tmp_path / "store").iterdir()) == ["artifacts", FILE]
+
+
+@pytest.fixture
+def first_schema(tmp_path: Path) -> Path:
+    """A store as the first schema had it, with the names of then; nobody has written to it since it was packed."""
+    place = tmp_path / "first"
+    store = Store(place)
+    _fill(store)
+    store.put_artifact("t1", "bits", {"sizes": np.array([6])})
+    store.put_artifact("r1", "rehearsal", {"again_cost": np.array([1.5])})
+    for statement in (
+        "ALTER TABLE artifact DROP COLUMN spec", "ALTER TABLE run DROP COLUMN measured", "DROP TABLE metrics",
+        "PRAGMA user_version = 1", "PRAGMA journal_mode = DELETE",
+    ):  # fmt: skip
+        store.db.execute(statement)
+    store.close()
+    return place
+
+
+@pytest.mark.parametrize("how", ["read", "migrated"])
+def test_store_of_the_first_schema_is_read_under_the_names_of_today(first_schema: Path, how: str) -> None:
+    was = (first_schema / FILE).read_bytes()
+    store = Store.for_reading(first_schema) if how == "read" else Store(first_schema)
+    assert store.read_only is (how == "read")
+    assert [r["measured"] for r in store.runs("s1")] == ["", ""] and store.run("r1")["threshold"] == 0.125
+    assert store.has_artifact("t1", "layers") and not store.has_artifact("t1", "layers", "another spec")
+    assert store.arrays("t1", "layers")["sizes"] == [6] and not store.has_artifact("t1", "bits")
+    assert store.arrays("r1", "training_recourse")["student_cost"] == [1.5]
+    assert store.metrics("") == {} and store.measures("r1")["vd"]["value"] == 0.25
+    store.close()
+    assert how == "migrated" or (first_schema / FILE).read_bytes() == was

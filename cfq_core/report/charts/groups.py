@@ -40,7 +40,7 @@ def _group(column: str, level: str, seeds: pd.DataFrame) -> dict[str, Any]:
     elif count > 1:
         half = float(stdtrit(count - 1, (1 + CONFIDENCE) / 2)) * judged.value.std() / sqrt(count)
         low, high, over = value - half, value + half, "seeds"
-    if over == "seeds" and seeds.measure.iloc[0].startswith("vd"):
+    if over == "seeds" and fmt.measured(seeds.measure.iloc[0]).share:
         low, high = max(0.0, low), min(1.0, high)
     return {
         "column": column,

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from cfq_core.allocators.knapsack import cheapest_plan
+from cfq_core.base import plugins
 from cfq_core.report import fmt, palette
 from cfq_core.report.charts.profiles import ALLOCATORS
 from cfq_core.report.frames import Stored, table_of
@@ -16,12 +17,11 @@ from cfq_core.report.picture import Picture
 
 ANY, FRONT = "any allocation", "best of its size"
 BESIDE = 0.08  # bits between marks of allocators that chose the same plan
-LEARNED = ("cfq", "cfq_anchored", "cfq_one_sided")  # methods whose plan follows from no stored profile
 
 
 def rows(study: Stored, teacher: str, budget: float, matched: bool = False) -> pd.DataFrame:
     """One row a plan of one teacher; ``chosen`` names the allocators that chose it at the budget."""
-    stored = study.arrays(teacher, "bits") if teacher else {}
+    stored = study.arrays(teacher, "layers") if teacher else {}
     table = table_of(stored)
     if table.empty:
         return pd.DataFrame()
@@ -47,13 +47,18 @@ def _plans(study: Stored, stored: dict[str, np.ndarray], teacher: str, budget: f
     if budget < min(choices):
         return {}
     runs = study.runs[(study.runs.teacher == teacher) & (study.runs.budget == budget)]
-    uniform = runs[runs.method == "ptq"].bits  # a budget of 5 bits has a uniform plan that stands in no landscape
+    uniform = _with(runs, "uniform_bits").bits  # a budget of 5 bits has a uniform plan that stands in no landscape
     plans = {"uniform": uniform.iloc[0]} if len(uniform) else {}
     for name, (told, _) in ALLOCATORS.items():
         if f"sensitivity.{name}" in stored:
             plans[told] = cheapest_plan(stored[f"sensitivity.{name}"].tolist(), choices, sizes, budget)
-    learned = runs[runs.method.isin(LEARNED)]
+    learned = _with(runs, "learns_bits")
     return plans | {f"learned by {m}": plan for m, plan in zip(learned.method, learned.bits, strict=True)}
+
+
+def _with(runs: pd.DataFrame, trait: str) -> pd.DataFrame:
+    """The runs whose method has a trait."""
+    return runs[[bool(plugins.trait("methods", m, trait)) for m in runs.method]]
 
 
 def _written(plan: tuple[int, ...]) -> str:

@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
-from cfq_core.evidence import Measure, PerRow, summarise, weighted_share
+from cfq_core.artifacts.artifact import ArtifactInput, Computed, ProbeResult, ProbeResults
+from cfq_core.evidence import Measure, PartialEvidence, PerRow, summarise, weighted_share
+from cfq_core.metrics import PARTS as METRICS
 from cfq_core.pipeline import TeacherRecourse, matching_threshold
-from cfq_core.probes.probe import ProbeInput, ProbeResults
-from cfq_core.probes.probe_result import ProbeResult
 from cfq_core.quant.calibrate import Calibration
 from cfq_core.quant.forecast import rounding_noise
 from cfq_core.quant.quantized import QuantStack
@@ -59,7 +59,7 @@ class DeploymentVariants:
     deviations: tuple[float, ...] = (0.5, 1.0, 1.64, 2.5)  # of rounding noise
     robust_margins: tuple[float, ...] = (0.05, 0.2, 0.5)  # logits, on the worst known variant
 
-    def probe(self, subject: ProbeInput) -> ProbeResults:
+    def probe(self, subject: ArtifactInput) -> ProbeResults:
         """Found, cost and success of every strategy at every strength; on each student whether they hold there."""
         p = subject.promise
         unseen = self.unseen.of(p.teacher, watched(p), p.activation_bits)
@@ -72,6 +72,10 @@ class DeploymentVariants:
                 for ending, threshold in (("", 0.0), ("_matched", student.threshold)):
                     readings.append(_reading(told, f"kept{ending}", _share(logits > threshold)))
         return ProbeResults(tuple(teacher), tuple(map(tuple, students)))
+
+    def compute(self, given: ArtifactInput) -> Computed:
+        """The results of `probe` as arrays."""
+        return self.probe(given).arrays()
 
     def answers(self, p: TeacherRecourse, solver: Solver) -> Iterator[Answers]:
         """Every strategy at every strength."""
@@ -148,8 +152,9 @@ def _judged(p: TeacherRecourse, told: Answers, unseen: QuantStack, moved: Float[
 def _shipped(p: TeacherRecourse, unseen: QuantStack, kinds: Variants) -> list[ProbeResult]:
     """How many more people than the teacher the unseen variants of each bit-width approve, on average."""
     test = p.design.table.values[p.design.split.test]
-    approves = np.stack([logits64(unseen, v, p.design.encoding, test) > 0 for v in range(unseen.runs)])
-    shift = approves.astype(float) - (p.logits > 0)
+    logits = [logits64(unseen, v, p.design.encoding, test) for v in range(unseen.runs)]
+    score = METRICS["approval_shift"].score
+    shift = np.stack([score(PartialEvidence(teacher=p.logits, student=z)).values for z in logits])
     each, out = np.repeat(kinds.bits, unseen.runs // len(kinds.bits)), []
     for bits in kinds.bits:
         of_rows = PerRow(shift[each == bits].mean(0), np.arange(shift.shape[1]))
@@ -165,4 +170,4 @@ def _share(values: np.ndarray) -> Measure:
     return weighted_share(values.astype(float), np.ones(len(values)))
 
 
-PLUGIN = DeploymentVariants()
+PROBE = DeploymentVariants()
