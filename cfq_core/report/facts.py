@@ -110,7 +110,7 @@ def limits(study: Stored, datasets: list[str]) -> list[str]:
         "`cfq export` proves a file on its own runtime.",
         "The people are in the test rows of the tables named above. Nothing is said about others.",
     ]
-    said += [gone] if (gone := about_unknown(study.measured.values())) else []
+    lines += [gone] if (gone := about_unknown(study.measured.values())) else []
     schemas = [s for d in datasets if (s := schema_of(study, d)) is not None and s.note]
     return lines + [f"{s.title}: {s.note}" for s in schemas]
 
