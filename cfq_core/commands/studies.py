@@ -13,7 +13,7 @@ from typing import Any
 import click
 from tqdm import tqdm
 
-from cfq_core.base import plugins
+from cfq_core.base import numerics, plugins
 from cfq_core.commands.options import json_option, number, open_store, print_json, print_table, store_option
 
 workers_option = click.option(
@@ -173,11 +173,13 @@ def _run(plan: Any, workers: int | None, folder: Path | None, as_json: bool, sch
     finally:
         if bar is not None:
             bar.close()
+    if problem := numerics.warning():
+        click.echo(problem, err=True)
     _show(store, found, as_json)
 
 
 def _show(store: Any, study: str, as_json: bool) -> None:
-    from cfq_core.study import probed, summary
+    from cfq_core.study import summary
     from cfq_core.study.measured import about_unknown, current_measures
 
     if as_json:
@@ -201,7 +203,7 @@ def _show(store: Any, study: str, as_json: bool) -> None:
         )
     print_table(head, rows)
     click.echo(f"\n{LEGEND}\n")
-    for probe, of_probe, shown in probed.tables(store, study):
+    for probe, of_probe, shown in summary.probe_tables(store, study):
         click.echo(f"{probe}: {plugins.summary('probes', probe)}")
         print_table(of_probe, shown)
         click.echo("")
