@@ -65,7 +65,7 @@ def told(model: Stack | QuantStack) -> Provenance:
 
 
 def assert_equal_in_onnxruntime(teacher: Stack, bits: int, rows: int) -> None:
-    """0 differing decisions at every optimisation level, in both forms; the exact form's logits are equal to the bit."""
+    """0 differing decisions at every optimisation level, in both forms; the exact form's logits are equal bits."""
     q = student(teacher, bits)
     points = 1.5 * torch.randn(1, rows, WIDTH, generator=torch_stream(2, "tests/runtime"), dtype=torch.float64)
     x, exact = {"made": points[0].numpy()}, teacher.to(torch.float64)
@@ -144,7 +144,8 @@ KINDS = {
 }  # fmt: skip
 READ = {
     **{
-        k: (nn.Sequential(nn.Linear(WIDTH, 9), a, nn.Linear(9, 8), a, nn.Linear(8, 1)), (k, k)) for k, a in KINDS.items()
+        k: (nn.Sequential(nn.Linear(WIDTH, 9), a, nn.Linear(9, 8), a, nn.Linear(8, 1)), (k, k))
+        for k, a in KINDS.items()
     },
     **{f"residual {k}": (Residual(a), (k, f"{k}+0", f"{k}+1")) for k, a in KINDS.items()},
     "residual of the linear part": (Residual(nn.ReLU(), inside=False), ("relu",)),
