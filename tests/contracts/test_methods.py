@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from functools import cache
+from typing import Any
 
 import pytest
 import torch
@@ -50,8 +51,12 @@ def workshop(cell) -> Workshop:  # type: ignore[no-untyped-def]
     return Workshop(cell.promises)
 
 
-def _tensors(models: QuantStack) -> list[torch.Tensor]:
-    return [t for f in fields(models) for t in getattr(models, f.name)]
+def _tensors(held: Any) -> list[torch.Tensor]:
+    """Every tensor of a record, at any depth."""
+    if isinstance(held, torch.Tensor):
+        return [held]
+    parts = [getattr(held, f.name) for f in fields(held)] if is_dataclass(held) else held
+    return [x for part in parts for x in _tensors(part)] if is_dataclass(held) or isinstance(held, tuple) else []
 
 
 def _bytes(data: TrainingData) -> list[bytes]:
