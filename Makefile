@@ -1,25 +1,35 @@
-# Two commands: `make run` shows an answer, `make test` checks everything. Both set up .venv first.
+# `make run` shows an answer, `make test` checks every law in minutes, `make gate` what takes longer. Each sets up .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 ARGS ?=
+# Two processes: each runs one half of the tests in their order, then takes from the other's half.
+PYTEST := $(BIN)/pytest -n 2 --dist worksteal
+FUZZED := tests/export/test_fuzz.py tests/laws/test_card.py tests/laws/test_plan.py
 
-.PHONY: run test tests shapes lint types layers clean
+.PHONY: run test short gate long fuzz shapes lint types layers clean
 
 run: $(INSTALLED)
 	@$(BIN)/cfq run --dataset diabetes --methods ptq,ptq_minmax --seeds 10
 	@if [ -f dashboard/app.py ] && ! echo "$(ARGS)" | grep -q -- "--no-serve"; then $(BIN)/streamlit run dashboard/app.py; fi
 
-test: lint types layers $(INSTALLED)
-	@$(MAKE) --no-print-directory -j2 tests shapes
+test: lint layers $(INSTALLED)
+	@$(MAKE) --no-print-directory -j2 types short
 
-tests: $(INSTALLED)
-	$(BIN)/pytest
+short: $(INSTALLED)
+	$(PYTEST) -m "not gate"
 
-shapes: $(INSTALLED) # the engine's annotations checked while it runs, on the second core; told where it fails
-	@mkdir -p .pytest_cache
-	@PYTHONPATH=tests $(BIN)/pytest -p no:cacheprovider --jaxtyping-packages=cfq_core,shapes.check tests/contracts tests/laws tests/golden \
-		> .pytest_cache/shapes.log 2>&1 && tail -1 .pytest_cache/shapes.log || { cat .pytest_cache/shapes.log; exit 1; }
+gate: $(INSTALLED) # what `test` leaves out
+	@$(MAKE) --no-print-directory --keep-going long fuzz shapes
+
+long: $(INSTALLED) # a browser, kills, a cluster, all tables, slow oracles
+	$(PYTEST) -m gate
+
+fuzz: $(INSTALLED) # ten times the edits that `test` tries
+	CFQ_FUZZ=10 $(PYTEST) -m "not gate" -k "test_any_ or and_wrong" $(FUZZED)
+
+shapes: $(INSTALLED) # the engine's annotations checked while it runs
+	PYTHONPATH=tests $(PYTEST) -p no:cacheprovider --jaxtyping-packages=cfq_core,shapes.check tests/contracts tests/laws tests/golden
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

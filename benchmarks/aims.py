@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from statistics import mean
 
-from cfq_core.study.bits import stored_bits
+from cfq_core.artifacts.layers import TeacherLayers
 from cfq_core.study.store import Store
 from cfq_core.study.summary import Line
 
@@ -73,7 +73,7 @@ def judge(dataset: str, lines: list[Line]) -> list[Aim]:
 def judge_landscape(dataset: str, store: Store, study: str) -> list[Aim]:
     """Where the recourse allocator's plan stands among all plans of the net, mean over the seeds."""
     teachers = [t for t in store.teachers(study) if t["dataset"] == dataset]
-    found = [stored_bits(store, t["id"]) for t in teachers]
+    found = [TeacherLayers.of_arrays(store.arrays(t["id"], "layers")) for t in teachers]
     people = sum(t["measures"]["people"] for t in teachers)
     out = []
     for budget in (3.5, 4.0):

@@ -7,7 +7,6 @@ python -m benchmarks.results --store .cfq
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks import aims, certificates, exact, pair_audit, parity, speeds
@@ -20,12 +19,6 @@ OUT = Path(__file__).parent / "RESULTS.md"
 README = Path(__file__).parent.parent / "README.md"
 MARKS = ("<!-- results:start -->", "<!-- results:end -->")
 TABLES = ("Adult: every method", "COMPAS: every method", "German Credit: every method")
-#: Studies of methods that came later, and their plans: in those tables' stacks they would change every trained run.
-ADDED = {
-    TABLES[0]: ("Adult: one-sided CFQ", "one_sided_adult"),
-    TABLES[1]: ("COMPAS: one-sided CFQ", "one_sided_compas"),
-    TABLES[2]: ("German Credit: one-sided CFQ", "one_sided_german"),
-}
 KAPPA = "Validity against the promise margin"
 #: Studies over several margins, and their plans.
 KAPPAS = {KAPPA: "kappa", f"{KAPPA}, Adult": "kappa_adult"}
@@ -69,50 +62,31 @@ def main() -> None:
     parts = [INTRODUCTION]
     for name in NAMES:
         if name in by_name:
-            parts.append(_study(name, *by_name[name], added(name, by_name), every))
+            parts.append(_study(name, *by_name[name], every))
     parts += [speeds.section(), parity.section(), pair_audit.section()]
     parts += [text for text in (exact.section(), certificates.section()) if text]  # not measured: no table
     given.out.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     if TABLES[0] in by_name:
-        _write_readme(given.readme, *by_name[TABLES[0]], added(TABLES[0], by_name))
+        _write_readme(given.readme, *by_name[TABLES[0]])
     for store in stores:
         store.close()
     print(f"{given.out}: {', '.join(n for n in NAMES if n in by_name) or 'no finished study'}")
 
 
-def added(name: str, by_name: Mapping[str, tuple[Store, Row]]) -> list[Row]:
-    """Studies whose methods join a table's, where they are stored; ends the program where they had other teachers."""
-    title, _ = ADDED.get(name, ("", ""))
-    if title not in by_name:
-        return []
-    of = [
-        (store.folder, {t["id"] for t in store.teachers(row["id"])}) for store, row in (by_name[name], by_name[title])
-    ]
-    if of[0] != of[1]:
-        raise SystemExit(f'"{title}": of other teachers than "{name}", or in another store; one table cannot hold both')
-    return [by_name[title][1]]
-
-
-def _study(
-    name: str, store: Store, row: Row, beside: Sequence[Row] = (), every: tuple[Store, str] | None = None
-) -> str:
+def _study(name: str, store: Store, row: Row, every: tuple[Store, str] | None = None) -> str:
     """A study's section; ``every``: where all denied people were asked, which judges allocations better."""
     revision = store.runs(row["id"])[0]["spec"]["teacher"]["revision"]
     plan = KAPPAS.get(name) or FURTHER.get(name) or row["plan"]["datasets"][0]
     versions = ", ".join(f"{k} {v}" for k, v in row["versions"].items())
     made = f"`cfq study data/studies/{plan}.toml`"
     made += f" ({row['finished']} of {row['runs']} runs; engine revision {revision}; {versions})"
-    for more in beside:
-        made += f" and `cfq study data/studies/{ADDED[name][1]}.toml`"
-        made += f" ({more['finished']} of {more['runs']} runs, study `{more['id']}`)"
-    further = [more["id"] for more in beside]
-    parts = [f"## {name}", made, summary.as_markdown(store, row["id"], further)]
+    parts = [f"## {name}", made, summary.as_markdown(store, row["id"])]
     if name in KAPPAS:
         parts.append(kappa_table(store, row["id"]))
     elif plan == "overhead":
         parts.append(times_table(store, row))
     elif name in TABLES:
-        lines = [x for study in (row["id"], *further) for x in summary.lines(store, study)]
+        lines = summary.lines(store, row["id"])
         judged = aims.judge(plan, lines) + aims.judge_landscape(plan, *(every or (store, row["id"])))
         parts += ["### Against the aims", aims.table(judged)]
     return "\n\n".join(parts)
@@ -151,9 +125,9 @@ def times_table(store: Store, row: Row) -> str:
     return "\n".join(out)
 
 
-def _write_readme(path: Path, store: Store, row: Row, beside: Sequence[Row] = ()) -> None:
+def _write_readme(path: Path, store: Store, row: Row) -> None:
     """README's table, between its marks."""
-    lines, plan = [x for r in (row, *beside) for x in summary.lines(store, r["id"])], row["plan"]
+    lines, plan = summary.lines(store, row["id"]), row["plan"]
     hidden = "-".join(map(str, plan["setting"]["hidden"]))
     out = [
         f"Adult, net {hidden}, {len(plan['seeds'])} seeds, promise margin {plan['setting']['kappa']:g} logits, "
@@ -171,9 +145,8 @@ def _write_readme(path: Path, store: Store, row: Row, beside: Sequence[Row] = ()
         out.append(f"| {x.method}{' (lenient)' if x.lenient else ''} | {x.budget:g} | {' | '.join(cells)} |")
     out += ["", "CFQ as the paper describes it keeps promises by approving more people; anchored CFQ keeps most"]
     out += ["of them at nearly the teacher's approvals."]
-    if beside:
-        out[-1] += " Its one-sided kin (`one_sided_adult.toml`) breaks fewer"
-        out += ["at 2 bits, and its CRG is larger at every budget."]
+    out[-1] += " Its one-sided kin breaks fewer"
+    out += ["at 2 bits, and its CRG is larger at every budget."]
     text = path.read_text(encoding="utf-8")
     before, after = text.split(MARKS[0])[0], text.split(MARKS[1])[1]
     path.write_text(before + MARKS[0] + "\n" + "\n".join(out) + "\n" + MARKS[1] + after, encoding="utf-8")

@@ -6,11 +6,11 @@ A metric scores people; averaging, groups, crossings and intervals are done here
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import combinations
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -54,6 +54,38 @@ class Evidence:
     proved: Bool[np.ndarray, "k"] | None = None  # both costs are the least there are; None: nobody's
     #: By certificate: a lower bound of the student's logit over all it speaks about; -inf where it does not apply.
     logit_lower_bound: dict[str, Float[np.ndarray, "k"]] = field(default_factory=dict)
+    #: The student's own actions: an integer row each (the person as they are where there is none), `Why` there is none
+    #: (-1: not searched), and a proved lower bound of the cost. For audits; no metric needs them.
+    student_after: Int[np.ndarray, "k f"] | None = None
+    student_why: Int[np.ndarray, "k"] | None = None
+    student_lower: Float[np.ndarray, "k"] | None = None
+
+
+class NotKept(AttributeError):
+    """Evidence that a store does not hold."""
+
+
+class PartialEvidence(Evidence):
+    """Evidence of which only some fields are kept; reading another one raises `NotKept`."""
+
+    def __init__(self, **kept: Any) -> None:
+        self.__dict__.update(kept)
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in Evidence.__dataclass_fields__ and name not in object.__getattribute__(self, "__dict__"):
+            raise NotKept(name)
+        return object.__getattribute__(self, name)
+
+
+def evidence_from(kept: Mapping[str, Any]) -> Evidence:
+    """Evidence from its fields; partial where some of them are missing."""
+    whole = all(name in kept for name in Evidence.__dataclass_fields__)
+    return Evidence(**kept) if whole else PartialEvidence(**kept)
+
+
+def approved(logit: Any) -> Any:
+    """Where a decision is favourable, of an array or tensor of logits; a promise is broken where it is not."""
+    return logit > 0
 
 
 @dataclass(frozen=True)
@@ -106,6 +138,7 @@ class Measures:
 
     overall: dict[str, Measure]
     groups: dict[str, dict[str, dict[str, Measure]]]  # column -> level -> metric -> measure
+    unknown: tuple[str, ...] = ()  # measures whose evidence is not kept
 
 
 def measure(metrics: dict[str, Metric], raw: Evidence, matched: Evidence) -> Measures:
@@ -113,8 +146,13 @@ def measure(metrics: dict[str, Metric], raw: Evidence, matched: Evidence) -> Mea
     cells = list(_cells(raw.groups))
     overall: dict[str, Measure] = {}
     groups: dict[str, dict[str, dict[str, Measure]]] = {}
+    unknown = []
     for name, metric, evidence in _views(metrics, raw, matched):
-        scored = metric.score(evidence)
+        try:
+            scored = metric.score(evidence)
+        except NotKept:
+            unknown.append(name)
+            continue
         if metric.summary == "worst":
             overall[name] = _worst(scored, [c for c in cells if c.single])
             continue
@@ -123,7 +161,7 @@ def measure(metrics: dict[str, Metric], raw: Evidence, matched: Evidence) -> Mea
             for cell in cells:
                 found = _small_aware(scored.within(cell.members), metric.summary)
                 groups.setdefault(cell.column, {}).setdefault(cell.level, {})[name] = found
-    return Measures(overall, groups)
+    return Measures(overall, groups, tuple(unknown))
 
 
 def _views(metrics: dict[str, Metric], raw: Evidence, matched: Evidence) -> Iterator[tuple[str, Metric, Evidence]]:

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from cfq_core.certificates import table as certificates
-from cfq_core.evidence import Evidence, Metric, PerRow
+from cfq_core.evidence import Evidence, Metric, PerRow, approved
 
 BAND = 0.5  # logits of the teacher: what counts as near the boundary
 EQUAL_COST = 1e-3  # relative; below it two costs count as equal
@@ -84,6 +84,14 @@ def _region(e: Evidence) -> PerRow:
     return PerRow(certificates.region(e)[known].astype(float), e.person[known])
 
 
+def _more_approved(e: Evidence) -> Float[np.ndarray, "n"]:
+    return approved(e.student).astype(float) - approved(e.teacher)
+
+
+def _broken(e: Evidence) -> Bool[np.ndarray, "k"]:
+    return ~approved(e.student_at)
+
+
 def _certified(e: Evidence) -> Bool[np.ndarray, "k"]:
     return np.any([c.holds(e) for c in certificates.PARTS.values() if c.transfer], axis=0)
 
@@ -103,8 +111,7 @@ PARTS: dict[str, Metric] = {
         about="Share of test rows on which teacher and student decide alike.",
     ),
     "approval_shift": Metric(
-        "approval shift", "share", "near 0", rows(lambda e: (e.student > 0).astype(float) - (e.teacher > 0)), "mean",
-        by_group=True,
+        "approval shift", "share", "near 0", rows(_more_approved), "mean", by_group=True,
         about="How many more people the student approves: mean[q > 0] - mean[f > 0]. Leniency is not faithfulness.",
     ),
     "boundary_flip_rate": Metric(
@@ -190,7 +197,7 @@ PARTS: dict[str, Metric] = {
         about="Share of recourse points around which a whole region is proved to be approved by the student.",
     ),
     "vd": Metric(
-        "validity drop", "share", "lower", told(lambda e: e.student_at <= 0), by_group=True,
+        "validity drop", "share", "lower", told(_broken), by_group=True,
         about="Validity drop: share of valid FP32 recourse that the student refuses, q(x + delta*_f) <= 0.",
     ),
     "windfall": Metric(
@@ -198,7 +205,7 @@ PARTS: dict[str, Metric] = {
         by_group=True, about="Share of the people denied by the teacher whom the student approves without any action.",
     ),
     "worst_group_vd": Metric(
-        "validity drop, worst group", "share", "lower", told(lambda e: e.student_at <= 0), "worst",
+        "validity drop, worst group", "share", "lower", told(_broken), "worst",
         about="The largest validity drop among groups of at least 30 people (single protected columns).",
     ),
 }  # fmt: skip

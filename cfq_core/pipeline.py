@@ -30,6 +30,7 @@ from cfq_core.certificates.table import RADIUS
 from cfq_core.evidence import Evidence, Measure, Measures, measure
 from cfq_core.methods.approval_matched import ApprovalMatchedQat
 from cfq_core.methods.method import Method, Qat, Students
+from cfq_core.nets.layers import Activation
 from cfq_core.nets.stack import Scorer, Stack
 from cfq_core.quant.bits import BitPlan, average_bits, size_bytes
 from cfq_core.quant.quantized import QuantStack, Shifted
@@ -49,7 +50,7 @@ class Setting:
     """Everything one cell fixes besides its table, methods, budgets and seeds."""
 
     KEY = "setting"
-    hidden: tuple[int, ...] = (64, 64, 32)
+    hidden: tuple[int, ...] = (64, 64, 32)  # none: a logistic regression
     kappa: float = 0.2  # logits; the promise's margin
     regime: str = "default"  # of actions
     people: int | None = 2000  # denied test people a seed, a seeded sample; None: all of them
@@ -57,6 +58,9 @@ class Setting:
     n_training_recourse: int = 4000  # denied training people a seed whose recourse methods may see, a seeded sample
     teacher_training: TeacherTraining = field(default_factory=TeacherTraining)
     solver: Solver = field(default_factory=Search)
+    activation: Activation = "relu"  # of the hidden layers
+    residual: bool = False  # a hidden layer as wide as the one before it adds that one's output
+    activation_bits: int = 8  # of the students
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,7 @@ class TeacherRecourse(Generic[Teacher]):
     seconds: float
     training_recourse: Recourse | None = None  # recourse of denied training people, where a method asks for it
     training_recourse_seconds: float | None = None  # seconds that took; None where it was stored without them
+    activation_bits: int = 8  # of its students
 
 
 @dataclass(frozen=True)
@@ -130,7 +135,7 @@ def prepare(table: Table, seed: int, regime: str = "default") -> Design:
 def teachers(designs: Sequence[Design], setting: Setting) -> Stack:
     """One full-precision teacher a seed, trained together."""
     seeds = [d.seed for d in designs]
-    start = Stack.initial(designs[0].encoding.width, setting.hidden, seeds)
+    start = Stack.initial(designs[0].encoding.width, setting.hidden, seeds, setting.activation, setting.residual)
     train, valid = (_fold(designs, part) for part in ("train", "valid"))
     return train_teachers(start, train, valid, seeds, setting.teacher_training)
 
@@ -157,7 +162,8 @@ def _recourse_for(model: Teacher, d: Design, setting: Setting) -> TeacherRecours
     people = _sample(logits <= 0, setting.people, d.seed)
     query = RecourseQuery(test[people], d.encoding, d.actions)
     recourse = find_recourse(model, [query], setting.solver, setting.kappa, [bool((logits > 0).any())])
-    return TeacherRecourse(d, model, logits, people, recourse, time.process_time() - started)
+    seconds = time.process_time() - started
+    return TeacherRecourse(d, model, logits, people, recourse, seconds, activation_bits=setting.activation_bits)
 
 
 def training_recourse(promises: Sequence[TeacherRecourse], setting: Setting) -> list[TeacherRecourse]:
@@ -256,7 +262,9 @@ def _audited(method: str, made: _Made, budgets: Sequence[float], setting: Settin
     for r, ((p, budget), c) in enumerate(zip(each, seen, strict=True)):
         plan, student = students.plans[r], students.models.take([r])
         outputs = [w.shape[1] for w in p.teacher.weights]
-        c.measures.overall["size_bytes"] = _plain(size_bytes(plan, p.teacher.sizes, outputs))
+        c.measures.overall["size_bytes"] = _plain(
+            size_bytes(plan, p.teacher.sizes, outputs) + student.activations.size_bytes
+        )
         c.measures.overall["seconds"] = _plain(made.seconds)
         c.measures.overall.update(_learning_from_recourse(made.method, p))
         bits = average_bits(plan, p.teacher.sizes)
@@ -314,7 +322,8 @@ def training_data_of(promises: Sequence[TeacherRecourse]) -> TrainingData:
     """What methods may see of teachers that were taught together; recourse where every one of them has some."""
     train = _fold([p.design for p in promises], "train")
     seeds = tuple(p.design.seed for p in promises)
-    return TrainingData(Stack.join([p.teacher for p in promises]), train.inputs, train.outcome, seeds, _pairs(promises))
+    stack, bits = Stack.join([p.teacher for p in promises]), promises[0].activation_bits
+    return TrainingData(stack, train.inputs, train.outcome, seeds, _pairs(promises), bits)
 
 
 def _pairs(promises: Sequence[TeacherRecourse]) -> RecoursePairs | None:
@@ -399,6 +408,8 @@ def _seen(
     student_has_recourse[asked], student_cost[asked] = again.has_recourse, again.cost
     proved = np.zeros(k, bool)
     proved[asked] = p.recourse.proved[asked] & again.proved
+    after, why, lower = p.recourse.before.copy(), np.full(k, -1), np.zeros(k)
+    after[asked], why[asked], lower[asked] = again.after, again.why, again.lower
     return Evidence(
         outcome=p.design.table.outcome[test],
         teacher=p.logits,
@@ -414,6 +425,9 @@ def _seen(
         student_cost=student_cost,
         cosine=cosine,
         proved=proved,
+        student_after=after,
+        student_why=why,
+        student_lower=lower,
     )
 
 

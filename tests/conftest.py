@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import cfq_core  # isort: skip  # noqa: F401  # before torch: it chooses the kernels that torch loads with
+
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,9 +30,56 @@ torch.set_num_threads(1)  # as every process of the package; two threads on a bu
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Beartype (the shape-checked pass) draws which items it looks at; hypothesis takes that for our doing."""
+    """Nobody's own store; beartype (the shape-checked pass) draws what it looks at: hypothesis takes that for ours."""
+    for name in ("CFQ_STORE", "CFQ_GALLERY"):  # a developer's own results are no test's
+        os.environ.pop(name, None)
     config.addinivalue_line("filterwarnings", "ignore:Do not use the `random` module inside strategies")
 
+
+# ---------------------------------------------------------------------- what is left to the gate, and told at the end
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of a test marked ``short("a", "b")`` the cases with one of these values are short; the others are the gate's."""
+    kept: dict[str, bool] = {}
+    for item in items:
+        if mark := item.get_closest_marker("short"):
+            short = any(isinstance(v, str) and v in mark.args for v in item.callspec.params.values())  # type: ignore[attr-defined]
+            law = item.nodeid.partition("[")[0]
+            kept[law] = kept.get(law, False) or short
+            if not short:
+                item.add_marker("gate")
+    idle = [law for law, any_short in kept.items() if not any_short]
+    if idle and config.args_source is pytest.Config.ArgsSource.TESTPATHS:
+        raise pytest.UsageError(f"no case of these is short: {', '.join(idle)}")
+
+
+LEFT = pytest.StashKey[int]()
+
+
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    stash = items[0].config.stash
+    stash[LEFT] = stash.get(LEFT, 0) + len(items)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workeroutput"):  # one of pytest-xdist's processes: each collects every test
+        session.config.workeroutput["left"] = session.config.stash.get(LEFT, 0)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    node.config.stash[LEFT] = getattr(node, "workeroutput", {}).get("left", 0)
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    left, skipped = config.stash.get(LEFT, 0), terminalreporter.stats.get("skipped", [])
+    if left and config.option.markexpr == "not gate" and not config.option.keyword:
+        terminalreporter.write_line(f"{left} tests are left to make gate")
+    if absent := sum("not on disk" in str(report.longrepr) for report in skipped):
+        terminalreporter.write_line(f"{absent} tests need tables that are not on disk: set CFQ_DATA_DIR")
+
+
+# ---------------------------------------------------------------------- made people
 
 #: Every kind of feature: a grid of tenths, a logarithm, levels nobody is sent to, facts about the person.
 MIXED = Schema(

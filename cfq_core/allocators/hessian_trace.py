@@ -1,10 +1,11 @@
 """HAWQ-V2: mean Hessian trace of a layer times its squared rounding error (Dong et al., arXiv 1911.03852).
 
-``Omega_l(b) = Tr(H_l) / n_l * ||Q_b(W_l) - W_l||^2``. For a ReLU network with one logit and
+``Omega_l(b) = Tr(H_l) / n_l * ||Q_b(W_l) - W_l||^2``. For a piecewise linear network with one logit and
 cross-entropy the logit is locally linear in each layer's weights, so the trace has a closed form,
 ``Tr(H_l) = mean_i p_i (1 - p_i) |a_{l-1,i}|^2 |dz_i/du_{l,i}|^2`` with ``u_l`` the pre-activation: one
 backward pass instead of hundreds of Hutchinson probes, and no noise (tests/oracles/test_allocation.py compares the
-two).
+two). With curved activations the same formula is the trace of the Gauss-Newton matrix, the Hessian without the
+activations' own second derivatives.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from cfq_core.allocators.sensitivity import CHOICES, ROWS, one_teacher_at_a_time, plans_of, rounded_weight
 from cfq_core.nets.elementwise import sigmoid
+from cfq_core.nets.forward import walk
 from cfq_core.nets.stack import Stack
 from cfq_core.quant.bits import BitPlan
 from cfq_core.quant.calibrate import Calibration
@@ -50,18 +52,13 @@ class HessianTrace:
 
 def hessian_traces(stack: Stack, inputs: Float[Tensor, "r n d"]) -> Float[Tensor, "r l"]:
     """Trace of the cross-entropy's Hessian in each layer's weights, mean over rows; labels do not enter."""
-    seen, before, last = [], [], len(stack.weights) - 1
-    given = inputs
-    for layer, (weight, bias) in enumerate(zip(stack.weights, stack.biases, strict=True)):
-        total = torch.baddbmm(bias[:, None], given, weight.mT).requires_grad_()
-        seen.append(given.detach())
-        before.append(total)
-        given = torch.relu(total) if layer < last else total
-    logits = given[..., 0]
-    slopes = torch.autograd.grad(logits.sum(), before)
+    passed = list(walk(stack.architecture, stack, stack.linear(0, inputs).requires_grad_()))
+    logits = passed[-1].output[..., 0]
+    slopes = torch.autograd.grad(logits.sum(), [p.total for p in passed])
     share = sigmoid(logits.detach())
     curvature = share * (1 - share)
-    norms = [curvature * a.square().sum(2) * g.square().sum(2) for a, g in zip(seen, slopes, strict=True)]
+    seen = [inputs, *(p.output.detach() for p in passed)]
+    norms = [curvature * a.square().sum(2) * g.square().sum(2) for a, g in zip(seen, slopes, strict=False)]
     return torch.stack([n.mean(1) for n in norms], dim=1)
 
 

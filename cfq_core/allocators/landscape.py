@@ -1,7 +1,7 @@
 """Every allocation of a net: what each of the C^L plans does, and which of them no other beats.
 
 Plans that begin alike share the work of their first layers: layer l is computed once for each of the
-C^l beginnings, not once for each plan, and what is computed is the deployed model (8-bit activations,
+C^l beginnings, not once for each plan, and what is computed is the deployed model (codes of activations,
 int32 biases), exactly.
 """
 
@@ -17,10 +17,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from cfq_core.allocators.sensitivity import CHOICES
+from cfq_core.evidence import approved
+from cfq_core.nets.forward import behind
 from cfq_core.nets.stack import Stack, score
 from cfq_core.quant.bits import BitPlan, average_bits
 from cfq_core.quant.calibrate import Calibration
-from cfq_core.quant.grid import activation_range, codes
 from cfq_core.quant.quantized import QuantStack
 
 
@@ -70,17 +71,18 @@ def landscape(
     calibration: Calibration,
     watched: Float[Tensor, "m d"],
     choices: Sequence[int] = CHOICES,
+    activation_bits: int = 8,
 ) -> Landscape:
     """All ``len(choices) ** L`` plans of one teacher (R = 1); ``watched`` rows calibrate the activations."""
     layers = len(teacher.weights)
     bits = torch.tensor([[b] * layers for b in choices])
-    models = calibration.quantize(teacher, bits, watched[None], of=[0] * len(choices))
+    models = calibration.quantize(teacher, bits, watched[None], [0] * len(choices), activation_bits)
     judged = [points.recourse, points.rows] + ([] if points.shown is None else [points.shown])
     inputs = torch.cat(judged)[None]
     truth = score(teacher.to(torch.float64), inputs.double())[0].float()
     table = _Table(truth, len(points.recourse), len(points.rows), torch.empty(4, len(choices) ** layers))
     first = models.to(torch.float32)
-    _descend(first, 0, first.take([0]).quantize_input(inputs.float())[0], table, 0)
+    _descend(first, [first.take([0]).quantize_input(inputs.float())[0]], table, 0)
     plans = np.array(list(product(choices, repeat=layers)))
     bits_of = np.array([average_bits(tuple(p), teacher.sizes) for p in plans.tolist()])
     vd, matched, shift, error = table.out.numpy().astype(np.float64)
@@ -100,15 +102,15 @@ class _Table:
         """Measures of consecutive plans."""
         at, rows, shown = self._parts(logits)
         truth_at, truth_rows, truth_shown = self._parts(self.truth[None])
-        approved = int((truth_rows > 0).sum())
-        last = min(max(approved, 1), rows.shape[1] - 1)
+        wanted = int(approved(truth_rows).sum())
+        last = min(max(wanted, 1), rows.shape[1] - 1)
         between = [rows.shape[1] - last - 1, rows.shape[1] - last]  # ranks, from below, of the last that is approved
         around = torch.from_numpy(np.partition(rows.numpy(), between, axis=1)[:, between])
         threshold = (around[:, 1] + around[:, 0]) / 2
         place = slice(start, start + len(logits))
-        self.out[0, place] = (at <= 0).float().mean(1)
-        self.out[1, place] = (at <= threshold[:, None]).float().mean(1)
-        self.out[2, place] = (shown > 0).float().mean(1) - (truth_shown > 0).float().mean()
+        self.out[0, place] = (~approved(at)).float().mean(1)
+        self.out[1, place] = (~approved(at - threshold[:, None])).float().mean(1)
+        self.out[2, place] = approved(shown).float().mean(1) - approved(truth_shown).float().mean()
         self.out[3, place] = (at - truth_at).square().mean(1)
 
     def _parts(self, logits: Float[Tensor, "c t"]) -> list[Float[Tensor, "c _"]]:
@@ -118,15 +120,14 @@ class _Table:
         return [at, rows, shown if shown.shape[1] else rows]
 
 
-def _descend(models: QuantStack, layer: int, given: Float[Tensor, "t i"], table: _Table, start: int) -> None:
-    """All plans that share the layers before ``layer``; ``given`` are the codes it receives."""
-    weight, bias = models.weights[layer], models.biases[layer]
-    total = torch.baddbmm(bias[:, None], given.expand(len(weight), -1, -1), weight.mT)
-    total = total * (models.weight_steps[layer] * models.input_steps[layer][:, None])[:, None]
+def _descend(models: QuantStack, given: list[Float[Tensor, "t _"]], table: _Table, start: int) -> None:
+    """All plans that share the layers so far; ``given`` are the codes that each of them and the next one receive."""
+    layer, choices = len(given) - 1, models.runs
+    total = models.linear(layer, given[-1].expand(choices, -1, -1))
+    passed = behind(models.architecture, models, layer, total, [g[None] for g in given[1:]])
     below = len(models.weights) - layer - 1
     if below == 0:
-        table.write(start, total[..., 0])
+        table.write(start, passed.output[..., 0])
         return
-    hidden = codes(torch.relu(total), models.input_steps[layer + 1][:, None, None], *activation_range(signed=False))
-    for choice in range(len(weight)):
-        _descend(models, layer + 1, hidden[choice], table, start + choice * len(weight) ** below)
+    for choice in range(choices):
+        _descend(models, [*given, passed.output[choice]], table, start + choice * choices**below)

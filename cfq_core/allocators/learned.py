@@ -59,7 +59,8 @@ class Learned:
     def _train(self, data: TrainingData, runs: list[int], wanted: torch.Tensor) -> Gates:
         gates = Gates(data.teachers.take(runs), CHOICES, wanted)
         bits = torch.full((len(runs), len(data.teachers.weights)), max(CHOICES))
-        student = Student(data.teachers, bits, data.inputs, [self.config] * len(runs), gates, of=runs)
+        configs = [self.config] * len(runs)
+        student = Student(data.teachers, bits, data.inputs, configs, gates, runs, data.activation_bits)
         rest = [p for p in student.parameters if p is not gates.logits]
         rates: list[dict[str, Any]] = [{"params": rest}, {"params": [gates.logits], "lr": self.gate_rate}]
         optimizer = Adam(rates, lr=self.schedule.rate(data.inputs.shape[1]), fused=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import update_wrapper
 from typing import Any, Protocol, runtime_checkable
 
@@ -66,4 +67,4 @@ def one_layer_rounded(stack: Stack, calibration: Calibration) -> Iterator[tuple[
         for choice, bits in enumerate(CHOICES):
             weights = list(stack.weights)
             weights[layer] = rounded_weight(stack, layer, bits, calibration)
-            yield layer, choice, Stack(tuple(weights), stack.biases)
+            yield layer, choice, replace(stack, weights=tuple(weights))

@@ -25,10 +25,19 @@ FOLDERS = {
     "methods": "method",
     "metrics": "metric",
     "certificates": "certificate",
+    "artifacts": "artifact",
     "probes": "probe",
 }
 #: Kinds whose parts are lines of a table, and the module it stands in.
 TABLES = {"methods": "methods.table", "metrics": "metrics", "certificates": "certificates.table"}
+
+#: Kinds whose parts are files of another kind's folder, which end in another name than ``PLUGIN``.
+BESIDE = {"probes": ("artifacts", "PROBE")}
+
+
+def place(folder: str) -> tuple[str, str]:
+    """The folder of a kind's files, and the name that each ends in."""
+    return BESIDE.get(folder, (folder, "PLUGIN"))
 
 
 @cache
@@ -36,8 +45,9 @@ def names(folder: str) -> tuple[str, ...]:
     """Sorted names of the parts of a kind."""
     if folder in TABLES:
         return tuple(sorted(_records(folder)))
-    files = sorted((ROOT / folder).glob("*.py"))
-    return tuple(f.stem for f in files if any(s.startswith("PLUGIN = ") for s in f.read_text().splitlines()))
+    where, ending = place(folder)
+    files = sorted((ROOT / where).glob("*.py"))
+    return tuple(f.stem for f in files if any(s.startswith(f"{ending} = ") for s in f.read_text().splitlines()))
 
 
 def load(folder: str, name: str) -> Any:
@@ -46,7 +56,8 @@ def load(folder: str, name: str) -> Any:
         raise UnknownName(unknown(FOLDERS[folder], name, names(folder)))
     if folder in TABLES:
         return importlib.import_module(f"cfq_core.{TABLES[folder]}").PARTS[name]
-    return importlib.import_module(f"cfq_core.{folder}.{name}").PLUGIN
+    where, ending = place(folder)
+    return getattr(importlib.import_module(f"cfq_core.{where}.{name}"), ending)
 
 
 def load_all(folder: str) -> dict[str, Any]:
@@ -58,7 +69,7 @@ def summary(folder: str, name: str) -> str:
     """What a part says of itself in one line, read without importing it: ``about=``, or its file's docstring."""
     if folder in TABLES:
         return str(trait(folder, name, "about"))
-    text = (ROOT / folder / f"{name}.py").read_text(encoding="utf-8")
+    text = (ROOT / place(folder)[0] / f"{name}.py").read_text(encoding="utf-8")
     return (ast.get_docstring(ast.parse(text)) or "").strip().splitlines()[0]
 
 

@@ -1,8 +1,8 @@
 """Lower bounds of a student's logit at recommended points: over every rounding, and over points nearby.
 
 Linear bounds (`nets/linear.py`) of the network with its sign turned, so that what is above it is minus what
-is below the logit. A weight that may be rounded either way moves a bound by half its step times what it is
-given; what it is given is never negative, so the worst case over all weights at once is linear too.
+is below the logit. A weight that may be rounded either way moves a bound by half its step times the size of what it
+is given; where that is never negative, the worst case over all weights at once is linear too.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def within_half_a_step(teacher: Stack, student: QuantStack) -> bool:
 def lower_bound_rounded(teacher: Stack, grid: QuantStack, inputs: Float[np.ndarray, "n d"]) -> Lowest:
     """At each point, the least logit of any student on this grid within half a step of its teacher (R = 1).
 
-    ``grid``: only its steps count. Activations have 8 bits; inputs are rounded as the grid rounds them.
+    ``grid``: only its steps and tables count. Inputs are rounded as the grid rounds them.
     """
     steps = [s[0] * (1 + NOISE) for s in grid.weight_steps]
     units = [w * x[0] for w, x in zip(steps, grid.input_steps, strict=True)]
@@ -78,6 +78,7 @@ def lower_bound_rounded(teacher: Stack, grid: QuantStack, inputs: Float[np.ndarr
     layers = Layers(
         torch.ones_like(exact.first_bias), exact.weights[1:], exact.biases[1:], grid.input_steps[1:],
         tuple(s[None] / 2 for s in steps[1:]), tuple(u[None] / 2 for u in units[1:]),
+        grid.architecture, grid.activations,
     )  # fmt: skip
     nothing = torch.zeros(0, exact.first_weight.shape[1], dtype=torch.float64)
     out = []
@@ -124,6 +125,8 @@ def lower_bound_nearby(
 
 
 def _lowest(layers: Layers, reach: Reach) -> Lowest:
+    if not layers.weights:  # a logistic regression: its first layer is the logit
+        return (-reach.highest(-layers.scale[:, None])[:, 0] - GUARD).numpy()
     turned = replace(
         layers, weights=(*layers.weights[:-1], -layers.weights[-1]), biases=(*layers.biases[:-1], -layers.biases[-1])
     )

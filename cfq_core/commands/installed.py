@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from cfq_core.base import plugins
+from cfq_core.base import numerics, plugins
 from cfq_core.base.errors import BadInput, BadStore, CfqError
 from cfq_core.commands.data import where
 from cfq_core.commands.options import json_option, place, print_json, print_table, store_option
@@ -54,6 +54,7 @@ def _CHECKS(folder: Path | None) -> dict[str, Callable[[], str]]:  # noqa: N802 
     return {
         "python": lambda: sys.version.split()[0],
         "torch": _torch,
+        "numerics": _numerics,
         "sqlite": lambda: sqlite3.sqlite_version,
         "cores": lambda: str(os.cpu_count()),
         "store": lambda: _writable(place(folder)),
@@ -102,6 +103,12 @@ def _torch() -> str:
     import torch
 
     return f"{torch.__version__}, one thread a process"
+
+
+def _numerics() -> str:
+    if problem := numerics.warning():
+        raise BadInput(problem)
+    return numerics.tag()
 
 
 def _check(name: str, test: Callable[[], str]) -> tuple[str, bool, str]:

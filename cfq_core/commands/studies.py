@@ -13,7 +13,7 @@ from typing import Any
 import click
 from tqdm import tqdm
 
-from cfq_core.base import plugins
+from cfq_core.base import numerics, plugins
 from cfq_core.commands.options import json_option, number, open_store, print_json, print_table, store_option
 
 workers_option = click.option(
@@ -45,7 +45,12 @@ LEGEND = (
 @click.option("--methods", default="ptq", show_default=True, help="Names, comma-separated, or all.")
 @click.option("--bits", default="2,3,4,8", show_default=True, help="Budgets: average bits per weight.")
 @click.option("--seeds", default="5", show_default=True, help="How many seeds.")
-@click.option("--hidden", default="64,64,32", show_default=True, help="Widths of the hidden layers.")
+@click.option(
+    "--hidden", default="64,64,32", show_default=True, help="Widths of the hidden layers; none: a logistic regression."
+)
+@click.option("--activation", default="relu", show_default=True, help="Of the hidden layers, such as silu or tanh.")
+@click.option("--residual", is_flag=True, help="A hidden layer as wide as the one before it adds that one's output.")
+@click.option("--activation-bits", default=8, show_default=True, help="Bits of the students' activations: 8, 6 or 4.")
 @click.option("--kappa", default=0.2, show_default=True, help="The promise's margin, in logits.")
 @click.option("--people", default="2000", show_default=True, help="Denied test people a seed, or all.")
 @click.option("--regime", default="default", show_default=True, help="Action regime: any, immutable, default, strict.")
@@ -61,7 +66,10 @@ def run(workers: int | None, folder: Path | None, as_json: bool, **options: Any)
         "methods": options["methods"].split(","),
         "bits": _numbers("--bits", options["bits"], float),
         "seeds": number("--seeds", options["seeds"], int),
-        "hidden": _numbers("--hidden", options["hidden"], int),
+        "hidden": [] if options["hidden"] == "none" else _numbers("--hidden", options["hidden"], int),
+        "activation": options["activation"],
+        "residual": options["residual"],
+        "activation_bits": options["activation_bits"],
         "kappa": options["kappa"],
         "people": "all" if options["people"] == "all" else number("--people", options["people"], int),
         "regime": options["regime"],
@@ -165,11 +173,14 @@ def _run(plan: Any, workers: int | None, folder: Path | None, as_json: bool, sch
     finally:
         if bar is not None:
             bar.close()
+    if problem := numerics.warning():
+        click.echo(problem, err=True)
     _show(store, found, as_json)
 
 
 def _show(store: Any, study: str, as_json: bool) -> None:
     from cfq_core.study import probed, summary
+    from cfq_core.study.measured import about_unknown, current_measures
 
     if as_json:
         print_json(summary.as_json(store, study))
@@ -198,6 +209,8 @@ def _show(store: Any, study: str, as_json: bool) -> None:
         click.echo("")
     for why, count in Counter(store.skipped(study).values()).items():
         click.echo(f"{count} runs are not there: {why}")
+    if gone := about_unknown(current_measures(store, study).values()):
+        click.echo(gone)
     for line in lines:
         click.echo(summary.verdict(line, row["plan"]["setting"]["kappa"]))
 
@@ -207,7 +220,9 @@ def _about_teachers(dataset: str, measured: list[dict[str, Any]], setting: dict[
         known = [m[name] for m in measured if m[name] is not None]
         return sum(known) / len(known) if known else float("nan")
 
-    hidden = "-".join(map(str, setting["hidden"]))
+    from cfq_core.study.summary import net_words
+
+    hidden = net_words(setting)
     return (
         f"{dataset}: {len(measured)} FP32 teachers {hidden}, test accuracy {average('accuracy'):.3f}, "
         f"approval {100 * average('approval_rate'):.1f} %; recourse found for {100 * average('frr'):.1f} % of "

@@ -31,7 +31,6 @@ from cfq_core.export.dense import dense
 from cfq_core.export.provenance import BadModel, encoding_of
 from cfq_core.export.read import ModelFile
 from cfq_core.export.runtime import BlackBox, Running, as_logits
-from cfq_core.nets.dense import Dense
 from cfq_core.nets.stack import Scorer, Stack, score
 from cfq_core.pipeline import Compared, Design, Setting, TeacherRecourse, compared, prepare, recourse_for
 from cfq_core.quant.quantized import QuantStack
@@ -264,21 +263,18 @@ def _through(model: Scorer, view: Float[Tensor, "h d"]) -> Scorer:
     if view.shape[0] == view.shape[1] or isinstance(model, QuantStack):
         return model
     if isinstance(model, Stack):
-        return Stack((model.weights[0] @ view, *model.weights[1:]), model.biases)
-    assert isinstance(model, Dense)
-    through = _through(model.layers, view)
-    assert isinstance(through, Stack)
-    return replace(model, layers=through)
+        return replace(model, weights=(model.weights[0] @ view, *model.weights[1:]))
+    raise TypeError(f"{type(model).__name__} is no imported network")
 
 
 def _described(model: Scorer) -> str:
     if isinstance(model, QuantStack):
         return "our own quantized file: the integers of the audit, searched with gradients"
-    layers = model.layers if isinstance(model, Dense) else model
-    assert isinstance(layers, Stack)
-    widths = "-".join(str(w.shape[1]) for w in layers.weights)
-    kinds = ", ".join(sorted({a.lower() for a in model.activations})) if isinstance(model, Dense) else "relu"
-    return f"dense network {widths} ({kinds}), imported and searched with gradients"
+    assert isinstance(model, Stack)
+    widths = "-".join(str(w.shape[1]) for w in model.weights)
+    kinds = ", ".join(sorted({x.activation for x in model.architecture[:-1]})) or "logistic regression"
+    residual = ", residual" if any(x.skip is not None for x in model.architecture) else ""
+    return f"dense network {widths} ({kinds}{residual}), imported and searched with gradients"
 
 
 def _differing(side: _Open, inputs: Float[np.ndarray, "n d"]) -> int:

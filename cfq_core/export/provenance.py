@@ -56,11 +56,15 @@ class Provenance:
     budget: float = 0.0
     bits: tuple[int, ...] = ()  # weight bits of every layer; empty for a teacher
     threshold: float = 0.0  # logit at which the student approves as many training people as its teacher
+    layers: tuple[str, ...] = ()  # as `nets.layers.spelled`; none: a ReLU behind every hidden layer
+    activation_bits: int = 8
     format: int = FORMAT
 
     def text(self) -> str:
         """The JSON that is written into the file."""
-        return json.dumps(asdict(self), separators=(",", ":"), allow_nan=False)
+        grown = {"layers": (), "activation_bits": 8}  # left out where they are that, as in files from before them
+        plain = {k: v for k, v in asdict(self).items() if k not in grown or v != grown[k]}
+        return json.dumps(plain, separators=(",", ":"), allow_nan=False)
 
 
 def inputs_of(encoding: Encoding) -> tuple[Input, ...]:
@@ -121,7 +125,7 @@ def _record(given: Any, of: type, where: str) -> dict[str, Any]:
     known = {f.name: str(f.type) for f in fields(of)}
     out = {}
     for key, kind in known.items():
-        if key == "inputs":
+        if key == "inputs" or (key in ("layers", "activation_bits") and key not in given):
             continue
         if key not in given or not _is(given[key], kind):
             raise BadModel(f'{where}: metadata "{key}" is missing or no {kind}')

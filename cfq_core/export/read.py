@@ -13,11 +13,15 @@ from itertools import islice
 from math import prod
 from pathlib import Path
 
+import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import AttributeProto, TensorProto
+from jaxtyping import Float
+from onnx import AttributeProto, TensorProto, helper, numpy_helper
 
 from cfq_core.export.provenance import KEY, BadModel, Provenance, read_provenance
+
+Array = Float[np.ndarray, "..."]
 
 MOST_BYTES = 64_000_000
 MOST_NODES = 5_000
@@ -179,3 +183,42 @@ def _of(domain: str) -> str:
 
 def _short(text: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in text[:40])
+
+
+# ---------------------------------------------------------------------- what depends on no input
+def attributes(node: onnx.NodeProto) -> dict[str, object]:
+    """A node's attributes as plain values."""
+    return {a.name: helper.get_attribute_value(a) for a in node.attribute}
+
+
+def constants(graph: onnx.GraphProto) -> dict[str, Array]:
+    """Arrays that depend on no input, float64: initializers, constants, and what folds from them."""
+    held = {c.name: _wide(numpy_helper.to_array(c)) for c in graph.initializer}
+    for node in graph.node:
+        at = {a.name: a for a in node.attribute}
+        if node.op_type == "Constant" and "value" in at:
+            held[node.output[0]] = _wide(numpy_helper.to_array(at["value"].t))
+        elif node.op_type in ("Identity", "Cast") and node.input[0] in held:
+            held[node.output[0]] = held[node.input[0]]
+        elif node.op_type == "Transpose" and node.input[0] in held and held[node.input[0]].ndim == 2:
+            held[node.output[0]] = held[node.input[0]].T
+        elif node.op_type == "DequantizeLinear" and all(i in held for i in node.input):
+            held[node.output[0]] = _dequantized(node, [held[i] for i in node.input])
+    return held
+
+
+def _dequantized(node: onnx.NodeProto, given: list[Array]) -> Array:
+    """``(codes - zero) * scale``, a scale a tensor or along one axis."""
+    codes, scale, *zero = given
+    if scale.ndim > 1:
+        raise ValueError("a scale of more than one axis")
+    axis = int(attributes(node).get("axis", 1))  # type: ignore[call-overload]
+    shape = (
+        [-1 if i == axis % max(codes.ndim, 1) else 1 for i in range(codes.ndim)] if scale.size > 1 else [1] * codes.ndim
+    )
+    offset = zero[0].reshape(shape) if zero else 0.0
+    return (codes - offset) * scale.reshape(shape)
+
+
+def _wide(array: np.ndarray) -> Array:
+    return np.asarray(array).astype(np.float64)

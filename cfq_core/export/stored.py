@@ -19,6 +19,7 @@ from cfq_core.base.seeds import numpy_stream
 from cfq_core.export.parity import Parity, ParityFailure, parity
 from cfq_core.export.provenance import Provenance, Role, inputs_of
 from cfq_core.export.write import Form, student_model, teacher_model
+from cfq_core.nets.layers import spelled
 from cfq_core.nets.stack import Stack, score
 from cfq_core.pipeline import Design, prepare
 from cfq_core.quant.grid import WEIGHT_BITS
@@ -128,8 +129,12 @@ def provenance(run: StoredRun, role: Role) -> Provenance:
         "inputs": inputs_of(run.design.encoding) if run.design else (),
         "teacher": row["teacher_id"],
     }
+    model: QuantStack | Stack = run.teacher if role == "teacher" else run.student
+    if any(each.activation != "relu" or each.skip is not None for each in model.architecture[:-1]):
+        common["layers"] = spelled(model.architecture)
     if role == "teacher":
         return Provenance(**common)
+    common["activation_bits"] = run.student.activations.bits
     own = {k: row[k] for k in ("method", "budget", "threshold")}
     return Provenance(**common, **own, run=row["id"], bits=tuple(row["bits"]))
 

@@ -30,5 +30,5 @@ class AdaRoundPtq:
         """One student a teacher and budget; the teachers are not changed."""
         plans = self.allocator.plans(data, self.rounding.calibration, budgets)
         bits, runs = torch.tensor(plans), each_budget(data, budgets)
-        models = self.rounding.quantize(data.teachers, bits, data.inputs, runs, data.seeds)
+        models = self.rounding.quantize(data.teachers, bits, data.inputs, runs, data.seeds, data.activation_bits)
         return Students(models, plans)

@@ -83,7 +83,7 @@ class Ptq:
         """One student a teacher and budget; the teachers are not changed."""
         runs = each_budget(data, budgets)
         plans = self.allocator.plans(data, self.calibration, budgets)
-        models = self.calibration.quantize(data.teachers, torch.tensor(plans), data.inputs, runs)
+        models = self.calibration.quantize(data.teachers, torch.tensor(plans), data.inputs, runs, data.activation_bits)
         if self.correct_shift:
             models = models.raised(torch.cat([_gap(data, m, models.take([r])) for r, m in enumerate(runs)]))
         return Students(models, plans)

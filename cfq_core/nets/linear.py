@@ -1,25 +1,27 @@
-"""Linear bounds of ReLU networks and of their 8-bit students, for many sets of inputs at once (CROWN).
+"""Linear bounds of networks and of their integer students, for many sets of inputs at once (CROWN).
 
 Each set gets one form ``weight @ z + constant`` that is nowhere below the logit, ``z`` being the first
-pre-activation (Zhang et al. 2018). ReLUs and roundings between the layers are replaced by two lines over
-their input's interval; the interval of every neuron is the form of that neuron, maximised over the set
-itself, so whatever ties the inputs together (one level a category, a budget) tightens every layer.
+pre-activation (Zhang et al. 2018). Activations and roundings between the layers are replaced by two lines over
+their input's interval (`nets/lines.py` draws them); the interval of every neuron is the form of that
+neuron, maximised over the set itself, so whatever ties the inputs together (one level a category, a budget) tightens
+every layer. A sum passes a form on to both of its operands.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from cfq_core.nets.forward import Box, walk
+from cfq_core.nets.layers import Architecture, Codes, branch_range, checked, code_range
+from cfq_core.nets.lines import Lines, curve_lines, relu_lines, table_lines
+
 if TYPE_CHECKING:
     from cfq_core.nets.stack import Scorer
-
-LEVELS = 255  # largest code of an 8-bit activation after a ReLU
-ROUNDING = 1e-9  # widens an interval before its ends are rounded: float64 sums may lie on the other side of a tie
 
 
 @runtime_checkable
@@ -74,6 +76,12 @@ class Layers:
     steps: tuple[Float[Tensor, "r"], ...]
     weight_radius: tuple[Float[Tensor, "r _"], ...] | None = None
     bias_radius: tuple[Float[Tensor, "r _"], ...] | None = None
+    architecture: Architecture = ()  # none: a ReLU behind every hidden layer
+    activations: Codes = field(default_factory=Codes)  # of the hidden ones, where they are rounded
+
+    def __post_init__(self) -> None:
+        outputs = [self.scale.shape[1], *(w.shape[1] for w in self.weights)]
+        object.__setattr__(self, "architecture", checked(self.architecture, outputs))
 
 
 @runtime_checkable
@@ -107,29 +115,28 @@ def above(model: Scorer, run: Int[Tensor, "#b"], reach: Reach) -> Form:
 def form_above(layers: Layers, run: Int[Tensor, "#b"], reach: Reach) -> Form:
     """The form of every set; set k is of network ``run[k]``."""
     nets = _Nets(layers, run)
-    low, high = (end * nets.scale for end in reach.ends())
-    first, lines = (low, high), []
-    for layer in range(len(layers.weights) - 1):
-        lines.append(_lines(low, high, nets.steps[layer]))
-        least, most = _intervals(nets, layer, lines[-1])
-        weight, constant, _ = _back(nets, lines, layer, both=True)
-        tops = reach.highest(weight) + constant
-        width = tops.shape[1] // 2
-        high = torch.minimum(tops[:, :width], most)
-        low = torch.minimum(torch.maximum(-tops[:, width:], least), high)
-    lines.append(_lines(low, high, nets.steps[-1]))
-    _, most = _intervals(nets, len(layers.weights) - 1, lines[-1])
-    weight, constant, given = _back(nets, lines, len(layers.weights) - 1, both=False)
-    return Form(weight[:, 0], constant[:, 0], most[:, 0], _blame(given[:, 0], *first) * nets.scale)
+    first = tuple(end * nets.scale for end in reach.ends())
+    bounds = _Bounds(nets, reach)
+    for _ in walk(layers.architecture, bounds, (first[0], first[1])):
+        pass
+    if bounds.form is None:  # a logistic regression is a form itself
+        return Form(nets.scale, torch.zeros_like(first[1][:, 0]), first[1][:, 0], torch.zeros_like(first[0]))
+    weight, constant, given = bounds.form
+    blame = _blame(nets, given[:, 0], first[0], first[1], bounds.lines[0]) * nets.scale
+    return Form(weight[:, 0], constant[:, 0], bounds.most[:, 0], blame)
 
 
 def _blame(
-    given: Float[Tensor, "#b h"], low: Float[Tensor, "#b h"], high: Float[Tensor, "#b h"]
+    nets: _Nets, given: Float[Tensor, "#b h"], low: Float[Tensor, "#b h"], high: Float[Tensor, "#b h"], line: Lines
 ) -> Float[Tensor, "#b h"]:
-    """The widest gap between the lines of a ReLU whose sign is open, by its interval's width and its weight."""
-    open_ = (low < 0) & (high > 0)
-    width = torch.where(open_, high - low, 1.0)
-    return given.abs() * torch.where(open_, -low * high / width.square(), 0.0)
+    """The widest gap between the lines of an activation, by width and weight; of a ReLU without its rounding."""
+    if nets.layers.architecture[0].activation == "relu":
+        open_ = (low < 0) & (high > 0)
+        width = torch.where(open_, high - low, 1.0)
+        return given.abs() * torch.where(open_, -low * high / width.square(), 0.0)
+    slope, gap = line.above - line.below, line.above_at - line.below_at
+    widest = torch.maximum(slope * low + gap, slope * high + gap)
+    return given.abs() * widest / (high - low).clamp_min(1e-12)
 
 
 class _Nets:
@@ -141,91 +148,143 @@ class _Nets:
         def of(each: tuple[Tensor, ...]) -> list[Tensor]:
             return [t[run[0]] if one else t[run] for t in each]
 
+        self.layers = layers
         self.scale = layers.scale[run]
         self.weights, self.biases = of(layers.weights), of(layers.biases)
         self.steps = [s[run][:, None] for s in layers.steps]
+        self.totals, self.branches = ([s[run][:, None] for s in t] for t in (
+            layers.activations.total_steps, layers.activations.branch_steps))  # fmt: skip
+        self.tables = of(layers.activations.tables)
         exact = layers.weight_radius is None or layers.bias_radius is None
         self.weight_radius = None if exact else of(layers.weight_radius or ())
         self.bias_radius = None if exact else of(layers.bias_radius or ())
 
 
-@dataclass(frozen=True)
-class _Lines:
-    """For every neuron: lines above and below what the next layer is given, and the ends of that."""
+class _Bounds:
+    """An interpreter of intervals that keeps the lines of every layer it passed, and in the end the logit's form."""
 
-    above: Float[Tensor, "#b h"]  # slopes
-    below: Float[Tensor, "#b h"]
-    above_at: Float[Tensor, "#b h"]  # values at 0
-    below_at: Float[Tensor, "#b h"]
-    least: Float[Tensor, "#b h"]
-    most: Float[Tensor, "#b h"]
+    def __init__(self, nets: _Nets, reach: Reach) -> None:
+        self.nets, self.reach = nets, reach
+        self.lines: list[Lines] = []
+        self.given: list[Box] = []  # ends of what each layer behind the first is given
+        self.sums: dict[int, Lines] = {}  # of rounded sums
+        self.form: tuple[Tensor, Tensor, Tensor] | None = None
+        self.most = torch.zeros(0)  # of the logit, by intervals alone
 
+    def linear(self, layer: int, given: Box) -> Box:
+        """The interval of every pre-activation: that of its form, or by intervals where that is narrower."""
+        self.given.append(given)
+        least, most = _intervals(self.nets, layer - 1, *given)
+        if layer == len(self.nets.weights):
+            self.form, self.most = self._back(layer - 1, both=False), most
+            return least, most
+        weight, constant, _ = self._back(layer - 1, both=True)
+        tops = self.reach.highest(weight) + constant
+        width = tops.shape[1] // 2
+        high = torch.minimum(tops[:, :width], most)
+        return torch.minimum(torch.maximum(-tops[:, width:], least), high), high
 
-def _lines(low: Float[Tensor, "#b h"], high: Float[Tensor, "#b h"], step: Float[Tensor, "#b 1"]) -> _Lines:
-    """Lines of ``relu`` on [low, high], of ``step * round(relu / step)`` where there is a step."""
-    open_ = (low < 0) & (high > 0)
-    on = (low >= 0).to(low.dtype)
-    above = torch.where(open_, high / torch.where(open_, high - low, 1.0), on)
-    below = torch.where(open_, (high > -low).to(low.dtype), on)
-    above_at, below_at = torch.where(open_, -low * above, 0.0), torch.zeros_like(low)
-    least, most = torch.relu(low), torch.relu(high)
-    if not bool((step > 0).any()):
-        return _Lines(above, below, above_at, below_at, least, most)
-    unit = torch.where(step > 0, step, 1.0)
-    least, most = (
-        torch.where(step > 0, (end / unit).round().clamp(0, LEVELS) * unit, end)
-        for end in (torch.relu(low - ROUNDING * (1 + low.abs())), torch.relu(high + ROUNDING * (1 + high.abs())))
-    )
-    above_at = above_at + step / 2
-    lost = torch.where(step > 0, (high - LEVELS * step).clamp_min(0.0), 0.0)  # what saturation takes
-    below_at = below_at - step / 2 - lost
-    middle = (low + high) / 2  # a constant is the better line where it is the closer one in the mean
-    flat_above, flat_below = most <= above * middle + above_at, least >= below * middle + below_at
-    return _Lines(
-        torch.where(flat_above, 0.0, above), torch.where(flat_below, 0.0, below),
-        torch.where(flat_above, most, above_at), torch.where(flat_below, least, below_at), least, most,
-    )  # fmt: skip
+    def activate(self, layer: int, total: Box) -> Box:
+        """The ends of what an activation gives; its lines are kept."""
+        nets, (low, high) = self.nets, total
+        if layer == len(nets.weights):
+            return total
+        each, bits = nets.layers.architecture[layer], nets.layers.activations.bits
+        step = nets.steps[layer] if each.skip is None or not nets.branches else nets.branches[layer]
+        if each.curved and nets.tables:
+            lines = table_lines(each.activation, low, high, nets.totals[layer], step, nets.tables[layer], bits)
+        elif each.curved:
+            lines = curve_lines(each.activation, low, high)
+        else:
+            range_ = branch_range(nets.layers.architecture, layer, bits)
+            lines = relu_lines(low, high, step, range_, each.activation == "relu")
+        self.lines.append(lines)
+        return lines.least, lines.most
 
+    def add(self, layer: int, branch: Box, skip: Box) -> Box:
+        """The ends of a sum; the lines of its rounding are kept."""
+        low, high = branch[0] + skip[0], branch[1] + skip[1]
+        step = self.nets.steps[layer]
+        if not bool((step > 0).any()):
+            return low, high
+        range_ = code_range(self.nets.layers.activations.bits, signed=True)
+        lines = self.sums[layer] = relu_lines(low, high, step, range_, relu=False)
+        return lines.least, lines.most
 
-def _intervals(nets: _Nets, layer: int, given: _Lines) -> tuple[Float[Tensor, "#b o"], Float[Tensor, "#b o"]]:
-    """The ends of a layer's pre-activations by interval arithmetic; what it is given is never negative."""
-    weight, bias = nets.weights[layer], nets.biases[layer]
-    middle, half = (given.most + given.least) / 2, (given.most - given.least) / 2
-    centre, spread = _apply(weight, middle) + bias, _apply(weight.abs(), half)
-    if nets.weight_radius is not None and nets.bias_radius is not None:
-        spread = spread + nets.weight_radius[layer] * given.most.sum(1, keepdim=True) + nets.bias_radius[layer]
-    return centre - spread, centre + spread
+    def _back(self, layer: int, both: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """Forms in the first pre-activation above every output of a layer, then above its negative where ``both``.
 
-
-def _back(nets: _Nets, lines: list[_Lines], layer: int, both: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Forms in the first pre-activation above every output of a layer, then above its negative where ``both``.
-
-    Gives their weights and constants, and their weights on what the second layer is given.
-    """
-    weight, bias = nets.weights[layer], nets.biases[layer]
-    forms, constant = (torch.cat([weight, -weight], -2), torch.cat([bias, -bias], -1)) if both else (weight, bias)
-    if nets.weight_radius is not None and nets.bias_radius is not None:
-        times = 2 if both else 1
-        forms = forms + torch.cat([nets.weight_radius[layer]] * times, -1)[..., None]
-        constant = constant + torch.cat([nets.bias_radius[layer]] * times, -1)
-    forms, constant = (t[None] if t.dim() == d else t for t, d in ((forms, 2), (constant, 1)))
-    for depth in range(layer, -1, -1):
-        line = lines[depth]
-        given = forms
-        up, down = forms.clamp_min(0.0), forms.clamp_max(0.0)
-        constant = constant + _dot(up, line.above_at) + _dot(down, line.below_at)
-        forms = (up * line.above[:, None]).add_(down * line.below[:, None])
-        if depth == 0:
-            break
-        constant = constant + (forms @ nets.biases[depth - 1][..., None])[..., 0]
-        spread = None
+        Gives their weights and constants, and their weights on what the second layer is given.
+        """
+        nets, skips = self.nets, [each.skip for each in self.nets.layers.architecture]
+        forms, constant = nets.weights[layer], nets.biases[layer]
+        if both:
+            forms, constant = torch.cat([forms, -forms], -2), torch.cat([constant, -constant], -1)
+        forms, constant = (t[None] if t.dim() == d else t for t, d in ((forms, 2), (constant, 1)))
         if nets.weight_radius is not None and nets.bias_radius is not None:
+            radii = [torch.cat([t[layer]] * (2 if both else 1), -1) for t in (nets.weight_radius, nets.bias_radius)]
+            forms, off = _either_way(forms, radii[0], *self.given[layer])
+            constant = constant + radii[1] + off
+        added: dict[int, Tensor] = {}  # forms on outputs that a later sum takes
+        for depth in range(layer, -1, -1):
+            forms, line, skip = forms + added.pop(depth) if depth in added else forms, self.lines[depth], skips[depth]
+            if depth in self.sums:
+                forms, constant = _before(self.sums[depth], forms, constant)
+            if skip is not None:
+                added[skip] = added[skip] + forms if skip in added else forms
+            behind = forms
+            forms, constant = _before(line, forms, constant)
+            if depth == 0:
+                break
+            constant = constant + (forms @ nets.biases[depth - 1][..., None])[..., 0]
+            if nets.weight_radius is None or nets.bias_radius is None:
+                forms = forms @ nets.weights[depth - 1]
+                continue
             size = forms.abs()
             constant = constant + (size @ nets.bias_radius[depth - 1][..., None])[..., 0]
-            spread = size @ nets.weight_radius[depth - 1][..., None]
-        forms = forms @ nets.weights[depth - 1]
-        forms = forms if spread is None else forms + spread
-    return forms * nets.scale[:, None], constant, given
+            spread = (size @ nets.weight_radius[depth - 1][..., None])[..., 0]
+            forms, off = _either_way(forms @ nets.weights[depth - 1], spread, *self.given[depth - 1])
+            constant = constant + off
+        return forms * nets.scale[:, None], constant, behind
+
+
+def _before(
+    line: Lines, forms: Float[Tensor, "#b m h"], constant: Float[Tensor, "#b m"]
+) -> tuple[Float[Tensor, "#b m h"], Float[Tensor, "#b m"]]:
+    """Forms in what an activation is given, above forms in what it gives."""
+    up, down = forms.clamp_min(0.0), forms.clamp_max(0.0)
+    constant = constant + _dot(up, line.above_at) + _dot(down, line.below_at)
+    return (up * line.above[:, None]).add_(down * line.below[:, None]), constant
+
+
+def _either_way(
+    forms: Float[Tensor, "#b m h"],
+    radius: Float[Tensor, "*b m"],
+    least: Float[Tensor, "#b h"],
+    most: Float[Tensor, "#b h"],
+) -> tuple[Float[Tensor, "#b m h"], Float[Tensor, "#b m"] | float]:
+    """Forms, and what to add to them, above those whose every weight may lie ``radius`` farther up or down.
+
+    That is linear in what is never negative; of anything else only its size is known.
+    """
+    positive = least >= 0
+    if bool(positive.all()):
+        return forms + radius[..., None], 0.0
+    size = torch.where(positive, 0.0, torch.maximum(least.abs(), most.abs())).sum(1, keepdim=True)
+    return forms + radius[..., None] * positive[:, None], radius * size
+
+
+def _intervals(
+    nets: _Nets, layer: int, least: Float[Tensor, "#b i"], most: Float[Tensor, "#b i"]
+) -> tuple[Float[Tensor, "#b o"], Float[Tensor, "#b o"]]:
+    """The ends of a layer's pre-activations by interval arithmetic."""
+    weight, bias = nets.weights[layer], nets.biases[layer]
+    middle, half = (most + least) / 2, (most - least) / 2
+    centre, spread = _apply(weight, middle) + bias, _apply(weight.abs(), half)
+    if nets.weight_radius is not None and nets.bias_radius is not None:
+        size = torch.maximum(most, -least).sum(1, keepdim=True)
+        spread = spread + nets.weight_radius[layer] * size + nets.bias_radius[layer]
+    return centre - spread, centre + spread
 
 
 def _apply(weight: Tensor, given: Float[Tensor, "#b i"]) -> Float[Tensor, "#b o"]:

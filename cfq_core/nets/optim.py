@@ -23,7 +23,7 @@ class Adam(torch.optim.Adam):
     number does not depend on its place, that is on how many runs a stack has.
     """
 
-    def __init__(self, params: Any, lr: float, **options: Any) -> None:
+    def __init__(self, params: Any, lr: float = 1e-3, **options: Any) -> None:
         groups = [dict(g) for g in params] if isinstance(next(iter(params)), dict) else [{"params": list(params)}]
         self._odd: list[tuple[Tensor, list[Tensor]]] = []
         for group in groups:

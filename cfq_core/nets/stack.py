@@ -1,4 +1,4 @@
-"""R multilayer perceptrons of one shape, evaluated and trained as one batched program.
+"""R networks of one architecture, evaluated and trained as one batched program.
 
 Every parameter has a leading run axis, so a sweep over seeds is one stack and one loop, and R = 1 is
 the ordinary case of the same code. Runs share no parameter; a run's numbers are those it would get
@@ -10,8 +10,8 @@ treat the ends of an array apart, so whatever is trained together is part of a r
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Protocol, runtime_checkable
@@ -22,6 +22,8 @@ from torch import Tensor
 
 from cfq_core.base.seeds import torch_stream
 from cfq_core.nets.elementwise import linear
+from cfq_core.nets.forward import Box, Intervals, Passed, logit, walk
+from cfq_core.nets.layers import CURVES, Activation, Architecture, activated, architecture, checked
 from cfq_core.nets.linear import Form, Layers, Reach, form_above
 
 
@@ -76,27 +78,25 @@ def score(model: Scorer, inputs: Float[Tensor, "r n d"]) -> Float[Tensor, "r n"]
     return model.forward_from_first(linear(model.quantize_input(inputs), model.first_weight, model.first_bias))
 
 
-def interval_product(
-    low: Float[Tensor, "r n i"],
-    high: Float[Tensor, "r n i"],
-    weight: Float[Tensor, "r o i"],
-    bias: Float[Tensor, "r o"],
-) -> tuple[Float[Tensor, "r n o"], Float[Tensor, "r n o"]]:
-    """The box that a linear layer makes of a box."""
-    middle = torch.baddbmm(bias[:, None], (high + low) / 2, weight.mT)
-    radius = torch.bmm((high - low) / 2, weight.abs().mT)
-    return middle - radius, middle + radius
-
-
 @dataclass(frozen=True)
 class Stack:
-    """R full-precision ReLU networks: ``weights[l]: [R, out, in]``, ``biases[l]: [R, out]``, one logit."""
+    """R full-precision networks: ``weights[l]: [R, out, in]``, ``biases[l]: [R, out]``, one logit; an interpreter."""
 
     weights: tuple[Float[Tensor, "r _ _"], ...]
     biases: tuple[Float[Tensor, "r _"], ...]
+    architecture: Architecture = ()  # none: a ReLU behind every hidden layer
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "architecture", checked(self.architecture, [w.shape[1] for w in self.weights]))
 
     @staticmethod
-    def initial(inputs: int, hidden: Sequence[int], seeds: Sequence[int]) -> Stack:
+    def initial(
+        inputs: int,
+        hidden: Sequence[int],
+        seeds: Sequence[int],
+        activation: Activation = "relu",
+        residual: bool = False,
+    ) -> Stack:
         """He-uniform weights (He et al. 2015) and zero biases, one run a seed."""
         sizes = [inputs, *hidden, 1]
         generators = [torch_stream(s, "nets/initial") for s in seeds]
@@ -106,14 +106,14 @@ class Stack:
             drawn = [(torch.rand(fan_out, fan_in, generator=g) * 2 - 1) * bound for g in generators]
             weights.append(torch.stack(drawn))
             biases.append(torch.zeros(len(seeds), fan_out))
-        return Stack(tuple(weights), tuple(biases))
+        return Stack(tuple(weights), tuple(biases), architecture(hidden, activation, residual))
 
     @staticmethod
     def join(stacks: Sequence[Stack]) -> Stack:
-        """All runs of several stacks of one shape."""
+        """All runs of several stacks of one architecture."""
         weights = zip(*(s.weights for s in stacks), strict=True)
         biases = zip(*(s.biases for s in stacks), strict=True)
-        return Stack(tuple(torch.cat(w) for w in weights), tuple(torch.cat(b) for b in biases))
+        return Stack(tuple(torch.cat(w) for w in weights), tuple(torch.cat(b) for b in biases), stacks[0].architecture)
 
     @property
     def runs(self) -> int:
@@ -141,18 +141,29 @@ class Stack:
         """The inputs themselves."""
         return inputs
 
+    def linear(self, layer: int, given: Float[Tensor, "r n _"]) -> Float[Tensor, "r n _"]:
+        """The pre-activation of a layer."""
+        return linear(given, self.weights[layer], self.biases[layer])
+
+    def activate(self, layer: int, total: Float[Tensor, "r n o"]) -> Float[Tensor, "r n o"]:
+        """Behind the activation of a layer."""
+        return activated(self.architecture[layer].activation, total)
+
+    def add(self, layer: int, branch: Float[Tensor, "r n o"], skip: Float[Tensor, "r n o"]) -> Float[Tensor, "r n o"]:
+        """The sum with an earlier layer's output."""
+        return branch + skip
+
+    def ends(self, layer: int, low: Float[Tensor, "r n o"], high: Float[Tensor, "r n o"]) -> Box:
+        """The least and largest value behind a layer's activation."""
+        return CURVES[self.architecture[layer].activation].ends(low, high)
+
     def forward_from_first(self, first: Float[Tensor, "r n h"]) -> Float[Tensor, "r n"]:
         """Logits from the first pre-activation."""
-        hidden = first
-        for weight, bias in zip(self.weights[1:], self.biases[1:], strict=True):
-            hidden = linear(torch.relu(hidden), weight, bias)
-        return hidden[..., 0]
+        return logit(self.architecture, self, first)[..., 0]
 
     def highest(self, low: Float[Tensor, "r n h"], high: Float[Tensor, "r n h"]) -> Float[Tensor, "r n"]:
-        """Upper bound of the logit by interval arithmetic (Gowal et al. 2018)."""
-        for weight, bias in zip(self.weights[1:], self.biases[1:], strict=True):
-            low, high = interval_product(torch.relu(low), torch.relu(high), weight, bias)
-        return high[..., 0]
+        """Upper bound of the logit by interval arithmetic."""
+        return logit(self.architecture, Intervals(self), (low, high))[1][..., 0]
 
     @property
     def input_step(self) -> Float[Tensor, "r"]:
@@ -163,37 +174,41 @@ class Stack:
     def layers(self) -> Layers:
         """The layers behind the first, for linear bounds."""
         exact = tuple(self.input_step for _ in self.weights[1:])
-        return Layers(torch.ones_like(self.first_bias), self.weights[1:], self.biases[1:], exact)
+        ones = torch.ones_like(self.first_bias)
+        return Layers(ones, self.weights[1:], self.biases[1:], exact, architecture=self.architecture)
 
     def above(self, run: Int[Tensor, "b"], reach: Reach) -> Form:
         """A linear form nowhere below the logit on each set."""
         return form_above(self.layers, run, reach)
 
+    def passed(self, inputs: Float[Tensor, "r n d"]) -> list[Passed[Tensor]]:
+        """What every layer makes of inputs."""
+        return list(walk(self.architecture, self, self.linear(0, inputs)))
+
     def layer_inputs(self, inputs: Float[Tensor, "r n d"]) -> list[Float[Tensor, "r n _"]]:
-        """What each layer is given: the inputs, then every hidden layer after its ReLU."""
-        seen = [inputs]
-        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
-            seen.append(torch.relu(torch.baddbmm(bias[:, None], seen[-1], weight.mT)))
-        return seen
+        """What each layer is given: the inputs, then every hidden layer's output."""
+        return [inputs, *(p.output for p in self.passed(inputs)[:-1])]
 
     def take(self, runs: Sequence[int]) -> Stack:
         """A stack of the chosen runs, in that order, repeats allowed."""
         index = torch.as_tensor(list(runs))
-        return Stack(tuple(w[index] for w in self.weights), tuple(b[index] for b in self.biases))
+        return self.each(lambda p: p[index])
 
     def to(self, dtype: torch.dtype) -> Stack:
         """The same models in another floating type."""
-        return Stack(tuple(w.to(dtype) for w in self.weights), tuple(b.to(dtype) for b in self.biases))
+        return self.each(lambda p: p.to(dtype))
 
     def trainable(self) -> Stack:
         """A copy whose parameters receive gradients; the original never changes."""
-        copies = [tuple(p.detach().clone().requires_grad_() for p in group) for group in (self.weights, self.biases)]
-        return Stack(*copies)
+        return self.each(lambda p: p.detach().clone().requires_grad_())
 
     def frozen(self) -> Stack:
         """A detached copy."""
-        copies = [tuple(p.detach().clone() for p in group) for group in (self.weights, self.biases)]
-        return Stack(*copies)
+        return self.each(lambda p: p.detach().clone())
+
+    def each(self, of: Callable[[Tensor], Tensor]) -> Stack:
+        """The same architecture with every parameter changed."""
+        return replace(self, weights=tuple(map(of, self.weights)), biases=tuple(map(of, self.biases)))
 
     @property
     def parameters(self) -> tuple[Tensor, ...]:

@@ -18,8 +18,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from cfq_core.nets.elementwise import aligned
+from cfq_core.nets.forward import Passed
+from cfq_core.nets.layers import Architecture, branch_range, code_range, signed_output
 from cfq_core.nets.stack import Stack
-from cfq_core.quant.grid import LEAST_STEP, Bound, activation_range, codes, signed_range
+from cfq_core.quant.grid import LEAST_STEP, Bound, Steps, codes, signed_range
 from cfq_core.quant.quantized import QuantStack
 
 Rule = Literal["min-max", "percentile", "mse"]
@@ -37,7 +39,7 @@ class Grids:
 
     start: Stack
     weight_steps: list[Float[Tensor, "r _"]]
-    input_steps: list[Float[Tensor, "r"]]
+    activations: Steps
     seen: list[Float[Tensor, "m n _"]]
 
 
@@ -51,17 +53,27 @@ class Calibration:
     rows: int = 2048
 
     def quantize(
-        self, stack: Stack, bits: Int[Tensor, "r l"], inputs: Float[Tensor, "m n d"], of: Sequence[int] | None = None
+        self,
+        stack: Stack,
+        bits: Int[Tensor, "r l"],
+        inputs: Float[Tensor, "m n d"],
+        of: Sequence[int] | None = None,
+        activation_bits: int = 8,
     ) -> QuantStack:
         """Post-training quantization of every run at its own plan; ``inputs`` are the watched rows.
 
         Run r starts at ``stack``'s model ``of[r]``; None for one run a model.
         """
-        grids = self.grids(stack, bits, inputs, of)
-        return QuantStack.of(grids.start, bits, grids.weight_steps, grids.input_steps)
+        grids = self.grids(stack, bits, inputs, of, activation_bits)
+        return QuantStack.of(grids.start, bits, grids.weight_steps, grids.activations)
 
     def grids(
-        self, stack: Stack, bits: Int[Tensor, "r l"], inputs: Float[Tensor, "m n d"], of: Sequence[int] | None = None
+        self,
+        stack: Stack,
+        bits: Int[Tensor, "r l"],
+        inputs: Float[Tensor, "m n d"],
+        of: Sequence[int] | None = None,
+        activation_bits: int = 8,
     ) -> Grids:
         """Where R runs start and on which grids, as of `quantize`.
 
@@ -69,12 +81,40 @@ class Calibration:
         """
         runs = list(range(stack.runs)) if of is None else list(of)
         rows = aligned(min(self.rows, inputs.shape[1]))
-        each = [stack.take([m]).layer_inputs(inputs[[m], :rows].to(stack.weights[0].dtype)) for m in range(stack.runs)]
-        seen = [torch.cat(layer) for layer in zip(*each, strict=True)]
-        input_steps = [activation_step(x, layer == 0, self.activations)[runs] for layer, x in enumerate(seen)]
+        seen, steps = watched_steps(stack, inputs[:, :rows], self.activations, activation_bits)
         start = stack.take(runs)
         weight_steps = [weight_step(w, bits[:, layer], self.weights) for layer, w in enumerate(start.weights)]
-        return Grids(start, weight_steps, input_steps, seen)
+        return Grids(start, weight_steps, steps.each(lambda s: s[runs]), seen)
+
+
+def watched_steps(
+    stack: Stack, inputs: Float[Tensor, "m n d"], rule: Rule, bits: int
+) -> tuple[list[Float[Tensor, "m n _"]], Steps]:
+    """What each layer of each model is given on watched rows, and the steps of all its activations."""
+    inputs, layers = inputs.to(stack.weights[0].dtype), stack.architecture
+    each_model = [stack.take([m]).passed(inputs[[m]])[:-1] for m in range(stack.runs)]
+    passed = [_joined(of_one) for of_one in zip(*each_model, strict=True)]
+    seen = [inputs, *(p.output for p in passed)]
+    ranges = [code_range(bits, True), *(_output_range(layers, layer, bits) for layer in range(len(passed)))]
+    given = tuple(activation_step(x, codes, rule) for x, codes in zip(seen, ranges, strict=True))
+    if not any(each.curved or each.skip is not None for each in layers):
+        return seen, Steps(given, bits=bits)
+    ones, total, branch = torch.ones(stack.runs, dtype=torch.float64), [], []
+    for layer, (each, p) in enumerate(zip(layers, passed, strict=False)):
+        total.append(activation_step(p.total, code_range(bits, True), rule) if each.curved else ones)
+        branch.append(ones if each.skip is None else activation_step(p.branch, branch_range(layers, layer, bits), rule))
+    return seen, Steps(given, tuple(total), tuple(branch), bits)
+
+
+def _joined(models: Sequence[Passed[Tensor]]) -> Passed[Tensor]:
+    """One layer of several models."""
+    return Passed(*(torch.cat([getattr(p, part) for p in models]) for part in ("total", "branch", "output")))
+
+
+def _output_range(layers: Architecture, layer: int, bits: int) -> tuple[float, float]:
+    """Codes of what a hidden layer gives on."""
+    summed = layers[layer].skip is not None
+    return code_range(bits, signed_output(layers, layer)) if summed else branch_range(layers, layer, bits)
 
 
 def weight_step(weight: Float[Tensor, "r out in"], bits: Int[Tensor, "r"], rule: Rule) -> Float[Tensor, "r out"]:
@@ -84,10 +124,9 @@ def weight_step(weight: Float[Tensor, "r out in"], bits: Int[Tensor, "r"], rule:
     return _step(weight, low, high, rule)[..., 0]
 
 
-def activation_step(given: Float[Tensor, "r n in"], signed: bool, rule: Rule) -> Float[Tensor, "r"]:
-    """Step of one layer's input."""
-    low, high = activation_range(signed)
-    return _step(given.double().flatten(1), low, high, rule)[:, 0]
+def activation_step(given: Float[Tensor, "r n in"], codes: tuple[float, float], rule: Rule) -> Float[Tensor, "r"]:
+    """One step for all that a layer is given."""
+    return _step(given.double().flatten(1), *codes, rule)[:, 0]
 
 
 def _step(x: Tensor, low: Bound, high: Bound, rule: Rule) -> Tensor:

@@ -39,6 +39,7 @@ class TrainingData:
     outcome: Float[Tensor, "r n"]
     seeds: tuple[int, ...]
     recourse: RecoursePairs | None = None
+    activation_bits: int = 8  # of the students
 
     @property
     def pairs(self) -> RecoursePairs:
@@ -52,4 +53,5 @@ class TrainingData:
         index = torch.as_tensor(list(runs))
         pairs = None if self.recourse is None else self.recourse.take(runs)
         seeds = tuple(self.seeds[r] for r in runs)
-        return TrainingData(self.teachers.take(runs), self.inputs[index], self.outcome[index], seeds, pairs)
+        taken = self.teachers.take(runs), self.inputs[index], self.outcome[index]
+        return TrainingData(*taken, seeds, pairs, self.activation_bits)

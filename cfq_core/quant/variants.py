@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import torch
@@ -12,8 +12,8 @@ from torch import Tensor
 
 from cfq_core.base.seeds import torch_stream
 from cfq_core.nets.stack import Stack
-from cfq_core.quant.calibrate import Calibration, Rule, activation_step, weight_step
-from cfq_core.quant.grid import signed_range
+from cfq_core.quant.calibrate import Calibration, Rule, watched_steps, weight_step
+from cfq_core.quant.grid import Steps, signed_range
 from cfq_core.quant.quantized import QuantStack
 
 
@@ -33,21 +33,20 @@ class Variants:
         """Variants of one teacher."""
         return len(self._each())
 
-    def of(self, teacher: Stack, watched: Float[Tensor, "1 n d"]) -> QuantStack:
+    def of(self, teacher: Stack, watched: Float[Tensor, "1 n d"], activation_bits: int = 8) -> QuantStack:
         """All variants of one teacher (R = 1), as one stack; activations are calibrated on ``watched`` rows."""
-        seen = teacher.layer_inputs(watched[:, : Calibration().rows].to(teacher.weights[0].dtype))
-        steps = [activation_step(x, layer == 0, "mse") for layer, x in enumerate(seen)]
+        _, steps = watched_steps(teacher, watched[:, : Calibration().rows], "mse", activation_bits)
         parts = [self._one(teacher, b, rule, draw, steps) for b, rule, draw in self._each()]
         return QuantStack.join(parts)
 
     def _each(self) -> Sequence[tuple[int, Rule, int]]:
         return list(product(self.bits, self.clips, range(0 if self.nearest else 1, 1 + self.draws)))
 
-    def _one(self, teacher: Stack, bits: int, rule: Rule, draw: int, input_steps: list[Tensor]) -> QuantStack:
+    def _one(self, teacher: Stack, bits: int, rule: Rule, draw: int, steps: Steps) -> QuantStack:
         plan = torch.full((1, len(teacher.weights)), bits)
         weight_steps = [weight_step(w, plan[:, 0], rule) for w in teacher.weights]
         if draw == 0:
-            return QuantStack.of(teacher, plan, weight_steps, input_steps)
+            return QuantStack.of(teacher, plan, weight_steps, steps)
         generator = torch_stream(self.seed, f"quant/variants/{bits}/{rule}/{draw}")
         low, high = signed_range(plan[0, 0])
         rounded = []
@@ -55,4 +54,4 @@ class Variants:
             noise = torch.rand(weight.shape, generator=generator, dtype=torch.float64)
             code = torch.floor(weight.double() / step[..., None] + noise).clamp(low, high)
             rounded.append(code * step[..., None])
-        return QuantStack.of(Stack(tuple(rounded), teacher.biases), plan, weight_steps, input_steps)
+        return QuantStack.of(replace(teacher, weights=tuple(rounded)), plan, weight_steps, steps)

@@ -16,6 +16,7 @@ from cfq_core.evidence import SMALLEST_GROUP
 from cfq_core.report.figures import chosen, figures
 from cfq_core.report.frames import Stored
 from cfq_core.study import summary
+from cfq_core.study.measured import about_unknown
 from cfq_core.tables.schema import Feature, Schema
 
 #: Keys of a plan file that stand in the plan itself, and those of its setting.
@@ -109,6 +110,7 @@ def limits(study: Stored, datasets: list[str]) -> list[str]:
         "`cfq export` proves a file on its own runtime.",
         "The people are in the test rows of the tables named above. Nothing is said about others.",
     ]
+    lines += [gone] if (gone := about_unknown(study.measured.values())) else []
     schemas = [s for d in datasets if (s := schema_of(study, d)) is not None and s.note]
     return lines + [f"{s.title}: {s.note}" for s in schemas]
 

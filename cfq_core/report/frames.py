@@ -17,9 +17,12 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
-from cfq_core.evidence import CONFIDENCE
-from cfq_core.probes.probe_result import artifact
+from cfq_core.artifacts.artifact import artifact
+from cfq_core.evidence import CONFIDENCE, Evidence
+from cfq_core.metrics import PARTS as METRICS
 from cfq_core.study import probed, summary
+from cfq_core.study.audited import denied_only, evidence_of
+from cfq_core.study.measured import Measured, current_measures
 from cfq_core.study.store import Row, Store
 
 LINES = ("dataset", "method", "budget", "avg_bits", "seeds", "lenient", "measure", "mean", "sd", "seed_low",
@@ -121,14 +124,19 @@ class Stored:
             return summary.lines(store, self.id)
 
     @cached_property
+    def measured(self) -> dict[str, Measured]:
+        """What is measured of its runs under the metrics there are now, by run."""
+        with self.store() as store:
+            return current_measures(store, self.id, self.run_rows)
+
+    @cached_property
     def measures(self) -> pd.DataFrame:
         """One row a (run, measure): value with its interval over people."""
-        with self.store() as store:
-            rows = [
-                {**_about(r), "avg_bits": r["avg_bits"], "measure": name, **m}
-                for r in self.run_rows
-                for name, m in store.measures(r["id"]).items()
-            ]
+        rows = [
+            {**_about(r), "avg_bits": r["avg_bits"], "measure": name, **m}
+            for r in self.run_rows
+            for name, m in self.measured[r["id"]].overall.items()
+        ]
         return _floats(pd.DataFrame(rows, columns=list(MEASURES)))
 
     @cached_property
@@ -137,9 +145,9 @@ class Stored:
         rows = [
             {**_about(r), "column": column, "level": level, "crossing": " x " in column, "measure": name, **m}
             for r in self.run_rows
-            for column, levels in r["groups"].items()
-            for level, measured in levels.items()
-            for name, m in measured.items()
+            for column, levels in self.measured[r["id"]].groups.items()
+            for level, of_level in levels.items()
+            for name, m in of_level.items()
         ]
         return _floats(pd.DataFrame(rows, columns=list(GROUPS)))
 
@@ -171,7 +179,7 @@ class Stored:
 
     @cached_property
     def _teacher_bits(self) -> list[tuple[Any, dict[str, np.ndarray]]]:
-        return [(t, stored) for t in self.teachers.itertuples() if (stored := self.arrays(str(t.id), "bits"))]
+        return [(t, stored) for t in self.teachers.itertuples() if (stored := self.arrays(str(t.id), "layers"))]
 
     @cached_property
     def probed(self) -> pd.DataFrame:
@@ -236,29 +244,34 @@ PEOPLE = {
 @lru_cache(maxsize=512)
 def _people(study: Stored, run: str) -> pd.DataFrame:
     row = next(r for r in study.run_rows if r["id"] == run)
+    with study.store() as store:
+        raw, matched = (denied_only(e) for e in evidence_of(store, row))
     promised, seen = study.arrays(row["teacher_id"], "people"), study.arrays(run, "people")
-    person, found = promised["person"], promised["why"] == 0
-    f, q = promised["margin"].astype(float), seen["student_at"].astype(float)
-    cost, again = np.where(found, promised["cost"], np.nan).astype(float), seen["student_cost"].astype(float)
-    both = found & seen["student_has_recourse"] & (cost > 0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        frame = {
-            "person": person,
-            "teacher_logit": of_denied(promised, "logits", person),
-            "has_recourse": found,
-            "cost": cost,
-            "teacher_at": np.where(found, f, np.nan),
-            "student_logit": of_denied(seen, "student", person),
-            "student_at": q,
-            "holds": found & (q > 0),
-            "holds_matched": found & (q > row["threshold"]),
-            "condition": found & (np.abs(q - f) < f),
-            "reaudited": seen["reaudited"],
-            "student_has_recourse": seen["student_has_recourse"],
-            "student_cost": np.where(seen["student_has_recourse"], again, np.nan),
-            "gap": np.where(both, (again - cost) / cost, np.nan),
-            "cosine": seen["cosine"],
-        }
+    person = promised["person"]
+
+    def scored(metric: str, e: Evidence) -> np.ndarray:
+        """A metric's value of each person; NaN of those who do not count."""
+        out, found = np.full(len(person), np.nan), METRICS[metric].score(e)
+        out[found.rows] = found.values
+        return out
+
+    frame = {
+        "person": person,
+        "teacher_logit": of_denied(promised, "logits", person),
+        "has_recourse": raw.has_recourse,
+        "cost": np.where(raw.has_recourse, raw.cost, np.nan),
+        "teacher_at": np.where(raw.has_recourse, raw.teacher_at, np.nan),
+        "student_logit": of_denied(seen, "student", person),
+        "student_at": raw.student_at,
+        "holds": scored("vd", raw) == 0,
+        "holds_matched": scored("vd", matched) == 0,
+        "condition": scored("margin_condition", raw) == 1,
+        "reaudited": raw.reaudited,
+        "student_has_recourse": raw.student_has_recourse,
+        "student_cost": np.where(raw.student_has_recourse, raw.student_cost, np.nan),
+        "gap": scored("crg_mean", raw),
+        "cosine": raw.cosine,
+    }
     groups = study.arrays(row["teacher_id"], "groups")
     return pd.DataFrame(frame | group_labels(groups))
 
@@ -271,7 +284,7 @@ def of_denied(arrays: dict[str, np.ndarray], name: str, person: np.ndarray) -> n
 
 
 def group_labels(groups: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Group of each denied person by column (see `cfq_core.study.groups`); empty where an older study has none."""
+    """Group of each denied person by column (see `cfq_core.artifacts.groups`); empty where an older study has none."""
     columns = [k.removesuffix(".levels") for k in groups if k.endswith(".levels")]
     return {f"group:{c}": groups[f"{c}.levels"][groups[f"{c}.people"]] for c in columns}
 

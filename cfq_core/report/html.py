@@ -19,10 +19,9 @@ import pandas as pd
 from cfq_core import __version__
 from cfq_core.evidence import SMALLEST_GROUP
 from cfq_core.report import facts, fmt
-from cfq_core.report.examples import examples
 from cfq_core.report.figures import Chosen, Figure, chosen, figures, svg
 from cfq_core.report.frames import Stored
-from cfq_core.report.person import Action
+from cfq_core.report.person import Action, examples
 from cfq_core.study import summary
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -67,7 +66,7 @@ def _opening(study: Stored, datasets: Sequence[str]) -> str:
     links = "".join(f'<a href="#{_anchor(d)}">{_e(d)}</a>' for d in datasets)
     return (
         f"<h1>{_e(row['name'])}</h1><p>Does the recourse that full-precision models promised survive their "
-        f"quantization? Nets {'-'.join(map(str, setting['hidden']))}, {seeds}, promise margin {setting['kappa']:g} "
+        f"quantization? Nets {summary.net_words(setting)}, {seeds}, promise margin {setting['kappa']:g} "
         f"logits, actions: {_e(setting['regime'])}.{rest}</p>"
         f'<nav>{links}<a href="#made">How it was made</a><a href="#limits">Limits</a><a href="#terms">Terms</a></nav>'
     )

@@ -1,7 +1,6 @@
 """One denied person: who they are, what the teacher told them, and what every stored model decides about any values.
 
-The table is read where it is on disk (see `test_people`); models are numpy here, so that a page needs no torch. Only an
-action that a store does not hold is searched for anew, which needs it.
+The table is read where it is on disk (see `test_people`); torch is loaded when a model is asked for the first time.
 """
 
 from __future__ import annotations
@@ -9,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
@@ -18,11 +18,15 @@ from cfq_core.base.errors import CfqError
 from cfq_core.datasets import slices
 from cfq_core.datasets.fetch import FILES
 from cfq_core.report.frames import Stored
-from cfq_core.report.numeric import FloatNet, IntegerNets
 from cfq_core.study.store import Row
 from cfq_core.study.tables import found_table
 from cfq_core.tables.encode import Encoding, Values
 from cfq_core.tables.split import split
+
+if TYPE_CHECKING:
+    from cfq_core.nets.stack import Stack
+    from cfq_core.quant.quantized import QuantStack
+    from cfq_core.report.figures import Chosen
 
 SAME = 1e-4  # relative: a stored cost is single precision in a gallery
 LEAST = 1e-6  # relative: a cost this near to the proved least is the least
@@ -79,11 +83,11 @@ class Cheapest:
 
 @dataclass(frozen=True)
 class Models:
-    """One teacher and all its stored students, as numpy."""
+    """One teacher and all its stored students, in float64."""
 
     runs: tuple[str, ...]
-    teacher: FloatNet
-    students: IntegerNets
+    teacher: Stack
+    students: QuantStack
 
 
 def test_people(study: Stored, teacher: str) -> TestPeople | str:
@@ -112,9 +116,14 @@ def _crowd(study: Stored, teacher: str) -> TestPeople:
 @lru_cache(maxsize=64)
 def models(study: Stored, teacher: str) -> Models:
     """The teacher and its students, in the study's order."""
+    import torch
+
+    from cfq_core.quant.quantized import QuantStack
+    from cfq_core.study.models import student_of, teacher_of
+
     runs = tuple(study.runs[study.runs.teacher == teacher].run)
-    students = IntegerNets.of([study.arrays(r, "weights") for r in runs])
-    return Models(runs, FloatNet.of(study.arrays(teacher, "weights")), students)
+    students = QuantStack.join([student_of(study.arrays(r, "weights")) for r in runs])
+    return Models(runs, teacher_of(study.arrays(teacher, "weights")).to(torch.float64), students)
 
 
 def logits(study: Stored, teacher: str, values: Values) -> tuple[Float[np.ndarray, "n"], Float[np.ndarray, "m n"]]:
@@ -126,8 +135,14 @@ def logits_at(
     study: Stored, teacher: str, inputs: Float[np.ndarray, "n d"]
 ) -> tuple[Float[np.ndarray, "n"], Float[np.ndarray, "m n"]]:
     """The same for encoded points, which need not be anybody."""
-    m = models(study, teacher)
-    return m.teacher.logits(inputs), m.students.logits(inputs)
+    import torch
+
+    from cfq_core.nets.stack import score
+
+    m, each = models(study, teacher), torch.tensor(inputs, dtype=torch.float64)[None]
+    with torch.no_grad():
+        students = score(m.students, each.expand(m.students.runs, -1, -1))
+        return score(m.teacher, each)[0].numpy(), students.numpy()
 
 
 @lru_cache(maxsize=4096)
@@ -211,3 +226,37 @@ def packed(values: Sequence[int]) -> str:
 def unpacked(values: str) -> Values:
     """Back again, as one row."""
     return np.array([[int(v) for v in values.split(",")]], np.int64)
+
+
+# ---------------------------------------------------------------------- a few of them for a report
+#: People in a report.
+MOST = 3
+
+
+@dataclass(frozen=True)
+class Example:
+    """One person, their promise, and the cheapest action on the student."""
+
+    person: int
+    promised: Action
+    sure: str  # what is proved of the promise
+    holds: bool
+    logit: float  # of the student after the promised action
+    own: Cheapest
+
+
+def examples(study: Stored, of: Chosen) -> list[Example] | str:
+    """The people whose promise fares worst on the chosen student; or why they cannot be shown here."""
+    who = test_people(study, of.teacher)
+    if isinstance(who, str):
+        return who
+    seen = study.people(of.run)
+    level = study.runs.set_index("run").threshold[of.run] if of.matched else 0.0
+    worst = seen[seen.has_recourse].nsmallest(MOST, "student_at")
+    out = []
+    for person, logit in zip(worst.person.astype(int), worst.student_at.astype(float), strict=True):
+        action, best = promised(study, of.teacher, person), cheapest(study, of.teacher, of.teacher, person)
+        if action is not None:
+            own = cheapest(study, of.teacher, of.run, person)
+            out.append(Example(person, action, best.of(action.cost), bool(logit > level), logit, own))
+    return out

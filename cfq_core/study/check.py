@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int
 
-from cfq_core.actions.objections import objections
+from cfq_core.actions.action_set import objections
 from cfq_core.base.errors import BadInput, BadStore, did_you_mean
 from cfq_core.nets.stack import Scorer
 from cfq_core.pipeline import Design, prepare

@@ -15,14 +15,15 @@ from typing import Any
 
 import numpy as np
 
+from cfq_core.artifacts.artifact import artifact
 from cfq_core.base.errors import UnknownName, unknown
 from cfq_core.base.identity import identity
 from cfq_core.evidence import Measure
-from cfq_core.probes.probe_result import artifact
+from cfq_core.study.measured import Measured, current_measures
 from cfq_core.study.store import FILE, Row, Store
 
 #: Artifacts of a teacher that go along besides its weights and people; what is not named here stays behind.
-KEPT = ("bits", "groups")
+KEPT = ("layers", "groups")
 #: Arrays of an artifact "people" that go along, per denied person.
 KEPT_PEOPLE = (
     "person", "cost", "margin", "why", "lower", "proved", "student_at", "reaudited",
@@ -101,8 +102,9 @@ def _pack_study(store: Store, target: Store, row: Row, share: Share, written: di
             if store.has_artifact(t["id"], name):
                 arrays = {k: a for k, a in store.arrays(t["id"], name).items() if not k.endswith(OF_TEST_ROWS)}
                 target.put_artifact(t["id"], name, _small(arrays))
+    found = current_measures(store, row["id"], runs)
     for r in runs:
-        _pack_run(store, target, r, denied[r["teacher_id"]])
+        _pack_run(store, target, r, found[r["id"]], denied[r["teacher_id"]])
         _pack_probes(store, target, r["id"], plan)
     for name, size in target.db.execute("SELECT name, sum(bytes) FROM artifact GROUP BY name"):
         written[name] = size
@@ -115,16 +117,15 @@ def _pack_probes(store: Store, target: Store, owner: str, plan: dict[str, Any]) 
             target.put_artifact(owner, name, store.arrays(owner, name))
 
 
-def _pack_run(store: Store, target: Store, r: Row, person: np.ndarray) -> None:
+def _pack_run(store: Store, target: Store, r: Row, of_run: Measured, person: np.ndarray) -> None:
     groups = {
         column: {level: {m: v for m, v in found.items() if m in KEPT_GROUPS} for level, found in levels.items()}
-        for column, levels in r["groups"].items()
+        for column, levels in of_run.groups.items()
     }
-    measures = {name: Measure(**_rounded(m)) for name, m in store.measures(r["id"]).items()}
+    measures = {name: Measure(**_rounded(m)) for name, m in of_run.overall.items()}
     kept = _of_the_denied(store.arrays(r["id"], "people"), person)
-    target.put_run(
-        {**r.columns, "groups": _rounded(groups, GROUP_DIGITS)}, measures, store.arrays(r["id"], "weights"), kept
-    )
+    columns = {**r.columns, "groups": _rounded(groups, GROUP_DIGITS)}
+    target.put_run(columns, measures, store.arrays(r["id"], "weights"), kept, of_run.specs)
 
 
 def _of_the_denied(arrays: dict[str, np.ndarray], person: np.ndarray) -> dict[str, np.ndarray]:

@@ -14,6 +14,7 @@ from cfq_core.base import plugins
 from cfq_core.base.errors import BadStore
 from cfq_core.base.identity import described
 from cfq_core.base.seeds import repeatable
+from cfq_core.nets.layers import Codes, restored, stored
 from cfq_core.nets.stack import Scorer, Stack
 from cfq_core.quant.quantized import QuantStack
 from cfq_core.recourse.exact import Exact
@@ -29,16 +30,48 @@ def student_of(arrays: Mapping[str, np.ndarray]) -> QuantStack:
     """The integers and steps of a run, as they were audited (R = 1)."""
 
     def each(kind: str) -> tuple[torch.Tensor, ...]:
-        found = (torch.tensor(arrays[f"{kind}.{i}"]).double() for i in range(len(arrays) // 4))
-        return tuple(t if kind == "input_step" else t[None] for t in found)
+        found = (torch.tensor(arrays[name]).double() for name in _listed(arrays, kind))
+        return tuple(t if kind in ("input_step", "total_step", "branch_step") else t[None] for t in found)
 
-    return QuantStack(each("codes"), each("bias_codes"), each("weight_steps"), each("input_step"))
+    layers, bits = restored(arrays)
+    activations = Codes(bits, each("total_step"), each("branch_step"), each("table"))
+    weights, biases, steps, inputs = (each(k) for k in ("codes", "bias_codes", "weight_steps", "input_step"))
+    return QuantStack(weights, biases, steps, inputs, layers, activations)
+
+
+def arrays_of_student(student: QuantStack) -> dict[str, np.ndarray]:
+    """The integers and steps of a run (R = 1), as they are stored."""
+    of = student.activations
+    parts: tuple[tuple[str, tuple[torch.Tensor, ...], Any], ...] = (
+        ("codes", student.weights, np.int8), ("bias_codes", student.biases, np.int32),
+        ("weight_steps", student.weight_steps, np.float32), ("input_step", student.input_steps, np.float32),
+        ("total_step", of.total_steps, np.float32), ("branch_step", of.branch_steps, np.float32),
+        ("table", of.tables, np.int16),
+    )  # fmt: skip
+    out = stored(student.architecture, of.bits)
+    for kind, tensors, dtype in parts:
+        for i, t in enumerate(tensors):
+            out[f"{kind}.{i}"] = (t if t.dim() == 1 else t[0]).numpy().astype(dtype)
+    return out
+
+
+def arrays_of_teacher(teacher: Stack) -> dict[str, np.ndarray]:
+    """The parameters of a teacher (R = 1), as they are stored."""
+    out = stored(teacher.architecture)
+    for kind in ("weights", "biases"):
+        out |= {f"{kind}.{i}": t.numpy() for i, t in enumerate(getattr(teacher, kind))}
+    return out
 
 
 def teacher_of(arrays: Mapping[str, np.ndarray]) -> Stack:
     """A stored teacher (R = 1)."""
-    layers = range(len(arrays) // 2)
-    return Stack(*(tuple(torch.tensor(arrays[f"{kind}.{i}"]) for i in layers) for kind in ("weights", "biases")))
+    weights, biases = (tuple(torch.tensor(arrays[k]) for k in _listed(arrays, kind)) for kind in ("weights", "biases"))
+    return Stack(weights, biases, restored(arrays)[0])
+
+
+def _listed(arrays: Mapping[str, np.ndarray], kind: str) -> list[str]:
+    """Names of one kind of array, layer by layer."""
+    return [f"{kind}.{i}" for i in range(sum(name.startswith(f"{kind}.") for name in arrays))]
 
 
 def solver_of(setting: Mapping[str, Any]) -> Solver:

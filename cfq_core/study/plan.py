@@ -5,7 +5,10 @@ datasets = ["german", "my/card.toml", "compas:age!=under 25"]  # the last is tra
 methods = ["ptq"]            # or "all"
 bits = [2, 3, 4, 8]          # budgets, average bits per weight
 seeds = 5                    # a count, or a list
-hidden = [64, 64, 32]
+hidden = [64, 64, 32]        # [] is a logistic regression
+activation = "relu"          # or leaky_relu, elu, gelu, silu, tanh, sigmoid, hard_swish, none
+residual = false             # true: a hidden layer as wide as the one before it adds that one's output
+activation_bits = 8          # or 6, 4
 kappa = 0.2                  # logits; a list makes a study over several settings
 people = 2000                # denied test people a seed, or "all"
 regime = "default"           # or a list
@@ -29,8 +32,9 @@ from cfq_core.base.identity import identity
 from cfq_core.datasets import slices
 from cfq_core.datasets.card import read_card
 from cfq_core.methods.method import Method, Qat
+from cfq_core.nets.layers import ACTIVATIONS
 from cfq_core.pipeline import Setting
-from cfq_core.quant.grid import WEIGHT_BITS
+from cfq_core.quant.grid import ACTIVATION_BITS, WEIGHT_BITS
 from cfq_core.tables.schema import Table
 
 #: Raised when the same spec would give other numbers: runs of an older engine are then run anew.
@@ -217,13 +221,29 @@ def _seeds(value: Any) -> tuple[int, ...]:
     return tuple(sorted(set(listed)))
 
 
+def _residual(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise _Refused(f'"residual" = {value!r}; true or false')
+    return value
+
+
+def _activation(value: Any) -> str:
+    if not isinstance(value, str) or value not in ACTIVATIONS:
+        raise _Refused(unknown("activation", str(value), ACTIVATIONS))
+    return value
+
+
+def _activation_bits(value: Any) -> int:
+    if not _is_int(value, min(ACTIVATION_BITS), max(ACTIVATION_BITS)) or value not in ACTIVATION_BITS:
+        raise _Refused(f'"activation_bits" = {value!r}; one of {", ".join(map(str, ACTIVATION_BITS))}')
+    return value
+
+
 def _hidden(value: Any) -> tuple[int, ...]:
-    if (
-        not isinstance(value, list | tuple)
-        or not 1 <= len(value) <= MOST_LAYERS
-        or not all(_is_int(v, 1, WIDEST) for v in value)
-    ):
-        raise _Refused(f'"hidden" = {value!r}; 1 to {MOST_LAYERS} layer widths from 1 to {WIDEST}, e.g. [64, 64, 32]')
+    if not isinstance(value, list | tuple) or len(value) > MOST_LAYERS or not all(_is_int(v, 1, WIDEST) for v in value):
+        raise _Refused(
+            f'"hidden" = {value!r}; at most {MOST_LAYERS} layer widths from 1 to {WIDEST}, e.g. [64, 64, 32]'
+        )
     return tuple(value)
 
 
@@ -267,7 +287,7 @@ def _is_int(value: Any, low: int, high: int) -> bool:
 
 
 #: Keys of a plan that belong to its setting; the rest are the plan's own.
-SETTING_KEYS = ("hidden", "kappa", "people", "regime", "recourse")
+SETTING_KEYS = ("hidden", "kappa", "people", "regime", "recourse", "activation", "residual", "activation_bits")
 _FIELD = {"recourse": "solver"}
 
 #: Keys that take a list too: the study then runs under every combination of their values.
@@ -285,4 +305,7 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "people": _people,
     "regime": _regime,
     "recourse": _solver,
+    "activation": _activation,
+    "residual": _residual,
+    "activation_bits": _activation_bits,
 }

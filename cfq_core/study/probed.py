@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import Any
 
-from cfq_core.probes.probe_result import ProbeResult, artifact, of_arrays
+from cfq_core.artifacts.artifact import ProbeResult, artifact, of_arrays
 from cfq_core.study import summary
 from cfq_core.study.store import Row, Store
 from cfq_core.study.summary import OverSeeds

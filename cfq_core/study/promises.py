@@ -19,7 +19,8 @@ def stored_recourse(table: Table, seed: int, setting: Setting, store: Store, id:
     training_recourse = read_recourse(arrays) if arrays else None
     took = float(arrays["seconds"]) if "seconds" in arrays else None
     design = prepare(table, seed, setting.regime)
-    return TeacherRecourse(design, stack, people["logits"], people["person"], recourse, 0.0, training_recourse, took)
+    known = (design, stack, people["logits"], people["person"], recourse, 0.0, training_recourse, took)
+    return TeacherRecourse(*known, setting.activation_bits)
 
 
 RECOURSE_ARRAYS = ("before", "after", "cost", "margin", "why", "lower", "proved")

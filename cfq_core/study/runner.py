@@ -11,41 +11,39 @@ import platform
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import product
 from typing import Any
 
+from cfq_core.artifacts.artifact import Arrays, ArtifactInput
 from cfq_core.base import numerics
 from cfq_core.base.errors import CfqError
 from cfq_core.base.identity import described, identity
+from cfq_core.base.plugins import load_all
 from cfq_core.methods.approval_matched import ApprovalMatchedQat
 from cfq_core.methods.method import Qat, Students
 from cfq_core.pipeline import (
     NO_TRAINING_RECOURSE,
     Audited,
     Known,
-    Setting,
     TeacherRecourse,
     audit,
     prepare,
     promise,
     training_recourse,
 )
-from cfq_core.study import bits, groups, probing, safety
-from cfq_core.study.audited import codes_of, groups_of, per_person
-from cfq_core.study.bits import TeacherBits, teacher_bits
+from cfq_core.study import artifact_tasks
+from cfq_core.study.artifact_tasks import TRAINING_RECOURSE, ProbeTask
+from cfq_core.study.audited import codes_of, groups_of, per_person, per_teacher
 from cfq_core.study.estimate import LONG
 from cfq_core.study.executors import Inline, pool, with_kernels
-from cfq_core.study.groups import GroupLabels, group_labels
-from cfq_core.study.models import student_of
+from cfq_core.study.measured import specs
+from cfq_core.study.models import arrays_of_teacher, student_of
 from cfq_core.study.plan import Plan, RunSpec, method_of
-from cfq_core.study.probing import ProbeTask
 from cfq_core.study.promises import recourse_arrays, stored_recourse, training_recourse_arrays
-from cfq_core.study.safety import Safety, safety_of
 from cfq_core.study.store import Store
 from cfq_core.study.tasks import AuditTask, Chunk, TeacherTask, audit_tasks, chunks, runs_of, takes, teacher_tasks
-from cfq_core.tables.schema import Table
 
 PARTS = 8  # in which work for a cluster of unknown size is cut
 
@@ -98,9 +96,7 @@ class _Runner:
                 seeds = [s for s in untaught if (s in recourse) is with_recourse]
                 teachers += teacher_tasks(chunk, seeds, with_recourse, parts) if seeds else []
             self.open += audit_tasks(chunk, missing, parts)
-            each = {s: replace(chunk, seeds=(s,)) for s in chunk.seeds}
-            for one in each.values():
-                self.open += probing.probings(one, plan.probes, runs_of(plan, one), store)
+            self.open += artifact_tasks.probe_tasks(chunk, plan.probes, runs_of(plan, chunk), store)
         self.open = [*teachers, *self.open]
         self.done, self.total = 0, len(self.open)
 
@@ -140,19 +136,18 @@ class _Runner:
             return executor.submit(with_kernels, numerics.tag(), *call)
 
         if isinstance(task, ProbeTask):
-            about = probing.subjects(task, self._stored(task.chunk, task.chunk.seeds), self.store)
-            return run(probing.ask, probing.load(task), about)
+            (promise,) = self._stored(task.chunk, [task.seed])
+            return run(artifact_tasks.ask, task.probe, artifact_tasks.input_of(task, promise, self.store))
         known = self._stored(task.chunk, task.seeds)
         if isinstance(task, TeacherTask):
-            chunk = task.chunk
-            return run(make_teachers, known, chunk.table, task.seeds, chunk.setting, task.with_training_recourse)
+            return run(make_teachers, known, task, self._missing_artifacts(task))
         methods = {task.method: method_of(task.method)}
         return run(audit, known, methods, task.budgets, task.chunk.setting, self._sources(task))
 
     def _finish(self, task: _Task, result: Any) -> str:
         """Store a task's results; gives what it was in words."""
         if isinstance(task, ProbeTask):
-            probing.put(task, result, self.store)
+            artifact_tasks.put_probed(task, result, self.store)
             return f"{task.chunk.dataset}: {task.name}"
         if isinstance(task, TeacherTask):
             for taught in result:
@@ -170,10 +165,16 @@ class _Runner:
 
     # ------------------------------------------------------------------ to and from the store
     def _taught(self, chunk: Chunk, seed: int, with_training_recourse: bool) -> bool:
-        wanted = [bits.ARTIFACT, groups.ARTIFACT, safety.ARTIFACT]
-        wanted += ["training_recourse"] if with_training_recourse else []
-        teacher = chunk.teacher(seed).id
-        return self.store.has_teacher(teacher) and all(self.store.has_artifact(teacher, w) for w in wanted)
+        teacher, store = chunk.teacher(seed).id, self.store
+        if with_training_recourse and not store.has_artifact(teacher, TRAINING_RECOURSE):
+            return False
+        return store.has_teacher(teacher) and not artifact_tasks.missing(store, teacher, with_training_recourse)
+
+    def _missing_artifacts(self, task: TeacherTask) -> tuple[str, ...]:
+        """Artifacts that one of a task's teachers lacks."""
+        each = [task.chunk.teacher(s).id for s in task.seeds]
+        lacking = (artifact_tasks.missing(self.store, i, task.with_training_recourse) for i in each)
+        return tuple(sorted({name for names in lacking for name in names}))
 
     def _stored(self, chunk: Chunk, seeds: Sequence[int]) -> list[TeacherRecourse]:
         """The teachers of these seeds as they are stored; empty where one is missing."""
@@ -206,16 +207,12 @@ class _Runner:
             "recourse_cost": float(r.cost[found].mean()) if found.any() else None,
             "seconds": p.seconds,
         }
-        weights = {
-            f"{kind}.{i}": t.numpy() for kind in ("weights", "biases") for i, t in enumerate(getattr(p.teacher, kind))
-        }
-        people = {"logits": p.logits, "person": p.person, **recourse_arrays(r)}
+        weights = arrays_of_teacher(p.teacher)
+        people = {**per_teacher(p), **recourse_arrays(r)}
         self.store.put_teacher(spec.id, chunk.dataset, p.design.seed, described(spec), measures, weights, people)
-        self.store.put_artifact(spec.id, groups.ARTIFACT, taught.groups.arrays())
-        self.store.put_artifact(spec.id, bits.ARTIFACT, taught.bits.arrays())
-        self.store.put_artifact(spec.id, safety.ARTIFACT, taught.safety.arrays())
-        if p.training_recourse is not None:  # last: where it is stored, the profile at its points is too
-            self.store.put_artifact(spec.id, "training_recourse", training_recourse_arrays(p))
+        artifact_tasks.put(self.store, spec.id, taught.artifacts, p.training_recourse is not None)
+        if p.training_recourse is not None:
+            self.store.put_artifact(spec.id, TRAINING_RECOURSE, training_recourse_arrays(p))
 
     def _put_run(self, chunk: Chunk, spec: RunSpec, a: Audited) -> None:
         columns = {
@@ -231,7 +228,8 @@ class _Runner:
             "spec": described(spec),
             "groups": groups_of(a),
         }
-        self.store.put_run(columns, a.measures.overall, codes_of(a), per_person(a))
+        metrics = specs(load_all("metrics"))
+        self.store.put_run(columns, a.measures.overall, codes_of(a), per_person(a), metrics)
 
 
 @dataclass(frozen=True)
@@ -239,20 +237,16 @@ class Taught:
     """A teacher with its promises, and what is kept of it so that pictures need no raw table."""
 
     promise: TeacherRecourse
-    bits: TeacherBits
-    groups: GroupLabels
-    safety: Safety
+    artifacts: dict[str, Arrays]
 
 
-def make_teachers(
-    known: list[TeacherRecourse], table: Table, seeds: Sequence[int], setting: Setting, with_training_recourse: bool
-) -> list[Taught]:
-    """Teachers of some seeds and their promises, training recourse too where asked for; what a worker runs."""
-    promises = known or promise([prepare(table, s, setting.regime) for s in seeds], setting)
-    if with_training_recourse and any(p.training_recourse is None for p in promises):
+def make_teachers(known: list[TeacherRecourse], task: TeacherTask, artifacts: Sequence[str]) -> list[Taught]:
+    """A task's teachers with their promises, recourse of training people where asked for; what a worker runs."""
+    table, setting = task.chunk.table, task.chunk.setting
+    promises = known or promise([prepare(table, s, setting.regime) for s in task.seeds], setting)
+    if task.with_training_recourse and any(p.training_recourse is None for p in promises):
         promises = training_recourse(promises, setting)
-    each = zip(promises, teacher_bits(promises), strict=True)
-    return [Taught(p, b, group_labels(p), safety_of(p)) for p, b in each]
+    return [Taught(p, artifact_tasks.compute(artifacts, ArtifactInput(p, setting))) for p in promises]
 
 
 def _needs(task: _Task, other: _Task) -> bool:
@@ -261,7 +255,7 @@ def _needs(task: _Task, other: _Task) -> bool:
         return False
     if task.chunk.table is not other.chunk.table or isinstance(other, ProbeTask):
         return False
-    mine, theirs = (set(t.chunk.seeds if isinstance(t, ProbeTask) else t.seeds) for t in (task, other))
+    mine, theirs = ({t.seed} if isinstance(t, ProbeTask) else set(t.seeds) for t in (task, other))
     if not mine & theirs:
         return False
     return isinstance(task, ProbeTask) or isinstance(other, TeacherTask) or _takes_students_of(task, other)
@@ -275,7 +269,9 @@ def _sources_of(task: AuditTask) -> tuple[Qat, ...]:
 
 def _takes_students_of(task: AuditTask, other: AuditTask) -> bool:
     sources = {identity(s) for s in _sources_of(task)}
-    return identity(method_of(other.method)) in sources and bool(set(task.budgets) & set(other.budgets))
+    if not sources or not set(task.budgets) & set(other.budgets):
+        return False
+    return identity(method_of(other.method)) in sources
 
 
 def _record(plan: Plan, work: Sequence[Chunk], store: Store) -> str:

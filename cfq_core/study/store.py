@@ -14,7 +14,6 @@ import tempfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,49 +25,14 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from cfq_core.base.errors import BadInput, BadStore, UnknownName, did_you_mean
-from cfq_core.base.identity import file_sha256
+from cfq_core.base.identity import file_sha256, identity
+from cfq_core.study.schema import AS_PRESENT, MIGRATIONS, RENAMED, Row, is_packed, read_row
 
 FILE = "studies.sqlite"
-#: How an SQLite file begins, and its bytes 18 and 19 in WAL mode (file format, section 1.3).
-MAGIC, IN_WAL_MODE = b"SQLite format 3\0", b"\2\2"
 BUSY_TIMEOUT = 30_000  # milliseconds another process may hold the write lock
 CLOSING_TIMEOUT = 1_000  # and milliseconds it may delay the end of one that is done
 
-#: Applied in order, each in a transaction; `user_version` counts them. Append only.
-MIGRATIONS = (
-    """
-    CREATE TABLE study (
-        id TEXT PRIMARY KEY, name TEXT NOT NULL, plan TEXT NOT NULL, versions TEXT NOT NULL, created TEXT NOT NULL
-    ) STRICT;
-    CREATE TABLE study_run (
-        study_id TEXT NOT NULL REFERENCES study(id), position INTEGER NOT NULL,
-        run_id TEXT NOT NULL, teacher_id TEXT NOT NULL,
-        PRIMARY KEY (study_id, position)
-    ) STRICT;
-    CREATE TABLE teacher (
-        id TEXT PRIMARY KEY, dataset TEXT NOT NULL, seed INTEGER NOT NULL, spec TEXT NOT NULL,
-        measures TEXT NOT NULL, created TEXT NOT NULL
-    ) STRICT;
-    CREATE TABLE run (
-        id TEXT PRIMARY KEY, teacher_id TEXT NOT NULL REFERENCES teacher(id),
-        dataset TEXT NOT NULL, method TEXT NOT NULL, budget REAL NOT NULL, seed INTEGER NOT NULL,
-        bits TEXT NOT NULL, avg_bits REAL NOT NULL, threshold REAL NOT NULL,
-        spec TEXT NOT NULL, groups TEXT NOT NULL, created TEXT NOT NULL
-    ) STRICT;
-    CREATE TABLE measure (
-        run_id TEXT NOT NULL REFERENCES run(id), name TEXT NOT NULL,
-        value REAL, low REAL, high REAL, count INTEGER NOT NULL,
-        PRIMARY KEY (run_id, name)
-    ) STRICT;
-    CREATE TABLE artifact (
-        owner_id TEXT NOT NULL, name TEXT NOT NULL, path TEXT NOT NULL, sha256 TEXT NOT NULL, bytes INTEGER NOT NULL,
-        PRIMARY KEY (owner_id, name)
-    ) STRICT;
-    """,
-)
-
-#: Columns kept as JSON, and what each holds.
-JSON_COLUMNS = {"spec": dict, "measures": dict, "groups": dict, "bits": list, "plan": dict, "versions": dict}
+PUT_ARTIFACT = "INSERT OR REPLACE INTO artifact VALUES (?, ?, ?, ?, ?, ?)"
 
 #: What sqlite3 raises at a file that is damaged; the second where it cannot even decode its own message.
 BROKEN = (sqlite3.Error, UnicodeDecodeError)
@@ -77,28 +41,11 @@ NO_ARRAYS = (SafetensorError, BadZipFile, zlib.error, OSError, RuntimeError, Val
 
 Arrays = Mapping[str, np.ndarray]
 
-#: Names that older versions stored arrays and measures under, and what they are called now.
-RENAMED = {
-    "asked_again": "reaudited",
-    "again_found": "student_has_recourse",
-    "again_cost": "student_cost",
-    "matched_again_found": "matched_student_has_recourse",
-    "matched_again_cost": "matched_student_cost",
-    "rehearsal_seconds": "training_recourse_seconds",
-}
+#: Artifacts without which a teacher or run is not stored.
+WHOLE = ("weights", "people")
 
 #: Name of the artifact that says why a run is not there.
 SKIPPED = "skipped"
-
-
-@dataclass(frozen=True)
-class Row:
-    """A stored teacher or run: its columns, JSON already read."""
-
-    columns: dict[str, Any]
-
-    def __getitem__(self, name: str) -> Any:
-        return self.columns[name]
 
 
 class Store:
@@ -125,7 +72,7 @@ class Store:
     @classmethod
     def for_reading(cls, folder: Path | str) -> Store:
         """A store to look at: one that nobody has written to since it was packed stays as it is, byte for byte."""
-        return cls(folder, read_only=_is_packed(Path(folder) / FILE))
+        return cls(folder, read_only=is_packed(Path(folder) / FILE))
 
     def _unwritten(self) -> sqlite3.Connection:
         """A connection that takes no lock and writes no journal."""
@@ -133,10 +80,11 @@ class Store:
             db = sqlite3.connect(f"{(self.folder / FILE).resolve().as_uri()}?mode=ro&immutable=1", uri=True)
             db.row_factory = sqlite3.Row
             written = db.execute("PRAGMA user_version").fetchone()[0]
+            if not 1 <= written <= len(MIGRATIONS):
+                raise BadStore(f"{self.folder}: has schema {written}, this version reads 1 to {len(MIGRATIONS)}")
+            db.executescript(f"PRAGMA temp_store = MEMORY; {AS_PRESENT.get(written, '')}")
         except (OSError, *BROKEN) as problem:
             raise BadStore(f"{self.folder}: cannot be read as a store ({problem})") from problem
-        if written != len(MIGRATIONS):
-            raise BadStore(f"{self.folder}: has schema {written}, this version reads {len(MIGRATIONS)}")
         return db
 
     def close(self) -> None:
@@ -198,29 +146,56 @@ class Store:
         with self._write():
             row = [id, dataset, seed, _json(spec), _json(measures), _now()]
             self.db.execute("INSERT OR IGNORE INTO teacher VALUES (?, ?, ?, ?, ?, ?)", row)
-            self.db.executemany("INSERT OR REPLACE INTO artifact VALUES (?, ?, ?, ?, ?)", files)
+            self.db.executemany(PUT_ARTIFACT, files)
 
-    def put_artifact(self, owner: str, name: str, arrays: Arrays) -> None:
-        """Further arrays of a stored teacher or run."""
-        file = self._artifact(owner, name, _npz(arrays))
+    def put_artifact(self, owner: str, name: str, arrays: Arrays, spec: str = "") -> None:
+        """Further arrays of a stored teacher or run; ``spec`` is the identity of what computed them."""
+        file = self._artifact(owner, name, _npz(arrays), spec)
         with self._write():
-            self.db.execute("INSERT OR REPLACE INTO artifact VALUES (?, ?, ?, ?, ?)", file)
+            self.db.execute(PUT_ARTIFACT, file)
 
-    def put_run(self, columns: Mapping[str, Any], measures: Mapping[str, Any], weights: Arrays, people: Arrays) -> None:
-        """A run with its measures, its codes and steps, and its values per person."""
+    def put_run(
+        self,
+        columns: Mapping[str, Any],
+        measures: Mapping[str, Any],
+        weights: Arrays,
+        people: Arrays,
+        metrics: Mapping[str, str] | None = None,
+    ) -> None:
+        """A run with its measures, its codes and steps, and its values per person; one that is whole stays as it is.
+
+        ``metrics``: the spec of each metric that it was measured with.
+        """
         id = columns["id"]
+        if self.has_run(id):
+            return
         files = [self._artifact(id, "weights", save_tensors(dict(weights))), self._artifact(id, "people", _npz(people))]
         order = "id teacher_id dataset method budget seed bits avg_bits threshold spec groups".split()
         row = [_json(columns[c]) if c in ("bits", "spec", "groups") else columns[c] for c in order]
-        values = [(id, name, m.value, m.low, m.high, m.count) for name, m in measures.items()]
         with self._write():
-            if self.db.execute("SELECT 1 FROM run WHERE id = ?", [id]).fetchone():
-                return
-            self.db.execute(f"INSERT INTO run VALUES ({', '.join('?' * 12)})", [*row, _now()])
-            self.db.executemany("INSERT INTO measure VALUES (?, ?, ?, ?, ?, ?)", values)
-            self.db.executemany("INSERT OR REPLACE INTO artifact VALUES (?, ?, ?, ?, ?)", files)
+            self.db.execute("DELETE FROM measure WHERE run_id = ?", [id])  # of a run whose files are damaged
+            self.db.execute("DELETE FROM run WHERE id = ?", [id])
+            self.db.execute(f"INSERT INTO run VALUES ({', '.join('?' * 13)})", [*row, _now(), ""])
+            self.db.executemany(PUT_ARTIFACT, files)
+            self._measured(id, measures, metrics or {})
 
-    def _artifact(self, owner: str, name: str, content: bytes) -> tuple[str, str, str, str, int]:
+    def put_measures(self, runs: Iterable[tuple[str, Mapping[str, Any], Any, Mapping[str, str]]]) -> None:
+        """Replace what was measured of some runs: (id, measures, groups as plain values, spec of each metric)."""
+        with self._write():
+            for id, measures, groups, metrics in runs:
+                self.db.execute("DELETE FROM measure WHERE run_id = ?", [id])
+                self.db.execute("UPDATE run SET groups = ? WHERE id = ?", [_json(groups), id])
+                self._measured(id, measures, metrics)
+
+    def _measured(self, run: str, measures: Mapping[str, Any], metrics: Mapping[str, str]) -> None:
+        values = [(run, name, m.value, m.low, m.high, m.count) for name, m in measures.items()]
+        self.db.executemany("INSERT INTO measure VALUES (?, ?, ?, ?, ?, ?)", values)
+        if metrics:
+            id = identity(dict(metrics))
+            self.db.execute("INSERT OR IGNORE INTO metrics VALUES (?, ?)", [id, _json(dict(metrics))])
+            self.db.execute("UPDATE run SET measured = ? WHERE id = ?", [id, run])
+
+    def _artifact(self, owner: str, name: str, content: bytes, spec: str = "") -> tuple[str, str, str, str, int, str]:
         """Write a file under its owner's name, whole or not at all."""
         suffix = "safetensors" if name == "weights" else "npz"
         path = self.folder / "artifacts" / owner[:2] / f"{owner}-{name}.{suffix}"
@@ -231,16 +206,19 @@ class Store:
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).replace(path)
-        return owner, name, str(path.relative_to(self.folder)), file_sha256(path), len(content)
+        return owner, name, str(path.relative_to(self.folder)), file_sha256(path), len(content), spec
 
     # ------------------------------------------------------------------ reading
     def has_teacher(self, id: str) -> bool:
-        """Whether a teacher is stored."""
-        return bool(self._rows("SELECT 1 FROM teacher WHERE id = ?", id))
+        """Whether a teacher is stored; one with a damaged file is not."""
+        return bool(self._rows("SELECT 1 FROM teacher WHERE id = ?", id)) and self._is_whole(id)
 
     def has_run(self, id: str) -> bool:
-        """Whether a run is stored."""
-        return bool(self._rows("SELECT 1 FROM run WHERE id = ?", id))
+        """Whether a run is stored; one with a damaged file is not."""
+        return bool(self._rows("SELECT 1 FROM run WHERE id = ?", id)) and self._is_whole(id)
+
+    def _is_whole(self, owner: str) -> bool:
+        return all(self.has_artifact(owner, name) for name in WHOLE)
 
     def put_skipped(self, run: str, reason: str) -> None:
         """A run of a study that there cannot be, and why; it counts as finished."""
@@ -259,18 +237,32 @@ class Store:
         ids = [r["run_id"] for r in self._rows(query, SKIPPED, study)]
         return {i: str(self.arrays(i, SKIPPED)["reason"]) for i in ids}
 
-    def has_artifact(self, owner: str, name: str) -> bool:
-        """Whether an artifact is stored."""
-        return bool(self._rows("SELECT 1 FROM artifact WHERE owner_id = ? AND name = ?", owner, name))
+    def has_artifact(self, owner: str, name: str, spec: str | None = None) -> bool:
+        """Whether an artifact is stored, made by this spec where one is given; a missing or damaged file is not."""
+        rows = self._rows("SELECT path, sha256, spec FROM artifact WHERE owner_id = ? AND name = ?", owner, name)
+        if not rows or spec not in (None, rows[0]["spec"]):
+            return False
+        try:
+            return file_sha256(self._path(rows[0]["path"])) == rows[0]["sha256"]
+        except (OSError, BadStore):
+            return False
 
     def holds(self, study: str, name: str) -> bool:
         """Whether every run of a study that there can be is stored and has an artifact of this name."""
         query = """
-            SELECT count(*) AS missing FROM study_run sr LEFT JOIN artifact a ON a.owner_id = sr.run_id AND a.name = ?
+            SELECT a.path FROM study_run sr LEFT JOIN artifact a ON a.owner_id = sr.run_id AND a.name = ?
             LEFT JOIN artifact s ON s.owner_id = sr.run_id AND s.name = ?
-            WHERE sr.study_id = ? AND a.owner_id IS NULL AND s.owner_id IS NULL
+            WHERE sr.study_id = ? AND s.owner_id IS NULL
         """
-        return not self._rows(query, name, SKIPPED, study)[0]["missing"]
+        paths = [r["path"] for r in self._rows(query, name, SKIPPED, study)]
+        return all(p is not None and (self.folder / str(p)).is_file() for p in paths)
+
+    def _path(self, stored: Any) -> Path:
+        """Where an artifact lies; a changed database may name any place."""
+        path = self.folder / str(stored)
+        if not path.resolve().is_relative_to(self.folder.resolve()):
+            raise BadStore(f"{self.folder}: an artifact lies outside the store")
+        return path
 
     def studies(self) -> list[Row]:
         """All studies, newest first, with how many of their runs are stored."""
@@ -338,15 +330,30 @@ class Store:
         rows = self._rows("SELECT name, value, low, high, count FROM measure WHERE run_id = ? ORDER BY name", run)
         return {RENAMED.get(r["name"], r["name"]): {k: r[k] for k in ("value", "low", "high", "count")} for r in rows}
 
+    def measures_of(self, study: str) -> dict[str, dict[str, dict[str, float | int | None]]]:
+        """`measures` of every run of a study."""
+        query = """
+            SELECT m.* FROM measure m JOIN study_run sr ON sr.run_id = m.run_id WHERE sr.study_id = ? ORDER BY m.name
+        """
+        out: dict[str, dict[str, dict[str, float | int | None]]] = {}
+        for r in self._rows(query, study):
+            values = {k: r[k] for k in ("value", "low", "high", "count")}
+            out.setdefault(r["run_id"], {})[RENAMED.get(r["name"], r["name"])] = values
+        return out
+
+    def metrics(self, id: str) -> dict[str, str]:
+        """The spec of each metric that runs of this ``measured`` were measured with; empty where not known."""
+        rows = self._rows("SELECT specs FROM metrics WHERE id = ?", id)
+        specs: dict[str, str] = self._read(rows[0])["specs"] if rows else {}
+        return specs
+
     def arrays(self, owner: str, name: str) -> dict[str, np.ndarray]:
         """An artifact's arrays, checked against its sha256; raises `BadStore`."""
         rows = self._rows("SELECT path, sha256 FROM artifact WHERE owner_id = ? AND name = ?", owner, name)
         if not rows:
             raise BadStore(f"{self.folder}: no {name} of {owner}")
-        path = self.folder / str(rows[0]["path"])
         try:
-            if not path.resolve().is_relative_to(self.folder.resolve()):
-                raise BadStore(f"{self.folder}: {name} of {owner} lies outside the store")
+            path = self._path(rows[0]["path"])
             if not path.is_file() or file_sha256(path) != rows[0]["sha256"]:
                 raise BadStore(f"{path}: missing or changed; its sha256 is not the stored one")
             if name == "weights":
@@ -364,19 +371,7 @@ class Store:
             raise BadStore(f"{self.folder}: cannot be read ({problem})") from problem
 
     def _read(self, row: sqlite3.Row) -> Row:
-        """A row with its JSON read; each of the kind it was written as."""
-        columns: dict[str, Any] = {}
-        for name in row.keys():  # noqa: SIM118  (a Row iterates values)
-            columns[name] = row[name]
-            if name not in JSON_COLUMNS:
-                continue
-            try:
-                columns[name] = json.loads(row[name])
-            except (ValueError, TypeError, RecursionError) as problem:
-                raise BadStore(f"{self.folder}: {name} is not JSON ({type(problem).__name__})") from problem
-            if not isinstance(columns[name], JSON_COLUMNS[name]):
-                raise BadStore(f"{self.folder}: {name} holds {type(columns[name]).__name__}")
-        return Row(columns)
+        return read_row(row, self.folder)
 
 
 @contextmanager
@@ -387,16 +382,6 @@ def readable(store: Store) -> Iterator[None]:
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as problem:
         what = f"{type(problem).__name__}: {str(problem)[:80]}"
         raise BadStore(f"{store.folder}: holds what this version does not read ({what})") from problem
-
-
-def _is_packed(file: Path) -> bool:
-    """Whether a database is in no WAL mode, in which whoever opens it to write leaves it."""
-    try:
-        with file.open("rb") as opened:
-            head = opened.read(20)
-    except OSError:
-        return False
-    return head.startswith(MAGIC) and head[18:] != IN_WAL_MODE
 
 
 def _json(value: Any) -> str:

@@ -12,10 +12,20 @@ from typing import Any
 
 from cfq_core.base import plugins
 from cfq_core.evidence import wilson
+from cfq_core.study.measured import current_measures
 from cfq_core.study.store import Store
 
 #: Approval shift, in share of people, beyond which a student's validity is leniency rather than faithfulness.
 LENIENT = 0.02
+
+
+def net_words(setting: Mapping[str, Any]) -> str:
+    """A study's network in a few words, such as "64-64-32 silu, residual"; older stores hold ReLU nets."""
+    widths = "-".join(map(str, setting["hidden"])) or "logistic regression"
+    activation, bits = setting.get("activation", "relu"), setting.get("activation_bits", 8)
+    kind = f" {activation}" if activation != "relu" and setting["hidden"] else ""
+    residual = ", residual" if setting.get("residual") else ""
+    return f"{widths}{kind}{residual}{'' if bits == 8 else f', {bits}-bit activations'}"
 
 
 @dataclass(frozen=True)
@@ -62,14 +72,16 @@ def as_json(store: Store, study: str) -> dict[str, Any]:
     from cfq_core.study import probed  # it is made of what stands here
 
     runs, names, probes = [], varied(store.study(study)["plan"]), probed.names(store, study)
-    for row in store.runs(study):
-        measured = store.measures(row["id"])
+    stored = store.runs(study)
+    found = current_measures(store, study, stored)
+    for row in stored:
+        of_run = found[row["id"]]
         runs.append({
             **{k: row[k] for k in ("id", "dataset", "method", "budget", "seed", "bits", "avg_bits")},
             "setting": _apart(row, names),
-            "measures": {name: m["value"] for name, m in measured.items()},
-            "intervals": {name: {k: m[k] for k in ("low", "high", "count")} for name, m in measured.items()},
-            "groups": row["groups"],
+            "measures": {name: m["value"] for name, m in of_run.overall.items()},
+            "intervals": {name: {k: m[k] for k in ("low", "high", "count")} for name, m in of_run.overall.items()},
+            "groups": of_run.groups,
             **({"probes": probed.as_plain(store, row["id"], probes)} if probes else {}),
         })  # fmt: skip
     teachers = [
@@ -84,12 +96,14 @@ def lines(store: Store, study: str) -> list[Line]:
     """One line a (data set, setting, method, budget), in the study's order."""
     gathered: dict[tuple[str, str, str, float], list[Any]] = defaultdict(list)
     plan_varies = varied(store.study(study)["plan"])
-    for row in store.runs(study):
+    stored = store.runs(study)
+    found = current_measures(store, study, stored)
+    for row in stored:
         key = row["dataset"], json.dumps(_apart(row, plan_varies)), row["method"], row["budget"]
-        gathered[key].append((row["avg_bits"], store.measures(row["id"])))
+        gathered[key].append((row["avg_bits"], found[row["id"]].overall))
     out = []
     for (dataset, setting, method, budget), runs in gathered.items():
-        names = sorted({name for _, measured in runs for name in measured})  # a run may be older than a metric
+        names = sorted({name for _, of_run in runs for name in of_run})  # a run may be older than a metric
         measures = {name: _over_seeds(name, [m[name] for _, m in runs if name in m]) for name in names}
         bits = mean(b for b, _ in runs)
         out.append(Line(dataset, method, budget, bits, len(runs), measures, json.loads(setting)))
@@ -140,8 +154,8 @@ def _is_share(name: str) -> bool:
     return base in plugins.names("metrics") and plugins.load("metrics", base).summary == "share"
 
 
-def _over_seeds(name: str, measured: list[dict[str, Any]]) -> OverSeeds:
-    known = [m for m in measured if m["value"] is not None]
+def _over_seeds(name: str, each: list[dict[str, Any]]) -> OverSeeds:
+    known = [m for m in each if m["value"] is not None]
     values = [m["value"] for m in known]
     if not values:
         return OverSeeds(None, None, 0, None, None, 0)
@@ -168,25 +182,20 @@ MARKDOWN = (
 )
 
 
-def as_markdown(store: Store, study: str, beside: Sequence[str] = ()) -> str:
-    """A study as Markdown: its setting, mean and sd over seeds, every allocation, and what its probes read.
-
-    ``beside``: further studies of the same teachers whose runs stand in the same tables.
-    """
+def as_markdown(store: Store, study: str) -> str:
+    """A study as Markdown: its setting, mean and sd over seeds, every allocation, and what its probes read."""
     from cfq_core.study import probed  # it is made of what stands here
 
-    row, each = store.study(study), (study, *beside)
-    found = [x for s in each for x in lines(store, s)]
+    row, found = store.study(study), lines(store, study)
     setting = row["plan"]["setting"]
     count = len(row["plan"]["seeds"])
     seeds = f"{count} seed{'s' if count > 1 else ''}"
-    hidden = "-".join(map(str, setting["hidden"]))
     names = varied(row["plan"])
     margin = "" if "kappa" in names else f"promise margin {setting['kappa']:g} logits, "
     actions = "" if "regime" in names else f"actions `{setting['regime']}`, "
     head = ["data set", *names, "method", "bits", "spent", *(title for title, *_ in MARKDOWN)]
     out = [
-        f"net {hidden}, {seeds}, {margin}{actions}study `{study}`; mean ± sd over seeds, accuracy in %, "
+        f"net {net_words(setting)}, {seeds}, {margin}{actions}study `{study}`; mean ± sd over seeds, accuracy in %, "
         "approval shift in points, test people only",
         "",
         f"| {' | '.join(head)} |",
@@ -198,11 +207,11 @@ def as_markdown(store: Store, study: str, beside: Sequence[str] = ()) -> str:
         apart = [format_setting(x.setting[k]) for k in names]
         row_cells = [x.dataset, *apart, f"{x.method}{flag}", f"{x.budget:g}", f"{x.avg_bits:.2f}", *cells]
         out.append(f"| {' | '.join(row_cells)} |")
-    skipped = Counter(why for s in each for why in store.skipped(s).values())
+    skipped = Counter(store.skipped(study).values())
     out += [f"\n{n} runs are not there: {why}" for why, n in skipped.items()]
     out += ["", "Allocations (weight bits of every layer; how many seeds chose them):", ""]
     plans: dict[tuple[str, str, float], Counter[str]] = defaultdict(Counter)
-    for run in (r for s in each for r in store.runs(s)):
+    for run in store.runs(study):
         apart_by = "".join(f", {k} {format_setting(v)}" for k, v in _apart(run, names).items())
         plans[run["dataset"] + apart_by, run["method"], run["budget"]]["-".join(map(str, run["bits"]))] += 1
     for (dataset, method, budget), counted in plans.items():

@@ -114,13 +114,14 @@ def teacher_tasks(chunk: Chunk, seeds: Sequence[int], with_training_recourse: bo
 
 
 def audit_tasks(chunk: Chunk, missing: Iterable[tuple[str, int, float]], workers: int) -> list[AuditTask]:
-    """Runs (method, seed, budget) in tasks of one method each, the longest first."""
+    """Runs (method, seed, budget) in tasks of one method each; side by side the longest first."""
     cells: dict[str, list[tuple[int, float]]] = {}
     for method, seed, budget in missing:
         cells.setdefault(method, []).append((seed, budget))
     whole = [task for m in cells for task in _rectangles(chunk, m, cells[m])]
     longest = min(LONGEST, sum(t.seconds for t in whole) / workers if workers > 1 else LONGEST)
-    return sorted((part for task in whole for part in _cut(task, longest)), key=lambda t: -t.seconds)
+    parts = [part for task in whole for part in _cut(task, longest)]
+    return sorted(parts, key=lambda t: -t.seconds) if workers > 1 else parts
 
 
 def _rectangles(chunk: Chunk, method: str, cells: Sequence[tuple[int, float]]) -> Iterator[AuditTask]:

@@ -18,11 +18,14 @@ from torch import Tensor
 
 from cfq_core.base.seeds import torch_stream
 from cfq_core.nets.elementwise import aligned, linear
+from cfq_core.nets.forward import logit
+from cfq_core.nets.layers import activated, branch_range, code_range
 from cfq_core.nets.optim import Adam
 from cfq_core.nets.stack import Stack, score
 from cfq_core.quant.calibrate import Calibration
 from cfq_core.quant.fake import FakeQuantize
-from cfq_core.quant.grid import activation_range, round_through, signed_range
+from cfq_core.quant.grid import Steps as ActivationSteps
+from cfq_core.quant.grid import round_through, signed_range
 from cfq_core.quant.quantized import QuantStack
 from cfq_core.quant.training_data import RecoursePairs, TrainingData
 from cfq_core.training.gates import Gates
@@ -94,16 +97,17 @@ class Student:
         how: list[QatConfig],
         gates: Gates | None = None,
         of: Sequence[int] | None = None,
+        activation_bits: int = 8,
     ) -> None:
-        begin = Calibration().grids(teachers, bits, inputs, of)  # steps start at least squared error
+        begin = Calibration().grids(teachers, bits, inputs, of, activation_bits)  # steps start at least squared error
         self.bits = bits
         self.start = begin.start.trainable()
         self.how = how
         self.gates = gates
         self.weight_log = [s.log().float() for s in begin.weight_steps]
-        self.input_log = [s.log().float() for s in begin.input_steps]
+        self.activation_log = begin.activations.each(lambda s: s.log().float())
         self.weight_move = [torch.zeros_like(s, requires_grad=True) for s in self.weight_log]
-        self.input_move = [torch.zeros_like(s, requires_grad=True) for s in self.input_log]
+        self.activation_move = self.activation_log.each(lambda s: torch.zeros_like(s, requires_grad=True))
         self.rate = torch.tensor([h.step_rate for h in how])
         self.pact = torch.tensor([float(h.steps == "pact") for h in how])
         self.trained = torch.tensor([float(h.weights) for h in how])
@@ -112,7 +116,10 @@ class Student:
     def parameters(self) -> list[Tensor]:
         """All trained tensors: weights and biases, then moves of the log steps."""
         gates = [] if self.gates is None else [self.gates.logits]
-        return [*self.start.parameters, *self.weight_move, *self.input_move, *gates]
+        move, layers = self.activation_move, self.start.architecture
+        curved = [m for m, layer in zip(move.total, layers, strict=False) if layer.curved]
+        added = [m for m, layer in zip(move.branch, layers, strict=False) if layer.skip is not None]
+        return [*self.start.parameters, *self.weight_move, *move.given, *curved, *added, *gates]
 
     def mask_gradients(self) -> None:
         """A frozen backbone receives no update."""
@@ -127,9 +134,12 @@ class Student:
             return learned
         return torch.where(self.pact[:, None] > 0, self._sawb(layer), learned)
 
-    def input_steps(self, layer: int) -> Float[Tensor, "r"]:
-        """Step of a layer's input."""
-        return (self.input_log[layer] + self.rate * self.input_move[layer]).exp()
+    def activation_steps(self) -> ActivationSteps:
+        """Steps of all activations."""
+        log, move = self.activation_log, self.activation_move
+        pairs = ((log.given, move.given), (log.total, move.total), (log.branch, move.branch))
+        given, total, branch = (tuple((a + self.rate * b).exp() for a, b in zip(*pair, strict=True)) for pair in pairs)
+        return ActivationSteps(given, total, branch, log.bits)
 
     def _sawb(self, layer: int) -> Float[Tensor, "r out"]:
         weight = self.start.weights[layer].detach()
@@ -141,20 +151,13 @@ class Student:
         return torch.minimum(clip.clamp_min(0.1 * widest), widest).clamp_min(1e-9) / high
 
     def logits(self, inputs: Float[Tensor, "r n d"]) -> Float[Tensor, "r n"]:
-        """Fake-quantized forward with 8-bit activations and int32 biases."""
-        hidden = inputs
-        none = torch.zeros(())
-        for layer in range(len(self.start.weights)):
-            given = self.input_steps(layer)[:, None, None]
-            clip_only = self.pact[:, None, None] if layer else none
-            hidden = FakeQuantize.apply(hidden, given, *activation_range(signed=layer == 0), clip_only)
-            weight, bias = self._layer(layer, given)
-            hidden = linear(hidden, weight, bias)
-            if layer + 1 < len(self.start.weights):
-                hidden = torch.relu(hidden)
-        return hidden[..., 0]
+        """Fake-quantized forward with coded activations and int32 biases."""
+        steps = self.activation_steps()
+        given = _on_grid(inputs, steps.given[0], code_range(steps.bits, signed=True))
+        how = _FakeQuantized(self, steps)
+        return logit(self.start.architecture, how, how.linear(0, given))[..., 0]
 
-    def _layer(self, layer: int, given: Float[Tensor, "r 1 1"]) -> tuple[Float[Tensor, "r o i"], Float[Tensor, "r o"]]:
+    def layer(self, layer: int, given: Float[Tensor, "r 1 1"]) -> tuple[Float[Tensor, "r o i"], Float[Tensor, "r o"]]:
         """Weights and bias as they will be deployed, or the gates' mixture of what they might be."""
         if self.gates is not None:
             return self.gates.mixed(self.start.weights[layer], layer), self.start.biases[layer]
@@ -169,7 +172,46 @@ class Student:
         with torch.no_grad():
             layers = range(len(self.start.weights))
             weight_steps = [self.weight_steps(i) for i in layers]
-            return QuantStack.of(self.start.frozen(), self.bits, weight_steps, [self.input_steps(i) for i in layers])
+            return QuantStack.of(self.start.frozen(), self.bits, weight_steps, self.activation_steps())
+
+
+NEVER = torch.zeros(())  # PACT's clip is that of codes without a sign
+
+
+def _on_grid(
+    x: Tensor, step: Float[Tensor, "r"], codes: tuple[float, float], clip_only: Tensor = NEVER
+) -> Float[Tensor, "r n _"]:
+    return FakeQuantize.apply(x, step[:, None, None], *codes, clip_only)
+
+
+@dataclass(frozen=True)
+class _FakeQuantized:
+    """An interpreter of a student in training: every value lies on the grid that its integer model has."""
+
+    student: Student
+    steps: ActivationSteps
+
+    def linear(self, layer: int, given: Float[Tensor, "r n i"]) -> Float[Tensor, "r n o"]:
+        """The pre-activation of a layer with its weights as they will be deployed."""
+        weight, bias = self.student.layer(layer, self.steps.given[layer][:, None, None])
+        return linear(given, weight, bias)
+
+    def activate(self, layer: int, total: Float[Tensor, "r n o"]) -> Float[Tensor, "r n o"]:
+        """What the activation gives; of a curved one, from its pre-activation's code."""
+        layers, steps = self.student.start.architecture, self.steps
+        if layer + 1 == len(layers):
+            return total
+        each, codes = layers[layer], branch_range(layers, layer, steps.bits)
+        if each.curved:
+            total = _on_grid(total, steps.total[layer], code_range(steps.bits, signed=True))
+        step = steps.given[layer + 1] if each.skip is None else steps.branch[layer]
+        unsigned = codes == code_range(steps.bits, signed=False)
+        clip_only = self.student.pact[:, None, None] if unsigned else NEVER
+        return _on_grid(activated(each.activation, total), step, codes, clip_only)
+
+    def add(self, layer: int, branch: Float[Tensor, "r n o"], skip: Float[Tensor, "r n o"]) -> Float[Tensor, "r n o"]:
+        """The sum with an earlier layer's output."""
+        return _on_grid(branch + skip, self.steps.given[layer + 1], code_range(self.steps.bits, signed=True))
 
 
 def finetune(
@@ -187,7 +229,7 @@ def finetune(
     if len(teacher) == 1:  # a product of one run with one output takes another kernel
         return finetune(data, [*teacher] * 2, bits.repeat(2, 1), [*configs] * 2, schedule, online).take([0])
     how = list(configs)
-    student = Student(data.teachers, bits, data.inputs, how, of=teacher)
+    student = Student(data.teachers, bits, data.inputs, how, of=teacher, activation_bits=data.activation_bits)
     steps = schedule.steps(data.inputs.shape[1])
     rate = schedule.rate(data.inputs.shape[1])
     optimizer = Adam(student.parameters, lr=rate, fused=True)

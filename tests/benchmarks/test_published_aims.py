@@ -10,7 +10,6 @@ import pytest
 
 from benchmarks import aims, results, speeds
 from cfq_core.base.shipped import shipped
-from cfq_core.study import summary
 from cfq_core.study.plan import read_plan
 from cfq_core.study.runner import run_plan
 from cfq_core.study.store import Store
@@ -119,28 +118,6 @@ def test_a_studys_table_replaces_what_stands_between_the_marks_and_nothing_else(
     rows = [row.split(" | ") for row in results.kappa_table(store, study).split("\n") if row.startswith("| diabetes")]
     assert [(row[2], row[4]) for row in rows] == [("0", "+0.0 %"), ("0.5", rows[1][4])]
     assert float(rows[1][4].split(" ")[0]) > 0, "a promise with a margin costs more"
-
-
-def test_a_later_methods_study_joins_the_table_of_the_same_teachers_and_of_no_others(tmp_path: Path) -> None:
-    first = {"name": "first", "datasets": ["diabetes"], "methods": ["ptq"], "bits": [3], "seeds": 2, "hidden": [8],
-             "people": 20}  # fmt: skip
-    store, title = Store(tmp_path / "store"), results.ADDED[results.TABLES[0]][0]
-    by_name = {}
-    for name, more in ((results.TABLES[0], {}), (title, {"methods": ["ptq_shift"]}), ("fewer", {"seeds": 1})):
-        study = run_plan(read_plan(first | {"name": name} | more, "test"), store, workers=0)
-        by_name[name] = store, store.study(study)
-    one, later = (by_name[n][1] for n in (results.TABLES[0], title))
-    assert results.added(results.TABLES[0], by_name) == [later]
-    assert results.added(results.TABLES[1], by_name) == [], "not stored"
-    alone, both = (summary.as_markdown(store, one["id"], beside).split("\n") for beside in ((), [later["id"]]))
-    (row,) = [x for x in both if x.startswith("| diabetes | ptq_shift")]
-    at = both.index(row)
-    assert both[:at] + both[at + 1 :] == alone, "nothing else changes"
-    assert row in summary.as_markdown(store, later["id"]), "as in its own study"
-    by_name[title] = by_name["fewer"]
-    with pytest.raises(SystemExit, match="other teachers"):
-        results.added(results.TABLES[0], by_name)
-    store.close()
 
 
 def test_the_table_of_times_is_what_each_method_took_in_a_stack_of_its_own(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from dashboard.lib import pages
 
+pytestmark = pytest.mark.gate
 SCREENSHOTS = os.environ.get("CFQ_SCREENSHOTS")  # a folder; none are kept without it
 
 

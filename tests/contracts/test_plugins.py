@@ -34,10 +34,11 @@ def test_a_plugin_folder_holds_parts(folder: str) -> None:
 @each_part
 def test_a_part_says_what_it_is_in_one_sentence(folder: str, name: str) -> None:
     if folder not in plugins.TABLES:
-        source = (plugins.ROOT / folder / f"{name}.py").read_text(encoding="utf-8")
+        where, ending = plugins.place(folder)
+        source = (plugins.ROOT / where / f"{name}.py").read_text(encoding="utf-8")
         last = ast.parse(source).body[-1]
         assert isinstance(last, ast.Assign), f"{folder}/{name}.py ends in something else than PLUGIN = ..."
-        assert [t.id for t in last.targets if isinstance(t, ast.Name)] == ["PLUGIN"]
+        assert [t.id for t in last.targets if isinstance(t, ast.Name)] == [ending]
     first = plugins.summary(folder, name)
     assert first[:1].isupper() or first[:1].isdigit(), f"{folder}/{name}: {first!r} does not begin as a sentence"
     assert first.endswith("."), f"{folder}/{name}: {first!r} does not end as a sentence"

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from cfq_core.artifacts.layers import TeacherLayers
 from cfq_core.base.shipped import gallery
 from cfq_core.report import picture
 from cfq_core.report.charts import landscape
 from cfq_core.report.frames import Stored
-from cfq_core.study.bits import stored_bits
 from cfq_core.study.store import Store
 
 Open = Callable[..., AppTest]
@@ -33,7 +33,7 @@ def study() -> Stored:
 def test_landscape_is_the_engines(study: Stored, budget: float, matched: bool) -> None:
     teacher = str(study.teachers.id.iloc[0])
     with study.store() as store:
-        engine = stored_bits(store, teacher)
+        engine = TeacherLayers.of_arrays(store.arrays(teacher, "layers"))
     table, measure = engine.landscape, "vd_matched" if matched else "vd"
     assert table is not None
     rows = picture.draw("landscape", study, teacher=teacher, budget=budget, matched=matched).rows

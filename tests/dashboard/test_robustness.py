@@ -12,18 +12,18 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from cfq_core.artifacts.deployment_variants import DeploymentVariants
+from cfq_core.artifacts.forecasts import Safety
+from cfq_core.artifacts.shift import Shift
 from cfq_core.base.shipped import shipped
 from cfq_core.pipeline import Setting, prepare
-from cfq_core.probes.deployment_variants import DeploymentVariants
-from cfq_core.probes.shift import Shift
 from cfq_core.quant.variants import Variants
 from cfq_core.recourse.pgd import Pgd
 from cfq_core.report import facts, figures, fmt, picture, robust
 from cfq_core.report.frames import Stored
-from cfq_core.study import jobs, probing
+from cfq_core.study import artifact_tasks, jobs
 from cfq_core.study.plan import Plan, method_of, read_plan, read_plan_file, table_of
 from cfq_core.study.runner import run_plan
-from cfq_core.study.safety import Safety
 from cfq_core.study.store import Store
 from cfq_core.training.loop import TeacherTraining
 from dashboard.lib import work
@@ -75,8 +75,8 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Stored]:
         found[name] = Stored(str(store.folder), run_plan(plan, store), 4)
     asked = Plan(("diabetes",), ("ptq",), (2.0,), (0, 1), ASKED, "asked", probes=tuple(PROBES.values()))
     with pytest.MonkeyPatch.context() as patch:
-        load = probing.load
-        patch.setattr(probing, "load", lambda task: FEW.get(task.name) or load(task))
+        load = artifact_tasks.load
+        patch.setattr(artifact_tasks, "load", lambda name: FEW.get(name) or load(name))
         found |= dict.fromkeys(PROBES, Stored(str(store.folder), run_plan(asked, store), 2))
         apart = replace(asked, datasets=("diabetes", SLICE), name="slices", probes=("shift",))
         found["slices"] = Stored(str(store.folder), run_plan(apart, store), 4)
@@ -178,7 +178,7 @@ def test_calibration_is_what_a_loop_over_promises_counts(stored: dict[str, Store
     for bits in (3, 8):
         odds, broke = [], []
         for run in study.runs[study.runs.budget == bits].itertuples():
-            safety = Safety.of_arrays(study.arrays(run.teacher, "safety"))
+            safety = Safety.of_arrays(study.arrays(run.teacher, "forecasts"))
             at = study.arrays(run.run, "people")["student_at"]
             told = study.arrays(run.teacher, "people")["why"] == 0
             for k in np.flatnonzero(told):

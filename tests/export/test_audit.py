@@ -22,7 +22,6 @@ from cfq_core.export.provenance import KEY, BadModel
 from cfq_core.export.read import ModelFile, parse_model, read_model
 from cfq_core.export.runtime import BlackBox
 from cfq_core.export.stored import StoredRun, export_student, export_teacher, stored_run
-from cfq_core.nets.dense import Dense
 from cfq_core.study.store import Store
 from cfq_core.tables.encode import Encoding
 from cfq_core.tables.schema import Table
@@ -112,7 +111,7 @@ def test_dense_networks_of_other_tools_are_searched_with_gradients(table: Table,
     assert found.teacher.differing == found.student.differing == 0 and found.rows == len(table)
     assert "standardised on this whole table" in found.notes[0]
     model = found.promise.teacher
-    assert isinstance(model, Dense) == (hidden != "Relu")
+    assert {layer.activation for layer in model.architecture[:-1]} == {hidden.lower()}
     recourse = found.promise.recourse
     assert recourse.has_recourse.any() and (recourse.margin[recourse.has_recourse] >= 0.2).all()
     assert 0.05 < _vd(found) < 1, "an unrelated network breaks some promises"

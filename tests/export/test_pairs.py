@@ -131,6 +131,7 @@ def test_a_pair_that_fits_no_table_fails_in_one_line_and_keeps_no_model(tmp_path
     assert pairs.kept(store) == [] and not (failed.folder / jobs.GIVEN).exists()
 
 
+@pytest.mark.gate
 def test_a_cancelled_audit_keeps_no_model(tmp_path: Path) -> None:
     store, (teacher, student) = tmp_path / "store", uploads()
     job = pairs.submit(store, pairs.asked(str(CARD), teacher, student, QUESTION), teacher, student)

@@ -20,7 +20,6 @@ from cfq_core.export.provenance import KEY, BadModel, encoding_of, read_provenan
 from cfq_core.export.read import MOST_BYTES, parse_model, read_model
 from cfq_core.export.runtime import Running, as_logits
 from cfq_core.export.write import FORMS, student_model
-from cfq_core.nets.dense import Dense
 from cfq_core.nets.stack import Scorer, Stack, score
 from cfq_core.quant.quantized import QuantStack
 
@@ -38,7 +37,8 @@ def _score(model: Scorer, points: np.ndarray) -> np.ndarray:
 def test_a_dense_network_is_imported_as_the_runtime_computes_it(hidden: str, end: str, scaled: bool) -> None:
     content, points = network(7, hidden, end, scaled=scaled), rows(200, 7)
     model = dense(parse_model(content, "a.onnx"))
-    assert isinstance(model, Stack if hidden == "Relu" else Dense)
+    assert isinstance(model, Stack)
+    assert {layer.activation for layer in model.architecture[:-1]} == {hidden.lower()}
     expected = computed(content, "off")(points)
     expected = np.log(expected) - np.log1p(-expected) if end else expected
     np.testing.assert_allclose(_score(model, points), expected, rtol=1e-3, atol=1e-4)
@@ -83,7 +83,12 @@ NOT_DENSE = {
     ],
     "another activation": [
         helper.make_node("Gemm", ["x", "W"], ["a"]),
-        helper.make_node("Elu", ["a"], ["b"]),
+        helper.make_node("Selu", ["a"], ["b"]),
+        helper.make_node("Gemm", ["b", "V"], ["y"]),
+    ],
+    "an activation of another parameter": [
+        helper.make_node("Gemm", ["x", "W"], ["a"]),
+        helper.make_node("Elu", ["a"], ["b"], alpha=0.5),
         helper.make_node("Gemm", ["b", "V"], ["y"]),
     ],
     "something behind a softmax": [

@@ -107,6 +107,7 @@ def error_of(machine: Autoencoder) -> float:
     return float((machine.decode(machine.encode(images)) - images).square().mean() / images.var(0).mean())
 
 
+@pytest.mark.gate
 def test_what_is_learned_where_it_is_used_is_as_good_as_what_is_shipped_and_every_machine_learns_it() -> None:
     """On real images: of the digits the best linear encoder loses a third, the shipped autoencoder a fifth.
 

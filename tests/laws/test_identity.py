@@ -136,7 +136,11 @@ def test_order_of_keys_is_no_difference_and_the_kind_of_a_record_is_one() -> Non
     assert identity((1, 2)) == identity([1, 2])
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), np.int64(3), object(), {1, 2}, b"x"], ids=repr)
+@pytest.mark.parametrize(
+    "value",
+    [float("nan"), float("inf"), np.int64(3), object(), {1, 2}, b"x"],
+    ids=["nan", "infinity", "numpy", "object", "set", "bytes"],
+)
 def test_what_is_no_plain_value_has_no_id(value: Any) -> None:
     with pytest.raises((TypeError, ValueError)):
         identity({"x": value})

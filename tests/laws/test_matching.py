@@ -40,6 +40,7 @@ def test_no_threshold_comes_nearer_to_the_teachers_count(logits: list[tuple[floa
         assert ranked[wanted - 1] > threshold > ranked[wanted], "between two people, on neither"
 
 
+@pytest.mark.short("ptq", "ptq_shift", "ptq_mixed", "qat_lsq", "cfq_anchored")
 @pytest.mark.parametrize("name", plugins.names("methods"))
 def test_every_methods_matched_students_approve_as_many_training_rows(name: str, cell) -> None:  # type: ignore[no-untyped-def]
     for a in cell.audits(name):
@@ -53,6 +54,7 @@ def test_every_methods_matched_students_approve_as_many_training_rows(name: str,
             assert abs(reached - wanted) <= 0.02 * len(student), "ties are few with eight bits"
 
 
+@pytest.mark.short("ptq", "ptq_shift", "ptq_mixed", "qat_lsq", "cfq_anchored")
 @pytest.mark.parametrize("name", plugins.names("methods"))
 def test_matched_evidence_is_the_raw_one_with_the_threshold_subtracted(name: str, cell) -> None:  # type: ignore[no-untyped-def]
     for a in cell.audits(name):

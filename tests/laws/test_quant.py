@@ -12,14 +12,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from cfq_core.base.seeds import repeatable, torch_stream
+from cfq_core.nets.layers import code_range
 from cfq_core.nets.stack import Stack, score
 from cfq_core.quant.bits import CONTAINER, average_bits, bit_cost, size_bytes
 from cfq_core.quant.calibrate import Calibration, activation_step, weight_step
 from cfq_core.quant.grid import (
-    ACTIVATION_BITS,
     BIAS_LIMIT,
     WEIGHT_BITS,
-    activation_range,
     codes,
     signed_range,
 )
@@ -71,10 +70,10 @@ def test_weights_lie_on_torchs_per_channel_grid(bits: int, rule: str) -> None:
 def test_activations_lie_on_torchs_per_tensor_grid(signed: bool, rule: str) -> None:
     x = _drawn(1, 500, 8) * 3
     x = x if signed else x.relu()
-    step = activation_step(x, signed, rule).float()[0]  # type: ignore[arg-type]
-    low, high = (int(b) for b in activation_range(signed))
-    assert high - low == 2**ACTIVATION_BITS - 1
-    ours = codes(x, step, *activation_range(signed)) * step
+    step = activation_step(x, code_range(8, signed), rule).float()[0]  # type: ignore[arg-type]
+    low, high = (int(b) for b in code_range(8, signed))
+    assert high - low == 2**8 - 1
+    ours = codes(x, step, *code_range(8, signed)) * step
     theirs = torch.fake_quantize_per_tensor_affine(x, float(step), 0, low, high)
     _same_but_for_ties(ours, theirs, x / step)
 
@@ -119,8 +118,8 @@ def test_the_mse_clip_of_an_activation_is_never_further_off_than_min_max(seed: i
     x = x if signed else x.relu() + 1e-3
     error = {}
     for rule in ("mse", "min-max"):
-        step = activation_step(x, signed, rule)[:, None, None]  # type: ignore[arg-type]
-        error[rule] = (codes(x.double(), step, *activation_range(signed)) * step - x.double()).square().sum((1, 2))
+        step = activation_step(x, code_range(8, signed), rule)[:, None, None]  # type: ignore[arg-type]
+        error[rule] = (codes(x.double(), step, *code_range(8, signed)) * step - x.double()).square().sum((1, 2))
     assert (error["mse"] <= error["min-max"] * (1 + 1e-12)).all()
 
 
@@ -140,11 +139,12 @@ def test_the_percentile_rule_clips_the_largest_thousandth_as_numpy_ranks_them() 
     given_ = torch.relu(_drawn(2, 500, 5, seed=4))
     sizes = given_.double().flatten(1).abs().numpy()
     wanted = np.quantile(sizes, 0.999, axis=1, method="inverted_cdf") / 255
-    assert activation_step(given_, False, "percentile").numpy() == pytest.approx(wanted, rel=1e-12)
-    assert (activation_step(given_, False, "percentile") < activation_step(given_, False, "min-max")).all()
+    unsigned = code_range(8, signed=False)
+    clipped, whole = (activation_step(given_, unsigned, rule) for rule in ("percentile", "min-max"))  # type: ignore[arg-type]
+    assert clipped.numpy() == pytest.approx(wanted, rel=1e-12) and (clipped < whole).all()
     nearly_dead = torch.zeros(1, 5000, 1)
     nearly_dead[0, 0] = 3.0
-    assert float(activation_step(nearly_dead, False, "percentile")) == pytest.approx(3.0 / 255)
+    assert float(activation_step(nearly_dead, unsigned, "percentile")) == pytest.approx(3.0 / 255)
 
 
 @pytest.mark.parametrize("calibration", [Calibration("mse", "mse", 50), Calibration("min-max", "min-max", 50)])

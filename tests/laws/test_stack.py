@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from cfq_core.base.seeds import repeatable, torch_stream
-from cfq_core.nets.stack import Scorer, Stack, interval_product, score
+from cfq_core.nets.forward import interval_product
+from cfq_core.nets.stack import Scorer, Stack, score
 from cfq_core.quant.quantized import QuantStack, Shifted
 
 SHAPES = [(1, (4,), 2), (3, (8, 8), 3), (24, (64, 64, 32), 5), (13, (7, 5), 4)]  # inputs, hidden, runs

@@ -10,6 +10,8 @@ import pytest
 import torch
 from scipy.stats import norm
 
+from cfq_core.artifacts.forecasts import PLUGIN as FORECASTS
+from cfq_core.artifacts.forecasts import Safety
 from cfq_core.base.seeds import numpy_stream, repeatable
 from cfq_core.certificates.logit_lower_bound import Norm, lower_bound_nearby, lower_bound_rounded, within_half_a_step
 from cfq_core.nets.stack import Stack, score
@@ -18,7 +20,6 @@ from cfq_core.quant.break_probability import break_probability, margin_for
 from cfq_core.quant.calibrate import Calibration
 from cfq_core.quant.forecast import rounding_noise
 from cfq_core.quant.quantized import QuantStack
-from cfq_core.study.safety import Safety, safety_of
 
 STEPS = 6  # of the gradient attack
 ATTACKED = 10  # people
@@ -137,7 +138,7 @@ def test_a_student_that_clips_is_no_rounding(cell) -> None:  # type: ignore[no-u
 
 def test_safe_bits_follow_the_proofs_and_grow_with_the_margin(cell) -> None:  # type: ignore[no-untyped-def]
     p = cell.promises[0]
-    found = safety_of(p)
+    found = FORECASTS.of(p)
     stored = Safety.of_arrays(found.arrays())
     np.testing.assert_array_equal(stored.min_safe_bits, found.min_safe_bits)
     for k, bits in enumerate(found.min_safe_bits):
@@ -146,7 +147,7 @@ def test_safe_bits_follow_the_proofs_and_grow_with_the_margin(cell) -> None:  # 
         assert bits == 0 or not found.safe[found.bits < bits, k][-1:].any()
     firm = replace(p, recourse=replace(p.recourse, margin=p.recourse.margin + 5))
     raised = replace(p.teacher, biases=(*p.teacher.biases[:-1], p.teacher.biases[-1] + 5))
-    safer = safety_of(replace(firm, teacher=raised))
+    safer = FORECASTS.of(replace(firm, teacher=raised))
     assert (safer.safe.sum(0) >= found.safe.sum(0)).all() and safer.safe.sum() > found.safe.sum()
 
 
@@ -182,4 +183,4 @@ def test_of_nobody_nothing_is_proved_and_nothing_fails(cell) -> None:  # type: i
     assert lower_bound_rounded(p.teacher, grid(p, 4), nobody).shape == (0,)
     assert lower_bound_nearby(p.teacher, nobody, [0], 0.1, "each").shape == (0,)
     told = replace(p, recourse=replace(p.recourse, why=np.ones_like(p.recourse.why)))
-    assert not told.recourse.has_recourse.any() and np.isnan(safety_of(told).lowest).all()
+    assert not told.recourse.has_recourse.any() and np.isnan(FORECASTS.of(told).logit_lower_bound).all()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from cfq_core.base.seeds import numpy_stream, repeatable
-from cfq_core.nets.dense import Dense
+from cfq_core.nets.layers import architecture
 from cfq_core.nets.linear import above
 from cfq_core.nets.stack import Scorer, Stack
 from cfq_core.quant.calibrate import Calibration
@@ -110,9 +110,35 @@ def test_it_equals_enumeration_on_the_worst_of_variants() -> None:
     assert_proved(find_recourse(worst, queries, Exact(warm=Nothing(), enumerated=4), KAPPA), best)
 
 
+@dataclass(frozen=True)
+class Unlined:
+    """A model of which only intervals are known: it computes no linear bounds."""
+
+    model: Stack
+
+    runs = property(lambda self: self.model.runs)
+    first_weight = property(lambda self: self.model.first_weight)
+    first_bias = property(lambda self: self.model.first_bias)
+
+    def quantize_input(self, inputs: torch.Tensor, run: torch.Tensor | None = None) -> torch.Tensor:
+        return self.model.quantize_input(inputs, run)
+
+    def forward_from_first(self, first: torch.Tensor) -> torch.Tensor:
+        return self.model.forward_from_first(first)
+
+    def highest(self, low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
+        return self.model.highest(low, high)
+
+    def take(self, runs: Sequence[int]) -> Unlined:
+        return Unlined(self.model.take(runs))
+
+    def to(self, dtype: torch.dtype) -> Unlined:
+        return Unlined(self.model.to(dtype))
+
+
 def test_it_equals_enumeration_where_only_intervals_are_known() -> None:
     model, queries, rules = small_case([1], people=4)
-    smooth = Dense(model, ("Tanh", "Tanh"))
+    smooth = Unlined(replace(model, architecture=architecture((0, 0), "tanh")))
     best = np.array(enumerated(smooth, 0, queries[0], rules, kappa=-0.5))
     assert np.isfinite(best).any()
     assert_proved(

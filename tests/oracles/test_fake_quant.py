@@ -2,9 +2,10 @@
 
 import torch
 
+from cfq_core.nets.layers import code_range
 from cfq_core.nets.stack import Stack, score
 from cfq_core.quant.fake import FakeQuantize
-from cfq_core.quant.grid import activation_range, signed_range
+from cfq_core.quant.grid import signed_range
 from cfq_core.quant.training_data import TrainingData
 from cfq_core.training.finetune import QatConfig, Schedule, Student, finetune
 from cfq_core.training.losses import Weights
@@ -98,4 +99,4 @@ def test_codes_stay_in_their_range_after_training() -> None:
         low, high = signed_range(bits[:, layer])
         assert (weight >= low[:, None, None]).all() and (weight <= high[:, None, None]).all()
         assert torch.equal(weight, weight.round())
-    assert activation_range(signed=False)[1] == 255
+    assert code_range(8, signed=False)[1] == 255

@@ -8,14 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from cfq_core.base.plugins import load
-from cfq_core.base.seeds import numpy_stream, repeatable
-from cfq_core.datasets import slices
-from cfq_core.evidence import Measure, weighted_share, wilson
-from cfq_core.nets.stack import Stack
-from cfq_core.pipeline import Setting, audit, prepare, promise
-from cfq_core.probes.action_noise import ActionNoise, implemented
-from cfq_core.probes.deployment_variants import (
+from cfq_core.artifacts.action_noise import ActionNoise, implemented
+from cfq_core.artifacts.artifact import ArtifactInput, ProbeResult, Student
+from cfq_core.artifacts.deployment_variants import (
     FIXED,
     KNOWN,
     LADDER,
@@ -25,9 +20,13 @@ from cfq_core.probes.deployment_variants import (
     DeploymentVariants,
     watched,
 )
-from cfq_core.probes.probe import ProbeInput, Student
-from cfq_core.probes.probe_result import ProbeResult
-from cfq_core.probes.shift import GROUP, HOME, NOISY, PLAIN, TILTED, Shift, recorded
+from cfq_core.artifacts.shift import GROUP, HOME, NOISY, PLAIN, TILTED, Shift, recorded
+from cfq_core.base.plugins import load
+from cfq_core.base.seeds import numpy_stream, repeatable
+from cfq_core.datasets import slices
+from cfq_core.evidence import Measure, weighted_share, wilson
+from cfq_core.nets.stack import Stack
+from cfq_core.pipeline import Setting, audit, prepare, promise
 from cfq_core.quant.calibrate import Calibration
 from cfq_core.quant.forecast import rounding_noise
 from cfq_core.quant.variants import Variants
@@ -256,7 +255,7 @@ def test_reweighted_measures_are_explicit_weighted_means(cell: Any) -> None:
             counted += weight[row]
             apart += weight[row] * abs(audit.raw.student_cost[k] - p.recourse.cost[k]) / p.recourse.cost[k]
     with pytest.MonkeyPatch.context() as patch:  # the tiny cell asked only 25 people again
-        patch.setattr("cfq_core.probes.shift.SMALLEST_GROUP", 5)
+        patch.setattr("cfq_core.artifacts.shift.SMALLEST_GROUP", 5)
         read = Shift(tilts=(0.5,), sizes=()).probe(s).students[0]
     assert of(read, "crg_abs", 0.5, TILTED).value == pytest.approx(apart / counted)
     lost = told = 0.0
@@ -290,9 +289,9 @@ def test_own_slice_is_who_was_held_out_of_it_and_the_audit_is_of_who_was_never_s
     )
     (p,) = promise([prepare(table, 0)], setting)
     (a,) = audit([p], {"ptq": load("methods", "ptq")}, (3.0,), setting)
-    s = ProbeInput(p, setting, (Student(a.student, a.threshold, a.raw.student_has_recourse, a.raw.student_cost),))
+    s = ArtifactInput(p, setting, (Student(a.student, a.threshold, a.raw.student_has_recourse, a.raw.student_cost),))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("cfq_core.probes.shift.SMALLEST_GROUP", 5)
+        patch.setattr("cfq_core.artifacts.shift.SMALLEST_GROUP", 5)
         found = Shift(tilts=(), sizes=()).probe(s)
     age = np.array(table.groups()["age"])
     assert set(age[p.design.split.test]) == {"under 40"} and set(age[p.design.split.home]) == {"40 and over"}
@@ -342,7 +341,7 @@ def test_on_noisy_records_the_promise_is_made_and_judged_on_what_was_recorded(ce
         logits64(s.students[0].model, 0, encoding, noisy.recourse.after[[k]])[0] <= 0 for k in np.flatnonzero(told)
     ]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("cfq_core.probes.shift.SMALLEST_GROUP", 5)
+        patch.setattr("cfq_core.artifacts.shift.SMALLEST_GROUP", 5)
         gap = of(probe.probe(s).students[0], "crg_abs", 0.4, NOISY)
     own = find_recourse(
         s.students[0].model, [RecourseQuery(noisy.recourse.before, encoding, noisy.design.actions)], cell.setting.solver

@@ -175,12 +175,14 @@ def test_search_is_near_the_enumerated_optimum_on_small_lattices():
     assert_near_optimal(find_recourse(model, queries, Search(), KAPPA), np.array([b.cost for b in best]))
 
 
+@pytest.mark.gate
 def test_search_is_near_the_enumerated_optimum_on_adult():
     case = denied("adult", 40, (32, 32), epochs=4)
     best = optima(case.model, [case.ask], case.rules)
     assert_near_optimal(case.answer(), np.array([b.cost for b in best]))
 
 
+@pytest.mark.gate
 @pytest.mark.parametrize("name", ["german", "compas"])
 def test_search_is_near_the_optimum_of_the_integer_program(name):
     case = denied(name, 15, (16, 16))
@@ -230,6 +232,7 @@ def test_pgd_is_never_cheaper_than_the_optimum(steps):
 # ---------------------------------------------------------------------- legality
 
 
+@pytest.mark.short("toy", "german")
 @pytest.mark.parametrize("regime", REGIMES)
 @pytest.mark.parametrize("name", DATA_SETS)
 def test_every_answer_is_legal_and_priced_as_the_raw_rows_say(name, regime):
@@ -244,6 +247,7 @@ def test_every_answer_is_legal_and_priced_as_the_raw_rows_say(name, regime):
     )
 
 
+@pytest.mark.short("toy", "german")
 @pytest.mark.parametrize("name", DATA_SETS)
 def test_features_that_cannot_move_keep_every_bit(name):
     case = denied(name, 40, (16, 16), epochs=4)
@@ -308,6 +312,7 @@ def test_an_answer_does_not_depend_on_who_else_asks(solver):
         assert (few.of(k).after == everybody.of(k).after[k :: 3 + k]).all()
 
 
+@pytest.mark.gate
 def test_an_answer_does_not_depend_on_who_else_asks_on_adult():
     case = denied("adult", 200, (32, 32), epochs=4)
     everybody = case.answer()

@@ -15,7 +15,7 @@ import pytest
 
 from cfq_core import cli
 from cfq_core.base.errors import BadInput
-from cfq_core.report import examples, facts, figures, files, html
+from cfq_core.report import facts, figures, files, html, person
 from cfq_core.report.frames import Stored
 from cfq_core.study import summary
 from cfq_core.study.plan import read_plan
@@ -53,7 +53,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        self.fmt.append(data)
+        self.words.append(data)
 
 
 @pytest.mark.parametrize("which", ["evil", "german"])
@@ -85,8 +85,8 @@ def test_every_foreign_word_is_escaped(evil: Stored) -> None:
 
 def test_report_shows_people_and_what_is_proved_of_each_recommendation(evil: Stored) -> None:
     of = figures.chosen(evil, evil.runs.dataset.iloc[0])
-    shown = examples.examples(evil, of)
-    assert not isinstance(shown, str) and len(shown) == examples.MOST
+    shown = person.examples(evil, of)
+    assert not isinstance(shown, str) and len(shown) == person.MOST
     said = " ".join(Page(html.page(evil)).words)
     for x in shown:
         assert x.sure in said and x.own.sure in said and f"logit {x.logit:+.2f}" in said

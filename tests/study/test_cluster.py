@@ -24,6 +24,7 @@ def measured(folder: Path, executor: object = None, progress: object = None) -> 
     return [(r["id"], {k: v for k, v in r["measures"].items() if k != "seconds"}, r["groups"]) for r in runs]
 
 
+@pytest.mark.gate
 def test_a_cluster_gives_the_same_measures_and_survives_a_killed_worker(tmp_path: Path) -> None:
     local = measured(tmp_path / "local")
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:

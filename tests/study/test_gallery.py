@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cfq_core.artifacts.artifact import NUMBERS, TEXTS, artifact
 from cfq_core.base.errors import UnknownName
 from cfq_core.base.plugins import names
 from cfq_core.base.shipped import shipped
 from cfq_core.pipeline import prepare
-from cfq_core.probes.probe_result import NUMBERS, TEXTS, artifact
 from cfq_core.report.frames import Stored
 from cfq_core.study import gallery
 from cfq_core.study.plan import Plan, table_of
@@ -21,8 +21,8 @@ from cfq_core.study.store import FILE, Store
 
 LARGEST = 10_000_000  # bytes of the shipped gallery
 PROBED = tuple(map(artifact, names("probes")))
-READINGS = {*TEXTS, *NUMBERS, "at", "count", "spec"}
-ALLOWED = {"weights", "people", "bits", "groups"}
+READINGS = {*TEXTS, *NUMBERS, "at", "count"}
+ALLOWED = {"weights", "people", "layers", "groups"}
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,8 @@ def arrays_of(store: Store) -> Iterator[tuple[str, str, np.ndarray]]:
 def test_packed_study_tells_what_the_full_one_tells(packed: tuple[Store, str, Path]) -> None:
     full, study, folder = packed
     mine, theirs = Stored(str(full.folder), study, 6), Stored(str(folder), study, 6, read_only=True)
-    assert np.allclose(mine.lines["mean"], theirs.lines["mean"], rtol=1e-5, equal_nan=True)
+    # six digits of each run; a mean over seeds may cancel
+    assert np.allclose(mine.lines["mean"], theirs.lines["mean"], rtol=1e-5, atol=1e-6, equal_nan=True)
     run = mine.runs.run[0]
     a, b = mine.people(run), theirs.people(run)
     assert list(a.columns) == list(b.columns)
@@ -102,7 +103,7 @@ def test_shipped_gallery_is_small_whole_and_without_rows() -> None:
         if name == "groups":
             assert not any(k.endswith(gallery.OF_TEST_ROWS) for k in arrays)
         if name in PROBED:
-            assert set(arrays) == READINGS, "readings are of many people"
+            assert set(arrays) - {"spec"} == READINGS, "readings are of many people"
     assert store.studies()
     assert all(s["runs"] == s["finished"] for s in store.studies())
     store.close()

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from cfq_core.artifacts.action_noise import ActionNoise
+from cfq_core.artifacts.artifact import artifact
 from cfq_core.base import plugins
 from cfq_core.cli import cli
-from cfq_core.probes.action_noise import ActionNoise
-from cfq_core.probes.probe_result import artifact
 from cfq_core.report.frames import Stored
-from cfq_core.study import gallery, probed, probing, runner, summary
+from cfq_core.study import artifact_tasks, gallery, probed, runner, summary
 from cfq_core.study.plan import Plan
 from cfq_core.study.runner import run_plan
 from cfq_core.study.store import Store
@@ -62,7 +62,7 @@ def test_what_was_asked_is_not_asked_again_until_the_probe_is_another(
     assert ticks == [(0, 0)]
     other = ActionNoise(sizes=(0.0, 0.4))
     with monkeypatch.context() as patch:
-        patch.setattr(probing, "load", lambda task: other)
+        patch.setattr(artifact_tasks, "load", lambda name: other)
         run_plan(plan, store, 0)
     assert {x.at for x in probed.probe_lines(store, again)} == {0.0, 0.4}
     run_plan(plan, store, 0)
@@ -74,7 +74,7 @@ def test_study_stopped_before_its_probes_goes_on_with_them(
 ) -> None:
     store, plan = Store(tmp_path), replace(small, bits=(2.0,), probes=(NAME,))
     with monkeypatch.context() as patch, pytest.raises(AssertionError):
-        patch.setattr(probing, "ask", _fails)
+        patch.setattr(artifact_tasks, "ask", _fails)
         run_plan(plan, store, 0)
     study = store.study("latest")
     assert study["finished"] == study["runs"] and not store.holds(study["id"], artifact(NAME))

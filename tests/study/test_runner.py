@@ -12,12 +12,13 @@ import pytest
 import torch
 
 from cfq_core import pipeline
+from cfq_core.artifacts.layers import TeacherLayers
 from cfq_core.base.errors import BadTable, CfqError
 from cfq_core.methods.method import Students
 from cfq_core.recourse.outcome import Why
-from cfq_core.study import bits, promises, runner, summary
-from cfq_core.study.plan import Plan, chunks, method_of, read_plan
-from cfq_core.study.runner import _runs, _specs, _tasks, run_plan
+from cfq_core.study import promises, runner, summary, tasks
+from cfq_core.study.plan import Plan, method_of
+from cfq_core.study.runner import run_plan
 from cfq_core.study.store import Store
 
 Open = Callable[[str], Store]
@@ -107,15 +108,6 @@ def test_a_half_finished_study_goes_on(
     assert contents_of(store, study["id"]) == contents_of(*whole)
 
 
-def test_a_teacher_taught_in_other_company_is_another_teacher(
-    whole: tuple[Store, str], plan: Plan, new_store: Open, contents_of: Contents
-) -> None:
-    """Sums round by the number of runs in a stack, so an id that did not name the company would name two teachers."""
-    alone = new_store("alone")
-    study = run_plan(replace(plan, seeds=(1,), methods=("ptq",)), alone, workers=0)
-    assert not set(contents_of(alone, study)) & set(contents_of(*whole))
-
-
 def test_what_shares_an_id_shares_every_bit(
     whole: tuple[Store, str], plan: Plan, new_store: Open, contents_of: Contents
 ) -> None:
@@ -127,41 +119,13 @@ def test_what_shares_an_id_shares_every_bit(
     assert all(contents_of(alone, study)[id] == together[id] for id in shared)
 
 
-def test_methods_that_are_timed_alone_share_no_stack_and_no_time(plan: Plan, new_store: Open) -> None:
+def test_methods_share_no_time(plan: Plan, new_store: Open) -> None:
     store, trained = new_store("timed"), ("cfq", "cfq_anchored")
-    asked = replace(plan, methods=("ptq", *trained), bits=(3.0,), seeds=(0, 1))
-    ids = {}
-    for alone in (False, True):
-        study = run_plan(replace(asked, name=str(alone), alone=alone), store, workers=0)
-        runs = store.runs(study)
-        ids[alone] = {(r["method"], r["seed"]): r["id"] for r in runs}
-        company = {r["method"]: tuple(r["spec"]["company"]) for r in runs}
-        assert company["ptq"] == ()
-        for method in trained:
-            assert company[method] == ((method, "3") if alone else (*trained, "3"))
-        took = {m: {store.measures(r["id"])["seconds"]["value"] for r in runs if r["method"] == m} for m in trained}
-        assert (took["cfq"] == took["cfq_anchored"]) is not alone
-    same = {about for about, id in ids[True].items() if ids[False][about] == id}
-    assert same == {("ptq", 0), ("ptq", 1)}, "who trained in a stack is part of what a run is"
-    one = run_plan(replace(asked, methods=("cfq",), alone=False), store, workers=0)
-    assert {r["id"] for r in store.runs(one)} < set(ids[True].values()), "alone in the plan is alone in the stack"
-
-
-@pytest.mark.parametrize(
-    ("methods", "seeds", "tasks"),
-    [
-        (["ptq", "cfq"], 30, [("ptq", (2, 3)), ("ptq", (4,)), ("cfq", (2, 3, 4))]),
-        (["ptq", "cfq"], 1, [("ptq", (2, 3, 4)), ("cfq", (2, 3, 4))]),
-        (["ptq", "ptq_mixed", "cfq"], 30, [("ptq", (2, 3, 4)), ("ptq_mixed", (2, 3, 4)), ("cfq", (2, 3, 4))]),
-    ],
-    ids=["few audits of much work", "little work", "many audits"],
-)
-def test_few_audits_of_much_work_are_parted(methods: list[str], seeds: int, tasks: list[Any]) -> None:
-    plan = read_plan({"datasets": ["toy"], "methods": methods, "bits": [2, 3, 4], "seeds": seeds}, "here")
-    chunk = next(chunks(plan))
-    assert [(m, a.budgets) for a in _tasks(plan, chunk) for m in a.methods] == tasks
-    audited = [s.id for a in _tasks(plan, chunk) for s in _specs(a)]
-    assert sorted(audited) == sorted(s.id for s in _runs(plan, chunk)), "every run once"
+    study = run_plan(replace(plan, methods=trained, bits=(3.0,), seeds=(0, 1)), store, workers=0)
+    took = {
+        m: {store.measures(r["id"])["seconds"]["value"] for r in store.runs(study) if r["method"] == m} for m in trained
+    }
+    assert not took["cfq"] & took["cfq_anchored"]
 
 
 def test_two_processes_give_the_bits_of_none(
@@ -185,7 +149,7 @@ def test_stored_promises_are_the_ones_that_were_made(whole: tuple[Store, str], p
     chunk = next(iter(runner.chunks(plan)))
     designs = [pipeline.prepare(chunk.table, s, plan.setting.regime) for s in chunk.seeds]
     made = pipeline.training_recourse(pipeline.promise(designs, plan.setting), plan.setting)[seed]
-    id = runner._teacher(chunk, seed).id
+    id = chunk.teacher(seed).id
     stored = promises.stored_recourse(chunk.table, seed, plan.setting, store, id)
     for a, b in zip(made.teacher.parameters, stored.teacher.parameters, strict=True):
         np.testing.assert_array_equal(a, b)
@@ -260,7 +224,7 @@ def test_a_data_set_that_cannot_be_loaded_stores_nothing(
     def wrong(name: str) -> Any:
         raise BadTable(f"{name}: wrong")
 
-    monkeypatch.setattr("cfq_core.study.plan.table_of", wrong)
+    monkeypatch.setattr("cfq_core.study.tasks.table_of", wrong)
     store = new_store("none")
     with pytest.raises(BadTable):
         run_plan(plan, store, 0)
@@ -304,7 +268,9 @@ def test_several_margins_are_one_study_whose_runs_are_those_of_each_alone(
 class ApprovesEverybody:
     """Rounds as PTQ does, then approves whoever comes."""
 
+    KEY = "approves_everybody"
     title: str = "approves everybody"
+    trained = False
     needs_recourse = False
     trained = False
 
@@ -318,7 +284,8 @@ def test_a_model_that_approves_everybody_is_flagged(
 ) -> None:
     """It breaks no promise; the whole way from students to the words, it does not pass for faithful."""
     everybody = ApprovesEverybody()
-    monkeypatch.setattr(runner, "method_of", lambda name: everybody if name == "everybody" else method_of(name))
+    for module in (runner, tasks):
+        monkeypatch.setattr(module, "method_of", lambda name: everybody if name == "everybody" else method_of(name))
     store = new_store("everybody")
     study = run_plan(replace(plan, methods=("everybody", "ptq"), bits=(8.0,)), store, 0)
     them, ptq = summary.lines(store, study)
@@ -350,7 +317,7 @@ def test_a_teacher_without_training_recourse_is_passed_over_with_a_reason_and_th
     assert len(reasons) == len(plan.bits) and all("cf_ptq: no training person" in r for r in reasons.values())
     assert store.study(study)["finished"] == store.study(study)["runs"]
     assert "3 runs are not there: cf_ptq: no training person has recourse" in summary.as_markdown(store, study)
-    known = [bits.stored_bits(store, t["id"]).allocators for t in store.teachers(study)]
+    known = [TeacherLayers.of_arrays(store.arrays(t["id"], "layers")).allocators for t in store.teachers(study)]
     assert ["recourse_sensitivity" in names for names in known] == [True, False, True]
     monkeypatch.setattr(runner, "audit", _fails)
     run_plan(plan, store, 0)  # what was passed over is not tried again

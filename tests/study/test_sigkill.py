@@ -103,6 +103,7 @@ def _is_whole(place: Path, measures: dict[str, int]) -> int:
     return len(finished)
 
 
+@pytest.mark.gate
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="process groups are killed as POSIX does it")
 def test_a_study_that_is_killed_again_and_again_ends_with_the_same_numbers(
     tmp_path: Path, contents_of: Callable[[Store, str], dict[str, Any]]
@@ -155,6 +156,7 @@ def _forked(plan: Plan, place: Path) -> int:
         os._exit(0)
 
 
+@pytest.mark.gate
 @pytest.mark.skipif(not KILLS, reason="minutes: set CFQ_KILLS=50")
 def test_a_kill_at_any_moment_loses_no_finished_run(
     tmp_path: Path, plan: Plan, contents_of: Callable[[Store, str], dict[str, Any]]

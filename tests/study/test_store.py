@@ -284,3 +284,34 @@ def test_a_store_is_closed_while_others_have_it_open(how: str, tmp_path: Path) -
     assert [r["id"] for r in again.runs("s1")] == ["r1", "r2"], "nothing is lost"
     again.close()
     assert sorted(p.name for p in (tmp_path / "store").iterdir()) == ["artifacts", FILE]
+
+
+@pytest.fixture
+def first_schema(tmp_path: Path) -> Path:
+    """A store as the first schema had it, with the names of then; nobody has written to it since it was packed."""
+    place = tmp_path / "first"
+    store = Store(place)
+    _fill(store)
+    store.put_artifact("t1", "bits", {"sizes": np.array([6])})
+    store.put_artifact("r1", "rehearsal", {"again_cost": np.array([1.5])})
+    for statement in (
+        "ALTER TABLE artifact DROP COLUMN spec", "ALTER TABLE run DROP COLUMN measured", "DROP TABLE metrics",
+        "PRAGMA user_version = 1", "PRAGMA journal_mode = DELETE",
+    ):  # fmt: skip
+        store.db.execute(statement)
+    store.close()
+    return place
+
+
+@pytest.mark.parametrize("how", ["read", "migrated"])
+def test_store_of_the_first_schema_is_read_under_the_names_of_today(first_schema: Path, how: str) -> None:
+    was = (first_schema / FILE).read_bytes()
+    store = Store.for_reading(first_schema) if how == "read" else Store(first_schema)
+    assert store.read_only is (how == "read")
+    assert [r["measured"] for r in store.runs("s1")] == ["", ""] and store.run("r1")["threshold"] == 0.125
+    assert store.has_artifact("t1", "layers") and not store.has_artifact("t1", "layers", "another spec")
+    assert store.arrays("t1", "layers")["sizes"] == [6] and not store.has_artifact("t1", "bits")
+    assert store.arrays("r1", "training_recourse")["student_cost"] == [1.5]
+    assert store.metrics("") == {} and store.measures("r1")["vd"]["value"] == 0.25
+    store.close()
+    assert how == "migrated" or (first_schema / FILE).read_bytes() == was

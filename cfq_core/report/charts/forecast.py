@@ -15,7 +15,7 @@ from cfq_core.report import fmt, palette
 from cfq_core.report.frames import Stored
 from cfq_core.report.picture import Picture
 
-ARTIFACT = "safety"
+ARTIFACT = "forecasts"
 EDGES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)  # of the odds; a promise has a margin, so none is above a half
 METHODS = ("ptq_minmax", "ptq")  # rounded as forecast first, then as usual
 ALL = "all"

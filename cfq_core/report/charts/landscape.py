@@ -21,7 +21,7 @@ BESIDE = 0.08  # bits between marks of allocators that chose the same plan
 
 def rows(study: Stored, teacher: str, budget: float, matched: bool = False) -> pd.DataFrame:
     """One row a plan of one teacher; ``chosen`` names the allocators that chose it at the budget."""
-    stored = study.arrays(teacher, "bits") if teacher else {}
+    stored = study.arrays(teacher, "layers") if teacher else {}
     table = table_of(stored)
     if table.empty:
         return pd.DataFrame()

@@ -10,10 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int
 
+from cfq_core.artifacts.artifact import Arrays, ArtifactInput, Computed
 from cfq_core.pipeline import TeacherRecourse
-from cfq_core.study.store import Arrays, Store
-
-ARTIFACT = "groups"
 
 
 @dataclass(frozen=True)
@@ -23,10 +21,6 @@ class GroupLabels:
     levels: dict[str, tuple[str, ...]]  # by group column
     test: dict[str, Int[np.ndarray, "n"]]  # of every test row, indices into levels
     people: dict[str, Int[np.ndarray, "k"]]  # of the denied people who were promised recourse, in their order
-
-    def words(self, column: str) -> list[str]:
-        """The group of each denied person in words."""
-        return [self.levels[column][i] for i in self.people[column]]
 
     def arrays(self) -> Arrays:
         """As it is stored."""
@@ -44,16 +38,25 @@ class GroupLabels:
         return GroupLabels(levels, *({c: stored[f"{c}.{part}"] for c in columns} for part in ("test", "people")))
 
 
-def group_labels(p: TeacherRecourse) -> GroupLabels:
-    """Who of a teacher's test people belongs to which group; levels in the order of their names."""
-    levels, test, people = {}, {}, {}
-    for column, words in p.design.table.groups().items():
-        names, label = np.unique([words[i] for i in p.design.split.test], return_inverse=True)
-        levels[column], test[column] = tuple(str(n) for n in names), label.astype(np.int16)
-        people[column] = test[column][p.person]
-    return GroupLabels(levels, test, people)
+@dataclass(frozen=True)
+class Groups:
+    """Levels in the order of their names."""
+
+    KEY = "groups"
+    revision: int = 1  # raised when the same fields give other labels
+
+    def compute(self, given: ArtifactInput) -> Computed:
+        """Of the teacher."""
+        return Computed(self.of(given.promise).arrays())
+
+    def of(self, p: TeacherRecourse) -> GroupLabels:
+        """Who of a teacher's test people belongs to which group."""
+        levels, test, people = {}, {}, {}
+        for column, words in p.design.table.groups().items():
+            names, label = np.unique([words[i] for i in p.design.split.test], return_inverse=True)
+            levels[column], test[column] = tuple(str(n) for n in names), label.astype(np.int16)
+            people[column] = test[column][p.person]
+        return GroupLabels(levels, test, people)
 
 
-def stored_groups(store: Store, teacher: str) -> GroupLabels:
-    """Groups of a stored teacher's test people; raises `BadStore` where its study is older than they."""
-    return GroupLabels.of_arrays(store.arrays(teacher, ARTIFACT))
+PLUGIN = Groups()

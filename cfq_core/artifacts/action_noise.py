@@ -13,10 +13,10 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from cfq_core.actions.action_set import ActionSet
+from cfq_core.artifacts.artifact import ArtifactInput, Computed, ProbeResult, ProbeResults, Student
 from cfq_core.base.seeds import numpy_stream
-from cfq_core.evidence import PerRow, summarise, weighted_share
-from cfq_core.probes.probe import ProbeInput, ProbeResults, Student
-from cfq_core.probes.probe_result import ProbeResult
+from cfq_core.evidence import Measure, PartialEvidence, PerRow, summarise, weighted_share
+from cfq_core.metrics import PARTS as METRICS
 from cfq_core.recourse.find import logits64
 from cfq_core.tables.encode import Values
 
@@ -32,7 +32,7 @@ class ActionNoise:
     sizes: tuple[float, ...] = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
     draws: int = 20  # of every person at every size
 
-    def probe(self, subject: ProbeInput) -> ProbeResults:
+    def probe(self, subject: ArtifactInput) -> ProbeResults:
         """Shares that hold, VD among what still holds on the teacher, and CRG against the cost of what was done."""
         p = subject.promise
         told = p.recourse.has_recourse
@@ -54,11 +54,16 @@ class ActionNoise:
             for student, readings in zip(subject.students, students, strict=True):
                 logits = logits64(student.model, 0, encoding, done)
                 for ending, moved in (("", 0.0), ("_matched", student.threshold)):
-                    on_student = self._shaped(logits > moved)
-                    readings.append(_reading(size, f"kept{ending}", on_student))
-                    readings.append(_reading(size, f"vd{ending}", ~on_student, on_teacher))
+                    readings.append(_reading(size, f"kept{ending}", self._shaped(logits > moved)))
+                    readings.append(
+                        ProbeResult(SERIES, size, f"{size:g}", f"vd{ending}", _vd(on_teacher, logits - moved))
+                    )
                 readings += _gaps(size, student, told, cost.mean(0))
         return ProbeResults(tuple(teacher), tuple(map(tuple, students)))
+
+    def compute(self, given: ArtifactInput) -> Computed:
+        """The results of `probe` as arrays."""
+        return self.probe(given).arrays()
 
     def _shaped(self, holds: Bool[np.ndarray, "dk"]) -> Bool[np.ndarray, "d k"]:
         return holds.reshape(self.draws, -1)
@@ -77,30 +82,41 @@ def implemented(
     return done
 
 
-def _reading(
-    size: float, measure: str, holds: Bool[np.ndarray, "d k"], among: Bool[np.ndarray, "d k"] | None = None
-) -> ProbeResult:
+def _reading(size: float, measure: str, holds: Bool[np.ndarray, "d k"]) -> ProbeResult:
     """A share of draws; people, not draws, are what the interval is over."""
-    counted = np.ones_like(holds) if among is None else among
-    weight = counted.sum(0)
-    values = (holds & counted).sum(0) / np.maximum(weight, 1)
-    return ProbeResult(SERIES, size, f"{size:g}", measure, weighted_share(values, weight.astype(float)))
+    share = weighted_share(holds.mean(0), np.ones(holds.shape[1]))
+    return ProbeResult(SERIES, size, f"{size:g}", measure, share)
+
+
+def _vd(on_teacher: Bool[np.ndarray, "d k"], student_at: Float[np.ndarray, "dk"]) -> Measure:
+    """Validity drop among the draws that hold on the teacher; again over people."""
+    draws, people = on_teacher.shape
+    everybody = np.tile(np.arange(people), draws)
+    e = PartialEvidence(person=everybody, has_recourse=on_teacher.ravel(), student_at=student_at)
+    scored = METRICS["vd"].score(e)
+    weight = np.bincount(scored.rows, minlength=people).astype(float)
+    broken = np.bincount(scored.rows, scored.values, minlength=people)
+    return weighted_share(broken / np.maximum(weight, 1), weight)
 
 
 def _gaps(
     size: float, student: Student, told: Bool[np.ndarray, "k"], cost: Float[np.ndarray, "m"]
 ) -> list[ProbeResult]:
     """Relative change from the mean cost of what was done to the cost of the student's own cheapest action."""
-    found, again = student.student_has_recourse[told], student.student_cost[told]
-    both = found & (cost > 0)
-    gap = _rows((again[both] - cost[both]) / cost[both])
-    absolute = PerRow(np.abs(gap.values), gap.rows)
-    said = (("crg_median", summarise(gap, "median")), ("crg_abs", summarise(absolute, "mean")))
-    return [ProbeResult(SERIES, size, f"{size:g}", name, measure) for name, measure in said]
+    e = PartialEvidence(
+        person=np.arange(len(cost)),
+        reaudited=np.ones(len(cost), bool),
+        has_recourse=cost > 0,
+        cost=cost,
+        student_has_recourse=student.student_has_recourse[told],
+        student_cost=student.student_cost[told],
+    )
+    each = {n: summarise(METRICS[n].score(e), METRICS[n].summary) for n in ("crg_median", "crg_abs")}
+    return [ProbeResult(SERIES, size, f"{size:g}", name, measure) for name, measure in each.items()]
 
 
 def _rows(values: Float[np.ndarray, "m"]) -> PerRow:
     return PerRow(values, np.arange(len(values)))
 
 
-PLUGIN = ActionNoise()
+PROBE = ActionNoise()

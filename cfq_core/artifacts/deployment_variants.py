@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
-from cfq_core.evidence import Measure, PerRow, summarise, weighted_share
+from cfq_core.artifacts.artifact import ArtifactInput, Computed, ProbeResult, ProbeResults
+from cfq_core.evidence import Measure, PartialEvidence, PerRow, summarise, weighted_share
+from cfq_core.metrics import PARTS as METRICS
 from cfq_core.pipeline import TeacherRecourse, matching_threshold
-from cfq_core.probes.probe import ProbeInput, ProbeResults
-from cfq_core.probes.probe_result import ProbeResult
 from cfq_core.quant.calibrate import Calibration
 from cfq_core.quant.forecast import rounding_noise
 from cfq_core.quant.quantized import QuantStack
@@ -59,10 +59,10 @@ class DeploymentVariants:
     deviations: tuple[float, ...] = (0.5, 1.0, 1.64, 2.5)  # of rounding noise
     robust_margins: tuple[float, ...] = (0.05, 0.2, 0.5)  # logits, on the worst known variant
 
-    def probe(self, subject: ProbeInput) -> ProbeResults:
+    def probe(self, subject: ArtifactInput) -> ProbeResults:
         """Found, cost and success of every strategy at every strength; on each student whether they hold there."""
         p = subject.promise
-        unseen = self.unseen.of(p.teacher, watched(p))
+        unseen = self.unseen.of(p.teacher, watched(p), p.activation_bits)
         moved = np.array([matching_threshold(p, unseen, v) for v in range(unseen.runs)])
         teacher, students = _shipped(p, unseen, self.unseen), [list[ProbeResult]() for _ in subject.students]
         for told in self.answers(p, subject.setting.solver):
@@ -73,6 +73,10 @@ class DeploymentVariants:
                     readings.append(_reading(told, f"kept{ending}", _share(logits > threshold)))
         return ProbeResults(tuple(teacher), tuple(map(tuple, students)))
 
+    def compute(self, given: ArtifactInput) -> Computed:
+        """The results of `probe` as arrays."""
+        return self.probe(given).arrays()
+
     def answers(self, p: TeacherRecourse, solver: Solver) -> Iterator[Answers]:
         """Every strategy at every strength."""
         ask = RecourseQuery(p.recourse.before, p.design.encoding, p.design.actions)
@@ -82,7 +86,7 @@ class DeploymentVariants:
         noise = np.stack([_noise(p, rung, min(self.unseen.bits)) for rung in rungs])
         for z in self.deviations:
             yield _cheapest(z, rungs, noise)
-        worst = Worst(self.known.of(p.teacher, watched(p)), self.known.count)
+        worst = Worst(self.known.of(p.teacher, watched(p), p.activation_bits), self.known.count)
         for margin in self.robust_margins:
             yield _answers(ROBUST, margin, f"κ {margin:g}", find_recourse(worst, [ask], solver, margin))
 
@@ -100,7 +104,7 @@ def _answers(series: str, at: float, label: str, told: Recourse) -> Answers:
 def _noise(p: TeacherRecourse, rung: Recourse, bits: int) -> Float[np.ndarray, "k"]:
     """Forecast standard deviation of the logit at each recommended point; NaN where there is none."""
     plan = torch.full((1, len(p.teacher.weights)), bits)
-    grid = Calibration(weights="min-max").quantize(p.teacher, plan, watched(p))
+    grid = Calibration(weights="min-max").quantize(p.teacher, plan, watched(p), None, p.activation_bits)
     out = np.full(len(rung.has_recourse), np.nan)
     out[rung.has_recourse] = rounding_noise(p.teacher, grid, p.design.encoding.encode(rung.after[rung.has_recourse]))
     return out
@@ -148,8 +152,9 @@ def _judged(p: TeacherRecourse, told: Answers, unseen: QuantStack, moved: Float[
 def _shipped(p: TeacherRecourse, unseen: QuantStack, kinds: Variants) -> list[ProbeResult]:
     """How many more people than the teacher the unseen variants of each bit-width approve, on average."""
     test = p.design.table.values[p.design.split.test]
-    approves = np.stack([logits64(unseen, v, p.design.encoding, test) > 0 for v in range(unseen.runs)])
-    shift = approves.astype(float) - (p.logits > 0)
+    logits = [logits64(unseen, v, p.design.encoding, test) for v in range(unseen.runs)]
+    score = METRICS["approval_shift"].score
+    shift = np.stack([score(PartialEvidence(teacher=p.logits, student=z)).values for z in logits])
     each, out = np.repeat(kinds.bits, unseen.runs // len(kinds.bits)), []
     for bits in kinds.bits:
         of_rows = PerRow(shift[each == bits].mean(0), np.arange(shift.shape[1]))
@@ -165,4 +170,4 @@ def _share(values: np.ndarray) -> Measure:
     return weighted_share(values.astype(float), np.ones(len(values)))
 
 
-PLUGIN = DeploymentVariants()
+PROBE = DeploymentVariants()

@@ -17,14 +17,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
+from cfq_core.artifacts.artifact import ArtifactInput, Computed, ProbeResult, ProbeResults, Student
 from cfq_core.base.seeds import numpy_stream
-from cfq_core.evidence import SMALLEST_GROUP, Measure, PerRow, summarise, weighted_share
+from cfq_core.evidence import SMALLEST_GROUP, Evidence, Measure, PartialEvidence, PerRow, summarise, weighted_share
+from cfq_core.metrics import PARTS as METRICS
 from cfq_core.nets.stack import Scorer
 from cfq_core.pipeline import Design, Setting, TeacherRecourse, recourse_for
-from cfq_core.probes.probe import ProbeInput, ProbeResults, Student
-from cfq_core.probes.probe_result import ProbeResult
 from cfq_core.recourse.find import find_recourse, logits64
 from cfq_core.recourse.problem import RecourseQuery
 from cfq_core.tables.schema import Feature
@@ -54,26 +54,27 @@ class Shift:
     sizes: tuple[float, ...] = (0.1, 0.2, 0.4)
     n_reaudited: int = 100  # people a teacher, searched on each student where they are not those of the audit (CRG)
 
-    def probe(self, subject: ProbeInput) -> ProbeResults:
+    def compute(self, given: ArtifactInput) -> Computed:
+        """The results of `probe` as arrays."""
+        return self.probe(given).arrays()
+
+    def probe(self, subject: ArtifactInput) -> ProbeResults:
         """Of every population each student's VD, CRG, approval shift and accuracy; the teacher's FRR and accuracy."""
         teacher: list[ProbeResult] = []
         students: list[list[ProbeResult]] = [[] for _ in subject.students]
         for c in self.conditions(subject.promise, subject.setting):
-            told = c.promise.recourse.has_recourse
-            teacher.append(_reading(c, "frr", _share(told, c.weight[c.promise.person])))
-            teacher.append(_reading(c, "accuracy", _accuracy(c, c.promise.logits, 0.0)))
+            own = _evidence(c, c.promise.logits, c.promise.recourse.margin)
+            teacher += [_reading(c, name, own) for name in ("frr", "accuracy")]
             for student, readings in zip(subject.students, students, strict=True):
                 logits, at = _logits(student.model, c.promise)
                 for ending, moved in (("", 0.0), ("_matched", student.threshold)):
-                    broken = _share(at <= moved, c.weight[c.promise.person[told]])
-                    readings.append(_reading(c, f"vd{ending}", broken))
-                    readings.append(_reading(c, f"approval_shift{ending}", _approvals(c, logits, moved)))
-                    readings.append(_reading(c, f"accuracy{ending}", _accuracy(c, logits, moved)))
-                readings.append(_reading(c, "crg_abs", self._gaps(c, student, subject.setting)))
+                    e = _evidence(c, logits - moved, at - moved)
+                    readings += [_reading(c, name, e, ending) for name in ("vd", "approval_shift", "accuracy")]
+                readings.append(_reading(c, "crg_abs", self._own_actions(c, student, subject.setting)))
         return ProbeResults(tuple(teacher), tuple(map(tuple, students)))
 
-    def _gaps(self, c: Condition, student: Student, setting: Setting) -> Measure:
-        """Mean absolute relative change from the promise's cost to that of the student's own action."""
+    def _own_actions(self, c: Condition, student: Student, setting: Setting) -> Evidence:
+        """Costs of the promise and of the student's own action."""
         p = c.promise
         asked, found, again = np.arange(len(p.person)), student.student_has_recourse, student.student_cost
         if c.series in (NOISY, HOME):  # other records, other people: the student is asked anew
@@ -82,14 +83,14 @@ class Shift:
             ask = RecourseQuery(p.recourse.before[asked], p.design.encoding, p.design.actions)
             own = find_recourse(student.model, [ask], setting.solver, setting.kappa)
             found, again = own.has_recourse, own.cost
-        cost = p.recourse.cost[asked]
-        both = p.recourse.has_recourse[asked] & found & (cost > 0)
-        weight = np.where(both, c.weight[p.person[asked]], 0.0)
-        if _too_few(weight):
-            return Measure.missing(int((weight > 0).sum()))
-        rows = np.flatnonzero(weight)
-        gap = np.abs(again[rows] - cost[rows]) / cost[rows]
-        return summarise(PerRow(gap * weight[rows], rows, weight[rows]), "mean")
+        return PartialEvidence(
+            person=p.person[asked],
+            reaudited=np.ones(len(asked), bool),
+            has_recourse=p.recourse.has_recourse[asked] & (p.recourse.cost[asked] > 0),
+            cost=p.recourse.cost[asked],
+            student_has_recourse=found,
+            student_cost=again,
+        )
 
     def conditions(self, p: TeacherRecourse, setting: Setting) -> Iterator[Condition]:
         """Every population, first the one that was audited."""
@@ -145,40 +146,39 @@ def _misread(
     return np.where(off == 0, true, np.clip(true + off, training.min(), training.max()))
 
 
-def _logits(model: Scorer, p: TeacherRecourse) -> tuple[Float[np.ndarray, "n"], Float[np.ndarray, "m"]]:
+def _logits(model: Scorer, p: TeacherRecourse) -> tuple[Float[np.ndarray, "n"], Float[np.ndarray, "k"]]:
     """Of the test rows as recorded, and of the promised points."""
-    encoding, found = p.design.encoding, p.recourse.has_recourse
-    test = logits64(model, 0, encoding, p.design.table.values[p.design.split.test])
-    return test, logits64(model, 0, encoding, p.recourse.after[found])
+    test = p.design.table.values[p.design.split.test]
+    return logits64(model, 0, p.design.encoding, test), logits64(model, 0, p.design.encoding, p.recourse.after)
 
 
-def _share(holds: Bool[np.ndarray, "m"], weight: Float[np.ndarray, "m"]) -> Measure:
-    """A weighted share; no number where it rests on too few people."""
-    return weighted_share(holds.astype(float), weight, SMALLEST_GROUP)
+def _evidence(c: Condition, logits: Float[np.ndarray, "n"], at: Float[np.ndarray, "k"]) -> Evidence:
+    """Of a model in a population: its logits of the test rows and at the promised points."""
+    p = c.promise
+    return PartialEvidence(
+        outcome=p.design.table.outcome[p.design.split.test],
+        teacher=p.logits,
+        student=logits,
+        person=p.person,
+        has_recourse=p.recourse.has_recourse,
+        student_at=at,
+    )
 
 
-def _accuracy(c: Condition, logits: Float[np.ndarray, "n"], moved: float) -> Measure:
-    outcome = c.promise.design.table.outcome[c.promise.design.split.test]
-    return _share((logits > moved) == outcome, c.weight)
+def _reading(c: Condition, name: str, e: Evidence, ending: str = "") -> ProbeResult:
+    """A metric in a population, its people weighted; no number where it rests on too few of them, effectively."""
+    metric = METRICS[name]
+    scored = metric.score(e)
+    weight = c.weight[scored.rows]
+    counted = np.flatnonzero(weight)
+    if metric.summary == "share":
+        found = weighted_share(scored.values, weight, SMALLEST_GROUP)
+    elif not len(counted) or weight.sum() ** 2 < SMALLEST_GROUP * (weight**2).sum():
+        found = Measure.missing(len(counted))
+    else:
+        of_sum = PerRow((scored.values * weight)[counted], counted, weight[counted])
+        found = summarise(of_sum, "mean")
+    return ProbeResult(c.series, c.at, c.label, f"{name}{ending}", found)
 
 
-def _approvals(c: Condition, logits: Float[np.ndarray, "n"], moved: float) -> Measure:
-    """Weighted mean of [q > t] - [f > 0]."""
-    counted = c.weight > 0
-    if _too_few(c.weight):
-        return Measure.missing(int(counted.sum()))
-    more = (logits > moved).astype(float) - (c.promise.logits > 0)
-    rows = np.flatnonzero(counted)
-    return summarise(PerRow((more * c.weight)[rows], rows, c.weight[rows]), "mean")
-
-
-def _too_few(weight: Float[np.ndarray, "m"]) -> bool:
-    """Fewer people, effectively, than a number may rest on."""
-    return not weight.any() or bool(weight.sum() ** 2 < SMALLEST_GROUP * (weight**2).sum())
-
-
-def _reading(c: Condition, measure: str, found: Measure) -> ProbeResult:
-    return ProbeResult(c.series, c.at, c.label, measure, found)
-
-
-PLUGIN = Shift()
+PROBE = Shift()
