@@ -179,7 +179,7 @@ def _run(plan: Any, workers: int | None, folder: Path | None, as_json: bool, sch
 
 
 def _show(store: Any, study: str, as_json: bool) -> None:
-    from cfq_core.study import probed, summary
+    from cfq_core.study import summary
     from cfq_core.study.measured import about_unknown, current_measures
 
     if as_json:
@@ -203,7 +203,7 @@ def _show(store: Any, study: str, as_json: bool) -> None:
         )
     print_table(head, rows)
     click.echo(f"\n{LEGEND}\n")
-    for probe, of_probe, rows in probed.tables(store, study):
+    for probe, of_probe, rows in summary.probe_tables(store, study):
         click.echo(f"{probe}: {plugins.summary('probes', probe)}")
         print_table(of_probe, rows)
         click.echo("")

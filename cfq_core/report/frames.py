@@ -20,7 +20,7 @@ from scipy.special import stdtrit
 from cfq_core.artifacts.artifact import artifact
 from cfq_core.evidence import CONFIDENCE, Evidence
 from cfq_core.metrics import PARTS as METRICS
-from cfq_core.study import probed, summary
+from cfq_core.study import summary
 from cfq_core.study.audited import denied_only, evidence_of
 from cfq_core.study.measured import Measured, current_measures
 from cfq_core.study.store import Row, Store
@@ -185,7 +185,7 @@ class Stored:
     def probed(self) -> pd.DataFrame:
         """One row a (probe, model, condition, measure) under the first setting; the teachers' have no budget."""
         with self.store() as store:
-            found = probed.probe_lines(store, self.id)
+            found = summary.probe_lines(store, self.id)
         mine = {k: self.first(k) for k in self.varied}
         return _floats(pd.DataFrame([_probe_line(x) for x in found if x.setting == mine], columns=list(PROBED)))
 
@@ -316,7 +316,7 @@ def _line(line: summary.Line, name: str) -> dict[str, Any]:
     return dict(zip(LINES, (*about, name, m.mean, m.sd, low, high, m.low, m.high, m.people), strict=True))
 
 
-def _probe_line(x: probed.ProbeLine) -> dict[str, Any]:
+def _probe_line(x: summary.ProbeLine) -> dict[str, Any]:
     m = x.over
     low, high = _over_seeds(m, share=is_share(x.measure))
     about = (x.probe, x.dataset, x.method, x.budget, x.series, x.at, x.label, x.measure)

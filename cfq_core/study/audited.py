@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cfq_core.evidence import Evidence, evidence_from
-from cfq_core.study.models import arrays_of_student
 from cfq_core.study.store import Arrays, Row, Store
 
 if TYPE_CHECKING:
@@ -42,6 +41,8 @@ def plain_groups(groups: Mapping[str, Any]) -> dict[str, Any]:
 
 def codes_of(a: Audited) -> dict[str, np.ndarray]:
     """The integers and steps of the student."""
+    from cfq_core.study.models import arrays_of_student  # torch: evidence is read without it
+
     return arrays_of_student(a.student)
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import mean, stdev
 from typing import Any
 
+from cfq_core.artifacts.artifact import ProbeResult, artifact, of_arrays
 from cfq_core.base import plugins
 from cfq_core.evidence import wilson
 from cfq_core.study.measured import current_measures
-from cfq_core.study.store import Store
+from cfq_core.study.store import Row, Store
 
 #: Approval shift, in share of people, beyond which a student's validity is leniency rather than faithfulness.
 LENIENT = 0.02
@@ -69,9 +70,7 @@ class Line:
 
 def as_json(store: Store, study: str) -> dict[str, Any]:
     """The object that ``--json`` prints."""
-    from cfq_core.study import probed  # it is made of what stands here
-
-    runs, names, probes = [], varied(store.study(study)["plan"]), probed.names(store, study)
+    runs, names, probes = [], varied(store.study(study)["plan"]), probe_names(store, study)
     stored = store.runs(study)
     found = current_measures(store, study, stored)
     for row in stored:
@@ -82,11 +81,11 @@ def as_json(store: Store, study: str) -> dict[str, Any]:
             "measures": {name: m["value"] for name, m in of_run.overall.items()},
             "intervals": {name: {k: m[k] for k in ("low", "high", "count")} for name, m in of_run.overall.items()},
             "groups": of_run.groups,
-            **({"probes": probed.as_plain(store, row["id"], probes)} if probes else {}),
+            **({"probes": _readings_as_plain(store, row["id"], probes)} if probes else {}),
         })  # fmt: skip
     teachers = [
         {**{k: t[k] for k in ("id", "dataset", "seed")}, "measures": t["measures"],
-         **({"probes": probed.as_plain(store, t["id"], probes)} if probes else {})}
+         **({"probes": _readings_as_plain(store, t["id"], probes)} if probes else {})}
         for t in store.teachers(study)
     ]  # fmt: skip
     return {"study": study, "store": str(store.folder), "runs": runs, "teachers": teachers}
@@ -184,8 +183,6 @@ MARKDOWN = (
 
 def as_markdown(store: Store, study: str) -> str:
     """A study as Markdown: its setting, mean and sd over seeds, every allocation, and what its probes read."""
-    from cfq_core.study import probed  # it is made of what stands here
-
     row, found = store.study(study), lines(store, study)
     setting = row["plan"]["setting"]
     count = len(row["plan"]["seeds"])
@@ -218,7 +215,7 @@ def as_markdown(store: Store, study: str) -> str:
         if len(counted) > 1 or len(set(next(iter(counted)).split("-"))) > 1:
             listed = ", ".join(f"{plan} ({n})" for plan, n in counted.most_common())
             out.append(f"- {dataset}, {method}, {budget:g} bits: {listed}")
-    for probe, heads, shown_rows in probed.tables(store, study):
+    for probe, heads, shown_rows in probe_tables(store, study):
         out += [
             "",
             f"Probe `{probe}`, mean ± sd over seeds:",
@@ -256,3 +253,106 @@ def format_mean(measure: OverSeeds, scale: float = 1.0, digits: int = 3) -> str:
         return "-"
     spread = f" ± {scale * measure.sd:.{digits}f}" if measure.sd is not None else ""
     return f"{scale * measure.mean:.{digits}f}{spread}"
+
+
+# ---------------------------------------------------------------------- what probes read
+#: Stands for a method where a probe read the teachers themselves.
+TEACHER = "teacher"
+
+
+@dataclass(frozen=True)
+class ProbeLine:
+    """One measure of all seeds of one model under one condition."""
+
+    dataset: str
+    method: str  # "teacher": read of the teachers themselves
+    budget: float | None  # None of teachers
+    probe: str
+    series: str
+    at: float
+    label: str
+    measure: str
+    over: OverSeeds  # no interval over people: readings are weighted, each run has its own
+    setting: dict[str, Any]  # as of `Line`
+
+
+def probe_names(store: Store, study: str) -> tuple[str, ...]:
+    """Probes that a study's plan names; older plans name none."""
+    return tuple(store.study(study)["plan"].get("probes", ()))
+
+
+def readings(store: Store, owner: str, probe: str) -> list[ProbeResult]:
+    """What a probe read of a teacher or run; empty where it has not (yet)."""
+    name = artifact(probe)
+    return of_arrays(store.arrays(owner, name)) if store.has_artifact(owner, name) else []
+
+
+def probe_lines(store: Store, study: str) -> list[ProbeLine]:
+    """One line a (probe, data set, setting, model, condition, measure), teachers first, in the order they were read."""
+    gathered: dict[tuple[Any, ...], list[ProbeResult]] = {}
+    for key, reading in _every(store, study):
+        gathered.setdefault((*key, reading.series, reading.at, reading.label, reading.measure), []).append(reading)
+    keys = varied(store.study(study)["plan"])
+    out = []
+    for (probe, dataset, values, method, budget, series, at, label, measure), found in gathered.items():
+        setting = dict(zip(keys, values, strict=True))
+        out.append(
+            ProbeLine(dataset, method, budget, probe, series, at, label, measure, _readings_over_seeds(found), setting)
+        )
+    return out
+
+
+def _readings_as_plain(store: Store, owner: str, probes: tuple[str, ...]) -> dict[str, list[dict[str, Any]]]:
+    """Readings of one teacher or run for ``--json``."""
+    return {
+        p: [
+            {"series": r.series, "at": r.at, "label": r.label, "measure": r.measure, "value": r.result.value,
+             "low": r.result.low, "high": r.result.high, "count": r.result.count}
+            for r in readings(store, owner, p)
+        ]
+        for p in probes
+    }  # fmt: skip
+
+
+def probe_tables(store: Store, study: str) -> Iterator[tuple[str, list[str], list[list[str]]]]:
+    """Each probe's name, the head of its table, and a row a (model, condition) with ``mean ± sd`` over seeds."""
+    found, keys = probe_lines(store, study), varied(store.study(study)["plan"])
+    for probe in probe_names(store, study):
+        mine = [x for x in found if x.probe == probe]
+        measures = list(dict.fromkeys(x.measure for x in mine))
+        rows: dict[tuple[str, ...], dict[str, str]] = {}
+        for x in mine:
+            budget = "" if x.budget is None else f"{x.budget:g}"
+            apart = (format_setting(x.setting[k]) for k in keys)
+            row = rows.setdefault((x.dataset, *apart, x.method, budget, x.series, x.label), {})
+            row[x.measure] = format_mean(x.over)
+        head = ["data set", *keys, "method", "bits", "series", "condition", *measures]
+        yield probe, head, [[*about, *(row.get(m, "") for m in measures)] for about, row in rows.items()]
+
+
+def _every(store: Store, study: str) -> Iterator[tuple[tuple[Any, ...], ProbeResult]]:
+    """Every reading with what it is of: teachers before runs."""
+    probes, keys = probe_names(store, study), varied(store.study(study)["plan"])
+
+    def apart(spec: dict[str, Any]) -> tuple[Any, ...]:
+        values = (value_of(spec["setting"], k) for k in keys)
+        return tuple(format_setting(v) if isinstance(v, dict) else v for v in values)
+
+    owners: list[tuple[Row, tuple[Any, ...]]] = []
+    if probes:
+        teachers = sorted(store.teachers(study), key=lambda t: t["created"])
+        owners += [(t, (t["dataset"], apart(t["spec"]), TEACHER, None)) for t in teachers]
+        owners += [
+            (r, (r["dataset"], apart(r["spec"]["teacher"]), r["method"], r["budget"])) for r in store.runs(study)
+        ]
+    for probe in probes:
+        for row, about in owners:
+            yield from (((probe, *about), reading) for reading in readings(store, row["id"], probe))
+
+
+def _readings_over_seeds(found: list[ProbeResult]) -> OverSeeds:
+    known = [r.result.value for r in found if r.result.value is not None]
+    people = sum(r.result.count for r in found)
+    if not known:
+        return OverSeeds(None, None, 0, None, None, people)
+    return OverSeeds(mean(known), stdev(known) if len(known) > 1 else None, len(known), None, None, people)

@@ -151,7 +151,7 @@ def test_slider_costs_little_server_time(evil: Stored) -> None:
     assert min(spent) < SERVER_TIME, spent
 
 
-def test_what_if_needs_no_torch(evil: Stored) -> None:
+def test_torch_is_loaded_when_a_model_is_asked_and_not_before(evil: Stored) -> None:
     code = f"""
 import sys
 from cfq_core.report import person, picture
@@ -160,7 +160,8 @@ import dashboard.lib.people
 study = Stored({evil.folder!r}, {evil.id!r}, {evil.finished})
 teacher = study.runs.teacher.iloc[0]
 who = person.test_people(study, teacher)
-picture.draw("person_decides", study, teacher=teacher, values=person.packed(who.values[0]))
 assert "torch" not in sys.modules
+picture.draw("person_decides", study, teacher=teacher, values=person.packed(who.values[0]))
+assert "torch" in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import shutil
+import time
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from cfq_core import metrics, pipeline
+from cfq_core.actions.action_set import objections
 from cfq_core.base.plugins import load_all
 from cfq_core.base.shipped import shipped
+from cfq_core.cli import cli
 from cfq_core.evidence import Evidence, Metric, PerRow, measure
-from cfq_core.pipeline import Audited, Setting
+from cfq_core.pipeline import Audited, Setting, prepare
+from cfq_core.recourse.find import logits64
+from cfq_core.report import facts
 from cfq_core.report.frames import Stored
 from cfq_core.study import gallery, measured, runner, summary
 from cfq_core.study.audited import evidence_of, plain_groups
-from cfq_core.study.plan import Plan
+from cfq_core.study.models import student_of
+from cfq_core.study.plan import Plan, table_of
 from cfq_core.study.runner import run_plan
 from cfq_core.study.store import FILE, Store
 
@@ -81,16 +88,23 @@ def test_measures_of_stored_evidence_are_those_of_the_fresh_run(table: str, made
         assert fresh.groups == again.groups and not again.unknown
 
 
-def test_students_own_actions_are_whole_rows_that_the_student_approves(made: Any) -> None:
+def test_students_own_actions_are_legal_rows_that_the_student_approves(made: Any, setting: Setting) -> None:
+    """The second half of CRG is audited from what is stored: every action by the rules, by its cost, by the model."""
     store, study, _ = made["diabetes"]
     seen = 0
     for run in store.runs(study):
-        for e in evidence_of(store, run):
+        design, model = prepare(table_of("diabetes"), run["seed"]), student_of(store.arrays(run["id"], "weights"))
+        for e, threshold in zip(evidence_of(store, run), (0.0, run["threshold"]), strict=True):
             own, before = e.student_after, store.arrays(run["teacher_id"], "people")["before"]
             assert own is not None and own.shape == before.shape
             assert (own[~e.student_has_recourse] == before[~e.student_has_recourse]).all()
             moved = e.student_has_recourse & (e.student_cost > 0)
             assert (own[moved] != before[moved]).any(1).all()
+            for x, action in zip(before[moved], own[moved], strict=True):
+                assert not objections(design.actions, x, action)
+            np.testing.assert_allclose(design.actions.cost(before[moved], own[moved]), e.student_cost[moved])
+            logits = logits64(model, 0, design.encoding, own[moved]) - threshold
+            assert (logits >= setting.kappa - 1e-9).all()
             seen += int(moved.sum())
     assert seen > 50
 
@@ -163,6 +177,11 @@ def test_gallery_says_which_metrics_it_cannot_compute(
     assert found.keys() == kept.keys() and "accuracy" in measured.about_unknown(found.values())
     assert measured.about_unknown(kept.values()) == ""
     store.close()
+    told = [measured.about_unknown(found.values()), "an earlier version measured them: accuracy."]
+    shown = CliRunner().invoke(cli, ["show", study, "--store", str(tmp_path / "packed")]).output
+    page = facts.limits(Stored(str(tmp_path / "packed"), study, 8, read_only=True), ["toy"])
+    assert all(t in shown and any(t in line for line in page) for t in told)
+    assert "earlier version" not in CliRunner().invoke(cli, ["show", study, "--store", str(original.folder)]).output
 
 
 def test_store_of_the_first_schema_is_read_where_nobody_may_write(tmp_path: Path) -> None:
@@ -174,4 +193,22 @@ def test_store_of_the_first_schema_is_read_where_nobody_may_write(tmp_path: Path
             assert store.has_artifact(run["teacher_id"], "layers")
         found = measured.current_measures(store, study["id"])
         assert all(set(store.measures(i)) <= set(m.overall) for i, m in found.items())
+    store.close()
+
+
+@pytest.mark.gate
+def test_new_metric_measures_72_german_runs_in_under_two_seconds(
+    real_table: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real_table("german")
+    methods = ("ptq", "ptq_minmax", "cf_ptq", "ptq_mixed", "ptq_hawq", "ptq_recourse")
+    store = Store(tmp_path / "german")
+    study = run_plan(Plan(("german",), methods, (2.0, 3.0, 4.0, 8.0), (0, 1, 2)), store, workers=0)
+    for parts in ({"lenient_at": NEW}, {n: replace(m, revision=99) for n, m in metrics.PARTS.items()}):
+        now = metrics.PARTS | parts
+        monkeypatch.setattr(measured, "load_all", lambda folder, now=now: now)
+        started = time.process_time()
+        found = measured.current_measures(store, study)
+        assert time.process_time() - started < 2 and len(found) == 72
+        assert all(set(now) <= set(m.overall) | set(m.unknown) for m in found.values())
     store.close()

@@ -14,7 +14,7 @@ from cfq_core.artifacts.artifact import artifact
 from cfq_core.base import plugins
 from cfq_core.cli import cli
 from cfq_core.report.frames import Stored
-from cfq_core.study import artifact_tasks, gallery, probed, runner, summary
+from cfq_core.study import artifact_tasks, gallery, runner, summary
 from cfq_core.study.plan import Plan
 from cfq_core.study.runner import run_plan
 from cfq_core.study.store import Store
@@ -64,9 +64,9 @@ def test_what_was_asked_is_not_asked_again_until_the_probe_is_another(
     with monkeypatch.context() as patch:
         patch.setattr(artifact_tasks, "load", lambda name: other)
         run_plan(plan, store, 0)
-    assert {x.at for x in probed.probe_lines(store, again)} == {0.0, 0.4}
+    assert {x.at for x in summary.probe_lines(store, again)} == {0.0, 0.4}
     run_plan(plan, store, 0)
-    assert {x.at for x in probed.probe_lines(store, again)} == set(plugins.load("probes", NAME).sizes)
+    assert {x.at for x in summary.probe_lines(store, again)} == set(plugins.load("probes", NAME).sizes)
 
 
 def test_study_stopped_before_its_probes_goes_on_with_them(
@@ -87,11 +87,11 @@ def test_study_stopped_before_its_probes_goes_on_with_them(
 
 def test_mean_and_spread_over_seeds_are_of_the_readings(asked: tuple[Store, str, str]) -> None:
     store, _, again = asked
-    found = probed.probe_lines(store, again)
+    found = summary.probe_lines(store, again)
     assert found[0].method == "teacher"
     line = next(x for x in found if (x.method, x.budget, x.at, x.measure) == ("ptq", 2.0, 0.2, "kept"))
     runs = [r for r in store.runs(again) if (r["method"], r["budget"]) == ("ptq", 2.0)]
-    read = [r for run in runs for r in probed.readings(store, run["id"], NAME)]
+    read = [r for run in runs for r in summary.readings(store, run["id"], NAME)]
     each = [r.result for r in read if (r.at, r.measure) == (0.2, "kept")]
     assert len(each) == 2 and line.over.mean == pytest.approx(sum(m.value for m in each) / 2)
     assert (line.over.seeds, line.over.people) == (2, sum(m.count for m in each))
@@ -121,5 +121,5 @@ def test_gallery_takes_along_what_was_read(asked: tuple[Store, str, str], tmp_pa
     gallery.pack(store, [again], tmp_path / "gallery")
     packed = Store(tmp_path / "gallery", read_only=True)
     assert packed.holds(again, artifact(NAME))
-    assert probed.probe_lines(packed, again) == probed.probe_lines(store, again)
+    assert summary.probe_lines(packed, again) == summary.probe_lines(store, again)
     packed.close()
