@@ -10,7 +10,7 @@ every layer. A sum passes a form on to both of its operands.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -19,9 +19,7 @@ from torch import Tensor
 from cfq_core.nets.forward import Box, walk
 from cfq_core.nets.layers import Architecture, Codes, branch_range, checked, code_range
 from cfq_core.nets.lines import Lines, curve_lines, relu_lines, table_lines
-
-if TYPE_CHECKING:
-    from cfq_core.nets.stack import Scorer
+from cfq_core.nets.scorer import Scorer
 
 
 @runtime_checkable

@@ -1,10 +1,8 @@
 """R networks of one architecture, evaluated and trained as one batched program.
 
 Every parameter has a leading run axis, so a sweep over seeds is one stack and one loop, and R = 1 is
-the ordinary case of the same code. Runs share no parameter; a run's numbers are those it would get
-alone up to float32 rounding. Not bit for bit: kernels choose by the number of runs, and vector units
-treat the ends of an array apart, so whatever is trained together is part of a run's identity
-(`study/plan.py`).
+the ordinary case of the same code. Runs share no parameter; a run that is trained has the bits it would get alone
+(`nets/elementwise.py` says what that takes).
 """
 
 from __future__ import annotations
@@ -14,7 +12,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
-from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -25,52 +22,7 @@ from cfq_core.nets.elementwise import linear
 from cfq_core.nets.forward import Box, Intervals, Passed, logit, walk
 from cfq_core.nets.layers import CURVES, Activation, Architecture, activated, architecture, checked
 from cfq_core.nets.linear import Form, Layers, Reach, form_above
-
-
-@runtime_checkable
-class Scorer(Protocol):
-    """R models that turn encoded people into logits; favourable where the logit is positive.
-
-    A model is its first layer, seen apart (a search changes few inputs, so it moves the first
-    pre-activation instead of the inputs), and the rest. ``score`` is their composition.
-    """
-
-    @property
-    def runs(self) -> int:
-        """Number of models R."""
-        ...
-
-    @property
-    def first_weight(self) -> Float[Tensor, "r h d"]:
-        """Weights of the first layer, in the units `quantize_input` produces."""
-        ...
-
-    @property
-    def first_bias(self) -> Float[Tensor, "r h"]:
-        """Bias of the first layer."""
-        ...
-
-    def quantize_input(
-        self, inputs: Float[Tensor, "*n d"], run: Int[Tensor, "b"] | None = None
-    ) -> Float[Tensor, "*n d"]:
-        """What the first layer is given, element by element: inputs [R, N, d], or [B, d] of the listed models."""
-        ...
-
-    def forward_from_first(self, first: Float[Tensor, "r n h"]) -> Float[Tensor, "r n"]:
-        """Logits from the first pre-activation."""
-        ...
-
-    def highest(self, low: Float[Tensor, "r n h"], high: Float[Tensor, "r n h"]) -> Float[Tensor, "r n"]:
-        """An upper bound of the logit over a box of first pre-activations."""
-        ...
-
-    def take(self, runs: Sequence[int]) -> Scorer:
-        """A stack of the chosen runs, in that order, repeats allowed."""
-        ...
-
-    def to(self, dtype: torch.dtype) -> Scorer:
-        """The same models in another floating type."""
-        ...
+from cfq_core.nets.scorer import Scorer
 
 
 def score(model: Scorer, inputs: Float[Tensor, "r n d"]) -> Float[Tensor, "r n"]:

@@ -65,11 +65,7 @@ def told(model: Stack | QuantStack) -> Provenance:
 
 
 def assert_equal_in_onnxruntime(teacher: Stack, bits: int, rows: int) -> None:
-<<<<<<< HEAD
     """0 differing decisions at every optimisation level, in both forms; the exact form's logits are equal."""
-=======
-    """0 differing decisions at every optimisation level, in both forms; the exact form's logits are equal bits."""
->>>>>>> tests
     q = student(teacher, bits)
     points = 1.5 * torch.randn(1, rows, WIDTH, generator=torch_stream(2, "tests/runtime"), dtype=torch.float64)
     x, exact = {"made": points[0].numpy()}, teacher.to(torch.float64)
