@@ -21,6 +21,7 @@ from cfq_core.tables.schema import Feature, Schema
 
 #: Keys of a plan file that stand in the plan itself, and those of its setting.
 OF_PLAN, OF_SETTING = ("name", "datasets", "methods", "bits", "seeds"), ("hidden", "kappa", "people", "regime")
+SINCE = ("activation", "residual", "activation_bits")  # of settings stored since they are there
 
 
 def schema_of(study: Stored, dataset: str) -> Schema | None:
@@ -56,6 +57,7 @@ def plan_text(study: Stored) -> str:
     """The plan as TOML that `cfq study` reads."""
     plan, setting = study.row["plan"], study.row["plan"]["setting"]
     given = {k: plan[k] for k in OF_PLAN} | {k: setting[k] for k in OF_SETTING}
+    given |= {k: setting[k] for k in SINCE if k in setting}
     given["people"] = "all" if given["people"] is None else given["people"]
     given["recourse"] = summary.format_setting(setting["solver"])
     if plan.get("probes"):

@@ -20,10 +20,8 @@ from cfq_core.base import plugins
 from cfq_core.base.errors import BadStore
 from cfq_core.base.identity import file_sha256
 from cfq_core.study.schema import JSON_COLUMNS, MIGRATIONS, RENAMED
-from cfq_core.study.store import BROKEN, FILE
+from cfq_core.study.store import BROKEN, FILE, WHOLE
 
-#: Artifacts that every teacher and every run has.
-WHOLE = ("weights", "people")
 #: Measures of a run that are no metric's.
 OTHERS = ("size_bytes", "seconds", "training_recourse_seconds", "on_the_fly_seconds")
 SLACK = 1e-5  # a gallery's numbers are rounded: to six significant digits, those of groups to four
