@@ -271,7 +271,8 @@ def test_a_study_runs_end_to_end_and_its_files_decide_alike(
     store = Store(tmp_path / "store")
     id = run_plan(Plan(("diabetes",), methods, (3.0, 8.0), (0,), setting, probes=probes), store, 0)
     rows = store.runs(id)
-    assert len(rows) == 2 * len(methods) and store.study(id)["finished"] == len(rows)
+    skipped = store.skipped(id)  # where no training person has recourse on a teacher that hardly learned
+    assert len(rows) + len(skipped) == 2 * len(methods) and len(rows) >= 6
     for row in rows[:2]:
         run = stored_run(store, row["id"])
         assert spelled(run.student.architecture) == spelled(architecture(hidden, kind, residual))  # type: ignore[arg-type]
