@@ -12,20 +12,52 @@ tests/laws/test_company.py holds it to this):
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
 
-def sigmoid(x: Tensor) -> Tensor:
-    """``1 / (1 + exp(-x))``, without overflow on either side."""
+def _sigmoid(x: Tensor) -> Tensor:
     small = torch.exp(-x.abs())
     return torch.where(x >= 0, 1 / (1 + small), small / (1 + small))
 
 
+class _Sigmoid(torch.autograd.Function):
+    """With its own slope: that of ``|x|`` is 0 at 0, where the sigmoid's is a quarter."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        share = _sigmoid(x)
+        ctx.save_for_backward(share)
+        return share
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (share,) = ctx.saved_tensors
+        return gradients[0] * share * (1 - share)
+
+
+class _Softplus(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x.clamp_min(0.0) + torch.log1p(torch.exp(-x.abs()))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return gradients[0] * _sigmoid(*ctx.saved_tensors)
+
+
+def sigmoid(x: Tensor) -> Tensor:
+    """``1 / (1 + exp(-x))``, without overflow on either side."""
+    return _Sigmoid.apply(x)
+
+
 def softplus(x: Tensor) -> Tensor:
     """``log(1 + exp(x))``."""
-    return x.clamp_min(0.0) + torch.log1p(torch.exp(-x.abs()))
+    return _Softplus.apply(x)
 
 
 def cross_entropy(logits: Tensor, outcome: Tensor) -> Tensor:
