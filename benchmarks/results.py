@@ -128,13 +128,15 @@ def times_table(store: Store, row: Row) -> str:
 def _write_readme(path: Path, store: Store, row: Row) -> None:
     """README's table, between its marks."""
     lines, plan = summary.lines(store, row["id"]), row["plan"]
+    revision = store.runs(row["id"])[0]["spec"]["teacher"]["revision"]
     hidden = "-".join(map(str, plan["setting"]["hidden"]))
     out = [
         f"Adult, net {hidden}, {len(plan['seeds'])} seeds, promise margin {plan['setting']['kappa']:g} logits, "
         f"{plan['setting']['people']} denied test people a seed, mean ± sd over seeds; accuracy in %, approval shift",
         "in points, VD = share of promised actions that fail, matched = at the teacher's approval rate, CRG abs = mean",
         "absolute relative change of cost. Written by `python -m benchmarks.results` from",
-        "`cfq study data/studies/adult.toml`; every method, the other tables and the aims missed are in",
+        f"`cfq study data/studies/adult.toml`, engine revision {revision}; every method, the other tables and the aims",
+        "missed are in",
         "[benchmarks/RESULTS.md](benchmarks/RESULTS.md).",
         "",
         "| method | bits | " + " | ".join(title for title, *_ in COLUMNS) + " |",

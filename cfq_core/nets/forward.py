@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -20,6 +20,7 @@ V = TypeVar("V")
 Box = tuple[Tensor, Tensor]
 
 
+@runtime_checkable
 class Interpreter(Protocol[V]):
     """What the parts of a layer do to some kind of value."""
 
