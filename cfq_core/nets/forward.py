@@ -74,6 +74,7 @@ def logit(layers: Architecture, how: Interpreter[V], total: V) -> V:
     return out
 
 
+@runtime_checkable
 class Boxed(Protocol):
     """A network whose layers take boxes to boxes."""
 
