@@ -48,12 +48,12 @@ class Neighbourhood:
         slope = self.columns.mT[None]
         return self.centre - self.radius - self._moved(-slope), self.centre + self.radius + self._moved(slope)
 
-    def highest(self, forms: Float[Tensor, "b m h"]) -> Float[Tensor, "b m"]:
+    def highest(self, forms: Float[Tensor, "#b m h"]) -> Float[Tensor, "b m"]:
         """An upper bound of every form."""
         fixed = (forms @ self.centre[..., None] + forms.abs() @ self.radius[..., None])[..., 0]
         return fixed + self._moved(forms @ self.columns.mT)
 
-    def _moved(self, slope: Float[Tensor, "*b m k"]) -> Float[Tensor, "b m"]:
+    def _moved(self, slope: Float[Tensor, "*b m k"]) -> Float[Tensor, "_ m"]:
         moved = (slope.clamp_min(0.0) * self.up[:, None] + (-slope).clamp_min(0.0) * self.down[:, None]).sum(2)
         return moved + self.shared * self.per_sd * slope.abs().amax(2) if slope.shape[2] else moved
 
