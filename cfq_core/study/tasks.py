@@ -21,6 +21,8 @@ from cfq_core.tables.schema import Table
 MOST_ROWS = 40_000
 #: Seconds that a task should take at most: what finishes is stored at once, and a killed study goes on from there.
 LONGEST = 60.0
+#: Parts for each worker in which what is only rounded is cut; what is trained loses by a smaller stack.
+ROUNDED_PARTS = 3
 
 
 @dataclass(frozen=True)
@@ -71,10 +73,15 @@ class AuditTask:
         return [self.chunk.run(method_of(self.method), s, b) for s, b in product(self.seeds, self.budgets)]
 
     @property
+    def trained(self) -> bool:
+        """Whether its students are trained."""
+        return method_of(self.method).trained
+
+    @property
     def seconds(self) -> float:
         """About how long it takes on one core."""
-        pace, trained = self.chunk.pace, method_of(self.method).trained
-        return len(self.seeds) * len(self.budgets) * (pace.audit + pace.trained * trained)
+        pace = self.chunk.pace
+        return len(self.seeds) * len(self.budgets) * (pace.audit + pace.trained * self.trained)
 
     def halves(self) -> list[AuditTask]:
         """The same in two tasks, seeds apart first; itself where it is a single run."""
@@ -119,8 +126,10 @@ def audit_tasks(chunk: Chunk, missing: Iterable[tuple[str, int, float]], workers
     for method, seed, budget in missing:
         cells.setdefault(method, []).append((seed, budget))
     whole = [task for m in cells for task in _rectangles(chunk, m, cells[m])]
-    longest = min(LONGEST, sum(t.seconds for t in whole) / workers if workers > 1 else LONGEST)
-    parts = [part for task in whole for part in _cut(task, longest)]
+    share = sum(t.seconds for t in whole) / workers if workers > 1 else LONGEST
+    parts = [
+        part for task in whole for part in _cut(task, min(LONGEST, share / (1 if task.trained else ROUNDED_PARTS)))
+    ]
     return sorted(parts, key=lambda t: -t.seconds) if workers > 1 else parts
 
 
