@@ -1,7 +1,7 @@
 """Sums, products and functions of single numbers whose result does not depend on their place in a tensor.
 
 A run's bits must not depend on what else is in its stack. What would make them (torch 2.13, measured;
-tests/laws/test_company.py holds it to this):
+tests/study/test_company.py holds it to this):
 
 - torch's sigmoid and softplus, and the fused optimizer, compute the numbers behind the last full vector by another
   formula; exp, log1p, tanh, erf, arithmetic, sums and means do not. Hence `sigmoid`, `softplus` and `nets/optim.py`.
