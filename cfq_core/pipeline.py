@@ -6,7 +6,8 @@
     teachers, denied training people --training_recourse--> training recourse     (once, where a method asks for it)
     methods x budgets x teachers --audit--> students, evidence, measures
 
-A method is given training rows and training recourse only; test rows are not among its arguments.
+A method learns from training rows and training recourse and may set a threshold on validation rows; test rows are not
+among its arguments. The threshold of matched measures is set on validation rows too.
 """
 
 from __future__ import annotations
@@ -320,10 +321,11 @@ def _fold(designs: Sequence[Design], part: str) -> Fold:
 
 def training_data_of(promises: Sequence[TeacherRecourse]) -> TrainingData:
     """What methods may see of teachers that were taught together; recourse where every one of them has some."""
-    train = _fold([p.design for p in promises], "train")
+    train, valid = (_fold([p.design for p in promises], part) for part in ("train", "valid"))
     seeds = tuple(p.design.seed for p in promises)
     stack, bits = Stack.join([p.teacher for p in promises]), promises[0].activation_bits
-    return TrainingData(stack, train.inputs, train.outcome, seeds, _pairs(promises), bits)
+    pairs = _pairs(promises)
+    return TrainingData(stack, train.inputs, train.outcome, seeds, pairs, bits, valid.inputs, valid.outcome)
 
 
 def _pairs(promises: Sequence[TeacherRecourse]) -> RecoursePairs | None:
