@@ -25,12 +25,26 @@ from cfq_core.study.audited import denied_only, evidence_of
 from cfq_core.study.measured import Measured, current_measures
 from cfq_core.study.store import Row, Store
 
-LINES = ("dataset", "method", "budget", "avg_bits", "seeds", "lenient", "measure", "mean", "sd", "seed_low",
-         "seed_high", "low", "high", "people")  # fmt: skip
+LINES = ("dataset", "method", "budget", "avg_bits", "seeds", "lenient", "unmatched", "measure", "mean", "sd",
+         "seed_low", "seed_high", "low", "high", "people", "tied_low", "tied_high")  # fmt: skip
 MEASURES = ("run", "dataset", "method", "budget", "seed", "avg_bits", "measure", "value", "low", "high", "count")
 GROUPS = ("run", "dataset", "method", "budget", "seed", "column", "level", "crossing", "measure", "value", "low",
           "high", "count")  # fmt: skip
-NUMBERS = ("budget", "at", "avg_bits", "mean", "sd", "seed_low", "seed_high", "value", "low", "high")
+NUMBERS = (
+    "unmatched",
+    "tied_low",
+    "tied_high",
+    "budget",
+    "at",
+    "avg_bits",
+    "mean",
+    "sd",
+    "seed_low",
+    "seed_high",
+    "value",
+    "low",
+    "high",
+)
 PROBED = ("probe", "dataset", "method", "budget", "series", "at", "label", "measure", "mean", "sd", "seed_low",
           "seed_high", "seeds", "people")  # fmt: skip
 PLANS = ("run", "dataset", "method", "budget", "seed", "layer", "bits")
@@ -312,8 +326,9 @@ def _about(r: Row) -> dict[str, Any]:
 def _line(line: summary.Line, name: str) -> dict[str, Any]:
     m = line.measure(name)
     low, high = _over_seeds(m, share=m.low is not None)
-    about = (line.dataset, line.method, line.budget, line.avg_bits, line.seeds, line.lenient)
-    return dict(zip(LINES, (*about, name, m.mean, m.sd, low, high, m.low, m.high, m.people), strict=True))
+    about = (line.dataset, line.method, line.budget, line.avg_bits, line.seeds, line.lenient, line.unmatched)
+    numbers = (m.mean, m.sd, low, high, m.low, m.high, m.people, *(m.tied or (None, None)))
+    return dict(zip(LINES, (*about, name, *numbers), strict=True))
 
 
 def _probe_line(x: summary.ProbeLine) -> dict[str, Any]:

@@ -129,7 +129,7 @@ def _pack_run(store: Store, target: Store, r: Row, of_run: Measured, person: np.
     target.put_run(columns, measures, weights, in_few_bytes(kept, *told), of_run.specs)
 
 
-def in_few_bytes(people: Arrays, promised: Arrays, groups: Arrays, threshold: float) -> Arrays:
+def in_few_bytes(people: dict[str, np.ndarray], promised: Arrays, groups: Arrays, threshold: float) -> Arrays:
     """A run's arrays in single precision, unless anything that is measured of them would then be another number.
 
     A threshold may lie as near to a logit as single precision rounds, and then decides otherwise.

@@ -6,18 +6,22 @@ import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import mean, stdev
 from typing import Any
 
 from cfq_core.artifacts.artifact import ProbeResult, artifact, of_arrays
 from cfq_core.base import plugins
-from cfq_core.evidence import wilson
-from cfq_core.study.measured import current_measures
+from cfq_core.evidence import MATCHING_SHIFT, OTHER_THRESHOLD, TIED, wilson
+from cfq_core.matching import REACHED
+from cfq_core.study.measured import Values, current_measures
 from cfq_core.study.store import Row, Store
 
 #: Approval shift, in share of people, beyond which a student's validity is leniency rather than faithfulness.
 LENIENT = 0.02
+#: Mean CRG below which it is too: a student that asks for a tenth less than was promised keeps promises by asking for
+#: less, though it may approve no more people. The bar of our own methods, on both sides.
+ASKS_LESS = -0.10
 
 
 def net_words(setting: Mapping[str, Any]) -> str:
@@ -39,6 +43,7 @@ class OverSeeds:
     low: float | None  # shares: Wilson over all seeds' people together
     high: float | None
     people: int  # denominators of all seeds together
+    tied: tuple[float, float] | None = None  # of a matched measure: the mean at either side, where logits tie
 
 
 @dataclass(frozen=True)
@@ -52,12 +57,17 @@ class Line:
     seeds: int
     measures: dict[str, OverSeeds]
     setting: dict[str, Any] = field(default_factory=dict)  # what sets it apart in a study over several settings
+    unmatched: float | None = None  # where no threshold matches some seed's approvals: the nearest shift, of the worst
 
     @property
     def lenient(self) -> bool:
-        """Approves so many more people than its teachers that its validity says nothing."""
-        shift = self.value("approval_shift")
-        return shift is not None and shift > LENIENT
+        """Approves so many more people, or asks for so much less, that its validity says nothing."""
+        return bool(self.leniency)
+
+    @property
+    def leniency(self) -> str:
+        """Why it is lenient, in words; empty where it is not."""
+        return leniency(self.value("approval_shift"), self.value("crg_mean"))
 
     def measure(self, name: str) -> OverSeeds:
         """One measure; empty where the runs are older than its metric."""
@@ -66,6 +76,26 @@ class Line:
     def value(self, name: str) -> float | None:
         """Mean over seeds."""
         return self.measure(name).mean
+
+
+def leniency(approval_shift: float | None, crg_mean: float | None) -> str:
+    """Why validity is leniency, in words: it approves more people, or asks for less; empty where it is not."""
+    why = []
+    if approval_shift is not None and approval_shift > LENIENT:
+        why.append(f"approves {100 * approval_shift:.1f} points more people than its teacher")
+    if crg_mean is not None and crg_mean < ASKS_LESS:
+        why.append(f"asks people for {-100 * crg_mean:.0f} % less than they were promised")
+    return " and ".join(why)
+
+
+def format_unmatched(shift: float | None) -> str:
+    """What stands beside matched numbers that are not matched; empty where they are."""
+    if shift is None:
+        return ""
+    return (
+        f"No threshold comes within {100 * REACHED:g} points of the teacher's approval rate on validation people, "
+        f"because logits tie; the nearest is {100 * shift:+.1f} points off."
+    )
 
 
 def as_json(store: Store, study: str) -> dict[str, Any]:
@@ -78,6 +108,7 @@ def as_json(store: Store, study: str) -> dict[str, Any]:
         runs.append({
             **{k: row[k] for k in ("id", "dataset", "method", "budget", "seed", "bits", "avg_bits")},
             "setting": _apart(row, names),
+            "unmatched": _unmatched([of_run.overall]),
             "measures": {name: m["value"] for name, m in of_run.overall.items()},
             "intervals": {name: {k: m[k] for k in ("low", "high", "count")} for name, m in of_run.overall.items()},
             "groups": of_run.groups,
@@ -102,10 +133,12 @@ def lines(store: Store, study: str) -> list[Line]:
         gathered[key].append((row["avg_bits"], found[row["id"]].overall))
     out = []
     for (dataset, setting, method, budget), runs in gathered.items():
-        names = sorted({name for _, of_run in runs for name in of_run})  # a run may be older than a metric
-        measures = {name: _over_seeds(name, [m[name] for _, m in runs if name in m]) for name in names}
+        each = [of_run for _, of_run in runs]
+        names = sorted({name for m in each for name in m if _is_shown(name)})  # a run may be older than a metric
+        measures = {name: replace(_over_seeds(name, [m[name] for m in each if name in m]), tied=_tied(name, each))
+                    for name in names}  # fmt: skip
         bits = mean(b for b, _ in runs)
-        out.append(Line(dataset, method, budget, bits, len(runs), measures, json.loads(setting)))
+        out.append(Line(dataset, method, budget, bits, len(runs), measures, json.loads(setting), _unmatched(each)))
     return out
 
 
@@ -165,14 +198,40 @@ def _over_seeds(name: str, each: list[dict[str, Any]]) -> OverSeeds:
     return OverSeeds(mean(values), stdev(values) if len(values) > 1 else None, len(values), low, high, n)
 
 
+def _is_shown(name: str) -> bool:
+    """Whether a stored measure stands by itself; the other side of a tie stands beside the measure it is of."""
+    return name != OTHER_THRESHOLD and not name.endswith(TIED)
+
+
+def _tied(name: str, each: list[Values]) -> tuple[float, float] | None:
+    """Means over seeds of a matched measure at either side of ties; None where no seed has one."""
+    beside = name.removesuffix("_matched") + TIED
+    if name == beside.removesuffix(TIED) or not any(beside in m for m in each):
+        return None
+    sides = [[m[n]["value"] for n in (name, beside) if n in m and m[n]["value"] is not None] for m in each]
+    known = [s for s in sides if s]
+    return (mean(map(min, known)), mean(map(max, known))) if known else None
+
+
+def _unmatched(each: list[Values]) -> float | None:
+    """The worst of the seeds' shifts that no threshold undoes; None where all come near enough."""
+    shifts = [m[MATCHING_SHIFT]["value"] for m in each if MATCHING_SHIFT in m]
+    worst = max(shifts, key=abs, default=0.0)
+    return worst if abs(worst) > REACHED else None
+
+
 #: Title, measure, factor and digits of each column of the Markdown table.
 MARKDOWN = (
     ("accuracy", "accuracy", 100, 2),
     ("approval shift", "approval_shift", 100, 2),
     ("VD", "vd", 1, 3),
     ("VD matched", "vd_matched", 1, 3),
+    ("approval shift matched", "approval_shift_matched", 100, 2),
     ("worst group VD", "worst_group_vd", 1, 3),
+    ("CRG mean", "crg_mean", 1, 3),
     ("CRG median", "crg_median", 1, 3),
+    ("asked for less", "crg_below", 1, 3),
+    ("logit shift at recourse", "logit_shift_at", 1, 2),
     ("CRG abs", "crg_abs", 1, 3),
     ("flip rate", "flip_rate", 1, 4),
     ("direction", "direction", 1, 3),
@@ -200,10 +259,11 @@ def as_markdown(store: Store, study: str) -> str:
     ]
     for x in found:
         cells = [format_mean(x.measure(name), scale, digits) for _, name, scale, digits in MARKDOWN]
-        flag = " (lenient)" if x.lenient else ""
+        flag = flags(x)
         apart = [format_setting(x.setting[k]) for k in names]
         row_cells = [x.dataset, *apart, f"{x.method}{flag}", f"{x.budget:g}", f"{x.avg_bits:.2f}", *cells]
         out.append(f"| {' | '.join(row_cells)} |")
+    out += ["", LEGEND]
     skipped = Counter(store.skipped(study).values())
     out += [f"\n{n} runs are not there: {why}" for why, n in skipped.items()]
     out += ["", "Allocations (weight bits of every layer; how many seeds chose them):", ""]
@@ -227,13 +287,29 @@ def as_markdown(store: Store, study: str) -> str:
     return "\n".join(out)
 
 
+#: What the marks of a table say.
+LEGEND = (
+    f"lenient: approves over {100 * LENIENT:g} points more people than its teachers, or asks them for over "
+    f"{-100 * ASKS_LESS:g} % less than promised (mean CRG); unmatched: on some seed's validation people logits tie so "
+    f"that no threshold comes within {100 * REACHED:g} points of the teacher's approval rate, and the matched columns "
+    "are at the nearest one; a range in brackets: the matched number at either side of such ties."
+)
+
+
+def flags(line: Line) -> str:
+    """Marks behind a method's name: lenient, and not matched with the nearest shift."""
+    unmatched = f"unmatched, nearest {100 * line.unmatched:+.1f} points" if line.unmatched is not None else ""
+    return "".join(f" ({mark})" for mark in ("lenient" if line.lenient else "", unmatched) if mark)
+
+
 def verdict(line: Line, kappa: float) -> str:
     """The answer for one method and budget, in one sentence."""
     vd, drop, shift = line.measure("vd"), line.value("accuracy_drop"), line.value("approval_shift")
     if vd.mean is None or drop is None or shift is None or vd.low is None or vd.high is None:
         return f"{line.dataset}, {line.method} at {line.budget:g} bits: nobody with recourse to judge by."
     spread = f"± {100 * vd.sd:.1f} over {line.seeds} seeds" if vd.sd is not None else "one seed, so no claim"
-    caution = " It approves more people than its teacher: part of this validity is leniency." if line.lenient else ""
+    caution = f" It {line.leniency}: part of this validity is leniency." if line.lenient else ""
+    caution += f" {unmatched}" if (unmatched := format_unmatched(line.unmatched)) else ""
     kappa = line.setting.get("kappa", kappa)
     return (
         f"{line.dataset}, {line.method} at {line.budget:g} bits: accuracy {_falls(drop)}; {100 * vd.mean:.1f} in 100 "
@@ -252,7 +328,8 @@ def format_mean(measure: OverSeeds, scale: float = 1.0, digits: int = 3) -> str:
     if measure.mean is None or math.isnan(measure.mean):
         return "-"
     spread = f" ± {scale * measure.sd:.{digits}f}" if measure.sd is not None else ""
-    return f"{scale * measure.mean:.{digits}f}{spread}"
+    low, high = (f"{scale * side:.{digits}f}" for side in measure.tied or (0.0, 0.0))
+    return f"{scale * measure.mean:.{digits}f}{spread}{f' ({low} to {high})' if low != high else ''}"
 
 
 # ---------------------------------------------------------------------- what probes read
