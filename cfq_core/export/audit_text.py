@@ -9,7 +9,7 @@ from cfq_core.evidence import MATCHING_SHIFT, SMALLEST_GROUP, Measure
 from cfq_core.export.audit import PairAudit, Side
 from cfq_core.matching import REACHED
 from cfq_core.recourse.outcome import Why
-from cfq_core.study.summary import format_unmatched, leniency
+from cfq_core.study.marks import format_unmatched, leniency
 
 #: Title, measure and digits of each line of the answer.
 LINES = (

@@ -12,7 +12,7 @@ import pandas as pd
 from cfq_core.base import plugins
 from cfq_core.evidence import MATCHING_SHIFT, Metric
 from cfq_core.matching import REACHED
-from cfq_core.study.summary import ASKS_LESS, LENIENT, format_unmatched, leniency
+from cfq_core.study.marks import ASKS_LESS, LENIENT, format_unmatched, leniency
 
 #: Measures that are differences of shares: told in points, not in per cent.
 POINTS = ("approval_shift", "accuracy_drop")

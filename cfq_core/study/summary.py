@@ -12,16 +12,10 @@ from typing import Any
 
 from cfq_core.artifacts.artifact import ProbeResult, artifact, of_arrays
 from cfq_core.base import plugins
-from cfq_core.evidence import MATCHING_SHIFT, OTHER_THRESHOLD, TIED, wilson
-from cfq_core.matching import REACHED
-from cfq_core.study.measured import Values, current_measures
+from cfq_core.evidence import wilson
+from cfq_core.study.marks import LEGEND, format_unmatched, is_shown, leniency, tied_sides, unmatched_shift
+from cfq_core.study.measured import current_measures
 from cfq_core.study.store import Row, Store
-
-#: Approval shift, in share of people, beyond which a student's validity is leniency rather than faithfulness.
-LENIENT = 0.02
-#: Mean CRG below which it is too: a student that asks for a tenth less than was promised keeps promises by asking for
-#: less, though it may approve no more people. The bar of our own methods, on both sides.
-ASKS_LESS = -0.10
 
 
 def net_words(setting: Mapping[str, Any]) -> str:
@@ -78,26 +72,6 @@ class Line:
         return self.measure(name).mean
 
 
-def leniency(approval_shift: float | None, crg_mean: float | None) -> str:
-    """Why validity is leniency, in words: it approves more people, or asks for less; empty where it is not."""
-    why = []
-    if approval_shift is not None and approval_shift > LENIENT:
-        why.append(f"approves {100 * approval_shift:.1f} points more people than its teacher")
-    if crg_mean is not None and crg_mean < ASKS_LESS:
-        why.append(f"asks people for {-100 * crg_mean:.0f} % less than they were promised")
-    return " and ".join(why)
-
-
-def format_unmatched(shift: float | None) -> str:
-    """What stands beside matched numbers that are not matched; empty where they are."""
-    if shift is None:
-        return ""
-    return (
-        f"No threshold comes within {100 * REACHED:g} points of the teacher's approval rate on validation people, "
-        f"because logits tie; the nearest is {100 * shift:+.1f} points off."
-    )
-
-
 def as_json(store: Store, study: str) -> dict[str, Any]:
     """The object that ``--json`` prints."""
     runs, names, probes = [], varied(store.study(study)["plan"]), probe_names(store, study)
@@ -108,7 +82,7 @@ def as_json(store: Store, study: str) -> dict[str, Any]:
         runs.append({
             **{k: row[k] for k in ("id", "dataset", "method", "budget", "seed", "bits", "avg_bits")},
             "setting": _apart(row, names),
-            "unmatched": _unmatched([of_run.overall]),
+            "unmatched": unmatched_shift([of_run.overall]),
             "measures": {name: m["value"] for name, m in of_run.overall.items()},
             "intervals": {name: {k: m[k] for k in ("low", "high", "count")} for name, m in of_run.overall.items()},
             "groups": of_run.groups,
@@ -134,11 +108,11 @@ def lines(store: Store, study: str) -> list[Line]:
     out = []
     for (dataset, setting, method, budget), runs in gathered.items():
         each = [of_run for _, of_run in runs]
-        names = sorted({name for m in each for name in m if _is_shown(name)})  # a run may be older than a metric
-        measures = {name: replace(_over_seeds(name, [m[name] for m in each if name in m]), tied=_tied(name, each))
+        names = sorted({name for m in each for name in m if is_shown(name)})  # a run may be older than a metric
+        measures = {name: replace(_over_seeds(name, [m[name] for m in each if name in m]), tied=tied_sides(name, each))
                     for name in names}  # fmt: skip
         bits = mean(b for b, _ in runs)
-        out.append(Line(dataset, method, budget, bits, len(runs), measures, json.loads(setting), _unmatched(each)))
+        out.append(Line(dataset, method, budget, bits, len(runs), measures, json.loads(setting), unmatched_shift(each)))
     return out
 
 
@@ -196,28 +170,6 @@ def _over_seeds(name: str, each: list[dict[str, Any]]) -> OverSeeds:
     if _is_share(name):
         low, high = wilson(round(sum(m["value"] * m["count"] for m in known)), n)
     return OverSeeds(mean(values), stdev(values) if len(values) > 1 else None, len(values), low, high, n)
-
-
-def _is_shown(name: str) -> bool:
-    """Whether a stored measure stands by itself; the other side of a tie stands beside the measure it is of."""
-    return name != OTHER_THRESHOLD and not name.endswith(TIED)
-
-
-def _tied(name: str, each: list[Values]) -> tuple[float, float] | None:
-    """Means over seeds of a matched measure at either side of ties; None where no seed has one."""
-    beside = name.removesuffix("_matched") + TIED
-    if name == beside.removesuffix(TIED) or not any(beside in m for m in each):
-        return None
-    sides = [[m[n]["value"] for n in (name, beside) if n in m and m[n]["value"] is not None] for m in each]
-    known = [s for s in sides if s]
-    return (mean(map(min, known)), mean(map(max, known))) if known else None
-
-
-def _unmatched(each: list[Values]) -> float | None:
-    """The worst of the seeds' shifts that no threshold undoes; None where all come near enough."""
-    shifts = [m[MATCHING_SHIFT]["value"] for m in each if MATCHING_SHIFT in m]
-    worst = max(shifts, key=abs, default=0.0)
-    return worst if abs(worst) > REACHED else None
 
 
 #: Title, measure, factor and digits of each column of the Markdown table.
@@ -285,15 +237,6 @@ def as_markdown(store: Store, study: str) -> str:
         ]
         out += [f"| {' | '.join(c)} |" for c in shown_rows]
     return "\n".join(out)
-
-
-#: What the marks of a table say.
-LEGEND = (
-    f"lenient: approves over {100 * LENIENT:g} points more people than its teachers, or asks them for over "
-    f"{-100 * ASKS_LESS:g} % less than promised (mean CRG); unmatched: on some seed's validation people logits tie so "
-    f"that no threshold comes within {100 * REACHED:g} points of the teacher's approval rate, and the matched columns "
-    "are at the nearest one; a range in brackets: the matched number at either side of such ties."
-)
 
 
 def flags(line: Line) -> str:

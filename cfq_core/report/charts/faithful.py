@@ -10,7 +10,7 @@ import pandas as pd
 from cfq_core.report import fmt, palette
 from cfq_core.report.frames import Stored
 from cfq_core.report.picture import Picture
-from cfq_core.study.summary import ASKS_LESS, LENIENT
+from cfq_core.study.marks import ASKS_LESS, LENIENT
 
 
 def rows(study: Stored, dataset: str, budget: float) -> pd.DataFrame:
