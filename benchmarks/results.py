@@ -101,7 +101,7 @@ def kappa_table(store: Store, study: str) -> str:
     lines = summary.lines(store, study)
     methods = list(dict.fromkeys(x.method for x in lines))
     head = ["data set", "bits", "kappa", "cost", "dearer than kappa 0", *(f"VD, {m}" for m in methods)]
-    head += [f"VD matched, {m}" for m in methods]
+    head += [f"VD matched, {m}" for m in methods] + [f"shift matched, {m}" for m in methods]
     rows = ["### The price of a promise with a margin", "", f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     keys = dict.fromkeys((x.dataset, x.budget, x.setting["kappa"]) for x in lines)
     for dataset, budget, kappa in keys:
@@ -110,6 +110,7 @@ def kappa_table(store: Store, study: str) -> str:
         cost, base = next(iter(at.values())).value("recourse_cost"), free.value("recourse_cost")
         dearer = "-" if cost is None or not base else f"{100 * (cost / base - 1):+.1f} %"
         cells = [summary.format_mean(at[m].measure(name)) for name in ("vd", "vd_matched") for m in methods]
+        cells += [summary.format_mean(at[m].measure("approval_shift_matched"), 100, 2) for m in methods]
         shown = summary.format_mean(next(iter(at.values())).measure("recourse_cost"), 1, 2)
         rows.append(f"| {dataset} | {budget:g} | {kappa:g} | {shown} | {dearer} | {' | '.join(cells)} |")
     return "\n".join(rows)

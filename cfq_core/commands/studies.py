@@ -37,7 +37,8 @@ COLUMNS = (
     ("margin cond.", "margin_condition", 1, 3),
 )
 LEGEND = (
-    "mean ± sd over seeds. VD: share of promised actions that fail; matched: at the teacher's approval rate; "
+    "mean ± sd over seeds. VD: share of promised actions that fail; matched: at the teacher's approval rate "
+    "on validation people (shift matched: what is left on test people); a range in brackets: either side of a tie; "
     "CRG: relative change of cost."
 )
 
@@ -201,7 +202,13 @@ def _show(store: Any, study: str, as_json: bool) -> None:
     for x in lines:
         cells = [summary.format_mean(x.measure(name), scale, digits) for _, name, scale, digits in COLUMNS]
         rows.append(
-            [x.dataset, *(summary.format_setting(x.setting[k]) for k in names), x.method, f"{x.budget:g}", *cells]
+            [
+                x.dataset,
+                *(summary.format_setting(x.setting[k]) for k in names),
+                x.method + summary.flags(x),
+                f"{x.budget:g}",
+                *cells,
+            ]
         )
     print_table(head, rows)
     click.echo(f"\n{LEGEND}\n")

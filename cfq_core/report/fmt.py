@@ -143,8 +143,7 @@ def answer(lines: pd.DataFrame, dataset: str, method: str, budget: float, matche
     if mine.empty or vd not in mine.index or pd.isna(mine["mean"][vd]):
         return f"Nothing to judge by: no denied person of {dataset} has recourse here with {method} at {bits(budget)}."
     text = f"At {bits(budget)} with {method}, {_accuracy(mine)}; **{in_100(mine['mean'][vd])}** promised actions fail"
-    text += f" ({how_sure(mine.loc[vd])}), at {points(mine['mean']['approval_shift'])} approvals"
-    text += ", judged at the teacher's approval rate" if matched else ""
+    text += f" ({how_sure(mine.loc[vd])}), at {_approvals(mine, matched)}"
     best = most_faithful(lines, dataset, budget)
     if best is None or best == method:
         return text + (
@@ -153,8 +152,16 @@ def answer(lines: pd.DataFrame, dataset: str, method: str, budget: float, matche
     other = line_of(lines, dataset, best, budget)
     return (
         f"{text}; with {best} **{in_100(other['mean'][vd])}** ({how_sure(other.loc[vd])}), "
-        f"at {points(other['mean']['approval_shift'])} approvals."
+        f"at {_approvals(other, matched)}."
     )
+
+
+def _approvals(line: pd.DataFrame, matched: bool) -> str:
+    """The approval shift in a sentence; at matched approval the one that is left on test people."""
+    left = line["mean"].get("approval_shift_matched")
+    if not matched or left is None:
+        return f"{points(line['mean']['approval_shift'])} approvals"
+    return f"the teacher's approval rate ({points(left)} on test people)"
 
 
 def caution(lines: pd.DataFrame, dataset: str, method: str, budget: float) -> str | None:

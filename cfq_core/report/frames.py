@@ -27,6 +27,7 @@ from cfq_core.study.store import Row, Store
 
 LINES = ("dataset", "method", "budget", "avg_bits", "seeds", "lenient", "unmatched", "measure", "mean", "sd",
          "seed_low", "seed_high", "low", "high", "people", "tied_low", "tied_high")  # fmt: skip
+LEFT = "approval_shift_matched"  # what stands beside every matched measure: how far test people are from matched
 MEASURES = ("run", "dataset", "method", "budget", "seed", "avg_bits", "measure", "value", "low", "high", "count")
 GROUPS = ("run", "dataset", "method", "budget", "seed", "column", "level", "crossing", "measure", "value", "low",
           "high", "count")  # fmt: skip
@@ -121,6 +122,15 @@ class Stored:
         mine = {k: summary.value_of(self.setting, k) for k in self.varied}
         found = [x for x in self._all_lines if x.setting == mine]
         return _floats(pd.DataFrame([_line(x, name) for x in found for name in x.measures], columns=list(LINES)))
+
+    def measured_lines(self, dataset: str, measure: str) -> pd.DataFrame:
+        """`lines` of one measure of a data set; a matched one with the approval shift that is left there."""
+        here = self.lines[self.lines.dataset == dataset]
+        rows = here[here.measure == measure].drop(columns=["dataset", "measure"]).reset_index(drop=True)
+        if not measure.endswith("_matched"):
+            return rows.drop(columns=["unmatched", "tied_low", "tied_high"])
+        left = here[here.measure == LEFT].set_index(["method", "budget"])["mean"].rename(LEFT)
+        return rows.join(left, on=["method", "budget"])
 
     @cached_property
     def across(self) -> pd.DataFrame:
