@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from cfq_core.base import plugins
-from cfq_core.evidence import MATCHING_SHIFT, Metric
+from cfq_core.evidence import MATCHING_SHIFT, OTHER_THRESHOLD, Metric
 from cfq_core.matching import REACHED
 from cfq_core.study.marks import ASKS_LESS, LENIENT, format_unmatched, leniency
 
@@ -19,6 +19,7 @@ POINTS = ("approval_shift", "accuracy_drop")
 #: Measures of a run that no metric file makes.
 OTHERS = {
     MATCHING_SHIFT: ("approval shift that no threshold undoes, on validation people", "points", 100.0),
+    OTHER_THRESHOLD: ("threshold at the other end of a tie", "logits", 1.0),
     "size_bytes": ("size of the weights and biases", "KiB", 1 / 1024),
     "seconds": ("seconds to make", "s", 1.0),
     "training_recourse_seconds": ("CPU seconds to find training recourse, once", "s", 1.0),
