@@ -3,7 +3,7 @@
     python benchmarks/choose_losses.py --dataset adult --seeds 100,101
 
 Seeds are other ones than those of any reported result. Prints validity drop (raw and with the threshold moved to the
-teacher's approval rate on the training rows), approval shift and flip rate on validation rows, mean over seeds.
+teacher's approval rate on the same rows), approval shift and flip rate on validation rows, mean over seeds.
 """
 
 from __future__ import annotations

@@ -27,6 +27,10 @@ PERMUTATIONS = 1999  # of a gap's test: p is known to 0.01 at worst, and its lea
 AT_ONCE = 200  # of them, held in memory together
 ROUNDING = 1e-9  # gaps this close are equal
 
+#: Of a run, beside its metrics: how far from the teacher's approval rate its matched threshold stays on validation
+#: rows; where logits tie there, the threshold at the other end of the tie, and what is matched to that (`tied`).
+MATCHING_SHIFT, OTHER_THRESHOLD, TIED = "matching_shift", "other_threshold", "_tied"
+
 Summary = Literal["share", "mean", "median", "sd", "worst"]
 
 
@@ -59,6 +63,12 @@ class Evidence:
     student_after: Int[np.ndarray, "k f"] | None = None
     student_why: Int[np.ndarray, "k"] | None = None
     student_lower: Float[np.ndarray, "k"] | None = None
+
+
+#: Fields that are known of a student at any threshold: without a search, and without bounds.
+AT_ANY_THRESHOLD = (
+    "outcome", "teacher", "student", "groups", "person", "has_recourse", "cost", "teacher_at", "student_at",
+)  # fmt: skip
 
 
 class NotKept(AttributeError):
@@ -162,6 +172,15 @@ def measure(metrics: dict[str, Metric], raw: Evidence, matched: Evidence) -> Mea
                 found = _small_aware(scored.within(cell.members), metric.summary)
                 groups.setdefault(cell.column, {}).setdefault(cell.level, {})[name] = found
     return Measures(overall, groups, tuple(unknown))
+
+
+def tied(metrics: Mapping[str, Metric], raw: Evidence, other: float) -> dict[str, Measure]:
+    """What the matched measures would be at the other end of a tie; not those that need a search there."""
+    at = {k: v for k, v in vars(raw).items() if k in AT_ANY_THRESHOLD}
+    at |= {k: at[k] - other for k in ("student", "student_at") if k in at}
+    decided = {n: m for n, m in metrics.items() if m.decision}
+    found = measure(decided, PartialEvidence(groups=raw.groups), PartialEvidence(**at))
+    return {n.removesuffix("_matched") + TIED: m for n, m in found.overall.items()}
 
 
 def _views(metrics: dict[str, Metric], raw: Evidence, matched: Evidence) -> Iterator[tuple[str, Metric, Evidence]]:

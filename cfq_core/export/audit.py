@@ -38,7 +38,7 @@ from cfq_core.recourse.relaxed import Relaxed
 from cfq_core.recourse.search import Search
 from cfq_core.tables.encode import Encoding
 from cfq_core.tables.schema import Schema, Table
-from cfq_core.tables.split import Split
+from cfq_core.tables.split import Split, split
 
 Layout = Literal["auto", "standardised", "raw", "levels"]
 Output = Literal["auto", "logit", "probability"]
@@ -172,13 +172,18 @@ def _design(table: Table, files: Sequence[ModelFile], question: AuditOptions) ->
         note = f"judged on the {len(design.split.test)} test rows of seed {home.seed}: the files name this table"
         return replace(design, encoding=encodings[0]), [note]
     everybody = np.arange(len(table))
-    none = np.zeros(0, np.int64)
+    unseen = everybody if home is None else split(table, home.seed).valid
     actions = ActionSet.fit(table.schema, table.values, question.regime)
     encoding = encodings[0] if encodings else _plain(table, question.layout)
     notes = [] if encodings else [_format_layout(question.layout)]
     if home is not None:
         notes.append("judged on all rows, also those the teacher was trained on")
-    return Design(table, 0, Split(everybody, none, everybody), encoding, actions), notes
+    else:
+        notes.append(
+            "the files do not say which rows they were not trained on: the threshold at matched approval is set on all "
+            "rows, so it may be off for a student that was trained on some of them"
+        )
+    return Design(table, 0, Split(everybody, unseen, everybody), encoding, actions), notes
 
 
 def _with_layout(question: AuditOptions, table: Table, files: Sequence[ModelFile]) -> AuditOptions:

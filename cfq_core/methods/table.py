@@ -99,7 +99,7 @@ PARTS: dict[str, Ptq | Qat | AdaRoundPtq | ApprovalMatchedQat] = {
     ),
     "qat_lenient": ApprovalMatchedQat(
         LSQ, CFQ,
-        about="A control: QAT (LSQ) with its threshold lowered until it approves as many training people as CFQ does.",
+        about="A control: QAT (LSQ), its threshold lowered until it approves as many validation people as CFQ does.",
     ),
     "qat_lsq": Qat(
         "QAT (LSQ)", Uniform(), QatConfig(),
