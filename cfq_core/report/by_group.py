@@ -7,7 +7,8 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from cfq_core.evidence import Gap, NotKept, combined_p, gap
+from cfq_core.evidence import NotKept
+from cfq_core.group_tests import Gap, combined_p, gap
 from cfq_core.metrics import PARTS as METRICS
 from cfq_core.report.frames import Stored
 from cfq_core.study.audited import evidence_of

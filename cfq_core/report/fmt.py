@@ -42,6 +42,7 @@ UNITS = {
     "logits": ("logits", 1.0),
     "cost": ("cost units", 1.0),
     "cosine": ("cosine", 1.0),
+    "p": ("p", 1.0),
 }
 
 
@@ -76,6 +77,8 @@ class Measured:
         """``12.3 %``; a dash where it is not defined."""
         if value is None or isnan(value):
             return "–"
+        if self.unit == "p":
+            return f"p = {value:.2g}"
         sign = "+" if self.unit == "points" or self.better == "near 0" else ""
         return f"{self.scale * value:{sign},.{digits}f} {self.unit}"
 
@@ -93,7 +96,7 @@ def measured(name: str) -> Measured:
     metric: Metric = plugins.load("metrics", base)
     unit, scale = ("points", 100.0) if base in POINTS else UNITS[metric.unit]
     title = f"{metric.title}, matched approval" if name != base else metric.title
-    return Measured(name, title, unit, scale, metric.better, metric.summary in ("share", "worst"))
+    return Measured(name, title, unit, scale, metric.better, metric.unit == "share" and metric.summary != "mean")
 
 
 def bits(budget: float) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import fisher_exact, permutation_test
 
-from cfq_core.evidence import PERMUTATIONS, SMALLEST_GROUP, combined_p, gap
+from cfq_core.group_tests import PERMUTATIONS, SMALLEST_GROUP, combined_p, gap
 
 SIZES = ((31, 40), (30, 30, 45), (60, 200))
 

@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from cfq_core.evidence import PERMUTATIONS, SMALLEST_GROUP
+from cfq_core.group_tests import PERMUTATIONS, SMALLEST_GROUP
 from cfq_core.report import by_group, fmt, palette
 from cfq_core.report.frames import Stored
 from cfq_core.report.picture import Picture
