@@ -29,6 +29,7 @@ COLUMNS = (
     ("VD", "vd", 1, 3),
     ("VD matched", "vd_matched", 1, 3),
     ("worst group VD", "worst_group_vd", 1, 3),
+    ("by chance", "worst_group_vd_by_chance", 1, 3),
     ("CRG median", "crg_median", 1, 3),
     ("CRG abs", "crg_abs", 1, 3),
     ("direction", "direction", 1, 2),
@@ -36,7 +37,7 @@ COLUMNS = (
 )
 LEGEND = (
     "mean ± sd over seeds. VD: share of promised actions that fail; matched: at the teacher's approval rate; "
-    "CRG: relative change of cost."
+    "CRG: relative change of cost; by chance: the worst group's VD expected if groups did not differ."
 )
 
 

@@ -78,7 +78,7 @@ def _dataset(study: Stored, of: Chosen, drawn: Sequence[Figure], number: int) ->
     title = facts.schema_of(study, of.dataset)
     out = [
         f'<section id="{_anchor(of.dataset)}"><h2>{_e(title.title if title else of.dataset)}</h2>',
-        f'<p class="verdict">{_bold(fmt.answer(lines, *about, matched=of.matched))}</p>',
+        f'<p class="verdict">{_bold(fmt.answer(study, *about, matched=of.matched))}</p>',
         f'<p class="caution">{_e(caution)}</p>' if caution else "",
         _facts(study, of.dataset),
         f"<h3>Every verdict</h3>{_verdicts(study, of.dataset)}",
@@ -160,8 +160,9 @@ def _groups(study: Stored, of: Chosen) -> str:
         rows.append([column, level, *(_measured(m, cells.loc[m]) for m in shown if m in cells.index)])
     head = ["column", "group", *(fmt.measured(m).title for m in shown)]
     return (
-        f"{_table(pd.DataFrame(rows, columns=head))}<p class=note>Value, 95 % interval, and how many people it is of. "
-        f"Groups of fewer than {SMALLEST_GROUP} people are counted and not shown. Every other run and the crossings "
+        f"{_table(pd.DataFrame(rows, columns=head))}<p class=note>Value, 95 % interval over the people "
+        f"of this one model, and how many they are. Groups of fewer than {SMALLEST_GROUP} people are "
+        f"counted and not shown. Every other run and the crossings "
         f"are in the zip of tables.</p>"
     )
 

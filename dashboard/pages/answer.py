@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cfq_core.report import fmt
+from cfq_core.report import fmt, sentences
 from dashboard.lib import state, ui
 from dashboard.lib.page import Page
 
@@ -26,7 +26,7 @@ def body() -> None:
     lines, chosen = sel.study.lines, (sel.dataset, sel.method, sel.budget)
     ui.head(
         "Does the recourse survive?",
-        fmt.answer(lines, *chosen, matched=sel.matched),
+        fmt.answer(sel.study, *chosen, matched=sel.matched),
         TERMS,
         fmt.caution(lines, *chosen),
     )
@@ -50,6 +50,8 @@ def _numbers(sel: state.Selection) -> None:
             spread = (
                 f"± {measured.scale * m['sd']:.1f} over {m['seeds']:.0f} seeds" if m["sd"] == m["sd"] else "one seed"
             )
+            if name == "worst_group_vd":
+                spread += sentences.by_chance(mine, measure)
             items.append((measured.short.rsplit(" (", 1)[0], measured.format(m["mean"]), spread))
     if items:
         ui.metrics(items)

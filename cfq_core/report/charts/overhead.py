@@ -88,5 +88,5 @@ PICTURE = Picture(
     chart,
     alt_text,
     "CPU seconds a model, without an interval. Training recourse is counted in full to whatever learns from it. "
-    "Methods trained in one stack (column stack) share its time equally. Vertical bars: 95 % over seeds.",
+    "Methods trained in one stack (column stack) share its time equally. Vertical bars: {interval}.",
 )
