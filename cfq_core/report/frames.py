@@ -22,6 +22,7 @@ from cfq_core.study import summary
 from cfq_core.study.audited import denied_only, evidence_of
 from cfq_core.study.measured import Measured, current_measures
 from cfq_core.study.over_seeds import NOTHING, OverSeeds, difference
+from cfq_core.study.safe import Safe, safe_of
 from cfq_core.study.store import Row, Store
 
 LINES = ("dataset", "method", "budget", "avg_bits", "seeds", "lenient", "measure", "mean", "sd", "seed_low",
@@ -113,6 +114,10 @@ class Stored:
         here = [x for x in self._all_lines if x.setting == mine and (x.dataset, x.budget) == (dataset, budget)]
         of = {x.method: x.measure(measure) for x in here}
         return difference(of.get(one, NOTHING), of.get(other, NOTHING))
+
+    def safe(self, dataset: str, at_most: float, confidence: float, matched: bool = False) -> tuple[Safe, ...]:
+        """How few bits are safe, of each method of a data set."""
+        return safe_of([x for x in self._all_lines if x.dataset == dataset], at_most, confidence, matched)
 
     @cached_property
     def across(self) -> pd.DataFrame:

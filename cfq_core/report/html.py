@@ -18,7 +18,7 @@ import pandas as pd
 
 from cfq_core import __version__
 from cfq_core.evidence import SMALLEST_GROUP
-from cfq_core.report import facts, fmt
+from cfq_core.report import facts, fmt, safe_text
 from cfq_core.report.figures import Chosen, Figure, chosen, figures, svg
 from cfq_core.report.frames import Stored
 from cfq_core.report.person import Action, examples
@@ -82,6 +82,7 @@ def _dataset(study: Stored, of: Chosen, drawn: Sequence[Figure], number: int) ->
         f'<p class="caution">{_e(caution)}</p>' if caution else "",
         _facts(study, of.dataset),
         f"<h3>Every verdict</h3>{_verdicts(study, of.dataset)}",
+        _safe(study, of),
         *(_figure(f, number + i, _same(drawn[:i], f)) for i, f in enumerate(drawn)),
         f"<h3>Bits of every layer</h3>{_allocations(study, of.dataset)}",
         f"<h3>Groups: {_e(of.method)} at {fmt.bits(of.budget)}, seed {of.seed}</h3>{_groups(study, of)}",
@@ -113,6 +114,12 @@ def _verdicts(study: Stored, dataset: str) -> str:
         found = [line for line in summary.lines(store, study.id) if line.dataset == dataset]
     kappa = study.setting["kappa"]
     return f"<ul>{''.join(f'<li>{_e(summary.verdict(x, kappa))}</li>' for x in found)}</ul>"
+
+
+def _safe(study: Stored, of: Chosen) -> str:
+    answers = study.safe(of.dataset, safe_text.AT_MOST, safe_text.CONFIDENCE, of.matched)
+    claim = _e(safe_text.claim(answers, of.matched))
+    return f"<h3>{safe_text.TITLE}</h3>{_table(safe_text.rows(answers))}<p class=note>{claim}</p>"
 
 
 def _same(before: Sequence[Figure], f: Figure) -> str:

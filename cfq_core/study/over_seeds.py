@@ -59,6 +59,13 @@ def over_seeds(by_seed: Mapping[int, Mapping[str, Any]], share: bool = False, p:
     return OverSeeds(mean(each), stdev(each) if len(each) > 1 else None, len(each), low, high, people, values, counts)
 
 
+def of_seed(m: OverSeeds, seed: int) -> OverSeeds:
+    """What is left of a measure of one seed alone."""
+    if seed not in m.by_seed:
+        return NOTHING
+    return over_seeds({seed: {"value": m.by_seed[seed], "count": m.counts[seed]}})
+
+
 def student_t(values: Sequence[float], confidence: float = CONFIDENCE) -> tuple[float, float]:
     """Student's interval of the mean of two values or more."""
     centre, n = mean(values), len(values)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from cfq_core.report import fmt, sentences
+import streamlit as st
+
+from cfq_core.report import fmt, safe_text, sentences
 from dashboard.lib import state, ui
 from dashboard.lib.page import Page
 
@@ -38,6 +40,7 @@ def body() -> None:
         ui.picture("curves", sel, on_pick=_pick, dataset=sel.dataset, measure=measure)
     with right:
         ui.picture("faithful", sel, on_pick=_pick, dataset=sel.dataset, budget=sel.budget)
+    _safe(sel)
 
 
 def _numbers(sel: state.Selection) -> None:
@@ -55,6 +58,13 @@ def _numbers(sel: state.Selection) -> None:
             items.append((measured.short.rsplit(" (", 1)[0], measured.format(m["mean"]), spread))
     if items:
         ui.metrics(items)
+
+
+def _safe(sel: state.Selection) -> None:
+    answers = sel.study.safe(sel.dataset, safe_text.AT_MOST, safe_text.CONFIDENCE, sel.matched)
+    ui.section(safe_text.TITLE)
+    ui.frame(safe_text.rows(answers), "safe", f"safe-{sel.study.id}")
+    st.caption(f"{safe_text.claim(answers, sel.matched)} Other limits: cfq safe {sel.study.id} --at-most 5%")
 
 
 def _pick(key: str) -> None:
