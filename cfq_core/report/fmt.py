@@ -195,12 +195,13 @@ def _accuracy(line: pd.DataFrame) -> str:
     return f"accuracy {'falls' if drop > 0 else 'rises'} {abs(drop):.1f} points"
 
 
-def how_sure(m: Any) -> str:
-    """Spread of a method's share over its seeds, and the interval of its mean."""
+def how_sure(m: Any, scale: float = 100.0) -> str:
+    """Spread of a method's measure over its seeds, and the interval of its mean, in the unit of a scale."""
     if pd.isna(m["sd"]):
         return "one seed, so no claim"
-    spread = f"± {100 * m['sd']:.1f} over {m['seeds']:.0f} seeds"
-    return f"{spread}; 95 %, Student's t, {100 * m['seed_low']:.1f} to {100 * m['seed_high']:.1f}"
+    digits = 1 if scale > 1 else 2
+    spread, low, high = (f"{scale * m[c]:.{digits}f}" for c in ("sd", "seed_low", "seed_high"))
+    return f"± {spread} over {m['seeds']:.0f} seeds; 95 %, Student's t, {low} to {high}"
 
 
 def interval(rows: pd.DataFrame) -> str:
