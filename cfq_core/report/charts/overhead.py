@@ -80,5 +80,5 @@ PICTURE = Picture(
     chart,
     alt_text,
     "CPU seconds a model, without an interval. Training recourse is counted in full to whatever learns from it. "
-    "Each method trains in a stack of its own. Vertical bars: 95 % over seeds.",
+    "Each method trains in a stack of its own. Vertical bars: {interval}.",
 )
