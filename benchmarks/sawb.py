@@ -8,13 +8,15 @@ in ``sqrt(E w^2) / E|w|``, which no scale moves. Expectations are sums over the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy import optimize
 
 from cfq_core.quant.grid import WEIGHT_BITS
 
 #: Densities without their constants, and where they end; behind 30 scales nothing is left that counts.
-DISTRIBUTIONS = {
+DISTRIBUTIONS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], float]] = {
     "Gaussian": (lambda x: np.exp(-x * x / 2), 10.0),
     "uniform": (np.ones_like, 1.0),
     "Laplace": (lambda x: np.exp(-np.abs(x)), 30.0),
