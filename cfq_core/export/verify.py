@@ -22,6 +22,7 @@ METADATA, VECTORS = "cfq", "cfq.vectors"  # keys of a file's metadata
 MOST_BYTES = 64_000_000
 MEMORY = 6 << 30  # bytes of address space
 PROCESSOR = 240  # seconds
+OUTPUT = "logit"
 ERRORS_ONLY = 4  # onnxruntime's log level: what there is to say, our own errors say
 
 #: What onnxruntime may do to a graph before it runs it; users get the last by default.
@@ -90,13 +91,17 @@ def in_batches(run: Run, feed: Feed, size: int | None) -> np.ndarray:
 
 
 def logits(running: onnxruntime.InferenceSession) -> Run:
-    """The file as a function from its columns to logits."""
+    """The file as a function from its columns to its logits, or to what it gives first."""
+    gives = [o.name for o in running.get_outputs()]
+    wanted = [OUTPUT if OUTPUT in gives else gives[0]]
     types = {i.name: i.type for i in running.get_inputs()}
     floating = {"tensor(float)": np.float32, "tensor(double)": np.float64}
 
     def run(feed: Feed) -> np.ndarray:
+        if len(types) == 1:  # whatever it is called
+            feed = dict(zip(types, feed.values(), strict=True))
         given = {k: v if types[k] == "tensor(string)" else v.astype(floating[types[k]]) for k, v in feed.items()}
-        return np.asarray(running.run(["logit"], given)[0]).reshape(-1).astype(np.float64)
+        return np.asarray(running.run(wanted, given)[0]).reshape(-1).astype(np.float64)
 
     return run
 
