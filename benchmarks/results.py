@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks import aims, certificates, exact, pair_audit, parity, speeds
+from benchmarks import aims, certificates, exact, pair_audit, parity, runtimes, speeds
 from cfq_core.report.charts import overhead
 from cfq_core.report.frames import Stored
 from cfq_core.study import summary
@@ -64,7 +64,9 @@ def main() -> None:
         if name in by_name:
             parts.append(_study(name, *by_name[name], every))
     parts += [speeds.section(), parity.section(), pair_audit.section()]
-    parts += [text for text in (exact.section(), certificates.section()) if text]  # not measured: no table
+    parts += [
+        text for text in (runtimes.section(), exact.section(), certificates.section()) if text
+    ]  # not measured: no table
     given.out.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     if TABLES[0] in by_name:
         _write_readme(given.readme, *by_name[TABLES[0]])

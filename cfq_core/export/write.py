@@ -232,7 +232,9 @@ class _Standard(_Student):
             names = [self.code(str(layer), signed, given, step, "unit")]
             names += [graph.node("DequantizeLinear", [n, "unit"], f"{n}_whole") for n in (held, whole)]
             return graph.node("Mul", [graph.node("Gemm", names, f"sum{layer}", transB=1), scale_of_bias], OUTPUT)
-        weight = graph.node("DequantizeLinear", [held, scale], f"weight{layer}", axis=0)
+        size, kind = len(student.biases[layer][0]), helper.tensor_dtype_to_np_dtype(TYPE[self.containers[layer]])
+        zero = graph.constant(f"zeroW{layer}", np.zeros(size, np.int8).astype(kind))  # onnxruntime 1.19 wants one a row
+        weight = graph.node("DequantizeLinear", [held, scale, zero], f"weight{layer}", axis=0)
         bias = graph.node("DequantizeLinear", [whole, scale_of_bias], f"bias{layer}", axis=0)
         given = self.clipped(given, f"within_{layer}", codes, float(student.input_steps[layer][0]))
         seen = self.code(str(layer), signed, given, step, step)

@@ -99,6 +99,15 @@ def test_weights_lie_in_the_containers_their_bits_need() -> None:
         )
 
 
+def test_a_scale_a_row_has_a_zero_point_a_row() -> None:
+    """onnxruntime 1.19 fuses such a layer to QGemm, which then refuses a zero point of another shape at run time."""
+    model = student_model(made_student((3, 8, 4)), told((3, 8, 4)), "standard", Target(13, "int8"))
+    shapes = {c.name: tuple(c.dims) for c in model.graph.initializer}
+    for node in (n for n in model.graph.node if n.output[0] in ("weight0", "weight1")):
+        weight, scale, zero = node.input
+        assert shapes[scale] == shapes[zero] == shapes[weight][:1]
+
+
 def test_what_a_file_is_written_for_follows_from_what_is_said() -> None:
     given = [(None, None), (13, None), (21, None), (25, None), (None, "int8"), (None, "native"), (25, "int8")]
     found = [(t.opset, t.containers) for t in (target_of(*g) for g in given)]  # type: ignore[arg-type]
