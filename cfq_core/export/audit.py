@@ -22,12 +22,13 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from cfq_core.actions.action_set import ActionSet
 from cfq_core.base.errors import BadInput
 from cfq_core.export.dense import dense
+from cfq_core.export.flags import flags, ties
 from cfq_core.export.provenance import BadModel, encoding_of
 from cfq_core.export.read import ModelFile
 from cfq_core.export.runtime import BlackBox, Running, as_logits
@@ -93,6 +94,8 @@ class Side:
     differing: int  # decisions on which the import differs from onnxruntime, of the rows and recourse points
     checked: int
     ways: tuple[SeenAs, ...] = ()  # every way a runtime may run it
+    flags: tuple[str, ...] = ()  # where other processors and runtimes may decide otherwise
+    tied: Bool[np.ndarray, "k"] = field(default_factory=lambda: np.zeros(0, bool))  # promised points that meet a tie
 
 
 @dataclass(frozen=True)
@@ -148,7 +151,7 @@ def audit_pair(table: Table, teacher: ModelFile, student: ModelFile, question: A
         after = design.encoding.encode(promise.recourse.after[has_recourse])
         checks = [_differing(s, np.concatenate([inputs, after])) for s in sides]
         at = (promise.recourse.margin[has_recourse], seen.raw.student_at[has_recourse])
-        run = [_ways(s, inputs, after, z, a) for s, z, a in zip(sides, logits, at, strict=True)]
+        run = [_as_run(s, inputs, after, (z, a)) for s, z, a in zip(sides, logits, at, strict=True)]
     outcome = table.outcome[design.split.test]
     each = zip(sides, logits, checks, run, strict=True)
     done = [_side(s, z, outcome, c, len(inputs) + len(after), w) for s, z, c, w in each]
@@ -293,13 +296,13 @@ def _differing(side: _Open, inputs: Float[np.ndarray, "n d"]) -> int:
     return differing
 
 
-def _ways(
-    side: _Open, inputs: Float[np.ndarray, "n d"], after: Float[np.ndarray, "k d"], at_people: Any, at_promises: Any
-) -> tuple[SeenAs, ...]:
-    """The file in every way that a runtime may run it."""
+def _as_run(side: _Open, inputs: Float[np.ndarray, "n d"], after: Float[np.ndarray, "k d"], at: Any) -> dict[str, Any]:
+    """The file in every way that a runtime may run it, and what its integers say of others."""
     view = side.view.numpy().T
-    audited = Audited(inputs @ view, after @ view, at_people, at_promises)
-    return seen_as(side.file, side.running, audited, lambda z: as_logits(z, side.probability, side.file.name))
+    line, tied = ties(side.file, after @ view, side.running.left)
+    audited = Audited(inputs @ view, after @ view, *at)
+    ways = seen_as(side.file, side.running, audited, lambda z: as_logits(z, side.probability, side.file.name))
+    return {"ways": ways, "flags": (*flags(side.file), *filter(None, [line])), "tied": tied}
 
 
 def _side(
@@ -308,7 +311,7 @@ def _side(
     outcome: Int[np.ndarray, "n"],
     differing: int,
     checked: int,
-    ways: tuple[SeenAs, ...],
+    as_run: dict[str, Any],
 ) -> Side:
     right, approved = float(((logits > 0) == outcome).mean()), float((logits > 0).mean())
-    return Side(side.file.name, side.file.sha256, side.how, right, approved, differing, checked, ways)
+    return Side(side.file.name, side.file.sha256, side.how, right, approved, differing, checked, **as_run)

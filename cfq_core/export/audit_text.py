@@ -124,7 +124,8 @@ def _sides(a: PairAudit) -> list[tuple[str, Side]]:
 def _ways(a: PairAudit) -> list[str]:
     """On what both files were run, and whom any way to run them decides otherwise."""
     lines = [line for role, s in _sides(a) for line in ways.told(role, s.file, s.ways)]
-    return [f"run by {verify.where(verify.runtime())}", *lines]
+    flags = [f"{role} {s.file}: {flag}" for role, s in _sides(a) for flag in s.flags]
+    return [f"run by {verify.where(verify.runtime())}", *lines, *flags]
 
 
 def _line(role: str, s: Side) -> str:
@@ -164,4 +165,4 @@ def _interval(m: Measure) -> dict[str, Any]:
 
 def _side(s: Side) -> dict[str, Any]:
     plain = {f: getattr(s, f) for f in ("file", "sha256", "how", "accuracy", "approval_rate", "differing", "checked")}
-    return plain | {"ways": [ways.as_json(w) for w in s.ways]}
+    return plain | {"ways": [ways.as_json(w) for w in s.ways], "flags": list(s.flags)}
