@@ -63,7 +63,7 @@ LEGEND = (
 def run(workers: int | None, folder: Path | None, as_json: bool, **options: Any) -> None:
     """Train teachers, promise recourse, quantize, and see what survives."""
     given = {
-        "datasets": [options["dataset"]],
+        "datasets": [_findable(options["dataset"])],
         "methods": options["methods"].split(","),
         "bits": _numbers("--bits", options["bits"], float),
         "seeds": number("--seeds", options["seeds"], int),
@@ -84,6 +84,11 @@ def run(workers: int | None, folder: Path | None, as_json: bool, **options: Any)
     from cfq_core.study.plan import read_plan
 
     _run(read_plan(given, "command line"), workers, folder, as_json)
+
+
+def _findable(dataset: str) -> str:
+    """A card by its whole path, so that its table is found again from any folder."""
+    return str(Path(dataset).absolute()) if dataset.endswith(".toml") else dataset
 
 
 @click.command()

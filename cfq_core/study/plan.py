@@ -130,7 +130,8 @@ def read_plan_file(path: Path) -> Plan:
     except (ValueError, RecursionError) as problem:  # TOML's own error, a number too long, nested too deeply
         raise BadPlan(f"{path}: not TOML: {problem}") from problem
     plan = read_plan(given, str(path))
-    cards = [str(path.parent / d) if d.endswith(".toml") and not Path(d).is_absolute() else d for d in plan.datasets]
+    home = path.absolute().parent  # a table is found again from any folder
+    cards = [str(home / d) if d.endswith(".toml") else d for d in plan.datasets]
     return replace(plan, datasets=tuple(cards))
 
 
