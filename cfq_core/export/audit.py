@@ -27,6 +27,7 @@ from torch import Tensor
 
 from cfq_core.actions.action_set import ActionSet
 from cfq_core.base.errors import BadInput
+from cfq_core.export.ways import Audited, SeenAs, seen_as
 from cfq_core.models.dense import dense
 from cfq_core.models.provenance import BadModel, encoding_of
 from cfq_core.models.read import ModelFile
@@ -91,6 +92,7 @@ class Side:
     approval_rate: float
     differing: int  # decisions on which the import differs from onnxruntime, of the rows and recourse points
     checked: int
+    ways: tuple[SeenAs, ...] = ()  # every way a runtime may run it
 
 
 @dataclass(frozen=True)
@@ -142,11 +144,14 @@ def audit_pair(table: Table, teacher: ModelFile, student: ModelFile, question: A
         setting = Setting((), kappa, question.regime, question.people, question.n_reaudited, solver=solver)
         (promise,) = recourse_for(sides[0].model, [design], setting)
         (seen,) = compared([promise], sides[1].model, setting)
-        after = design.encoding.encode(promise.recourse.after[promise.recourse.has_recourse])
+        has_recourse, logits = promise.recourse.has_recourse, (promise.logits, seen.raw.student)
+        after = design.encoding.encode(promise.recourse.after[has_recourse])
         checks = [_differing(s, np.concatenate([inputs, after])) for s in sides]
-    logits = (promise.logits, seen.raw.student)
+        at = (promise.recourse.margin[has_recourse], seen.raw.student_at[has_recourse])
+        run = [_ways(s, inputs, after, z, a) for s, z, a in zip(sides, logits, at, strict=True)]
     outcome = table.outcome[design.split.test]
-    done = [_side(s, z, outcome, c, len(inputs) + len(after)) for s, z, c in zip(sides, logits, checks, strict=True)]
+    each = zip(sides, logits, checks, run, strict=True)
+    done = [_side(s, z, outcome, c, len(inputs) + len(after), w) for s, z, c, w in each]
     for s in sides:
         notes += s.notes
     return PairAudit(
@@ -288,8 +293,22 @@ def _differing(side: _Open, inputs: Float[np.ndarray, "n d"]) -> int:
     return differing
 
 
+def _ways(
+    side: _Open, inputs: Float[np.ndarray, "n d"], after: Float[np.ndarray, "k d"], at_people: Any, at_promises: Any
+) -> tuple[SeenAs, ...]:
+    """The file in every way that a runtime may run it."""
+    view = side.view.numpy().T
+    audited = Audited(inputs @ view, after @ view, at_people, at_promises)
+    return seen_as(side.file, side.running, audited, lambda z: as_logits(z, side.probability, side.file.name))
+
+
 def _side(
-    side: _Open, logits: Float[np.ndarray, "n"], outcome: Int[np.ndarray, "n"], differing: int, checked: int
+    side: _Open,
+    logits: Float[np.ndarray, "n"],
+    outcome: Int[np.ndarray, "n"],
+    differing: int,
+    checked: int,
+    ways: tuple[SeenAs, ...],
 ) -> Side:
     right, approved = float(((logits > 0) == outcome).mean()), float((logits > 0).mean())
-    return Side(side.file.name, side.file.sha256, side.how, right, approved, differing, checked)
+    return Side(side.file.name, side.file.sha256, side.how, right, approved, differing, checked, ways)

@@ -71,14 +71,14 @@ def levels() -> list[str]:
     return [name for name, level in LEVELS.items() if level is not None]
 
 
-def session(content: bytes, level: str, **entries: str) -> onnxruntime.InferenceSession:
-    """A model in onnxruntime on one thread; ``entries``: session options by their key, ``__`` for a dot."""
+def session(content: bytes, level: str, entries: dict[str, str] | None = None) -> onnxruntime.InferenceSession:
+    """A model in onnxruntime on one thread; ``entries``: session options by their key."""
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = LEVELS[level]
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = ERRORS_ONLY
-    for key, value in entries.items():
-        options.add_session_config_entry(key.replace("__", "."), value)
+    for key, value in (entries or {}).items():
+        options.add_session_config_entry(key, value)
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 

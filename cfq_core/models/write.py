@@ -232,13 +232,19 @@ class _Standard(_Student):
             names = [self.code(str(layer), signed, given, step, "unit")]
             names += [graph.node("DequantizeLinear", [n, "unit"], f"{n}_whole") for n in (held, whole)]
             return graph.node("Mul", [graph.node("Gemm", names, f"sum{layer}", transB=1), scale_of_bias], OUTPUT)
-        size, kind = len(student.biases[layer][0]), helper.tensor_dtype_to_np_dtype(TYPE[self.containers[layer]])
-        zero = graph.constant(f"zeroW{layer}", np.zeros(size, np.int8).astype(kind))  # onnxruntime 1.19 wants one a row
-        weight = graph.node("DequantizeLinear", [held, scale, zero], f"weight{layer}", axis=0)
+        weight = graph.node("DequantizeLinear", [held, scale, *self._zero_a_row(layer)], f"weight{layer}", axis=0)
         bias = graph.node("DequantizeLinear", [whole, scale_of_bias], f"bias{layer}", axis=0)
         given = self.clipped(given, f"within_{layer}", codes, float(student.input_steps[layer][0]))
         seen = self.code(str(layer), signed, given, step, step)
         return graph.node("Gemm", [seen, weight, bias], f"sum{layer}", transB=1)
+
+    def _zero_a_row(self, layer: int) -> list[str]:
+        """Zero points: onnxruntime 1.19 runs a fused layer only with one a row; with one, later ones refuse INT2."""
+        if (container := self.containers[layer]) == 2:
+            return []
+        held = helper.tensor_dtype_to_np_dtype(TYPE[container])
+        rows = len(self.student.biases[layer][0])
+        return [self.graph.constant(f"zeroW{layer}", np.zeros(rows, np.int8).astype(held))]
 
     def activate(self, layer: int, total: str) -> str:
         graph, of, each = self.graph, self.student.activations, self.layers[layer]
