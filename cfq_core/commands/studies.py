@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -186,10 +186,20 @@ def _is_long(given: Mapping[str, Any]) -> bool:
     return known and estimate.seconds(pace, given["methods"], len(given["bits"]), given["seeds"]) > estimate.LONG
 
 
+def _warn(datasets: Sequence[str]) -> None:
+    """What may have been meant otherwise in users' own tables, on stderr."""
+    from cfq_core.study.plan import table_of
+
+    for card in (d for d in datasets if d.endswith(".toml")):
+        for warning in table_of(card).warnings:
+            click.echo(f"note: {Path(card).name}: {warning}", err=True)
+
+
 def _run(plan: Any, workers: int | None, folder: Path | None, as_json: bool, scheduler: str | None = None) -> None:
     from cfq_core.study.executors import dask_executor
     from cfq_core.study.runner import run_plan
 
+    _warn(plan.datasets)
     store = open_store(folder)
     bar: tqdm | None = None
 
