@@ -61,7 +61,7 @@ Prose = NewType("Prose", str)
 #: A text that may be a blank: a mark between cells or digits.
 Mark = NewType("Mark", str)
 #: Cells of a column: one or a list, as text, number or truth value; compared as `cell_is` does.
-Cells = NewType("Cells", tuple[str, ...])  # type: ignore[valid-newtype]
+Cells = NewType("Cells", tuple[str, ...])
 
 
 @dataclass(frozen=True)

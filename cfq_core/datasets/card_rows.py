@@ -15,6 +15,7 @@ from array import array
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -335,7 +336,11 @@ def _cure(column: Column) -> str:
 
 def card_keys(dialect: Dialect) -> str:
     """The keys with which a card says how numbers are written; empty where they stand as they are."""
-    keys = (("decimal", dialect.decimal, "."), ("thousands", dialect.thousands, ""), ("strip", [*dialect.strip], []))
+    keys: tuple[tuple[str, Any, Any], ...] = (
+        ("decimal", dialect.decimal, "."),
+        ("thousands", dialect.thousands, ""),
+        ("strip", [*dialect.strip], []),
+    )
     return ", ".join(f"{key} = {json.dumps(v, ensure_ascii=False)}" for key, v, usual in keys if v != usual)
 
 
