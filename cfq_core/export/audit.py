@@ -22,15 +22,17 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from cfq_core.actions.action_set import ActionSet
 from cfq_core.base.errors import BadInput
-from cfq_core.export.dense import dense
-from cfq_core.export.provenance import BadModel, encoding_of
-from cfq_core.export.read import ModelFile
-from cfq_core.export.runtime import BlackBox, Running, as_logits
+from cfq_core.export.flags import flags, ties
+from cfq_core.export.ways import Audited, SeenAs, seen_as
+from cfq_core.models.dense import dense
+from cfq_core.models.provenance import BadModel, encoding_of
+from cfq_core.models.read import ModelFile
+from cfq_core.models.runtime import BlackBox, Running, as_logits
 from cfq_core.nets.stack import Scorer, Stack, score
 from cfq_core.pipeline import Compared, Design, Setting, TeacherRecourse, compared, prepare, recourse_for
 from cfq_core.quant.quantized import QuantStack
@@ -91,6 +93,9 @@ class Side:
     approval_rate: float
     differing: int  # decisions on which the import differs from onnxruntime, of the rows and recourse points
     checked: int
+    ways: tuple[SeenAs, ...] = ()  # every way a runtime may run it
+    flags: tuple[str, ...] = ()  # where other processors and runtimes may decide otherwise
+    tied: Bool[np.ndarray, "k"] = field(default_factory=lambda: np.zeros(0, bool))  # promised points that meet a tie
 
 
 @dataclass(frozen=True)
@@ -142,11 +147,14 @@ def audit_pair(table: Table, teacher: ModelFile, student: ModelFile, question: A
         setting = Setting((), kappa, question.regime, question.people, question.n_reaudited, solver=solver)
         (promise,) = recourse_for(sides[0].model, [design], setting)
         (seen,) = compared([promise], sides[1].model, setting)
-        after = design.encoding.encode(promise.recourse.after[promise.recourse.has_recourse])
+        has_recourse, logits = promise.recourse.has_recourse, (promise.logits, seen.raw.student)
+        after = design.encoding.encode(promise.recourse.after[has_recourse])
         checks = [_differing(s, np.concatenate([inputs, after])) for s in sides]
-    logits = (promise.logits, seen.raw.student)
+        at = (promise.recourse.margin[has_recourse], seen.raw.student_at[has_recourse])
+        run = [_as_run(s, inputs, after, (z, a)) for s, z, a in zip(sides, logits, at, strict=True)]
     outcome = table.outcome[design.split.test]
-    done = [_side(s, z, outcome, c, len(inputs) + len(after)) for s, z, c in zip(sides, logits, checks, strict=True)]
+    each = zip(sides, logits, checks, run, strict=True)
+    done = [_side(s, z, outcome, c, len(inputs) + len(after), w) for s, z, c, w in each]
     for s in sides:
         notes += s.notes
     return PairAudit(
@@ -293,8 +301,22 @@ def _differing(side: _Open, inputs: Float[np.ndarray, "n d"]) -> int:
     return differing
 
 
+def _as_run(side: _Open, inputs: Float[np.ndarray, "n d"], after: Float[np.ndarray, "k d"], at: Any) -> dict[str, Any]:
+    """The file in every way that a runtime may run it, and what its integers say of others."""
+    view = side.view.numpy().T
+    line, tied = ties(side.file, after @ view, side.running.left)
+    audited = Audited(inputs @ view, after @ view, *at)
+    ways = seen_as(side.file, side.running, audited, lambda z: as_logits(z, side.probability, side.file.name))
+    return {"ways": ways, "flags": (*flags(side.file), *filter(None, [line])), "tied": tied}
+
+
 def _side(
-    side: _Open, logits: Float[np.ndarray, "n"], outcome: Int[np.ndarray, "n"], differing: int, checked: int
+    side: _Open,
+    logits: Float[np.ndarray, "n"],
+    outcome: Int[np.ndarray, "n"],
+    differing: int,
+    checked: int,
+    as_run: dict[str, Any],
 ) -> Side:
     right, approved = float(((logits > 0) == outcome).mean()), float((logits > 0).mean())
-    return Side(side.file.name, side.file.sha256, side.how, right, approved, differing, checked)
+    return Side(side.file.name, side.file.sha256, side.how, right, approved, differing, checked, **as_run)

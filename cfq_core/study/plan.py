@@ -38,7 +38,7 @@ from cfq_core.quant.grid import ACTIVATION_BITS, WEIGHT_BITS
 from cfq_core.tables.schema import Table
 
 #: Raised when the same spec would give other numbers: runs of an older engine are then run anew.
-REVISION = 4
+REVISION = 5
 
 MOST_SEEDS = 1000
 MOST_STEPS = 1000  # of a gradient teacher
@@ -130,7 +130,8 @@ def read_plan_file(path: Path) -> Plan:
     except (ValueError, RecursionError) as problem:  # TOML's own error, a number too long, nested too deeply
         raise BadPlan(f"{path}: not TOML: {problem}") from problem
     plan = read_plan(given, str(path))
-    cards = [str(path.parent / d) if d.endswith(".toml") and not Path(d).is_absolute() else d for d in plan.datasets]
+    home = path.absolute().parent  # a table is found again from any folder
+    cards = [str(home / d) if d.endswith(".toml") else d for d in plan.datasets]
     return replace(plan, datasets=tuple(cards))
 
 

@@ -50,6 +50,7 @@ class Feature:
     never: tuple[str, ...] = ()  # levels nobody is told to move to (unknown, unpaid, ...)
     weight: float = 1.0  # price of one scale unit, or of one switch of category
     bands: tuple[float, ...] = ()  # inner edges that cut a protected number into groups
+    thousands: str = field(default="", metadata=LABEL)  # mark between groups of digits in this column of a CSV
 
     @property
     def is_category(self) -> bool:
@@ -123,6 +124,7 @@ class Table:
     outcome: Bool[np.ndarray, "n"]  # True: favourable
     published_test: Bool[np.ndarray, "n"] | None = field(default=None)
     unseen: Bool[np.ndarray, "n"] | None = field(default=None)  # people whom no model is trained on, only tested on
+    warnings: tuple[str, ...] = ()  # of a user's own table: what may have been meant otherwise, a line each
 
     def __len__(self) -> int:
         return len(self.values)

@@ -24,7 +24,9 @@ def rows(study: Stored, dataset: str, budget: float) -> pd.DataFrame:
     kept = [m for m in dict.fromkeys(here.method) if m in wide.index]
     if not {"vd", "approval_shift"} <= set(wide.columns):
         return pd.DataFrame()
-    return wide.loc[kept].dropna(subset=["vd", "approval_shift"]).join(lenient).reset_index().assign(budget=budget)
+    seeds = here[here.measure == "vd"].set_index("method").seeds
+    wide = wide.loc[kept].dropna(subset=["vd", "approval_shift"]).join(lenient).assign(budget=budget, seeds=seeds)
+    return wide.reset_index()
 
 
 def chart(rows: pd.DataFrame, dataset: str, budget: float) -> Any:
@@ -69,5 +71,5 @@ PICTURE = Picture(
     alt_text,
     f"Low is faithful. Dashed: no shift, and {100 * LENIENT:g} points, beyond which validity is leniency; "
     f"so it is where people are asked for over {-100 * ASKS_LESS:g} % less than promised. "
-    "Bars: 95 % over seeds.",
+    "Bars: {interval}.",
 )

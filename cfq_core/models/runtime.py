@@ -5,24 +5,26 @@ What the search needs of a model (`Scorer`) is met by taking the inputs themselv
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from cfq_core.export.provenance import BadModel
-from cfq_core.export.read import ModelFile
-from cfq_core.export.worker import DONE, ROWS, receive, send
+from cfq_core.models.provenance import BadModel
+from cfq_core.models.read import ModelFile
+from cfq_core.models.worker import DONE, ROWS, WAY, receive, send
 
 STARTING = 60  # seconds
 BATCH = 65_536  # rows sent at a time
@@ -36,7 +38,7 @@ class Running:
         self.file, self.left = file, seconds
         self.rows = 0  # computed so far
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "cfq_core.export.worker"],
+            [sys.executable, "-m", "cfq_core.models.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -52,6 +54,10 @@ class Running:
 
     def __exit__(self, kind: type | None, value: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+    def run_as(self, way: Mapping[str, Any]) -> None:
+        """How rows are computed from now on: ``level`` of optimisation, ``options``, ``batch``, or ``reference``."""
+        self._exchange(json.dumps(dict(way)).encode(), min(STARTING, self.left), WAY)
 
     def close(self) -> None:
         """End the process."""
@@ -76,13 +82,13 @@ class Running:
             parts.append(found.reshape(len(batch), -1))
         return np.concatenate(parts) if parts else np.zeros((0, 1))
 
-    def _exchange(self, content: bytes, seconds: float) -> bytes:
+    def _exchange(self, content: bytes, seconds: float, kind: int = ROWS) -> bytes:
         """Send one frame and wait for its answer, no longer than ``seconds``."""
         late = threading.Timer(max(seconds, 0.0), self.process.kill)
         late.start()
         assert self.process.stdin is not None and self.process.stdout is not None
         try:
-            send(self.process.stdin, ROWS, content)
+            send(self.process.stdin, kind, content)
             kind, answer = receive(self.process.stdout)
         except (EOFError, OSError):
             ended = (

@@ -19,9 +19,9 @@ from onnx import numpy_helper
 from onnx.checker import ValidationError
 from onnx.shape_inference import InferenceError
 
-from cfq_core.export.provenance import BadModel
-from cfq_core.export.read import Array, ModelFile, attributes, constants
-from cfq_core.export.write import FORMS, student_model, teacher_model
+from cfq_core.models.provenance import BadModel
+from cfq_core.models.read import Array, ModelFile, attributes, constants
+from cfq_core.models.write import FORMS, student_model, teacher_model, written_for
 from cfq_core.nets.layers import ALPHA, LOGIT, Activation, Architecture, Codes, Layer, read
 from cfq_core.nets.stack import Scorer, Stack
 from cfq_core.quant.grid import WEIGHT_BITS
@@ -66,17 +66,17 @@ def _own(file: ModelFile) -> Scorer | None:
         count = next(i for i in range(len(held) + 1) if f"{kind}{i}" not in held)
         return tuple(torch.from_numpy(np.array(held[f"{kind}{i}"])[None]) for i in range(count))
 
-    weights, biases = listed("W"), listed("B")
+    weights, biases, target = listed("W"), listed("B"), written_for(file.proto)
     for form in FORMS:
         if provenance.role == "teacher" and weights:
             teacher = Stack(weights, biases, layers)
-            if teacher_model(teacher, provenance, form).graph == file.proto.graph:
+            if teacher_model(teacher, provenance, form, target).graph == file.proto.graph:
                 return teacher
         elif weights and len(weights) == len(provenance.bits) and set(provenance.bits) <= set(WEIGHT_BITS):
             inputs, steps = _steps(held, layers or (LOGIT,) * len(weights), listed("scale"), form == "exact")
             codes = _codes(held, layers, provenance.activation_bits)
             student = QuantStack(weights, biases, steps, inputs, layers, codes)
-            if student_model(student, provenance, form).graph == file.proto.graph:
+            if student_model(student, provenance, form, target).graph == file.proto.graph:
                 return student
     return None
 

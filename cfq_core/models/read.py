@@ -19,7 +19,8 @@ from google.protobuf.message import DecodeError
 from jaxtyping import Float
 from onnx import AttributeProto, TensorProto, helper, numpy_helper
 
-from cfq_core.export.provenance import KEY, BadModel, Provenance, read_provenance
+from cfq_core.models.provenance import KEY, BadModel, Provenance, read_provenance
+from cfq_core.models.raw import behind_encoding, is_raw
 
 Array = Float[np.ndarray, "..."]
 
@@ -93,10 +94,13 @@ def parse_model(content: bytes, name: str) -> ModelFile:
         raise BadModel(f"{name}: not an ONNX file, or one without a graph")
     for mistake in _mistakes(proto):
         raise BadModel(f"{name}: {mistake}")
-    given, floating, width = _input(proto.graph, name)
     text = next((p.value for p in proto.metadata_props if p.key == KEY), None)
     told = None if text is None else read_provenance(text, name)
     sha256 = hashlib.sha256(content).hexdigest()
+    if told is not None and is_raw(proto, told):  # a file of ours: read as the model of encoded people it holds
+        proto = behind_encoding(proto, told, name)
+        content = proto.SerializeToString()
+    given, floating, width = _input(proto.graph, name)
     return ModelFile(name, content, sha256, proto, given, floating, width, told)
 
 

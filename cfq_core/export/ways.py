@@ -1,0 +1,159 @@
+"""Every way a runtime may run a file, and whom it decides otherwise: what a deployer does not choose, or not knowingly.
+
+Optimisation levels, batches of one, of seven and of many, session options that change results, and the ONNX reference
+evaluator, which optimises nothing. Each is compared with the decisions that were audited, on the people judged and on
+the points that were promised; the VD of each is that of the same promises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx
+from jaxtyping import Bool, Float
+
+from cfq_core.models import verify
+from cfq_core.models.provenance import BadModel
+from cfq_core.models.read import ModelFile
+from cfq_core.models.runtime import Running
+
+FEW = 1000  # of the people judged, who are computed in small batches or by the reference evaluator
+REFERENCE_SECONDS = 20.0  # it is Python: a forest of many trees takes it hours
+DEFAULT = "all"
+
+#: Session options that change what onnxruntime computes, by the kind of node that they concern.
+ACCURACY = "session.qdq_matmulnbits_accuracy_level"
+OPTIONS: dict[str, tuple[tuple[str, str], ...]] = {
+    "block": tuple((ACCURACY, str(k)) for k in (0, 1, 4)),
+    "quantized": (("session.disable_quant_qdq", "1"), ("session.x64quantprecision", "1")),
+    "Gelu": (("optimization.enable_gelu_approximation", "1"),),
+}
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to run a file."""
+
+    words: str
+    level: str = DEFAULT
+    batch: int | None = None  # people at a time; None: all
+    options: tuple[tuple[str, str], ...] = ()
+    reference: bool = False
+
+    def plain(self) -> dict[str, Any]:
+        """As the process that runs it takes it."""
+        return {
+            "level": self.level, "batch": self.batch, "options": dict(self.options), "reference": self.reference
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SeenAs:
+    """What became of decisions when a file was run in one way; ``failed``: why it could not be."""
+
+    way: Way
+    people: int = 0  # judged, of those the audit is about
+    differing: int = 0  # of them, decisions other than the audited ones
+    promises: int = 0
+    differing_promises: int = 0  # promised points, decided otherwise
+    vd: float | None = None  # share of the promised points that are refused
+    largest: float = 0.0  # difference of logits
+    approved: Bool[np.ndarray, "k"] = field(default_factory=lambda: np.zeros(0, bool))  # each promised point
+    failed: str = ""
+
+    @property
+    def otherwise(self) -> bool:
+        """Whether anybody is decided otherwise."""
+        return bool(self.differing or self.differing_promises)
+
+
+def ways_of(proto: onnx.ModelProto) -> tuple[Way, ...]:
+    """The ways that may matter for a graph."""
+    levels = [Way(f"optimisation {level}", level) for level in verify.levels()]
+    batches = [Way(f"batches of {size}", batch=size) for size in verify.BATCHES if size]
+    options = [
+        Way(f"{key} = {value}", options=((key, value),)) for kind in _kinds(proto) for key, value in OPTIONS[kind]
+    ]
+    return (*levels, *batches, *options, Way("the ONNX reference evaluator", reference=True))
+
+
+def _kinds(proto: onnx.ModelProto) -> Iterator[str]:
+    """The kinds of nodes for which there are options."""
+    found = {n.op_type for n in proto.graph.node}
+    blocks = any(
+        n.op_type == "DequantizeLinear" and any(a.name == "block_size" for a in n.attribute) for n in proto.graph.node
+    )
+    if blocks:
+        yield "block"
+    if found & {"QuantizeLinear", "DequantizeLinear"}:
+        yield "quantized"
+    if found & {"Gelu", "Erf"}:
+        yield "Gelu"
+
+
+Points = Float[np.ndarray, "n d"]
+Logits = Callable[[Float[np.ndarray, "n c"]], Float[np.ndarray, "n"]]
+
+
+@dataclass(frozen=True)
+class Audited:
+    """What was audited of a file: inputs of people and of promised points, and the logits of each."""
+
+    people: Points
+    promises: Points
+    at_people: Float[np.ndarray, "n"]
+    at_promises: Float[np.ndarray, "k"]
+
+
+def seen_as(file: ModelFile, running: Running, audited: Audited, to_logits: Logits) -> tuple[SeenAs, ...]:
+    """Every way, in the file's own process. Nothing else may be asked of it afterwards: the last way may end it."""
+    return tuple(_seen(running, way, audited, to_logits) for way in ways_of(file.proto))
+
+
+def _seen(running: Running, way: Way, audited: Audited, to_logits: Logits) -> SeenAs:
+    few = FEW if way.batch or way.reference else len(audited.people)
+    people, due = audited.people[:few], audited.at_people[:few]
+    if way.reference:
+        running.left = min(running.left, REFERENCE_SECONDS)
+    try:
+        running.run_as(way.plain())
+        found = to_logits(running.outputs(np.concatenate([people, audited.promises])))
+    except BadModel as problem:
+        return SeenAs(way, failed=str(problem).split(": ", 1)[-1])
+    at_people, at = found[: len(people)], found[len(people) :]
+    off = np.abs(found - np.concatenate([due, audited.at_promises])).max(initial=0.0)
+    wrong, broken = (at_people > 0) != (due > 0), (at > 0) != (audited.at_promises > 0)
+    vd = float((at <= 0).mean()) if len(at) else None
+    return SeenAs(way, len(people), int(wrong.sum()), len(at), int(broken.sum()), vd, float(off), at > 0)
+
+
+# ---------------------------------------------------------------------- in words
+def told(role: str, file: str, seen: tuple[SeenAs, ...]) -> list[str]:
+    """A line for those ways that decide the same people otherwise, and one for all others."""
+    lines: dict[str, list[str]] = {}
+    for s in seen:
+        lines.setdefault(_line(s), []).append(s.way.words)
+    return [f"{role} {file} with {', '.join(words)}: {line}" for line, words in lines.items()]
+
+
+def _line(s: SeenAs) -> str:
+    if s.failed:
+        return f"not computed so ({s.failed})"
+    if not s.otherwise:
+        return "everybody is decided as audited"
+    vd = "" if s.vd is None else f"; {100 * s.vd:.1f} in 100 promised points refused"
+    return (
+        f"{s.differing} of {s.people:,} people, {s.differing_promises} of {s.promises:,} promised points are decided "
+        f"otherwise (logits by up to {s.largest:.2g}){vd}"
+    )
+
+
+def as_json(s: SeenAs) -> dict[str, Any]:
+    """One way, plain."""
+    return s.way.plain() | {
+        "way": s.way.words, "people": s.people, "differing": s.differing, "promises": s.promises,
+        "differing_promises": s.differing_promises, "vd": s.vd, "largest": s.largest, "failed": s.failed,
+    }  # fmt: skip
