@@ -127,7 +127,7 @@ class Stored:
         """`lines` of one measure of a data set; a matched one with the approval shift that is left there."""
         here = self.lines[self.lines.dataset == dataset]
         rows = here[here.measure == measure].drop(columns=["dataset", "measure"]).reset_index(drop=True)
-        if not measure.endswith("_matched"):
+        if not measure.endswith("_matched") or measure == LEFT:
             return rows.drop(columns=["unmatched", "tied_low", "tied_high"])
         left = here[here.measure == LEFT].set_index(["method", "budget"])["mean"].rename(LEFT)
         return rows.join(left, on=["method", "budget"])

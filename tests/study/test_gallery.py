@@ -14,8 +14,8 @@ from cfq_core.base.plugins import load_all, names
 from cfq_core.base.shipped import shipped
 from cfq_core.evidence import OTHER_THRESHOLD, measure
 from cfq_core.pipeline import prepare
-from cfq_core.report.frames import Stored
-from cfq_core.study import gallery
+from cfq_core.report.frames import LEFT, Stored
+from cfq_core.study import gallery, summary
 from cfq_core.study.audited import evidence_in, evidence_of, stored_teacher
 from cfq_core.study.plan import Plan, table_of
 from cfq_core.study.runner import run_plan
@@ -71,6 +71,21 @@ def test_arrays_give_back_their_own_numbers(packed: tuple[Store, str, Path]) -> 
         assert stored == {n: m if n == OTHER_THRESHOLD else gallery._rounded(m) for n, m in exact.items()}
     assert {"vd", "vd_matched", "worst_group_vd_matched", "crg_mean_matched", "margin_condition"} <= compared
     store.close()
+
+
+def test_what_is_left_of_the_shift_stands_beside_every_matched_number(packed: tuple[Store, str, Path]) -> None:
+    """In the frame behind a picture, the Markdown table, and what the gallery keeps."""
+    full, study, folder = packed
+    for stored in (Stored(str(full.folder), study, 6), Stored(str(folder), study, 6, read_only=True)):
+        dataset = stored.runs.dataset.iloc[0]
+        rows, lines = stored.measured_lines(dataset, "vd_matched"), stored.lines
+        left = lines[(lines.dataset == dataset) & (lines.measure == LEFT)].set_index(["method", "budget"])["mean"]
+        assert len(rows) == len(left) > 0
+        assert [left[m, b] for m, b in zip(rows.method, rows.budget, strict=True)] == list(rows[LEFT])
+        assert {"unmatched", "tied_low", "tied_high"} <= set(rows)
+        assert LEFT not in stored.measured_lines(dataset, "vd")
+    titles = [name for _, name, *_ in summary.MARKDOWN]
+    assert titles.index(LEFT) == titles.index("vd_matched") + 1
 
 
 def test_a_logit_beside_the_threshold_is_kept_in_double_precision(packed: tuple[Store, str, Path]) -> None:
