@@ -209,8 +209,8 @@ def as_markdown(store: Store, study: str) -> str:
     head = ["data set", *names, "method", "bits", "spent", *(title for title, *_ in MARKDOWN)]
     out = [
         f"net {net_words(setting)}, {seeds}, {margin}{actions}study `{study}`; mean ± sd over seeds, accuracy in %, "
-        "approval shift in points, test people only; by chance: the worst group's VD expected if groups did not "
-        "differ, p: of the largest of them (seeds combined)",
+        "approval shift in points, test people only; by chance: the worst group's VD expected of equal groups, "
+        "p: of the largest of them (seeds combined)",
         "",
         f"| {' | '.join(head)} |",
         "|" + "---|" * len(head),
