@@ -254,6 +254,8 @@ def section() -> str:
 
 
 def _rows(name: str, trials: list[dict[str, Any]]) -> list[str]:
+    if any(set(t["tables"]) != set(SEEDS) for t in trials) or len(trials) != len(TRIALS[name]):
+        return [f"| {name} | not tried on every table yet |" + " |" * 6]
     best, by_loss = chosen(trials), chosen(trials, loss)
     small = chosen_small(trials, best)
     rows = []
