@@ -14,6 +14,7 @@ from cfq_core.allocators.uniform import Uniform
 from cfq_core.methods.adaround import AdaRoundPtq
 from cfq_core.methods.approval_matched import ApprovalMatchedQat
 from cfq_core.methods.method import Ptq, Qat
+from cfq_core.quant.adaround import AdaRound
 from cfq_core.quant.calibrate import Calibration
 from cfq_core.training.finetune import QatConfig, Schedule
 from cfq_core.training.losses import Weights
@@ -38,7 +39,7 @@ PACT, PACT_SCHEDULE = QatConfig(steps="pact", clip_decay=1e-4), _short(1e-3, 1e-
 #: CF-PTQ: only steps and clips are fitted.
 FITTED = QatConfig(Weights(task=0.0, distill=0.5, segment=0.5, endpoint=1.0, focus=0.9), weights=False, step_rate=5.0)
 FITTED_SCHEDULE = _short(1e-3, 5e-3)
-#: The paper's CFQ: the student approves at x + sg(delta).
+#: The paper's CFQ: the student approves at x + sg(delta). No shorter or slower schedule was better.
 OUTCOME = QatConfig(Weights(task=1.0, outcome=2.0, outcome_margin=0.5))
 #: Ours: the teacher's logit is matched along every recourse segment, from both sides.
 ANCHORED = QatConfig(Weights(task=0.0, distill=0.5, segment=0.5, endpoint=1.0, focus=0.9))
@@ -51,7 +52,7 @@ CFQ = Qat("CFQ (paper)", Learned(OUTCOME), OUTCOME)
 
 PARTS: dict[str, Ptq | Qat | AdaRoundPtq | ApprovalMatchedQat] = {
     "adaround": AdaRoundPtq(
-        allocator=Uniform(),
+        allocator=Uniform(), rounding=AdaRound(learning_rate=3e-2),
         about="Post-training quantization whose weights are rounded up or down by what keeps each layer's outputs "
         "(AdaRound)."
     ),

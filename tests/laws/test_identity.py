@@ -170,7 +170,7 @@ def test_every_solver_has_an_id_of_its_own(name: str) -> None:
 
 
 METHOD_IDS = {
-    "adaround": "178c45a4322b",
+    "adaround": "ce107ce307fd",
     "cf_ptq": "5acba4baea08",
     "cf_ptq_alloc": "33346f4f0d38",
     "cfq": "f036c15771a2",
