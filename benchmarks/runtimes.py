@@ -36,6 +36,7 @@ PLANS: tuple[dict[str, Any], ...] = (
      "residual": True},
     {"datasets": ["german"], "methods": ["ptq"], "bits": [3, 8], "activation": "silu"},
 )  # fmt: skip
+KIND = ("dataset", "activation", "role", "form", "target")
 COMMON = {"name": "runtimes", "seeds": 1, "people": 100}
 TARGETS = {
     "opset 21, INT4 (default)": Target(),
@@ -71,7 +72,8 @@ def main() -> None:
                 for name, (python, runs) in pythons.items():
                     found[name] += _inside(python, runs, Path(folder))
     store.close()
-    OUT.write_text(json.dumps({"plans": PLANS, "files": found}, separators=(",", ":")) + "\n", encoding="utf-8")
+    summed = {name: _summed(files) for name, files in found.items()}
+    OUT.write_text(json.dumps({"plans": PLANS, "files": summed}, indent=0) + "\n", encoding="utf-8")
     print(section())
 
 
@@ -134,19 +136,33 @@ def section(path: Path = OUT) -> str:
         "| file | form | target | " + " | ".join(found) + " |",
         "|---" * (3 + len(found)) + "|",
     ]
-    kinds = dict.fromkeys((f["role"], f["form"], f["target"]) for files in found.values() for f in files)
+    kinds = dict.fromkeys(tuple(f[k] for k in KIND[2:]) for files in found.values() for f in files)
     for kind in kinds:
-        cells = [_cell([f for f in files if (f["role"], f["form"], f["target"]) == kind]) for files in found.values()]
+        cells = [_cell([f for f in files if tuple(f[k] for k in KIND[2:]) == kind]) for files in found.values()]
         out.append(f"| {' | '.join([*kind, *cells])} |")
     return "\n".join(out)
 
 
+def _summed(files: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Files of one kind together."""
+    out = []
+    for kind in dict.fromkeys(tuple(f[k] for k in KIND) for f in files):
+        of = [f for f in files if tuple(f[k] for k in KIND) == kind]
+        loaded = [f for f in of if "differing" in f]
+        out.append(dict(zip(KIND, kind, strict=True)) | {
+            "files": len(of), "loaded": len(loaded), "decisions": sum(f["decisions"] for f in loaded),
+            "differing": sum(max(f["differing"].values()) for f in loaded),
+            "largest": max((f["largest"] for f in loaded), default=None), "bytes": sorted({f["bytes"] for f in of}),
+            "refused": sorted({f["refused"] for f in of if f["refused"]}),
+        })  # fmt: skip
+    return out
+
+
 def _cell(files: list[dict[str, Any]]) -> str:
-    loaded = [f for f in files if "differing" in f]
-    if not loaded:
-        return f"0 of {len(files)}"
-    wrong, checked = sum(max(f["differing"].values()) for f in loaded), sum(f["decisions"] for f in loaded)
-    return f"{len(loaded)} of {len(files)} / {wrong} of {checked:,}"
+    total = {k: sum(f[k] for f in files) for k in ("files", "loaded", "decisions", "differing")}
+    if not total["loaded"]:
+        return f"0 of {total['files']}"
+    return f"{total['loaded']} of {total['files']} / {total['differing']} of {total['decisions']:,}"
 
 
 if __name__ == "__main__":

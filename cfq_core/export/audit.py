@@ -15,10 +15,11 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from cfq_core.actions.action_set import ActionSet
 from cfq_core.base.errors import BadInput
+from cfq_core.export.flags import flags, ties
 from cfq_core.export.ways import Audited, SeenAs, seen_as
 from cfq_core.models.blackbox import BlackBox
 from cfq_core.models.columns import Layout
@@ -33,7 +34,7 @@ from cfq_core.recourse.relaxed import Relaxed
 from cfq_core.recourse.search import Search
 from cfq_core.tables.encode import Encoding, Values
 from cfq_core.tables.schema import Schema, Table
-from cfq_core.tables.split import Split
+from cfq_core.tables.split import Split, split
 
 Rows = Literal["test", "all"]
 
@@ -84,6 +85,8 @@ class Side:
     differing: int  # decisions on which the import differs from onnxruntime, of the rows and recourse points
     checked: int
     ways: tuple[SeenAs, ...] = ()  # every way a runtime may run it
+    flags: tuple[str, ...] = ()  # where other processors and runtimes may decide otherwise
+    tied: Bool[np.ndarray, "k"] = field(default_factory=lambda: np.zeros(0, bool))  # promised points that meet a tie
 
 
 @dataclass(frozen=True)
@@ -138,7 +141,7 @@ def audit_pair(table: Table, teacher: ModelFile, student: ModelFile, question: A
         after = promise.recourse.after[has_recourse]
         checks = [_differing(s, np.concatenate([test, after]), design) for s in sides]
         at = (promise.recourse.margin[has_recourse], seen.raw.student_at[has_recourse])
-        run = [_ways(s, test, after, z, a) for s, z, a in zip(sides, logits, at, strict=True)]
+        run = [_as_run(s, test, after, (z, a)) for s, z, a in zip(sides, logits, at, strict=True)]
     outcome = table.outcome[design.split.test]
     each = zip(sides, logits, checks, run, strict=True)
     done = [_side(s, z, outcome, c, len(test) + len(after), w) for s, z, c, w in each]
@@ -167,13 +170,18 @@ def _design(table: Table, files: Sequence[ModelFile], question: AuditOptions) ->
         note = f"judged on the {len(design.split.test)} test rows of seed {home.seed}: the files name this table"
         return replace(design, encoding=encodings[0]), [note]
     everybody = np.arange(len(table))
-    none = np.zeros(0, np.int64)
+    unseen = everybody if home is None else split(table, home.seed).valid
     actions = ActionSet.fit(table.schema, table.values, question.regime)
     encoding = encodings[0] if encodings else Encoding.fit(table.schema, table.values)
     notes = [] if encodings else ["the files do not say whom they were trained on: some of these people, maybe"]
     if home is not None:
         notes.append("judged on all rows, also those the teacher was trained on")
-    return Design(table, 0, Split(everybody, none, everybody), encoding, actions), notes
+    else:
+        notes.append(
+            "the files do not say which rows they were not trained on: the threshold at matched approval is set on all "
+            "rows, so it may be off for a student that was trained on some of them"
+        )
+    return Design(table, 0, Split(everybody, unseen, everybody), encoding, actions), notes
 
 
 # ---------------------------------------------------------------------- the two models
@@ -198,11 +206,12 @@ def _differing(side: _Open, people: Values, design: Design) -> int:
     return differing
 
 
-def _ways(side: _Open, test: Values, after: Values, at_people: Any, at_promises: Any) -> tuple[SeenAs, ...]:
-    """The file in every way that a runtime may run it."""
-    make = side.reading.columns.make
-    audited = Audited(make(test), make(after), at_people, at_promises)
-    return seen_as(side.file, side.reading.running, audited, side.reading.of_outputs)
+def _as_run(side: _Open, test: Values, after: Values, at: Any) -> dict[str, Any]:
+    """The file in every way that a runtime may run it, and what its integers say of others."""
+    reading, people, promised = side.reading, *(side.reading.columns.make(v) for v in (test, after))
+    line, tied = ties(side.file, promised, reading.running.left, reading.running.feeds)
+    ways = seen_as(side.file, reading.running, Audited(people, promised, *at), reading.of_outputs)
+    return {"ways": ways, "flags": (*flags(side.file), *filter(None, [line])), "tied": tied}
 
 
 def _side(
@@ -211,7 +220,7 @@ def _side(
     outcome: Int[np.ndarray, "n"],
     differing: int,
     checked: int,
-    ways: tuple[SeenAs, ...],
+    as_run: dict[str, Any],
 ) -> Side:
     right, approved = float(((logits > 0) == outcome).mean()), float((logits > 0).mean())
-    return Side(side.file.name, side.file.sha256, side.how, right, approved, differing, checked, ways)
+    return Side(side.file.name, side.file.sha256, side.how, right, approved, differing, checked, **as_run)

@@ -310,7 +310,11 @@ class _Teacher(Interpreter[str]):
         return self.graph.node("Sigmoid", [x], to)
 
     def _silu(self, x: str, to: str) -> str:
-        return self.graph.node("Mul", [x, self._sigmoid(x, f"{to}_gate")], to)
+        if not self.exact:
+            return self.graph.node("Mul", [x, self._sigmoid(x, f"{to}_gate")], to)
+        grown = self.graph.node("Exp", [self.graph.node("Neg", [x], f"{to}_minus")], f"{to}_exp")
+        below = self.graph.node("Add", [grown, self.graph.number(f"{to}_one", 1.0)], f"{to}_below")
+        return self.graph.node("Div", [x, below], to)  # onnxruntime 1.19 fuses the product, and has none in float64
 
     def _leaky_relu(self, x: str, to: str) -> str:
         if not self.exact:
