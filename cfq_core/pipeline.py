@@ -142,13 +142,25 @@ def teachers(designs: Sequence[Design], setting: Setting) -> Stack:
     return train_teachers(start, train, valid, seeds, setting.teacher_training)
 
 
-def promise(designs: Sequence[Design], setting: Setting) -> list[TeacherRecourse]:
-    """Teachers, and recourse for the test people they deny; repeatable bit for bit."""
+def promise(designs: Sequence[Design], setting: Setting, teacher: Any = None) -> list[TeacherRecourse]:
+    """Teachers, and recourse for the test people they deny; repeatable bit for bit.
+
+    ``teacher``: one model of your own instead of those trained here; the path of an ONNX file, a `torch.nn.Module`, a
+    fitted scikit-learn model, or what `models.own.own_teacher` made of a file.
+    """
     with repeatable():
         started = time.process_time()
-        stack = teachers(designs, setting)
+        stack = teachers(designs, setting) if teacher is None else own_teachers(teacher, designs)
         taught = time.process_time() - started
         return [replace(p, seconds=p.seconds + taught / len(designs)) for p in recourse_for(stack, designs, setting)]
+
+
+def own_teachers(model: Any, designs: Sequence[Design]) -> Stack:
+    """One model of somebody's own, seen through the encoding of every design."""
+    from cfq_core.models.objects import teacher_from  # needs onnx, which is an extra
+
+    own = teacher_from(model, designs[0].table)
+    return Stack.join([own.through(d.encoding) for d in designs]).frozen()
 
 
 def recourse_for(models: Teacher, designs: Sequence[Design], setting: Setting) -> list[TeacherRecourse[Teacher]]:

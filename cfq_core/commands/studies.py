@@ -14,7 +14,18 @@ import click
 from tqdm import tqdm
 
 from cfq_core.base import numerics, plugins
-from cfq_core.commands.options import json_option, number, open_store, print_json, print_table, share, store_option
+from cfq_core.base.errors import BadPlan
+from cfq_core.commands.options import (
+    CONTRACT,
+    contract_options,
+    json_option,
+    number,
+    open_store,
+    print_json,
+    print_table,
+    share,
+    store_option,
+)
 
 workers_option = click.option(
     "--workers",
@@ -56,6 +67,8 @@ LEGEND = (
 @click.option("--people", default="2000", show_default=True, help="Denied test people a seed, or all.")
 @click.option("--regime", default="default", show_default=True, help="Action regime: any, immutable, default, strict.")
 @click.option("--recourse", default="search", show_default=True, help="Recourse solver.")
+@click.option("--teacher", help="An ONNX file of your own as the one teacher, instead of trained ones.")
+@contract_options
 @click.option("--name", default="", help="A name for the study.")
 @workers_option
 @store_option
@@ -76,6 +89,7 @@ def run(workers: int | None, folder: Path | None, as_json: bool, **options: Any)
         "regime": options["regime"],
         "recourse": options["recourse"],
         "name": options["name"],
+        **_own(options),
     }
     if workers is None and _is_long(given):
         from cfq_core.study.executors import start_server
@@ -171,6 +185,16 @@ def safe(study: str, folder: Path | None, as_json: bool, **options: Any) -> None
     rows = safe_text.rows(each)
     print_table(list(rows.columns), rows.to_numpy(str).tolist())
     click.echo(f"\n{safe_text.claim(each, options['matched'])}")
+
+
+def _own(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The plan's own teacher, as the options say."""
+    said = {k: options[k] for k, *_ in CONTRACT if options[k] not in ("", None, "auto")}
+    if options["teacher"]:
+        return {"teacher": {"path": str(Path(options["teacher"]).absolute()), **said}}
+    if said:
+        raise BadPlan(f"--{next(iter(said))}: is said of a model of your own; name its file with --teacher")
+    return {}
 
 
 def _numbers(option: str, text: str, of: Callable[[str], Any]) -> list[Any]:

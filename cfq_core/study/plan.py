@@ -14,6 +14,8 @@ people = 2000                # denied test people a seed, or "all"
 regime = "default"           # or a list
 probes = ["action_noise"]    # further questions, see `cfq parts`; none unless named
 recourse = "search"         # or a list; "pgd:5" is the paper's teacher with 5 steps
+teacher = "model.onnx"       # a model of your own, in place of trained ones; or a table:
+# teacher = { path = "model.onnx", favourable = "low", threshold = 0.2, output = "probability", layout = "raw" }
 """
 
 from __future__ import annotations
@@ -47,6 +49,18 @@ WIDEST = 4096
 
 
 @dataclass(frozen=True)
+class TeacherFile:
+    """A file that is the one teacher of a study, and how it is read (as `models.contract` has it)."""
+
+    KEY = "teacher_file"
+    path: str
+    favourable: str = ""
+    threshold: float | None = None
+    output: str = "auto"
+    layout: str = "auto"
+
+
+@dataclass(frozen=True)
 class Plan:
     """Every data set x setting x method x budget x seed of a study."""
 
@@ -59,6 +73,7 @@ class Plan:
     name: str = ""
     further: tuple[Setting, ...] = ()  # settings beside the first, where a key was given as a list
     probes: tuple[str, ...] = ()  # asked of the runs once they are there; no run's identity depends on them
+    teacher: TeacherFile | None = None  # an own model, in place of teachers that are trained
 
     @property
     def settings(self) -> tuple[Setting, ...]:
@@ -82,6 +97,7 @@ class TeacherSpec:
     seed: int
     setting: Setting
     numerics: str  # which kernels computed it (`base.numerics.tag`): they decide how sums round
+    own: Any = None  # `models.own.OwnSpec` of a teacher that was not trained here
 
     @property
     def id(self) -> str:
@@ -132,7 +148,8 @@ def read_plan_file(path: Path) -> Plan:
     plan = read_plan(given, str(path))
     home = path.absolute().parent  # a table is found again from any folder
     cards = [str(home / d) if d.endswith(".toml") else d for d in plan.datasets]
-    return replace(plan, datasets=tuple(cards))
+    own = plan.teacher and replace(plan.teacher, path=str(home / plan.teacher.path))
+    return replace(plan, datasets=tuple(cards), teacher=own)
 
 
 def read_plan(given: Mapping[str, Any], where: str) -> Plan:
@@ -283,6 +300,16 @@ def _solver(value: Any) -> Any:
     return replace(solver, steps=int(steps))
 
 
+def _teacher(value: Any) -> TeacherFile:
+    given = {"path": value} if isinstance(value, str) else value
+    if not isinstance(given, dict) or not isinstance(given.get("path"), str) or not given["path"]:
+        raise _Refused(f'"teacher" = {value!r}; the path of an ONNX file, or a table with its path')
+    from cfq_core.models.contract import Contract
+
+    said = Contract.read({k: v for k, v in given.items() if k != "path"}, '"teacher"')
+    return TeacherFile(given["path"], said.favourable, said.threshold, said.output, said.layout)
+
+
 def _is_int(value: Any, low: int, high: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
 
@@ -309,4 +336,5 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "activation": _activation,
     "residual": _residual,
     "activation_bits": _activation_bits,
+    "teacher": _teacher,
 }
