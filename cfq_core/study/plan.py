@@ -14,6 +14,8 @@ people = 2000                # denied test people a seed, or "all"
 regime = "default"           # or a list
 probes = ["action_noise"]    # further questions, see `cfq parts`; none unless named
 recourse = "search"         # or a list; "pgd:5" is the paper's teacher with 5 steps
+threshold = 0.5              # probability above which a teacher approves; or
+approve = "30%"              # the share of training people whom it approves
 teacher = "model.onnx"       # a model of your own, in place of trained ones; or a table:
 # teacher = { path = "model.onnx", favourable = "low", threshold = 0.2, output = "probability", layout = "raw" }
 """
@@ -162,6 +164,11 @@ def read_plan(given: Mapping[str, Any], where: str) -> Plan:
             f'{where}: "datasets" is missing; one of {", ".join(plugins.names("datasets"))}, or a card\'s path'
         )
     read = {key: _read(key, value, where) for key, value in given.items()}
+    for key in ("threshold", "approve", "hidden", "activation", "residual") if "teacher" in given else ():
+        if key in given and read[key] != getattr(Setting(), key):
+            raise BadPlan(f'{where}: "{key}" is of teachers that are trained here; "teacher" is a model of your own')
+    if "threshold" in given and "approve" in given:
+        raise BadPlan(f'{where}: "threshold" and "approve" both say where the cut is; one of them')
     first, *further = _settings({k: v for k, v in read.items() if k in SETTING_KEYS})
     rest = {k: v for k, v in read.items() if k not in SETTING_KEYS}
     return Plan(setting=first, further=tuple(further), **rest)
@@ -280,6 +287,26 @@ def _people(value: Any) -> int | None:
     return value
 
 
+def _threshold(value: Any) -> float:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 < value < 1:
+        raise _Refused(
+            f'"threshold" = {value!r}; a probability between 0 and 1 (of a model of your own: see "teacher")'
+        )
+    return float(value)
+
+
+def _approve(value: Any) -> float:
+    text = value.strip() if isinstance(value, str) else ""
+    try:
+        share = float(text.removesuffix("%")) / 100 if text.endswith("%") else float("nan")
+    except ValueError:
+        share = float("nan")
+    if not 0 < share < 1:
+        raise _Refused(f'"approve" = {value!r}; the share of training people to approve, such as "30%"')
+    return share
+
+
 def _regime(value: Any) -> str:
     if not isinstance(value, str) or value not in REGIMES:
         raise _Refused(unknown("action regime", value, REGIMES))
@@ -315,7 +342,10 @@ def _is_int(value: Any, low: int, high: int) -> bool:
 
 
 #: Keys of a plan that belong to its setting; the rest are the plan's own.
-SETTING_KEYS = ("hidden", "kappa", "people", "regime", "recourse", "activation", "residual", "activation_bits")
+SETTING_KEYS = (
+    "hidden", "kappa", "people", "regime", "recourse", "activation", "residual", "activation_bits", "threshold",
+    "approve",
+)  # fmt: skip
 _FIELD = {"recourse": "solver"}
 
 #: Keys that take a list too: the study then runs under every combination of their values.
@@ -336,5 +366,7 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "activation": _activation,
     "residual": _residual,
     "activation_bits": _activation_bits,
+    "threshold": _threshold,
+    "approve": _approve,
     "teacher": _teacher,
 }
