@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields, replace
 from itertools import pairwise
 from math import ceil, floor
@@ -79,6 +79,7 @@ class Card:
     source: Prose = Prose("")
     licence: Prose = Prose("")
     missing: tuple[str, ...] = ()  # cells that mean missing, besides the empty one
+    model: Mapping[str, Any] | None = None  # how files of models are read, see `models.contract`
     ignore: Cells = Cells(())  # cells of the target whose outcome is still open: their rows are left out
     delimiter: Mark = Mark(",")
     decimal: Mark = Mark(".")
@@ -141,8 +142,8 @@ def _card(text: str, file: str) -> Card:
         raise place.bad(f"not valid TOML: {error}") from None
     except ValueError:
         raise place.bad("not valid TOML: an integer of thousands of digits") from None
-    tables = raw.pop("feature", [])
-    card = _record(place, raw, Card)
+    tables, model = raw.pop("feature", []), raw.pop("model", {})
+    card = replace(_record(place, raw, Card), model=_about_models(place, model))
     if not re.fullmatch(r"\w[\w-]*", card.name):
         raise place.bad(f"name = {quoted(card.name)}; one word of letters, digits, _ and -")
     if not tables or not isinstance(tables, list) or not all(isinstance(t, dict) for t in tables):
@@ -150,6 +151,13 @@ def _card(text: str, file: str) -> Card:
     card = replace(card, feature=tuple(_feature(place, i, t) for i, t in enumerate(tables, 1)))
     _check_together(card, place)
     return card
+
+
+def _about_models(place: Place, model: Any) -> Mapping[str, Any]:
+    """The ``[model]`` table, whose keys and words the reader of models checks."""
+    if not isinstance(model, dict) or any(isinstance(v, dict | list) for v in model.values()):
+        raise place.bad("[model] must be one table of plain values: favourable, threshold, output, layout")
+    return {str(k)[:MAX_TEXT]: v[:MAX_TEXT] if isinstance(v, str) else v for k, v in model.items()}
 
 
 def _record(place: Place, raw: dict[str, Any], record: type[Described]) -> Described:
@@ -312,7 +320,7 @@ def _table(card: Card, data: bytes | str, card_name: str, csv_name: str) -> Tabl
     warnings = [judged.warning, *(doubt_about_numbers(columns[f.name]) for f in features if not f.levels)]
     warnings += [_gives_away(f, values[:, i], outcome) for i, f in enumerate(features)]
     schema = _schema(card, features, columns[card.target].words)
-    return Table(schema, values, outcome, warnings=tuple(w for w in warnings if w))
+    return Table(schema, values, outcome, warnings=tuple(w for w in warnings if w), model=card.model or {})
 
 
 def _dialect(card: Card, place: Place) -> Dialect:
@@ -365,4 +373,5 @@ def _schema(card: Card, features: tuple[Feature, ...], outcomes: tuple[str, ...]
         note=card.note,
         source=card.source,
         licence=card.licence,
+        favourable_cells=tuple(good),
     )

@@ -11,9 +11,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from cfq_core.datasets.card import read_card
-from cfq_core.export import audit_text, verify
+from cfq_core.export import audit_text
 from cfq_core.export.audit import AuditOptions, PairAudit, audit_pair
 from cfq_core.export.flags import flags, ties
+from cfq_core.models import verify
 from cfq_core.models.read import parse_model
 from cfq_core.tables.encode import Encoding
 from cfq_core.tables.schema import Table
@@ -21,7 +22,7 @@ from cfq_core.tables.schema import Table
 from .conftest import CARD
 from .made import graph, network
 
-FEW = AuditOptions(people=40, n_reaudited=5)
+FEW = AuditOptions(people=40, n_reaudited=5, favourable="high", layout="standardised", output="logit")
 
 
 @pytest.fixture(scope="module")
