@@ -17,7 +17,7 @@ import torch
 
 from cfq_core.export.parity import ParityFailure, parity
 from cfq_core.export.stored import export_student, export_teacher, provenance, stored_run
-from cfq_core.export.write import FORMS, student_model, teacher_model
+from cfq_core.models.write import FORMS, student_model, teacher_model
 from cfq_core.study.plan import read_plan
 from cfq_core.study.runner import run_plan
 from cfq_core.study.store import Store

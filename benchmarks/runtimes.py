@@ -20,10 +20,10 @@ import numpy as np
 import onnxruntime
 import torch
 
-from cfq_core.export import raw
-from cfq_core.export.provenance import Role
 from cfq_core.export.stored import StoredRun, export_student, export_teacher, stored_run
-from cfq_core.export.target import FORMS, Form, Target
+from cfq_core.models import raw
+from cfq_core.models.provenance import Role
+from cfq_core.models.target import FORMS, Form, Target
 from cfq_core.study.plan import read_plan
 from cfq_core.study.runner import run_plan
 from cfq_core.study.store import Store

@@ -10,12 +10,12 @@ from typing import Any
 
 import click
 
-import cfq_core.export as export_folder
+import cfq_core.models as models_folder
 from cfq_core.base.errors import BadInput, CfqError
 from cfq_core.commands.options import json_option, number, open_store, print_json, store_option
 
 #: Runs by itself, also where nothing of this package is installed.
-VERIFY = Path(export_folder.__file__).parent / "verify.py"
+VERIFY = Path(models_folder.__file__).parent / "verify.py"
 VERIFYING = 300  # seconds
 
 
@@ -79,7 +79,7 @@ def export(
     """
     _needs("onnx", "onnxruntime", extra="export")
     from cfq_core.export.stored import export_student, export_teacher, stored_run
-    from cfq_core.export.target import target_of
+    from cfq_core.models.target import target_of
     from cfq_core.study.store import readable
 
     target = target_of(options["opset"], options["containers"], options["inputs"])
@@ -143,7 +143,7 @@ def audit(card: Path, teacher: Path, student: Path, page: Path | None, as_json: 
     from cfq_core.datasets.card import read_card
     from cfq_core.export import audit_text
     from cfq_core.export.audit import AuditOptions, audit_pair
-    from cfq_core.export.read import read_model
+    from cfq_core.models.read import read_model
 
     options["people"] = None if options["people"] == "all" else number("--people", options["people"], int)
     found = audit_pair(read_card(card), read_model(teacher), read_model(student), AuditOptions(**options))

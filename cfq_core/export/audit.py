@@ -27,12 +27,12 @@ from torch import Tensor
 
 from cfq_core.actions.action_set import ActionSet
 from cfq_core.base.errors import BadInput
-from cfq_core.export.dense import dense
 from cfq_core.export.flags import flags, ties
-from cfq_core.export.provenance import BadModel, encoding_of
-from cfq_core.export.read import ModelFile
-from cfq_core.export.runtime import BlackBox, Running, as_logits
 from cfq_core.export.ways import Audited, SeenAs, seen_as
+from cfq_core.models.dense import dense
+from cfq_core.models.provenance import BadModel, encoding_of
+from cfq_core.models.read import ModelFile
+from cfq_core.models.runtime import BlackBox, Running, as_logits
 from cfq_core.nets.stack import Scorer, Stack, score
 from cfq_core.pipeline import Compared, Design, Setting, TeacherRecourse, compared, prepare, recourse_for
 from cfq_core.quant.quantized import QuantStack

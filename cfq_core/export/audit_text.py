@@ -6,8 +6,9 @@ import html
 from typing import Any
 
 from cfq_core.evidence import SMALLEST_GROUP, Measure
-from cfq_core.export import verify, ways
+from cfq_core.export import ways
 from cfq_core.export.audit import PairAudit, Side
+from cfq_core.models import verify
 from cfq_core.recourse.outcome import Why
 from cfq_core.study.summary import LENIENT
 

@@ -16,10 +16,10 @@ import onnx
 from jaxtyping import Bool, Float
 from onnx import TensorProto, helper, numpy_helper
 
-from cfq_core.export import verify
-from cfq_core.export.provenance import BadModel
-from cfq_core.export.read import Array, ModelFile, attributes, constants
-from cfq_core.export.runtime import Running
+from cfq_core.models import verify
+from cfq_core.models.provenance import BadModel
+from cfq_core.models.read import Array, ModelFile, attributes, constants
+from cfq_core.models.runtime import Running
 
 CODES = 255  # largest code of an unsigned activation; signed ones are shifted to unsigned on x86
 MOST_16, MOST_32 = 2**15 - 1, 2**31 - 1

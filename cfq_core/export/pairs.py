@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from cfq_core.base.errors import BadStore
 from cfq_core.base.identity import identity, of_kinds, read_object
 from cfq_core.datasets.upload import checked_upload
-from cfq_core.export.sandbox import sandboxed_parse
+from cfq_core.models.sandbox import sandboxed_parse
 from cfq_core.study import jobs
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def known(store: Path, given: Mapping[str, Any]) -> str | None:
 def audited(folder: Path, tell: jobs.Tell) -> dict[str, str]:
     """Audit the two files in a job's folder and keep the answer in its store."""
     from cfq_core.export.audit import AuditOptions, audit_pair
-    from cfq_core.export.read import parse_model
+    from cfq_core.models.read import parse_model
     from cfq_core.study.plan import table_of
 
     given = jobs.params(folder)

@@ -15,8 +15,8 @@ import onnx
 from jaxtyping import Float
 
 from cfq_core.base.errors import CfqError
-from cfq_core.export import verify
-from cfq_core.export.raw import INPUT, Feed
+from cfq_core.models import verify
+from cfq_core.models.raw import INPUT, Feed
 
 #: What a file is given: the encoded design, or its named columns.
 Given = Float[np.ndarray, "_ d"] | Feed

@@ -19,12 +19,13 @@ import torch
 from jaxtyping import Float
 
 from cfq_core.base.errors import BadInput, BadStore
-from cfq_core.export import raw, vectors, verify
+from cfq_core.export import vectors
 from cfq_core.export.parity import Parity, ParityFailure, parity
-from cfq_core.export.provenance import Provenance, Role, inputs_of
-from cfq_core.export.read import parse_model
-from cfq_core.export.target import Form, Target
-from cfq_core.export.write import student_model, teacher_model
+from cfq_core.models import raw, verify
+from cfq_core.models.provenance import Provenance, Role, inputs_of
+from cfq_core.models.read import parse_model
+from cfq_core.models.target import Form, Target
+from cfq_core.models.write import student_model, teacher_model
 from cfq_core.nets.layers import spelled
 from cfq_core.nets.stack import Stack, score
 from cfq_core.pipeline import Design, prepare

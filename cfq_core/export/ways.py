@@ -15,10 +15,10 @@ import numpy as np
 import onnx
 from jaxtyping import Bool, Float
 
-from cfq_core.export import verify
-from cfq_core.export.provenance import BadModel
-from cfq_core.export.read import ModelFile
-from cfq_core.export.runtime import Running
+from cfq_core.models import verify
+from cfq_core.models.provenance import BadModel
+from cfq_core.models.read import ModelFile
+from cfq_core.models.runtime import Running
 
 FEW = 1000  # of the people judged, who are computed in small batches or by the reference evaluator
 REFERENCE_SECONDS = 20.0  # it is Python: a forest of many trees takes it hours

@@ -18,10 +18,10 @@ from cfq_core.export import audit as auditing
 from cfq_core.export import audit_text as telling
 from cfq_core.export.audit import AuditOptions, PairAudit, audit_pair
 from cfq_core.export.parity import computed
-from cfq_core.export.provenance import KEY, BadModel
-from cfq_core.export.read import ModelFile, parse_model, read_model
-from cfq_core.export.runtime import BlackBox
 from cfq_core.export.stored import StoredRun, export_student, export_teacher, stored_run
+from cfq_core.models.provenance import KEY, BadModel
+from cfq_core.models.read import ModelFile, parse_model, read_model
+from cfq_core.models.runtime import BlackBox
 from cfq_core.study.store import Store
 from cfq_core.tables.encode import Encoding
 from cfq_core.tables.schema import Table

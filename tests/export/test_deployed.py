@@ -18,11 +18,11 @@ from onnx import numpy_helper
 
 from cfq_core.cli import cli
 from cfq_core.export import stored as exporting
-from cfq_core.export import verify
 from cfq_core.export.parity import ParityFailure
 from cfq_core.export.stored import StoredRun, export_student, export_teacher, stored_run
-from cfq_core.export.target import FORMS, Target
-from cfq_core.export.write import student_model
+from cfq_core.models import verify
+from cfq_core.models.target import FORMS, Target
+from cfq_core.models.write import student_model
 from cfq_core.study.store import Store
 
 from .conftest import CARD

@@ -20,11 +20,11 @@ from cfq_core.base.errors import BadInput, UnknownName
 from cfq_core.cli import cli
 from cfq_core.export import stored as exporting
 from cfq_core.export.parity import LEVELS, ParityFailure, computed, parity
-from cfq_core.export.provenance import KEY, read_provenance
 from cfq_core.export.stored import export_student, export_teacher, stored_run
-from cfq_core.export.target import Target, target_of
-from cfq_core.export.verify import VECTORS
-from cfq_core.export.write import FORMS, student_model, teacher_model
+from cfq_core.models.provenance import KEY, read_provenance
+from cfq_core.models.target import Target, target_of
+from cfq_core.models.verify import VECTORS
+from cfq_core.models.write import FORMS, student_model, teacher_model
 from cfq_core.nets.stack import Stack, score
 from cfq_core.study import tables
 from cfq_core.study.store import Store

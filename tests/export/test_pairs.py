@@ -17,7 +17,7 @@ from cfq_core.datasets.card import read_card
 from cfq_core.export import audit_text, pairs
 from cfq_core.export.audit import AuditOptions, audit_pair
 from cfq_core.export.pairs import Upload
-from cfq_core.export.read import parse_model
+from cfq_core.models.read import parse_model
 from cfq_core.study import jobs
 from cfq_core.tables.encode import Encoding
 from dashboard.lib import pair

@@ -13,13 +13,13 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from cfq_core.datasets import toy
-from cfq_core.export import read as reading
-from cfq_core.export.dense import dense
 from cfq_core.export.parity import computed
-from cfq_core.export.provenance import KEY, BadModel, encoding_of, read_provenance
-from cfq_core.export.read import MOST_BYTES, parse_model, read_model
-from cfq_core.export.runtime import Running, as_logits
-from cfq_core.export.write import FORMS, student_model
+from cfq_core.models import read as reading
+from cfq_core.models.dense import dense
+from cfq_core.models.provenance import KEY, BadModel, encoding_of, read_provenance
+from cfq_core.models.read import MOST_BYTES, parse_model, read_model
+from cfq_core.models.runtime import Running, as_logits
+from cfq_core.models.write import FORMS, student_model
 from cfq_core.nets.stack import Scorer, Stack, score
 from cfq_core.quant.quantized import QuantStack
 

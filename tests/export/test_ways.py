@@ -11,10 +11,11 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from cfq_core.datasets.card import read_card
-from cfq_core.export import audit_text, verify
+from cfq_core.export import audit_text
 from cfq_core.export.audit import AuditOptions, PairAudit, audit_pair
 from cfq_core.export.flags import flags, ties
-from cfq_core.export.read import parse_model
+from cfq_core.models import verify
+from cfq_core.models.read import parse_model
 from cfq_core.tables.encode import Encoding
 from cfq_core.tables.schema import Table
 

@@ -22,11 +22,11 @@ import torch
 from onnx import TensorProto, helper
 from torch import Tensor
 
-from cfq_core.export import raw
-from cfq_core.export.graph import Graph
-from cfq_core.export.provenance import KEY, Provenance
-from cfq_core.export.raw import INPUT
-from cfq_core.export.target import FORMS, OPSET, OPSETS, Form, Target
+from cfq_core.models import raw
+from cfq_core.models.graph import Graph
+from cfq_core.models.provenance import KEY, Provenance
+from cfq_core.models.raw import INPUT
+from cfq_core.models.target import FORMS, OPSET, OPSETS, Form, Target
 from cfq_core.nets.forward import Interpreter, logit
 from cfq_core.nets.layers import ALPHA, branch_range, code_range, signed_output
 from cfq_core.nets.stack import Stack

@@ -22,9 +22,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from cfq_core.export.provenance import BadModel
-from cfq_core.export.read import ModelFile
-from cfq_core.export.worker import DONE, ROWS, WAY, receive, send
+from cfq_core.models.provenance import BadModel
+from cfq_core.models.read import ModelFile
+from cfq_core.models.worker import DONE, ROWS, WAY, receive, send
 
 STARTING = 60  # seconds
 BATCH = 65_536  # rows sent at a time
@@ -38,7 +38,7 @@ class Running:
         self.file, self.left = file, seconds
         self.rows = 0  # computed so far
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "cfq_core.export.worker"],
+            [sys.executable, "-m", "cfq_core.models.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -19,9 +19,9 @@ from onnx import numpy_helper
 from onnx.checker import ValidationError
 from onnx.shape_inference import InferenceError
 
-from cfq_core.export.provenance import BadModel
-from cfq_core.export.read import Array, ModelFile, attributes, constants
-from cfq_core.export.write import FORMS, student_model, teacher_model, written_for
+from cfq_core.models.provenance import BadModel
+from cfq_core.models.read import Array, ModelFile, attributes, constants
+from cfq_core.models.write import FORMS, student_model, teacher_model, written_for
 from cfq_core.nets.layers import ALPHA, LOGIT, Activation, Architecture, Codes, Layer, read
 from cfq_core.nets.stack import Scorer, Stack
 from cfq_core.quant.grid import WEIGHT_BITS

@@ -65,7 +65,7 @@ def computing(content: bytes, way: dict[str, Any]) -> Compute:
 
 
 def _session(content: bytes, way: dict[str, Any]) -> tuple[Compute, int, type]:
-    from cfq_core.export.verify import session
+    from cfq_core.models.verify import session
 
     running = session(content, way.get("level", "all"), way.get("options"))
     (entry,) = running.get_inputs()

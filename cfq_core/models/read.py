@@ -19,8 +19,8 @@ from google.protobuf.message import DecodeError
 from jaxtyping import Float
 from onnx import AttributeProto, TensorProto, helper, numpy_helper
 
-from cfq_core.export.provenance import KEY, BadModel, Provenance, read_provenance
-from cfq_core.export.raw import behind_encoding, is_raw
+from cfq_core.models.provenance import KEY, BadModel, Provenance, read_provenance
+from cfq_core.models.raw import behind_encoding, is_raw
 
 Array = Float[np.ndarray, "..."]
 

@@ -13,8 +13,8 @@ import onnx
 from onnx import TensorProto, helper
 
 from cfq_core.base.errors import BadInput
-from cfq_core.export.graph import Graph
-from cfq_core.export.provenance import BadModel, Input, Provenance
+from cfq_core.models.graph import Graph
+from cfq_core.models.provenance import BadModel, Input, Provenance
 from cfq_core.tables.encode import Values
 from cfq_core.tables.schema import Schema
 
