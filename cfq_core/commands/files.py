@@ -136,12 +136,16 @@ def verify(file: Path, as_json: bool) -> None:
     help="What they give.",
 )
 @click.option("--html", "page", type=click.Path(path_type=Path), help="Write a report to this file too.")
+@click.option("--csv", "table", type=click.Path(path_type=Path), help="Write what each person was told to this file.")
 @json_option
-def audit(card: Path, teacher: Path, student: Path, page: Path | None, as_json: bool, **options: Any) -> None:
+def audit(
+    card: Path, teacher: Path, student: Path, page: Path | None, table: Path | None, as_json: bool, **options: Any
+) -> None:
     """Audit any pair of ONNX files on a table: does the student keep what the teacher promises?"""
     _needs("onnx", "onnxruntime", extra="export")
+    from cfq_core.base import cells
     from cfq_core.datasets.card import read_card
-    from cfq_core.export import audit_text
+    from cfq_core.export import audit_text, people
     from cfq_core.export.audit import AuditOptions, audit_pair
     from cfq_core.models.read import read_model
 
@@ -149,6 +153,8 @@ def audit(card: Path, teacher: Path, student: Path, page: Path | None, as_json: 
     found = audit_pair(read_card(card), read_model(teacher), read_model(student), AuditOptions(**options))
     if page:
         _write(page, audit_text.page(found))
+    if table:
+        _write(table, cells.csv(people.frame(people.results(found))).decode())
     if as_json:
         print_json(audit_text.as_json(found))
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import pandas as pd
@@ -75,6 +76,11 @@ def _show(audit: StoredAudit) -> None:
     if not (groups := _groups(result)).empty:
         st.markdown("**By group** (a group of too few people has no number)")
         ui.frame(groups, f"audit-groups-{audit.id}", f"audit-groups-{audit.id}")
+    if people := audit.people():
+        st.markdown("**Person by person**: what each was told, and whether it holds")
+        st.dataframe(pd.read_csv(io.BytesIO(people)), hide_index=True, key=f"audit-people-{audit.id}")
+        st.download_button("People (CSV)", people, f"cfq-audit-{audit.id}.csv", "text/csv", on_click="ignore",
+                           icon=":material/table:", key=f"audit-csv-{audit.id}")  # fmt: skip
     st.download_button("Report (HTML)", audit.page, f"cfq-audit-{audit.id}.html", "text/html", on_click="ignore",
                        icon=":material/description:", key=f"audit-report-{audit.id}")  # fmt: skip
 

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from cfq_core.base import cells
 from cfq_core.base.errors import BadInput
 from cfq_core.base.identity import identity
 from cfq_core.datasets import upload
 from cfq_core.datasets.card import read_card
-from cfq_core.export import audit_text, pairs
+from cfq_core.export import audit_text, pairs, people
 from cfq_core.export.audit import AuditOptions, audit_pair
 from cfq_core.export.pairs import Upload
 from cfq_core.models.read import parse_model
@@ -61,6 +62,7 @@ def test_a_job_finds_what_the_command_finds_and_is_found_again(tmp_path: Path, m
     assert kept.id == done.audit == pairs.known(store, given)
     models = (parse_model(u.content, u.name) for u in (teacher, student))
     again = audit_text.as_json(audit_pair(read_card(CARD), *models, AuditOptions(**QUESTION)))
+    assert cells.csv(people.frame(again.pop("per_person"))) == kept.people()
     changing = {"seconds"}
     assert {k: v for k, v in json.loads(json.dumps(again)).items() if k not in changing} == {
         k: v for k, v in kept.result.items() if k in again and k not in changing
@@ -74,6 +76,7 @@ def test_a_job_finds_what_the_command_finds_and_is_found_again(tmp_path: Path, m
 def _shown_on_study(store: Path, kept: pairs.StoredAudit, monkeypatch: pytest.MonkeyPatch) -> None:
     """The dashboard's page Study shows it with its numbers, by its address; one that is not there is told."""
     monkeypatch.setenv("CFQ_STORE", str(store))
+    assert kept.people().startswith(b"row,answer,cost,holds")
     for asked, warned in ((kept.id, False), ("nothere", True)):
         at = AppTest.from_file(str(SCRIPT), default_timeout=120)
         at.query_params["audit"] = asked
@@ -83,6 +86,7 @@ def _shown_on_study(store: Path, kept: pairs.StoredAudit, monkeypatch: pytest.Mo
         said = " ".join(m.value for m in at.markdown)
         assert "Audited pairs" in said and "who" in said and "Audit of student" in said
         shown = next(t.value for t in at.dataframe if "95 % from" in t.value)
+        assert any("refused_when" in t.value for t in at.dataframe), "person by person"
         vd = shown.set_index("measure").value["promised actions that fail (VD)"]
         assert vd == kept.result["measures"]["vd"]
 
