@@ -12,7 +12,15 @@ import click
 
 import cfq_core.models as models_folder
 from cfq_core.base.errors import BadInput, CfqError
-from cfq_core.commands.options import json_option, number, open_store, print_json, store_option
+from cfq_core.commands.options import (
+    contract_options,
+    json_option,
+    number,
+    open_store,
+    print_json,
+    store_option,
+    student_options,
+)
 
 #: Runs by itself, also where nothing of this package is installed.
 VERIFY = Path(models_folder.__file__).parent / "verify.py"
@@ -121,20 +129,8 @@ def verify(file: Path, as_json: bool) -> None:
 @click.option("--people", default="2000", show_default=True, help="Refused people who ask, or all.")
 @click.option("--regime", default="default", show_default=True, help="Action regime: any, immutable, default, strict.")
 @click.option("--rows", type=click.Choice(["test", "all"]), help="Whom to judge [the files' own test rows, else all].")
-@click.option(
-    "--layout",
-    default="auto",
-    show_default=True,
-    type=click.Choice(["auto", "standardised", "raw", "levels"]),
-    help="Input columns of files that do not say: one a level, numbers standardised or raw; or levels: one a feature.",
-)
-@click.option(
-    "--output",
-    default="auto",
-    show_default=True,
-    type=click.Choice(["auto", "logit", "probability"]),
-    help="What they give.",
-)
+@contract_options
+@student_options
 @click.option("--html", "page", type=click.Path(path_type=Path), help="Write a report to this file too.")
 @click.option("--csv", "table", type=click.Path(path_type=Path), help="Write what each person was told to this file.")
 @json_option

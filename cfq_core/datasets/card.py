@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields, replace
 from itertools import pairwise
 from math import ceil, floor
@@ -70,6 +70,7 @@ class Card:
     source: Prose = Prose("")
     licence: Prose = Prose("")
     missing: tuple[str, ...] = ()  # cells that mean missing, besides the empty one
+    model: Mapping[str, Any] | None = None  # how files of models are read, see `models.contract`
     feature: tuple[Feature, ...] = ()
 
 
@@ -126,8 +127,8 @@ def _card(text: str, file: str) -> Card:
         raise place.bad(f"not valid TOML: {error}") from None
     except ValueError:
         raise place.bad("not valid TOML: an integer of thousands of digits") from None
-    tables = raw.pop("feature", [])
-    card = _record(place, raw, Card)
+    tables, model = raw.pop("feature", []), raw.pop("model", {})
+    card = replace(_record(place, raw, Card), model=_about_models(place, model))
     if not re.fullmatch(r"\w[\w-]*", card.name):
         raise place.bad(f"name = {quoted(card.name)}; one word of letters, digits, _ and -")
     if not tables or not isinstance(tables, list) or not all(isinstance(t, dict) for t in tables):
@@ -135,6 +136,13 @@ def _card(text: str, file: str) -> Card:
     card = replace(card, feature=tuple(_feature(place, i, t) for i, t in enumerate(tables, 1)))
     _check_together(card, place)
     return card
+
+
+def _about_models(place: Place, model: Any) -> Mapping[str, Any]:
+    """The ``[model]`` table, whose keys and words the reader of models checks."""
+    if not isinstance(model, dict) or any(isinstance(v, dict | list) for v in model.values()):
+        raise place.bad("[model] must be one table of plain values: favourable, threshold, output, layout")
+    return {str(k)[:MAX_TEXT]: v[:MAX_TEXT] if isinstance(v, str) else v for k, v in model.items()}
 
 
 def _record(place: Place, raw: dict[str, Any], record: type[Described]) -> Described:
@@ -275,7 +283,7 @@ def _table(card: Card, data: bytes | str, card_name: str, csv_name: str) -> Tabl
     for f in features:
         _check_filled(f, places[f.name])
     schema = _schema(card, features, columns[card.target].words)
-    return Table(schema, np.stack([counts for _, counts in filled], axis=1), outcome)
+    return Table(schema, np.stack([counts for _, counts in filled], axis=1), outcome, model=card.model or {})
 
 
 def _check_filled(f: Feature, place: Place) -> None:
@@ -305,4 +313,5 @@ def _schema(card: Card, features: tuple[Feature, ...], outcomes: tuple[str, ...]
         note=card.note,
         source=card.source,
         licence=card.licence,
+        favourable_cell=card.favourable,
     )

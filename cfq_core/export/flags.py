@@ -8,8 +8,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import onnx
@@ -17,6 +18,7 @@ from jaxtyping import Bool, Float
 from onnx import TensorProto, helper, numpy_helper
 
 from cfq_core.models import verify
+from cfq_core.models.entries import Gives
 from cfq_core.models.provenance import BadModel
 from cfq_core.models.read import Array, ModelFile, attributes, constants
 from cfq_core.models.runtime import Running
@@ -127,14 +129,16 @@ def _dequantized(
 
 
 # ---------------------------------------------------------------------- ties
-def ties(file: ModelFile, points: Float[np.ndarray, "k d"], seconds: float) -> tuple[str, Bool[np.ndarray, "k"]]:
+def ties(
+    file: ModelFile, points: Float[np.ndarray, "k d"], seconds: float, feeds: Sequence[Mapping[str, Any]] = ()
+) -> tuple[str, Bool[np.ndarray, "k"]]:
     """Which of some points meet a tie on their way, and a line about them; empty where none does, or none is known."""
     none = np.zeros(len(points), bool)
     probe = _with_ratios(file)
     if probe is None or not len(points):
         return "", none
     try:
-        with Running(probe, seconds) as running:
+        with Running(probe, seconds, feeds) as running:
             running.run_as({"level": "off"})
             ratios = np.abs(running.outputs(points))
     except BadModel:
@@ -168,4 +172,4 @@ def _with_ratios(file: ModelFile) -> ModelFile | None:
         parts.append(f"cfq_{k}_flat")
     proto.graph.node.append(helper.make_node("Concat", parts, [RATIOS], axis=1))
     proto.graph.output.append(helper.make_tensor_value_info(RATIOS, TensorProto.FLOAT, None))
-    return replace(file, proto=proto, content=proto.SerializeToString())
+    return replace(file, proto=proto, content=proto.SerializeToString(), gives=Gives(RATIOS))

@@ -278,9 +278,7 @@ def _network(file: ModelFile) -> Stack:
             for node in graph.node:
                 if not all(o in reader.constants for o in node.output):
                     reader.read(node)
-            if len(graph.output) != 1:
-                raise _NotDense
-            return reader.network(reader.values[graph.output[0].name], file.name)
+            return reader.network(reader.values[file.gives.name], file.name)
         except _Earlier as wanted:
             if wanted.tensor in earlier:
                 raise _NotDense from None

@@ -1,7 +1,4 @@
-"""A foreign model computed by onnxruntime in a process of its own, and searched without gradients.
-
-What the search needs of a model (`Scorer`) is met by taking the inputs themselves for the first layer.
-"""
+"""A foreign model computed by onnxruntime in a process of its own."""
 
 from __future__ import annotations
 
@@ -12,15 +9,12 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import asdict
 from types import TracebackType
 from typing import Any
 
 import numpy as np
-import torch
-from jaxtyping import Float, Int
-from torch import Tensor
+from jaxtyping import Float
 
 from cfq_core.models.provenance import BadModel
 from cfq_core.models.read import ModelFile
@@ -28,14 +22,16 @@ from cfq_core.models.worker import DONE, ROWS, WAY, receive, send
 
 STARTING = 60  # seconds
 BATCH = 65_536  # rows sent at a time
-LEAST_PROBABILITY = 1e-6  # a probability of 0 or 1 is a logit of -13.8 or 13.8: trees give such
 
 
 class Running:
     """One model in its own process; use it as a context manager. Raises `BadModel` where it fails or takes too long."""
 
-    def __init__(self, file: ModelFile, seconds: float) -> None:
+    def __init__(self, file: ModelFile, seconds: float, feeds: Sequence[Mapping[str, Any]] = ()) -> None:
+        """``seconds`` it may compute; ``feeds``: how rows become its inputs, as `columns.feeds` says."""
         self.file, self.left = file, seconds
+        listed = [dict(f) for f in feeds] or _one_after_another(file)
+        self.door: dict[str, Any] = {"feeds": listed, "output": file.gives.name, "batch": file.batch}
         self.rows = 0  # computed so far
         self.process = subprocess.Popen(
             [sys.executable, "-m", "cfq_core.models.worker"],
@@ -46,7 +42,7 @@ class Running:
 
     def __enter__(self) -> Running:
         try:
-            self._exchange(self.file.content, min(STARTING, self.left))
+            self._exchange(json.dumps(self.door).encode(), min(STARTING, self.left), before=self.file.content)
         except BaseException:
             self.close()
             raise
@@ -69,7 +65,7 @@ class Running:
                     stream.close()
 
     def outputs(self, inputs: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n c"]:
-        """The last floating output of the graph, one row a person."""
+        """The output that is read, one row a person."""
         parts = []
         for start in range(0, len(inputs), BATCH):
             batch = np.ascontiguousarray(inputs[start : start + BATCH], np.float64)
@@ -82,12 +78,14 @@ class Running:
             parts.append(found.reshape(len(batch), -1))
         return np.concatenate(parts) if parts else np.zeros((0, 1))
 
-    def _exchange(self, content: bytes, seconds: float, kind: int = ROWS) -> bytes:
+    def _exchange(self, content: bytes, seconds: float, kind: int = ROWS, before: bytes | None = None) -> bytes:
         """Send one frame and wait for its answer, no longer than ``seconds``."""
         late = threading.Timer(max(seconds, 0.0), self.process.kill)
         late.start()
         assert self.process.stdin is not None and self.process.stdout is not None
         try:
+            if before is not None:
+                send(self.process.stdin, kind, before)
             send(self.process.stdin, kind, content)
             kind, answer = receive(self.process.stdout)
         except (EOFError, OSError):
@@ -102,64 +100,10 @@ class Running:
         return answer
 
 
-def as_logits(outputs: Float[np.ndarray, "n c"], probability: bool, name: str) -> Float[np.ndarray, "n"]:
-    """One logit a person from one output, or from two classes of which the second is favourable."""
-    if outputs.shape[1] not in (1, 2):
-        raise BadModel(f"{name}: gives {outputs.shape[1]} numbers a person; one, or two classes, are needed")
-    if not np.isfinite(outputs).all():
-        raise BadModel(f"{name}: gives numbers that are not finite")
-    if not probability:
-        return outputs[:, 0] if outputs.shape[1] == 1 else outputs[:, 1] - outputs[:, 0]
-    if outputs.min(initial=0.0) < -LEAST_PROBABILITY or outputs.max(initial=0.0) > 1 + LEAST_PROBABILITY:
-        raise BadModel(f"{name}: gives numbers outside 0 to 1, so they are no probabilities")
-    favourable = outputs[:, -1].clip(LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
-    return np.log(favourable) - np.log1p(-favourable)
-
-
-@dataclass(frozen=True)
-class BlackBox:
-    """R copies of one foreign model as a `Scorer`; ``view`` makes the model's inputs of encoded people."""
-
-    running: Running
-    probability: bool
-    view: Float[Tensor, "h d"]
-    copies: int = 1
-
-    @property
-    def runs(self) -> int:
-        """Number of models R."""
-        return self.copies
-
-    @cached_property
-    def first_weight(self) -> Float[Tensor, "r h d"]:
-        """The inputs themselves."""
-        return self.view.expand(self.copies, *self.view.shape)
-
-    @cached_property
-    def first_bias(self) -> Float[Tensor, "r h"]:
-        """Nothing is added to them."""
-        return self.view.new_zeros(self.copies, len(self.view))
-
-    def quantize_input(
-        self, inputs: Float[Tensor, "*n d"], run: Int[Tensor, "b"] | None = None
-    ) -> Float[Tensor, "*n d"]:
-        """The inputs themselves."""
-        return inputs
-
-    def forward_from_first(self, first: Float[Tensor, "r n h"]) -> Float[Tensor, "r n"]:
-        """Logits, without a gradient."""
-        inputs = first.detach().flatten(0, 1).double().numpy()
-        logits = as_logits(self.running.outputs(inputs), self.probability, self.running.file.name)
-        return torch.from_numpy(logits).to(first.dtype).view(first.shape[:2])
-
-    def highest(self, low: Float[Tensor, "r n h"], high: Float[Tensor, "r n h"]) -> Float[Tensor, "r n"]:
-        """Nothing is known of its bounds."""
-        return torch.full(low.shape[:2], torch.inf, dtype=low.dtype)
-
-    def take(self, runs: Sequence[int]) -> BlackBox:
-        """Copies of the one model."""
-        return replace(self, copies=len(runs))
-
-    def to(self, dtype: torch.dtype) -> BlackBox:
-        """The same model; what it computes in stays its own."""
-        return replace(self, view=self.view.to(dtype))
+def _one_after_another(file: ModelFile) -> list[dict[str, Any]]:
+    """Columns cut into inputs in the file's own order; words are not known."""
+    out, start = [], 0
+    for e in file.entries:
+        out.append({**asdict(e), "start": start, "stop": start + e.width, "words": []})
+        start += e.width
+    return out

@@ -1,7 +1,7 @@
 """Runs one foreign model in a process of its own: memory, files and processor time are limited, a crash is its own.
 
-Stdin: the model, then batches of rows, or how they are to be run from now on; stdout: outputs. Plain numbers framed by
-their length, no pickle.
+Stdin: the model, how rows become its inputs, then batches of rows, or how they are to be run from now on; stdout:
+outputs. Plain numbers framed by their length, no pickle.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import IO, Any, cast
 import numpy as np
 
 Compute = Callable[[np.ndarray], np.ndarray]
+Run = Callable[[dict[str, np.ndarray]], np.ndarray]
 FRAME = struct.Struct("<BQ")  # kind, bytes that follow
 ROWS, DONE, FAILED, WAY = 0, 1, 2, 3
 MEMORY = 6 << 30  # bytes of address space
@@ -51,44 +52,52 @@ def limit() -> None:
         resource.setrlimit(what, (most, most))
 
 
-def computing(content: bytes, way: dict[str, Any]) -> Compute:
-    """A model as a function of rows, run in some way: ``level``, ``options``, ``batch``, or by onnx's ``reference``."""
-    run, width, floating = (_reference if way.get("reference") else _session)(content, way)
+def computing(content: bytes, door: dict[str, Any], way: dict[str, Any]) -> Compute:
+    """A model as a function of rows, run in some way: ``level``, ``options``, ``batch``, or by onnx's ``reference``.
+
+    ``door``: how rows are cut into its inputs (``feeds``), the ``output`` that is read, and its own ``batch``.
+    """
+    run = (_reference if way.get("reference") else _session)(content, door["output"], way)
+    feeds = [_feed(f) for f in door["feeds"]]
+    width = max(f["stop"] for f in door["feeds"])
 
     def compute(rows: np.ndarray) -> np.ndarray:
-        rows = rows.reshape(-1, width).astype(floating)
-        step = way.get("batch") or max(len(rows), 1)
+        rows = rows.reshape(-1, width)
+        step = door["batch"] or way.get("batch") or max(len(rows), 1)
         parts = [rows[i : i + step] for i in range(0, len(rows), step)] or [rows]
-        return np.concatenate([np.asarray(run(part), np.float64).reshape(len(part), -1) for part in parts])
+        made = ({name: of(part) for name, of in feeds} for part in parts)
+        found = (np.asarray(run(feed)) for feed in made)
+        return np.concatenate([f.astype(np.float64).reshape(len(p), -1) for f, p in zip(found, parts, strict=True)])
 
     return compute
 
 
-def _session(content: bytes, way: dict[str, Any]) -> tuple[Compute, int, type]:
+def _feed(of: dict[str, Any]) -> tuple[str, Callable[[np.ndarray], np.ndarray]]:
+    """One input's name, and its values from rows."""
+    place = of["start"] if of["flat"] else slice(of["start"], of["stop"])
+    words = np.array([*of["words"], ""], dtype=object)
+    if of["kind"] == "str":
+        return of["name"], lambda rows: words[rows[:, place].astype(np.int64)]
+    kind = np.dtype(of["kind"])
+    if kind.kind == "f":
+        return of["name"], lambda rows: np.ascontiguousarray(rows[:, place].astype(kind))
+    return of["name"], lambda rows: np.ascontiguousarray(np.rint(rows[:, place]).astype(kind))
+
+
+def _session(content: bytes, output: str, way: dict[str, Any]) -> Run:
     from cfq_core.models.verify import session
 
     running = session(content, way.get("level", "all"), way.get("options"))
-    (entry,) = running.get_inputs()
-    outputs = [o.name for o in running.get_outputs() if o.type in ("tensor(float)", "tensor(double)")]
-    if not outputs:
-        raise ValueError("it has no floating output")
-    floating = np.float64 if entry.type == "tensor(double)" else np.float32
-    return lambda rows: running.run(outputs[-1:], {entry.name: rows})[0], entry.shape[1], floating
+    return lambda feed: running.run([output], feed)[0]
 
 
-def _reference(content: bytes, way: dict[str, Any]) -> tuple[Compute, int, type]:
+def _reference(content: bytes, output: str, way: dict[str, Any]) -> Run:
     """What the specification says, computed by no optimizer."""
     import onnx
     from onnx.reference import ReferenceEvaluator
 
-    proto = onnx.load_model_from_string(content)
-    held = {c.name for c in proto.graph.initializer}
-    (entry,) = (i for i in proto.graph.input if i.name not in held)
-    floating: dict[int, type] = {onnx.TensorProto.FLOAT: np.float32, onnx.TensorProto.DOUBLE: np.float64}
-    outputs = [o.name for o in proto.graph.output if o.type.tensor_type.elem_type in floating]
-    given, running = entry.type.tensor_type, cast(Any, ReferenceEvaluator(proto))
-    run = lambda rows: running.run(outputs[-1:], {entry.name: rows})[0]  # noqa: E731
-    return run, given.shape.dim[1].dim_value, floating[given.elem_type]
+    running = cast(Any, ReferenceEvaluator(onnx.load_model_from_string(content)))
+    return lambda feed: running.run([output], feed)[0]
 
 
 def main() -> None:
@@ -99,12 +108,13 @@ def main() -> None:
     limit()
     with suppress(EOFError):
         _, content = receive(given)
+        door = json.loads(receive(given)[1])
         kind, asked = WAY, b"{}"
         compute: Compute
         while True:
             try:
                 if kind == WAY:
-                    compute = computing(content, json.loads(asked))
+                    compute = computing(content, door, json.loads(asked))
                     answer = b""
                 else:
                     answer = np.ascontiguousarray(compute(np.frombuffer(asked))).tobytes()

@@ -34,6 +34,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "audit",
         f"--card={CARD}",
         *files,
+        "--favourable=high",  # random networks know nothing of outcomes: all is said of them
+        "--output=logit",
+        "--layout=standardised",
         "--people=60",
         "--json",
         f"--csv={folder}/p.csv",

@@ -22,7 +22,8 @@ from cfq_core.tables.schema import Table
 from .conftest import CARD
 from .made import graph, network
 
-FEW = AuditOptions(people=40, n_reaudited=5)
+#: Random networks know nothing of outcomes, so all is said of them.
+FEW = AuditOptions(people=40, n_reaudited=5, favourable="high", output="logit", layout="standardised")
 
 
 @pytest.fixture(scope="module")
