@@ -206,6 +206,10 @@ def _as_run(side: _Open, test: Values, after: Values, at: Any) -> dict[str, Any]
     make, running = side.reading.columns.make, side.reading.running
     line, tied = ties(side.file, make(after), running.left, running.door["feeds"])
     ways = seen_as(side.file, running, Audited(make(test), make(after), *at), side.reading.of_outputs)
+    if running.unlimited:
+        side.notes.append(
+            f"{side.file.name}: ran without a limit of {', '.join(running.unlimited)}: this system has none"
+        )
     return {"ways": ways, "flags": (*flags(side.file), *filter(None, [line])), "tied": tied}
 
 

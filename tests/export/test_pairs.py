@@ -109,7 +109,7 @@ NAMES = nested(7, nested(1, nested(1, b"") * 1_500_000))
     [
         ("a.onnx", b"\x80\x04pickled", "not an ONNX file"),
         ("a.onnx", b"", "is empty"),
-        ("a.onnx", NODES, "has 4000000 nodes; at most 5000"),
+        ("a.onnx", NODES, "has more than 5000 nodes"),
         ("a.onnx", NAMES, "holds more than 200000 names"),
         ("../a.onnx", b"x", "not a plain file name"),
         ("a.onnx", b"\x00" * 30_000_000, "at most 20 MB"),
