@@ -92,6 +92,10 @@ def _broken(e: Evidence) -> Bool[np.ndarray, "k"]:
     return ~approved(e.student_at)
 
 
+#: One function, so that everything about the worst group is of the same values.
+_broken_promises = told(_broken)
+
+
 def _certified(e: Evidence) -> Bool[np.ndarray, "k"]:
     return np.any([c.holds(e) for c in certificates.PARTS.values() if c.transfer], axis=0)
 
@@ -197,7 +201,7 @@ PARTS: dict[str, Metric] = {
         about="Share of recourse points around which a whole region is proved to be approved by the student.",
     ),
     "vd": Metric(
-        "validity drop", "share", "lower", told(_broken), by_group=True,
+        "validity drop", "share", "lower", _broken_promises, by_group=True,
         about="Validity drop: share of valid FP32 recourse that the student refuses, q(x + delta*_f) <= 0.",
     ),
     "windfall": Metric(
@@ -205,7 +209,15 @@ PARTS: dict[str, Metric] = {
         by_group=True, about="Share of the people denied by the teacher whom the student approves without any action.",
     ),
     "worst_group_vd": Metric(
-        "validity drop, worst group", "share", "lower", told(_broken), "worst",
+        "validity drop, worst group", "share", "lower", _broken_promises, "worst", revision=2,
         about="The largest validity drop among groups of at least 30 people (single protected columns).",
+    ),
+    "worst_group_vd_by_chance": Metric(
+        "validity drop, worst group, expected by chance", "share", "neither", _broken_promises, "worst_by_chance",
+        about="The largest validity drop expected among these groups if they did not differ: the mean over deals.",
+    ),
+    "worst_group_vd_p": Metric(
+        "validity drop, worst group, p", "p", "neither", _broken_promises, "worst_p",
+        about="How often groups that do not differ have a largest validity drop like this one (max-type permutation).",
     ),
 }  # fmt: skip

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from cfq_core.allocators.sensitivity import CHOICES
 from cfq_core.evidence import approved
+from cfq_core.matching import match
 from cfq_core.nets.forward import behind
 from cfq_core.nets.stack import Stack, score
 from cfq_core.quant.bits import BitPlan, average_bits
@@ -61,7 +62,7 @@ class Points:
     """Where plans are judged; encoded, of one teacher."""
 
     recourse: Float[Tensor, "k d"]  # x + delta*_f
-    rows: Float[Tensor, "n d"]  # people whose approval rate sets the matched threshold
+    rows: Float[Tensor, "n d"]  # people whose approval rate sets the matched threshold; validation rows in an audit
     shown: Float[Tensor, "m d"] | None = None  # people whose approval shift is told; None: the same
 
 
@@ -103,10 +104,7 @@ class _Table:
         at, rows, shown = self._parts(logits)
         truth_at, truth_rows, truth_shown = self._parts(self.truth[None])
         wanted = int(approved(truth_rows).sum())
-        last = min(max(wanted, 1), rows.shape[1] - 1)
-        between = [rows.shape[1] - last - 1, rows.shape[1] - last]  # ranks, from below, of the last that is approved
-        around = torch.from_numpy(np.partition(rows.numpy(), between, axis=1)[:, between])
-        threshold = (around[:, 1] + around[:, 0]) / 2
+        threshold = torch.from_numpy(match(rows.numpy(), wanted).threshold)
         place = slice(start, start + len(logits))
         self.out[0, place] = (~approved(at)).float().mean(1)
         self.out[1, place] = (~approved(at - threshold[:, None])).float().mean(1)

@@ -79,6 +79,18 @@ def number(option: str, text: str, of: Callable[[str], Any]) -> Any:
         raise BadPlan(f'{option} "{text}": {kind}, separated by commas where several are allowed') from None
 
 
+def share(option: str, text: str) -> float:
+    """A share as typed: 2% or 0.02; what is none, or could be either, is BadInput."""
+    plain = text.strip()
+    try:
+        value = float(plain.removesuffix("%")) / (100 if plain.endswith("%") else 1)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 1:
+        raise BadInput(f'{option} "{text}": a share between 0 and 1, such as 2% or 0.02')
+    return value
+
+
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Rows below their head, each column as wide as its widest cell; an empty head is left out."""
     cells = [[str(c) for c in row] for row in ([list(head)] if head else []) + [list(r) for r in rows]]

@@ -1,11 +1,11 @@
-"""Commands that run studies and show them: `cfq run | study | ls | show`."""
+"""Commands that run studies and show them: `cfq run | study | ls | show | safe`."""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import click
 from tqdm import tqdm
 
 from cfq_core.base import numerics, plugins
-from cfq_core.commands.options import json_option, number, open_store, print_json, print_table, store_option
+from cfq_core.commands.options import json_option, number, open_store, print_json, print_table, share, store_option
 
 workers_option = click.option(
     "--workers",
@@ -29,6 +29,7 @@ COLUMNS = (
     ("VD", "vd", 1, 3),
     ("VD matched", "vd_matched", 1, 3),
     ("worst group VD", "worst_group_vd", 1, 3),
+    ("by chance", "worst_group_vd_by_chance", 1, 3),
     ("CRG median", "crg_median", 1, 3),
     ("CRG abs", "crg_abs", 1, 3),
     ("direction", "direction", 1, 2),
@@ -36,7 +37,7 @@ COLUMNS = (
 )
 LEGEND = (
     "mean ± sd over seeds. VD: share of promised actions that fail; matched: at the teacher's approval rate; "
-    "CRG: relative change of cost."
+    "CRG: relative change of cost; by chance: the worst group's VD expected if groups did not differ."
 )
 
 
@@ -145,6 +146,33 @@ def show(study: str, markdown: bool, folder: Path | None, as_json: bool) -> None
             _show(store, found, as_json)
 
 
+@click.command()
+@click.argument("study", default="latest")
+@click.option("--at-most", default="2%", show_default=True, help="Share of promises that may break: 2% or 0.02.")
+@click.option("--confidence", default="95%", show_default=True, help="Of each method's answer.")
+@click.option("--matched", is_flag=True, help="Judged with thresholds at the teachers' approval rate.")
+@click.option("--seed", type=int, help="About the models of this seed alone, not about the methods.")
+@store_option
+@json_option
+def safe(study: str, folder: Path | None, as_json: bool, **options: Any) -> None:
+    """How few bits are safe: the least average bits of each method that break at most a share of promises."""
+    from cfq_core.report import safe_text
+    from cfq_core.study.safe import safe as answers
+    from cfq_core.study.store import readable
+
+    at_most, confidence = share("--at-most", options["at_most"]), share("--confidence", options["confidence"])
+    store = open_store(folder, must_exist=True)
+    with readable(store):
+        found = store.study(study)["id"]
+        each = answers(store, found, at_most, confidence, options["matched"], options["seed"])
+    if as_json:
+        print_json({"study": found, "store": str(store.folder), **safe_text.as_json(each, options["matched"])})
+        return
+    rows = safe_text.rows(each)
+    print_table(list(rows.columns), rows.to_numpy(str).tolist())
+    click.echo(f"\n{safe_text.claim(each, options['matched'])}")
+
+
 def _numbers(option: str, text: str, of: Callable[[str], Any]) -> list[Any]:
     return [number(option, part, of) for part in text.split(",")]
 
@@ -158,10 +186,20 @@ def _is_long(given: Mapping[str, Any]) -> bool:
     return known and estimate.seconds(pace, given["methods"], len(given["bits"]), given["seeds"]) > estimate.LONG
 
 
+def _warn(datasets: Sequence[str]) -> None:
+    """What may have been meant otherwise in users' own tables, on stderr."""
+    from cfq_core.study.plan import table_of
+
+    for card in (d for d in datasets if d.endswith(".toml")):
+        for warning in table_of(card).warnings:
+            click.echo(f"note: {Path(card).name}: {warning}", err=True)
+
+
 def _run(plan: Any, workers: int | None, folder: Path | None, as_json: bool, scheduler: str | None = None) -> None:
     from cfq_core.study.executors import dask_executor
     from cfq_core.study.runner import run_plan
 
+    _warn(plan.datasets)
     store = open_store(folder)
     bar: tqdm | None = None
 
@@ -236,4 +274,4 @@ def _about_teachers(dataset: str, measured: list[dict[str, Any]], setting: dict[
     )
 
 
-COMMANDS = (run, study, ls, show)
+COMMANDS = (run, study, ls, show, safe)

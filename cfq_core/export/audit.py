@@ -34,7 +34,7 @@ from cfq_core.recourse.relaxed import Relaxed
 from cfq_core.recourse.search import Search
 from cfq_core.tables.encode import Encoding, Values
 from cfq_core.tables.schema import Schema, Table
-from cfq_core.tables.split import Split
+from cfq_core.tables.split import Split, split
 
 Rows = Literal["test", "all"]
 
@@ -170,13 +170,18 @@ def _design(table: Table, files: Sequence[ModelFile], question: AuditOptions) ->
         note = f"judged on the {len(design.split.test)} test rows of seed {home.seed}: the files name this table"
         return replace(design, encoding=encodings[0]), [note]
     everybody = np.arange(len(table))
-    none = np.zeros(0, np.int64)
+    unseen = everybody if home is None else split(table, home.seed).valid
     actions = ActionSet.fit(table.schema, table.values, question.regime)
     encoding = encodings[0] if encodings else Encoding.fit(table.schema, table.values)
     notes = [] if encodings else ["the files do not say whom they were trained on: some of these people, maybe"]
     if home is not None:
         notes.append("judged on all rows, also those the teacher was trained on")
-    return Design(table, 0, Split(everybody, none, everybody), encoding, actions), notes
+    else:
+        notes.append(
+            "the files do not say which rows they were not trained on: the threshold at matched approval is set on all "
+            "rows, so it may be off for a student that was trained on some of them"
+        )
+    return Design(table, 0, Split(everybody, unseen, everybody), encoding, actions), notes
 
 
 # ---------------------------------------------------------------------- the two models
@@ -203,13 +208,11 @@ def _differing(side: _Open, people: Values, design: Design) -> int:
 
 def _as_run(side: _Open, test: Values, after: Values, at: Any) -> dict[str, Any]:
     """The file in every way that a runtime may run it, and what its integers say of others."""
-    make, running = side.reading.columns.make, side.reading.running
-    line, tied = ties(side.file, make(after), running.left, running.door["feeds"])
-    ways = seen_as(side.file, running, Audited(make(test), make(after), *at), side.reading.of_outputs)
-    if running.unlimited:
-        side.notes.append(
-            f"{side.file.name}: ran without a limit of {', '.join(running.unlimited)}: this system has none"
-        )
+    reading, people, promised = side.reading, *(side.reading.columns.make(v) for v in (test, after))
+    line, tied = ties(side.file, promised, reading.running.left, reading.running.feeds)
+    ways = seen_as(side.file, reading.running, Audited(people, promised, *at), reading.of_outputs)
+    if missing := ", ".join(reading.running.unlimited):
+        side.notes.append(f"{side.file.name}: ran without a limit of {missing}: this system has none")
     return {"ways": ways, "flags": (*flags(side.file), *filter(None, [line])), "tied": tied}
 
 

@@ -17,6 +17,8 @@ LINES = (
     ("promised actions that fail (VD)", "vd", 3),
     ("the same at matched approval", "vd_matched", 3),
     ("VD of the worst group", "worst_group_vd", 3),
+    ("the same, expected of equal groups by chance", "worst_group_vd_by_chance", 3),
+    ("how often chance makes a group as bad (p)", "worst_group_vd_p", 3),
     ("people told of an action (FRR)", "frr", 3),
     ("cost of the promised action", "recourse_cost", 3),
     ("relative change of cost, median (CRG)", "crg_median", 3),
@@ -49,9 +51,9 @@ def verdict(a: PairAudit) -> str:
     lenient = " It approves more people than the teacher: part of this validity is leniency."
     return (
         f"Of {vd.count} people whom {a.teacher.file} refuses and tells how to be approved, {100 * vd.value:.1f} in 100 "
-        f"would be refused again by {a.student.file} (95 %: {100 * vd.low:.1f} to {100 * vd.high:.1f}; promise margin "
-        f"{a.kappa:g} logits); approvals shift by {100 * shift.value:+.1f} points."
-        f"{lenient if shift.value > LENIENT else ''} One teacher is one draw."
+        f"would be refused again by {a.student.file} (95 %, Wilson over these people of this one student: "
+        f"{100 * vd.low:.1f} to {100 * vd.high:.1f}; promise margin {a.kappa:g} logits); approvals shift "
+        f"by {100 * shift.value:+.1f} points.{lenient if shift.value > LENIENT else ''} One teacher is one draw."
     )
 
 

@@ -138,9 +138,9 @@ def ties(
     if probe is None or not len(points):
         return "", none
     try:
-        with Running(probe, seconds, feeds) as running:
-            running.run_as({"level": "off"})
-            ratios = np.abs(running.outputs(points))
+        with Running(probe, seconds, feeds) as probed:
+            probed.run_as({"level": "off"})
+            ratios = np.abs(probed.outputs(points))
     except BadModel:
         return "", none  # of another shape than one row a person
     met = (np.abs(ratios - np.floor(ratios) - 0.5) <= NEAR * np.maximum(ratios, 1.0)).any(1)

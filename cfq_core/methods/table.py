@@ -99,7 +99,7 @@ PARTS: dict[str, Ptq | Qat | AdaRoundPtq | ApprovalMatchedQat] = {
     ),
     "qat_lenient": ApprovalMatchedQat(
         LSQ, CFQ,
-        about="A control: QAT (LSQ) with its threshold lowered until it approves as many training people as CFQ does.",
+        about="A control: QAT (LSQ), its threshold lowered until it approves as many validation people as CFQ does.",
     ),
     "qat_lsq": Qat(
         "QAT (LSQ)", Uniform(), QatConfig(),
@@ -110,7 +110,7 @@ PARTS: dict[str, Ptq | Qat | AdaRoundPtq | ApprovalMatchedQat] = {
         about="Mixed-precision QAT (LSQ): bits by factual loss sensitivity, task loss.",
     ),
     "qat_pact": Qat(
-        "QAT (PACT)", Uniform(), QatConfig(steps="pact"),
+        "QAT (PACT)", Uniform(), QatConfig(steps="pact", clip_decay=1e-3),
         about="Quantization-aware training with learned clips (PACT) and SAWB weights, uniform bits, task loss.",
     ),
 }  # fmt: skip

@@ -84,8 +84,8 @@ def settle(
     for columns in ways:
         try:
             outputs = running.outputs(columns.make(values))
-            cell = table.schema.favourable_cell
-            scale = scale_of(file.gives, ends_in_probability(file), said, outputs, outcome, cell, file.name)
+            cells = table.schema.favourable_cells
+            scale = scale_of(file.gives, ends_in_probability(file), said, outputs, outcome, cells, file.name)
             z = scale.logits(outputs, file.name)
         except BadModel as refused:
             problem = problem or refused

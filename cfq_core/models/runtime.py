@@ -30,8 +30,8 @@ class Running:
     def __init__(self, file: ModelFile, seconds: float, feeds: Sequence[Mapping[str, Any]] = ()) -> None:
         """``seconds`` it may compute; ``feeds``: how rows become its inputs, as `columns.feeds` says."""
         self.file, self.left = file, seconds
-        listed = [dict(f) for f in feeds] or _one_after_another(file)
-        self.door: dict[str, Any] = {"feeds": listed, "output": file.gives.name, "batch": file.batch}
+        self.feeds = [dict(f) for f in feeds] or _one_after_another(file)
+        self.door = {"feeds": self.feeds, "output": file.gives.name, "batch": file.batch}
         self.rows = 0  # computed so far
         self.unlimited: tuple[str, ...] = ()  # of its process, what this system cannot limit
         self.process = subprocess.Popen(

@@ -94,14 +94,14 @@ def scale_of(
     contract: Contract,
     outputs: Outputs,
     outcome: Bool[np.ndarray, "n"],
-    cell: str,
+    cells: tuple[str, ...],
     name: str,
 ) -> Scale:
     """The scale of a file whose outputs on known rows these are; raises `BadModel` in one line."""
     classes = outputs.shape[1]
     if not np.isfinite(outputs).all():
         raise BadModel(f"{name}: gives numbers that are not finite")
-    column, sign, named = _side(gives, contract, classes, cell, name)
+    column, sign, named = _side(gives, contract, classes, cells, name)
     if gives.is_label:
         return Scale("label", 1, _class_number(gives, column), cut=0.5)
     if classes < 1 or (classes > 2 and not (named and contract.threshold is not None)):
@@ -124,13 +124,14 @@ def scale_of(
     return replace(scale, slope=fitted or 1.0)
 
 
-def _side(gives: Gives, contract: Contract, classes: int, cell: str, name: str) -> tuple[int, float, bool]:
+def _side(gives: Gives, contract: Contract, classes: int, cells: tuple[str, ...], name: str) -> tuple[int, float, bool]:
     """Column of the favourable class, sign of a single output, and whether a label said so."""
     said, labels = contract.favourable, gives.labels
     of_classes = len(labels) if gives.is_label else classes
     if said in ("", HIGH, LOW):
-        if said == "" and cell in labels and (of_classes == len(labels)):
-            return labels.index(cell), 1.0, True
+        named = [labels.index(cell) for cell in cells if cell in labels]
+        if said == "" and len(named) == 1 and of_classes == len(labels):
+            return named[0], 1.0, True
         last = max(of_classes - 1, 1 if gives.is_label else 0)
         if of_classes > 1 or gives.is_label:
             return (0 if said == LOW else last), 1.0, False

@@ -105,7 +105,8 @@ def limits(study: Stored, datasets: list[str]) -> list[str]:
         "Validity that is bought by approving more people is leniency: read every validity drop beside its approval "
         "shift, or at matched approval.",
         f"Groups of fewer than {SMALLEST_GROUP} people are counted and not shown; absence of a difference there is not "
-        "shown either. Intervals are 95 %, each by itself: among many, some will miss.",
+        "shown either. Intervals are 95 %, each by itself: among many, some will miss. Of a method they are Student's "
+        "t over seeds; those over people are of one model alone, and say so.",
         f"{_how_cheap(study)} Costs are in scale units (a change over the feature's median absolute deviation), not in "
         "money or time.",
         "Weights have the stated bits; activations have 8, biases 32. Other runtimes may round otherwise: "

@@ -5,13 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from math import isnan
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from cfq_core.base import plugins
 from cfq_core.evidence import Metric
+from cfq_core.study.over_seeds import OverSeeds
 from cfq_core.study.summary import LENIENT
+
+if TYPE_CHECKING:
+    from cfq_core.report.frames import Stored
 
 #: Measures that are differences of shares: told in points, not in per cent.
 POINTS = ("approval_shift", "accuracy_drop")
@@ -32,7 +36,8 @@ OF_PROBES = {
 }
 #: Names for narrow places; every one stands in the glossary.
 SHORT = {
-    "vd": "VD", "worst_group_vd": "worst group VD", "crg_abs": "CRG, absolute", "crg_median": "CRG, median",
+    "vd": "VD", "worst_group_vd": "worst group VD", "worst_group_vd_by_chance": "worst group VD by chance",
+    "worst_group_vd_p": "worst group VD", "crg_abs": "CRG, absolute", "crg_median": "CRG, median",
     "crg_mean": "CRG, mean", "margin_condition": "condition holds", "frr": "FRR", "direction": "direction",
     "robust": "robust success", "held": "variants it is valid on", "served": "served robustly", "cost_ratio": "cost",
 }  # fmt: skip
@@ -42,6 +47,7 @@ UNITS = {
     "logits": ("logits", 1.0),
     "cost": ("cost units", 1.0),
     "cosine": ("cosine", 1.0),
+    "p": ("p", 1.0),
 }
 
 
@@ -76,6 +82,8 @@ class Measured:
         """``12.3 %``; a dash where it is not defined."""
         if value is None or isnan(value):
             return "–"
+        if self.unit == "p":
+            return f"p = {value:.2g}"
         sign = "+" if self.unit == "points" or self.better == "near 0" else ""
         return f"{self.scale * value:{sign},.{digits}f} {self.unit}"
 
@@ -93,7 +101,7 @@ def measured(name: str) -> Measured:
     metric: Metric = plugins.load("metrics", base)
     unit, scale = ("points", 100.0) if base in POINTS else UNITS[metric.unit]
     title = f"{metric.title}, matched approval" if name != base else metric.title
-    return Measured(name, title, unit, scale, metric.better, metric.summary in ("share", "worst"))
+    return Measured(name, title, unit, scale, metric.better, metric.unit == "share" and metric.summary != "mean")
 
 
 def bits(budget: float) -> str:
@@ -134,9 +142,10 @@ def most_faithful(lines: pd.DataFrame, dataset: str, budget: float) -> str | Non
     return None if fair.empty else str(fair.sort_values(["vd", "vd_matched"], kind="stable").index[0])
 
 
-def answer(lines: pd.DataFrame, dataset: str, method: str, budget: float, matched: bool = False) -> str:
+def answer(study: Stored, dataset: str, method: str, budget: float, matched: bool = False) -> str:
     """The verdict in a sentence: what the chosen method breaks at a budget, and which one breaks least."""
-    mine, vd = line_of(lines, dataset, method, budget), "vd_matched" if matched else "vd"
+    lines, vd = study.lines, "vd_matched" if matched else "vd"
+    mine = line_of(lines, dataset, method, budget)
     if mine.empty or vd not in mine.index or pd.isna(mine["mean"][vd]):
         return f"Nothing to judge by: no denied person of {dataset} has recourse here with {method} at {bits(budget)}."
     text = f"At {bits(budget)} with {method}, {_accuracy(mine)}; **{in_100(mine['mean'][vd])}** promised actions fail"
@@ -144,12 +153,25 @@ def answer(lines: pd.DataFrame, dataset: str, method: str, budget: float, matche
     text += ", judged at the teacher's approval rate" if matched else ""
     best = most_faithful(lines, dataset, budget)
     if best is None or best == method:
-        return text + (". No method here breaks fewer without approving more people." if best else ".")
+        least = "No method here has a lower mean over seeds without approving more people."
+        return text + (f". {least}" if best else ".")
     other = line_of(lines, dataset, best, budget)
     return (
         f"{text}; with {best} **{in_100(other['mean'][vd])}** ({how_sure(other.loc[vd])}), "
-        f"at {points(other['mean']['approval_shift'])} approvals."
+        f"at {points(other['mean']['approval_shift'])} approvals. "
+        f"{compared(study.paired(dataset, budget, vd, best, method), best, method)}"
     )
+
+
+def compared(d: OverSeeds, one: str, other: str) -> str:
+    """Whether the seeds show that one method breaks fewer or more promises than another."""
+    if d.mean is None or d.low is None or d.high is None:
+        return "One seed: which of the two breaks fewer is not shown."
+    how = f"{100 * d.mean:+.1f} points (95 %, Student's t over {d.seeds} paired seeds, {100 * d.low:+.1f} to "
+    how += f"{100 * d.high:+.1f})"
+    if d.low <= 0 <= d.high:
+        return f"That {one} and {other} differ is not shown: {how}."
+    return f"Seed by seed {one} breaks {'fewer' if d.mean < 0 else 'more'} than {other}: {how}."
 
 
 def caution(lines: pd.DataFrame, dataset: str, method: str, budget: float) -> str | None:
@@ -173,12 +195,22 @@ def _accuracy(line: pd.DataFrame) -> str:
     return f"accuracy {'falls' if drop > 0 else 'rises'} {abs(drop):.1f} points"
 
 
-def how_sure(m: Any) -> str:
-    """Spread over seeds and people, with the denominator."""
-    seeds = f"± {100 * m['sd']:.1f} over {m['seeds']:.0f} seeds" if pd.notna(m["sd"]) else "one seed"
-    if pd.isna(m["low"]):
-        return seeds
-    return f"{seeds}; 95 % over {m['people']:,.0f} people {100 * m['low']:.1f} to {100 * m['high']:.1f}"
+def how_sure(m: Any, scale: float = 100.0) -> str:
+    """Spread of a method's measure over its seeds, and the interval of its mean, in the unit of a scale."""
+    if pd.isna(m["sd"]):
+        return "one seed, so no claim"
+    digits = 1 if scale > 1 else 2
+    spread, low, high = (f"{scale * m[c]:.{digits}f}" for c in ("sd", "seed_low", "seed_high"))
+    return f"± {spread} over {m['seeds']:.0f} seeds; 95 %, Student's t, {low} to {high}"
+
+
+def interval(rows: pd.DataFrame) -> str:
+    """What bars over the seeds of some rows are: ``95 %, Student's t over 10 seeds``."""
+    counts = sorted({int(n) for n in rows["seeds"].dropna()} - {0}) if "seeds" in rows else []
+    if counts and counts[-1] == 1:
+        return "none, for one seed is no claim"
+    of = "seeds" if not counts else f"{counts[0]} to {counts[-1]} seeds" if len(counts) > 1 else f"{counts[0]} seeds"
+    return f"95 %, Student's t over {of}"
 
 
 def listed(names: list[str], most: int = 6) -> str:
@@ -214,10 +246,12 @@ GLOSSARY = {
     "windfall": "Share of denied people whom the student approves without any action.",
     "FRR": "Feasible recourse rate: share of the denied for whom an action was found.",
     "lenient": f"Approves over {100 * LENIENT:g} points more people than the teacher.",
-    "interval": "Bars over seeds: Student's 95 % interval of the mean over teachers. Over people: Wilson for shares, "
-    "bootstrap else, all seeds' people together.",
+    "interval": "Of a method: Student's 95 % interval of the mean over seeds, each with a teacher of its own; none for "
+    "a single seed. Of one model alone, where it is said: over its people, Wilson for shares, bootstrap else.",
     "seed": "One split and one teacher trained on it. One seed is one draw: claims rest on several.",
-    "worst group": "The largest validity drop among protected groups of at least 30 people.",
+    "worst group": "The largest validity drop among protected groups of at least 30 people. The largest of several is "
+    "above the average by chance alone: what is expected of groups that do not differ stands beside it, with the p of "
+    "a permutation test of the largest of all of them.",
     "factual sensitivity": "How much a layer's quantization raises the loss on training rows.",
     "recourse sensitivity": "How much a layer's quantization moves logits at training recourse points.",
     "imprecise action": "People do a little more or less than they were told: each changed number by its own random "

@@ -18,7 +18,7 @@ import pandas as pd
 
 from cfq_core import __version__
 from cfq_core.evidence import SMALLEST_GROUP
-from cfq_core.report import facts, fmt
+from cfq_core.report import facts, fmt, safe_text
 from cfq_core.report.figures import Chosen, Figure, chosen, figures, svg
 from cfq_core.report.frames import Stored
 from cfq_core.report.person import Action, examples
@@ -78,10 +78,11 @@ def _dataset(study: Stored, of: Chosen, drawn: Sequence[Figure], number: int) ->
     title = facts.schema_of(study, of.dataset)
     out = [
         f'<section id="{_anchor(of.dataset)}"><h2>{_e(title.title if title else of.dataset)}</h2>',
-        f'<p class="verdict">{_bold(fmt.answer(lines, *about, matched=of.matched))}</p>',
+        f'<p class="verdict">{_bold(fmt.answer(study, *about, matched=of.matched))}</p>',
         f'<p class="caution">{_e(caution)}</p>' if caution else "",
         _facts(study, of.dataset),
         f"<h3>Every verdict</h3>{_verdicts(study, of.dataset)}",
+        _safe(study, of),
         *(_figure(f, number + i, _same(drawn[:i], f)) for i, f in enumerate(drawn)),
         f"<h3>Bits of every layer</h3>{_allocations(study, of.dataset)}",
         f"<h3>Groups: {_e(of.method)} at {fmt.bits(of.budget)}, seed {of.seed}</h3>{_groups(study, of)}",
@@ -113,6 +114,12 @@ def _verdicts(study: Stored, dataset: str) -> str:
         found = [line for line in summary.lines(store, study.id) if line.dataset == dataset]
     kappa = study.setting["kappa"]
     return f"<ul>{''.join(f'<li>{_e(summary.verdict(x, kappa))}</li>' for x in found)}</ul>"
+
+
+def _safe(study: Stored, of: Chosen) -> str:
+    answers = study.safe(of.dataset, safe_text.AT_MOST, safe_text.CONFIDENCE, of.matched)
+    claim = _e(safe_text.claim(answers, of.matched))
+    return f"<h3>{safe_text.TITLE}</h3>{_table(safe_text.rows(answers))}<p class=note>{claim}</p>"
 
 
 def _same(before: Sequence[Figure], f: Figure) -> str:
@@ -160,8 +167,9 @@ def _groups(study: Stored, of: Chosen) -> str:
         rows.append([column, level, *(_measured(m, cells.loc[m]) for m in shown if m in cells.index)])
     head = ["column", "group", *(fmt.measured(m).title for m in shown)]
     return (
-        f"{_table(pd.DataFrame(rows, columns=head))}<p class=note>Value, 95 % interval, and how many people it is of. "
-        f"Groups of fewer than {SMALLEST_GROUP} people are counted and not shown. Every other run and the crossings "
+        f"{_table(pd.DataFrame(rows, columns=head))}<p class=note>Value, 95 % interval over the people "
+        f"of this one model, and how many they are. Groups of fewer than {SMALLEST_GROUP} people are "
+        f"counted and not shown. Every other run and the crossings "
         f"are in the zip of tables.</p>"
     )
 

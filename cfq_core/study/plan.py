@@ -38,7 +38,7 @@ from cfq_core.quant.grid import ACTIVATION_BITS, WEIGHT_BITS
 from cfq_core.tables.schema import Table
 
 #: Raised when the same spec would give other numbers: runs of an older engine are then run anew.
-REVISION = 4
+REVISION = 5
 
 MOST_SEEDS = 1000
 MOST_STEPS = 1000  # of a gradient teacher

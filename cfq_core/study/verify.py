@@ -175,7 +175,7 @@ def _known() -> Callable[[str], bool | None]:
     def is_share(name: str) -> bool | None:
         base = RENAMED.get(name, name).removesuffix("_matched")
         if base in metrics:
-            return metrics[base].summary in ("share", "worst") and metrics[base].unit == "share"
+            return metrics[base].summary != "mean" and metrics[base].unit == "share"
         return False if base in OTHERS else None
 
     return is_share

@@ -188,7 +188,7 @@ METHOD_IDS = {
     "qat_lenient": "88f326881856",
     "qat_lsq": "e6d9603987c3",
     "qat_mixed": "77ee62f88c4f",
-    "qat_pact": "20486bbb271b",
+    "qat_pact": "0f4d05f1c685",
 }
 
 FEATURE = Feature("x", "number", levels=(), low=0.0, high=9.0, bands=(3.0,))

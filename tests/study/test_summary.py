@@ -1,4 +1,4 @@
-"""A stored study in numbers: means over seeds, intervals over people, and the word for leniency."""
+"""A stored study in numbers: means and intervals over seeds, and the word for leniency."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from statistics import stdev
 
 import numpy as np
 import pytest
+from scipy.stats import sem
+from scipy.stats import t as student_t
 
 from cfq_core.evidence import Measure, wilson
 from cfq_core.study import summary
@@ -50,15 +52,31 @@ def _put(store: Store, seed: int, **measures: Measure | None) -> None:
     store.put_run(columns, merged, NOTHING, NOTHING)
 
 
-def test_a_line_is_the_mean_and_spread_over_seeds_and_the_interval_over_all_their_people(store: Store) -> None:
+def test_a_line_is_the_mean_spread_and_interval_over_seeds(store: Store) -> None:
     _put(store, 0, vd=Measure(0.1, 0.05, 0.2, 100))
     _put(store, 1, vd=Measure(0.4, 0.3, 0.5, 50))
     (line,) = summary.lines(store, "s1")
     vd = line.measures["vd"]
     assert vd.mean == pytest.approx(0.25) and vd.sd == pytest.approx(stdev([0.1, 0.4]))
     assert (vd.seeds, vd.people, line.seeds, line.avg_bits) == (2, 150, 2, 3.5)
-    assert (vd.low, vd.high) == pytest.approx(wilson(30, 150))
-    assert line.measures["crg_median"].low is None, "only shares have one over all seeds"
+    t = student_t.interval(0.95, 1, loc=0.25, scale=sem([0.1, 0.4]))
+    assert (vd.low, vd.high) == (max(0.0, t[0]), min(1.0, t[1])), "a share stays one"
+    crg = line.measures["crg_median"]
+    assert crg.low == crg.mean == crg.high, "seeds that agree have no spread, and only a share is one of people"
+
+
+def test_seeds_of_the_very_same_share_are_as_sure_as_their_people(store: Store) -> None:
+    for seed in (0, 1):
+        _put(store, seed, vd=Measure(0.0, 0.0, 0.05, 100))
+    (line,) = summary.lines(store, "s1")
+    assert (line.measures["vd"].low, line.measures["vd"].high) == pytest.approx(wilson(0, 200))
+
+
+def test_p_of_several_seeds_is_combined_not_averaged(store: Store) -> None:
+    for seed, p in ((0, 0.01), (1, 0.4)):
+        _put(store, seed, worst_group_vd_p=Measure(p, p, p, 100))
+    (line,) = summary.lines(store, "s1")
+    assert line.value("worst_group_vd_p") == pytest.approx(0.02)
 
 
 def test_a_seed_without_a_value_does_not_count(store: Store) -> None:
@@ -72,7 +90,9 @@ def test_a_seed_without_a_value_does_not_count(store: Store) -> None:
 def test_one_seed_is_no_claim(store: Store) -> None:
     _put(store, 0)
     (line,) = summary.lines(store, "s1")
-    assert "one seed, so no claim" in summary.verdict(line, 0.2)
+    said = summary.verdict(line, 0.2)
+    assert "one seed, 100 people, so no claim" in said and "95 %" not in said
+    assert line.measures["vd"].low is None and line.measures["vd"].high is None
 
 
 @pytest.mark.parametrize(("shift", "lenient"), [(0.019, False), (0.021, True), (-0.3, False), (1 - 0.4, True)])
@@ -91,8 +111,9 @@ def test_a_verdict_states_spread_interval_margin_and_shift(store: Store) -> None
     _put(store, 1, vd=Measure(0.3, 0.2, 0.4, 100))
     (line,) = summary.lines(store, "s1")
     said = summary.verdict(line, 0.2)
-    for part in ("toy, ptq at 4 bits", "falls 0.4 points", "20.0 in 100", "± 14.1 over 2 seeds", "95 % over 200 people",
-                 "promise margin 0.2 logits", "approvals shift by +1.0 points"):  # fmt: skip
+    for part in ("toy, ptq at 4 bits", "falls 0.4 points", "20.0 in 100", "± 14.1 over 2 seeds",
+                 "95 %, Student's t, 0.0 to 100.0", "promise margin 0.2 logits",
+                 "approvals shift by +1.0 points"):  # fmt: skip
         assert part in said, said
 
 
@@ -124,12 +145,15 @@ def test_a_run_stored_before_a_metric_existed_is_still_shown(name: str, seed: in
 def test_json_has_the_documented_keys_and_no_nan(store: Store) -> None:
     _put(store, 0, vd=Measure.missing())
     found = summary.as_json(store, "s1")
-    assert list(found) == ["study", "store", "runs", "teachers"]
+    assert list(found) == ["study", "store", "runs", "teachers", "methods"]
     text = json.dumps(found, allow_nan=False)
     assert json.loads(text) == found
     (run,) = found["runs"]
     assert run["measures"]["vd"] is None and run["intervals"]["vd"]["count"] == 0
     assert run["bits"] == [4, 2]
+    (line,) = found["methods"]
+    assert line["measures"]["vd"] == dict.fromkeys(("mean", "sd", "low", "high")) | {"seeds": 0, "people": 0}
+    assert line["measures"]["accuracy"]["mean"] == 0.8 and line["measures"]["accuracy"]["low"] is None, "one seed"
 
 
 def test_allocations_that_are_not_uniform_are_listed(store: Store) -> None:

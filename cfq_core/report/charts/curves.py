@@ -49,7 +49,7 @@ def chart(rows: pd.DataFrame, dataset: str, measure: str, methods: str = "") -> 
         alt.Tooltip("method:N"),
         alt.Tooltip("budget:Q", title="budget (bits)"),
         alt.Tooltip("value:Q", title=measured.axis, format=".2f"),
-        alt.Tooltip("bottom:Q", title="95 % over seeds, from", format=".2f"),
+        alt.Tooltip("bottom:Q", title="95 %, t over seeds, from", format=".2f"),
         alt.Tooltip("top:Q", title="to", format=".2f"),
         alt.Tooltip("seeds:Q"),
         alt.Tooltip("people:Q"),
@@ -79,5 +79,5 @@ PICTURE = Picture(
     rows,
     chart,
     alt_text,
-    "Points: mean over seeds. Bars: Student's 95 % interval of that mean; none for a single seed.",
+    "Points: mean over seeds. Bars: {interval}.",
 )

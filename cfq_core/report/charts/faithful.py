@@ -22,7 +22,9 @@ def rows(study: Stored, dataset: str, budget: float) -> pd.DataFrame:
     kept = [m for m in dict.fromkeys(here.method) if m in wide.index]
     if not {"vd", "approval_shift"} <= set(wide.columns):
         return pd.DataFrame()
-    return wide.loc[kept].dropna(subset=["vd", "approval_shift"]).reset_index().assign(budget=budget)
+    seeds = here[here.measure == "vd"].set_index("method").seeds
+    wide = wide.loc[kept].dropna(subset=["vd", "approval_shift"]).assign(budget=budget, seeds=seeds)
+    return wide.reset_index()
 
 
 def chart(rows: pd.DataFrame, dataset: str, budget: float) -> Any:
@@ -61,5 +63,5 @@ PICTURE = Picture(
     chart,
     alt_text,
     f"Low is faithful. Dashed: no shift, and {100 * LENIENT:g} points, beyond which validity is leniency. "
-    "Bars: 95 % over seeds.",
+    "Bars: {interval}.",
 )

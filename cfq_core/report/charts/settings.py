@@ -84,7 +84,7 @@ def chart(rows: pd.DataFrame, dataset: str, measure: str, budget: float, varies:
             "method:N",
             alt.Tooltip(varies, title=title),
             alt.Tooltip("value:Q", title=measured.axis, format=".2f"),
-            alt.Tooltip("bottom:Q", title="95 % over seeds, from", format=".2f"),
+            alt.Tooltip("bottom:Q", title="95 %, t over seeds, from", format=".2f"),
             alt.Tooltip("top:Q", title="to", format=".2f"),
             "seeds:Q",
             "people:Q",
@@ -131,6 +131,5 @@ PICTURE = Picture(
     rows,
     chart,
     alt_text,
-    "Mean over seeds; bars: Student's 95 % interval of that mean, none for a single seed. Each value has its own "
-    "teachers' promises; everything else is the same.",
+    "Mean over seeds; bars: {interval}. Each value has its own teachers' promises; everything else is the same.",
 )

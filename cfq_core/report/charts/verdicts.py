@@ -76,5 +76,5 @@ PICTURE = Picture(
     rows,
     chart,
     alt_text,
-    "Mean over seeds; the table behind it holds sd, intervals and denominators.",
+    "Mean over seeds; the table behind it holds sd, denominators and the interval: {interval}.",
 )
