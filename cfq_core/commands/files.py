@@ -133,28 +133,46 @@ def verify(file: Path, as_json: bool) -> None:
 @student_options
 @click.option("--html", "page", type=click.Path(path_type=Path), help="Write a report to this file too.")
 @click.option("--csv", "table", type=click.Path(path_type=Path), help="Write what each person was told to this file.")
+@click.option(
+    "--store",
+    "folder",
+    type=click.Path(path_type=Path),
+    envvar="CFQ_STORE",
+    help="Keep it in this folder of results, for the page Study [CFQ_STORE, else nowhere].",
+)
 @json_option
 def audit(
-    card: Path, teacher: Path, student: Path, page: Path | None, table: Path | None, as_json: bool, **options: Any
+    card: Path,
+    teacher: Path,
+    student: Path,
+    page: Path | None,
+    table: Path | None,
+    folder: Path | None,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Audit any pair of ONNX files on a table: does the student keep what the teacher promises?"""
     _needs("onnx", "onnxruntime", extra="export")
     from cfq_core.base import cells
     from cfq_core.datasets.card import read_card
-    from cfq_core.export import audit_text, people
+    from cfq_core.export import audit_text, pairs, people
     from cfq_core.export.audit import AuditOptions, audit_pair
     from cfq_core.models.read import read_model
 
     options["people"] = None if options["people"] == "all" else number("--people", options["people"], int)
-    found = audit_pair(read_card(card), read_model(teacher), read_model(student), AuditOptions(**options))
+    files = read_model(teacher), read_model(student)
+    found = audit_pair(read_card(card), *files, AuditOptions(**options))
+    kept = {"audit": pairs.keep(folder, card, options, *files, found), "store": str(folder)} if folder else {}
     if page:
         _write(page, audit_text.page(found))
     if table:
         _write(table, cells.csv(people.frame(people.results(found))).decode())
     if as_json:
-        print_json(audit_text.as_json(found))
+        print_json(audit_text.as_json(found) | kept)
     else:
         click.echo(audit_text.text(found))
+        if kept:
+            click.echo(f"kept in {folder} as audit {kept['audit']}: cfq dashboard --store {folder} shows it on Study")
 
 
 @click.command()

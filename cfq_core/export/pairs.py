@@ -28,6 +28,7 @@ from cfq_core.study import jobs
 
 if TYPE_CHECKING:
     from cfq_core.export.audit import PairAudit
+    from cfq_core.models.read import ModelFile
 
 FOLDER = "audits"
 TEACHER, STUDENT = "teacher", "student"
@@ -126,6 +127,15 @@ def kept(store: Path) -> list[StoredAudit]:
     return [one for _, _, one in sorted(found, key=lambda f: f[:2], reverse=True)]
 
 
+def keep(
+    store: Path, card: Path, question: Mapping[str, Any], teacher: ModelFile, student: ModelFile, found: PairAudit
+) -> str:
+    """Keep an audit that was made in this process, as if a page had asked for it; its id."""
+    files = {r: {"name": f.name, "sha256": f.sha256} for r, f in ((TEACHER, teacher), (STUDENT, student))}
+    given = {"kind": jobs.AUDIT, "datasets": [str(card.absolute())], **files, "question": dict(question)}
+    return _keep(store, identity(given), found, question)
+
+
 def known(store: Path, given: Mapping[str, Any]) -> str | None:
     """The id of the stored audit that answers this already; a damaged one answers nothing."""
     id = identity(dict(given))
@@ -164,9 +174,7 @@ def _keep(store: Path, id: str, found: PairAudit, question: Mapping[str, Any]) -
     home.mkdir(parents=True, exist_ok=True)
     lines = [{"title": title, "measure": name} for title, name, _ in audit_text.LINES]
     result = audit_text.as_json(found)
-    each = cells.csv(
-        people.frame(result.pop("per_person"))
-    )  # in a file of its own: a list of audits reads every answer
+    each = cells.csv(people.frame(result.pop("per_person")))  # apart: a list of audits reads every answer
     result |= {"title": found.schema.title, "created": time.time(), "lines": lines}
     draft = Path(tempfile.mkdtemp(dir=home, prefix="."))
     try:

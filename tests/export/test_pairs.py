@@ -28,7 +28,8 @@ from .made import network
 
 SCRIPT = Path(__file__).parents[2] / "dashboard" / "lib" / "script.py"
 PATIENCE = 300.0  # seconds; a worker imports torch on a busy machine
-QUESTION = {"people": 20, "n_reaudited": 5}
+#: Random networks know nothing of outcomes, so all is said of them.
+QUESTION = {"people": 20, "n_reaudited": 5, "favourable": "high", "output": "logit", "layout": "standardised"}
 
 
 def uploads() -> tuple[Upload, Upload]:

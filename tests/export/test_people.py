@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from cfq_core.base import cells
 from cfq_core.cli import cli
 from cfq_core.datasets.card import read_card
+from cfq_core.export import pairs
 
 from .conftest import CARD
 from .made import network
@@ -41,6 +42,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "--json",
         f"--csv={folder}/p.csv",
         f"--html={folder}/p.html",
+        f"--store={folder}/store",
     ]
     (folder / "answer.json").write_text(CliRunner().invoke(cli, command, catch_exceptions=False).output)
     return folder
@@ -100,6 +102,14 @@ def test_the_table_and_the_page_say_the_same(folder: Path) -> None:
     page = (folder / "p.html").read_text()
     assert page.count("<td>no</td>") == sum(p["holds"] is False for p in people)
     assert "60 people: what each was told" in page and "<script" not in page
+
+
+def test_the_command_keeps_it_where_the_page_finds_it(folder: Path) -> None:
+    (kept,) = pairs.kept(folder / "store")
+    answer = json.loads((folder / "answer.json").read_text())
+    assert answer["audit"] == kept.id and kept.title == "s.onnx against t.onnx on example"
+    assert kept.result["measures"] == answer["measures"] and kept.people() == (folder / "p.csv").read_bytes()
+    assert kept.page().decode() == (folder / "p.html").read_text()
 
 
 def test_no_spreadsheet_runs_a_cell_or_a_heading_and_numbers_stay_numbers() -> None:
