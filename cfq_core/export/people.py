@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from cfq_core.export.audit import PairAudit, Side
+from cfq_core.export.ways import listed
 from cfq_core.recourse.outcome import Why
 from cfq_core.tables.schema import Feature
 
@@ -61,7 +62,8 @@ def frame(found: list[dict[str, Any]]) -> pd.DataFrame:
 
 def _refused(side: Side, promise: int) -> list[str]:
     """The ways to run a file under which it refuses a promised point."""
-    return [s.way.words for s in side.ways if not s.failed and not s.approved[promise]]
+    ran = [s for s in side.ways if not s.failed and len(s.approved)]
+    return listed([s.way for s in ran if not s.approved[promise]], [s.way for s in ran])
 
 
 def _tied(side: Side, promise: int) -> bool:

@@ -14,6 +14,7 @@ from cfq_core.datasets.card import read_card
 from cfq_core.export import audit_text
 from cfq_core.export.audit import AuditOptions, PairAudit, audit_pair
 from cfq_core.export.flags import flags, ties
+from cfq_core.export.ways import Way, listed
 from cfq_core.models import verify
 from cfq_core.models.read import parse_model
 from cfq_core.tables.encode import Encoding
@@ -98,8 +99,10 @@ RECOUNTS = {
     "optimisation off": ("DISABLE_ALL", 10**6, {}),
     "optimisation basic": ("ENABLE_BASIC", 10**6, {}),
     "optimisation all": ("ENABLE_ALL", 10**6, {}),
-    "batches of 1": ("ENABLE_ALL", 1, {}),
-    "batches of 7": ("ENABLE_ALL", 7, {}),
+    "optimisation extended, batches of 7": ("ENABLE_EXTENDED", 7, {}),
+    "optimisation off, batches of 1": ("DISABLE_ALL", 1, {}),
+    "optimisation all, batches of 1": ("ENABLE_ALL", 1, {}),
+    "optimisation all, batches of 7": ("ENABLE_ALL", 7, {}),
     "session.qdq_matmulnbits_accuracy_level = 0": (
         "ENABLE_ALL",
         10**6,
@@ -153,6 +156,16 @@ def test_a_way_that_cannot_be_run_is_told_and_the_audit_stands(table: Table) -> 
     assert reference.way.reference and reference.failed
     assert not any(s.failed for s in (*found.teacher.ways[:-1], *found.student.ways))
     assert "not computed so" in audit_text.text(found) and found.seen.measures.overall["vd"].value is not None
+
+
+def test_ways_are_listed_together_where_only_the_batch_differs() -> None:
+    off = [Way("off"), Way("off", 1), Way("off", 7)]
+    every = [*off, Way("all"), Way("all", 1), Way("all", 7), Way(reference=True)]
+    assert listed(off, every) == ["optimisation off"]
+    assert listed([*off[:2], every[4], every[-1]], every) == [
+        "optimisation off, all at once", "optimisation off, batches of 1", "optimisation all, batches of 1",
+        "the ONNX reference evaluator",
+    ]  # fmt: skip
 
 
 def test_the_report_names_runtime_processor_levels_and_options(table: Table) -> None:
