@@ -82,6 +82,7 @@ def as_json(a: PairAudit) -> dict[str, Any]:
         "per_person": people.results(a),
         "notes": list(a.notes),
         "runtime": verify.runtime(),
+        "as_run": _ways(a),
         "seconds": a.seconds,
     }
 

@@ -76,6 +76,8 @@ class StoredAudit:
                 of_kinds(level["vd"], {}, "groups")
                 for name, measured in level.items():
                     of_kinds(measured, INTERVAL, name)
+            if not all(isinstance(line, str) for line in result.setdefault("as_run", [])):  # none in older ones
+                raise ValueError("as_run holds something else than text")
             if not (self.folder / REPORT).is_file():
                 raise ValueError(f"{REPORT} is missing")
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as problem:

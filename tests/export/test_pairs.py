@@ -85,6 +85,7 @@ def _shown_on_study(store: Path, kept: pairs.StoredAudit, monkeypatch: pytest.Mo
         assert not at.exception and at.session_state["audit"] == kept.id
         assert any("nothere" in w.value for w in at.warning) == warned
         said = " ".join(m.value for m in at.markdown)
+        assert "run by onnxruntime" in said and "everybody is decided as audited" in said
         assert "Audited pairs" in said and "who" in said and "Audit of student" in said
         shown = next(t.value for t in at.dataframe if "95 % from" in t.value)
         assert any("refused_when" in t.value for t in at.dataframe), "person by person"
@@ -156,7 +157,7 @@ SIDE = {"file": "a.onnx", "how": "as a logit", "sha256": "ab", "differing": 0, "
         "approval_rate": 0.5}  # fmt: skip
 VD = {"value": 0.1, "low": 0.0, "high": None, "count": 9}
 GOOD = {
-    "verdict": "holds", "dataset": "toy", "created": 5.0, "lines": [{"title": "fail", "measure": "vd"}], "notes": [],
+    "verdict": "holds", "dataset": "toy", "created": 5.0, "lines": [{"title": "fail", "measure": "vd"}], "notes": [], "as_run": ["run by x"],
     "measures": {"vd": 0.1}, "intervals": {"vd": {"low": 0.0, "high": 0.2, "count": 9}}, "teacher": SIDE,
     "student": SIDE, "groups": {"sex": {"a": {"vd": VD, "frr": VD}}},
 }  # fmt: skip
@@ -206,6 +207,12 @@ def test_a_damaged_audit_is_no_answer_and_is_made_again(content: bytes, tmp_path
     stored(tmp_path, identity({"a": 2}), content)
     assert pairs.known(tmp_path, {"a": 1}) == identity({"a": 1})
     assert pairs.known(tmp_path, {"a": 2}) is None
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b'a,"b\n1,2,3\n', b"a,b\n1,2,3\n4\n"], ids=str)
+def test_a_damaged_table_of_people_is_left_out(content: bytes) -> None:
+    assert pair.people_of(content) is None or not content.startswith(b"\xff")
+    assert pair.people_of(b"row,told\n2,x\n") is not None
 
 
 def test_an_audit_without_its_report_is_left_out(tmp_path: Path) -> None:
