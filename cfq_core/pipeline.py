@@ -33,7 +33,7 @@ from cfq_core.matching import Matching, match
 from cfq_core.methods.approval_matched import ApprovalMatchedQat
 from cfq_core.methods.method import Method, Qat, Students
 from cfq_core.nets.layers import Activation
-from cfq_core.nets.stack import Scorer, Stack
+from cfq_core.nets.stack import Scorer, Stack, score
 from cfq_core.quant.bits import BitPlan, average_bits, size_bytes
 from cfq_core.quant.quantized import QuantStack, Shifted
 from cfq_core.quant.training_data import RecoursePairs, TrainingData
@@ -63,6 +63,8 @@ class Setting:
     activation: Activation = "relu"  # of the hidden layers
     residual: bool = False  # a hidden layer as wide as the one before it adds that one's output
     activation_bits: int = 8  # of the students
+    threshold: float = 0.5  # probability of the favourable outcome above which a teacher approves
+    approve: float | None = None  # instead: the share of training people whom each teacher approves
 
 
 @dataclass(frozen=True)
@@ -139,16 +141,39 @@ def teachers(designs: Sequence[Design], setting: Setting) -> Stack:
     seeds = [d.seed for d in designs]
     start = Stack.initial(designs[0].encoding.width, setting.hidden, seeds, setting.activation, setting.residual)
     train, valid = (_fold(designs, part) for part in ("train", "valid"))
-    return train_teachers(start, train, valid, seeds, setting.teacher_training)
+    return _cut(train_teachers(start, train, valid, seeds, setting.teacher_training), train, setting)
 
 
-def promise(designs: Sequence[Design], setting: Setting) -> list[TeacherRecourse]:
-    """Teachers, and recourse for the test people they deny; repeatable bit for bit."""
+def _cut(stack: Stack, train: Fold, setting: Setting) -> Stack:
+    """The same networks approving above another probability, or a share of training people; 0 logits is the cut."""
+    if setting.approve is None and setting.threshold == 0.5:
+        return stack
+    at = torch.full((stack.runs,), setting.threshold, dtype=torch.float64).logit()
+    if setting.approve is not None:
+        logits = score(stack.to(torch.float64), train.inputs.double())
+        at = torch.quantile(logits, 1.0 - setting.approve, dim=1)
+    return replace(stack, biases=(*stack.biases[:-1], (stack.biases[-1].double() - at[:, None]).float()))
+
+
+def promise(designs: Sequence[Design], setting: Setting, teacher: Any = None) -> list[TeacherRecourse]:
+    """Teachers, and recourse for the test people they deny; repeatable bit for bit.
+
+    ``teacher``: one model of your own instead of those trained here; the path of an ONNX file, a `torch.nn.Module`, a
+    fitted scikit-learn model, or what `models.own.own_teacher` made of a file.
+    """
     with repeatable():
         started = time.process_time()
-        stack = teachers(designs, setting)
+        stack = teachers(designs, setting) if teacher is None else own_teachers(teacher, designs)
         taught = time.process_time() - started
         return [replace(p, seconds=p.seconds + taught / len(designs)) for p in recourse_for(stack, designs, setting)]
+
+
+def own_teachers(model: Any, designs: Sequence[Design]) -> Stack:
+    """One model of somebody's own, seen through the encoding of every design."""
+    from cfq_core.models.objects import teacher_from  # needs onnx, which is an extra
+
+    own = teacher_from(model, designs[0].table)
+    return Stack.join([own.through(d.encoding) for d in designs]).frozen()
 
 
 def recourse_for(models: Teacher, designs: Sequence[Design], setting: Setting) -> list[TeacherRecourse[Teacher]]:

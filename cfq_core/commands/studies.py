@@ -14,7 +14,18 @@ import click
 from tqdm import tqdm
 
 from cfq_core.base import numerics, plugins
-from cfq_core.commands.options import json_option, number, open_store, print_json, print_table, share, store_option
+from cfq_core.base.errors import BadPlan
+from cfq_core.commands.options import (
+    CONTRACT,
+    contract_options,
+    json_option,
+    number,
+    open_store,
+    print_json,
+    print_table,
+    share,
+    store_option,
+)
 
 workers_option = click.option(
     "--workers",
@@ -56,6 +67,11 @@ LEGEND = (
 @click.option("--people", default="2000", show_default=True, help="Denied test people a seed, or all.")
 @click.option("--regime", default="default", show_default=True, help="Action regime: any, immutable, default, strict.")
 @click.option("--recourse", default="search", show_default=True, help="Recourse solver.")
+@click.option("--teacher", help="An ONNX file of your own as the one teacher, instead of trained ones.")
+@contract_options
+@click.option(
+    "--approve", help="Share of training people whom trained teachers approve, such as 30%, instead of a cut."
+)
 @click.option("--name", default="", help="A name for the study.")
 @workers_option
 @store_option
@@ -76,6 +92,7 @@ def run(workers: int | None, folder: Path | None, as_json: bool, **options: Any)
         "regime": options["regime"],
         "recourse": options["recourse"],
         "name": options["name"],
+        **_own(options),
     }
     if workers is None and _is_long(given):
         from cfq_core.study.executors import start_server
@@ -173,6 +190,17 @@ def safe(study: str, folder: Path | None, as_json: bool, **options: Any) -> None
     click.echo(f"\n{safe_text.claim(each, options['matched'])}")
 
 
+def _own(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The plan's own teacher, as the options say."""
+    said = {k: options[k] for k, *_ in CONTRACT if options[k] not in ("", None, "auto")}
+    if options["teacher"]:
+        return {"teacher": {"path": str(Path(options["teacher"]).absolute()), **said}}
+    cut = {k: v for k, v in (("threshold", said.pop("threshold", None)), ("approve", options["approve"])) if v}
+    if said:
+        raise BadPlan(f"--{next(iter(said))}: is said of a model of your own; name its file with --teacher")
+    return cut
+
+
 def _numbers(option: str, text: str, of: Callable[[str], Any]) -> list[Any]:
     return [number(option, part, of) for part in text.split(",")]
 
@@ -235,7 +263,9 @@ def _show(store: Any, study: str, as_json: bool) -> None:
         of_setting = [t for t in teachers if summary.same(t["spec"]["setting"], setting, names)]
         for dataset in dict.fromkeys(t["dataset"] for t in of_setting):
             measured = [t["measures"] for t in of_setting if t["dataset"] == dataset]
-            click.echo(_about_teachers(dataset, measured, setting))
+            click.echo(_about_teachers(dataset, measured, setting, bool(row["plan"].get("teacher"))))
+    if about := summary.about_own(row["plan"]):
+        click.echo(about)
     click.echo("")
     head = ["data set", *names, "method", "bits", *(title for title, *_ in COLUMNS)]
     rows = []
@@ -258,19 +288,20 @@ def _show(store: Any, study: str, as_json: bool) -> None:
         click.echo(summary.verdict(line, row["plan"]["setting"]["kappa"]))
 
 
-def _about_teachers(dataset: str, measured: list[dict[str, Any]], setting: dict[str, Any]) -> str:
-    def average(name: str) -> float:
+def _about_teachers(dataset: str, measured: list[dict[str, Any]], setting: dict[str, Any], own: bool) -> str:
+    def average(name: str, digits: int, scale: int = 1) -> str:
         known = [m[name] for m in measured if m[name] is not None]
-        return sum(known) / len(known) if known else float("nan")
+        return f"{scale * sum(known) / len(known):.{digits}f}" if known else "-"
 
     from cfq_core.study.summary import net_words
 
-    hidden = net_words(setting)
+    hidden, denied = net_words(setting), sum(m["people"] for m in measured)
+    nobody = "" if denied else "; nobody is denied, so no promise can break: choose another cut (threshold, approve)"
     return (
-        f"{dataset}: {len(measured)} FP32 teachers {hidden}, test accuracy {average('accuracy'):.3f}, "
-        f"approval {100 * average('approval_rate'):.1f} %; recourse found for {100 * average('frr'):.1f} % of "
-        f"{sum(m['people'] for m in measured)} denied people, mean cost {average('recourse_cost'):.2f} "
-        f"(margin {setting['kappa']:g} logits, actions: {setting['regime']})"
+        f"{dataset}: {len(measured)} FP32 {'splits of one teacher' if own else 'teachers'} {hidden}, test accuracy "
+        f"{average('accuracy', 3)}, approval {average('approval_rate', 1, 100)} %; recourse found for "
+        f"{average('frr', 1, 100)} % of {denied} denied people, mean cost {average('recourse_cost', 2)} "
+        f"(margin {setting['kappa']:g} logits, actions: {setting['regime']}){nobody}"
     )
 
 

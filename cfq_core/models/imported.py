@@ -60,18 +60,27 @@ def layers_of(reading: Reading, encoding: Encoding) -> Scorer | None:
     raw, seen = dense(reading.file), reading.columns.of(encoding)
     if raw is None or seen is None:
         return None
-    weight, bias = (torch.from_numpy(a) for a in seen)
-    same = weight.shape[0] == weight.shape[1] and not bias.any() and bool((weight == torch.eye(len(weight))).all())
     if isinstance(raw, QuantStack):
         plain = replace(reading.scale, sign=1.0, slope=1.0, cut=0.0, column=0)
-        return raw if same and reading.scale == plain else None
+        return raw if _is_same(*seen) and reading.scale == plain else None
     assert isinstance(raw, Stack)
-    scaled = reading.scale.network(raw)
-    if same:
-        return scaled
-    first, shift = scaled.weights[0], scaled.biases[0]
-    weights = (first @ weight, *scaled.weights[1:])
-    return replace(scaled, weights=weights, biases=(shift + first @ bias, *scaled.biases[1:]))
+    return seen_through(reading.scale.network(raw), *seen)
+
+
+def seen_through(network: Stack, weight: np.ndarray, bias: np.ndarray) -> Stack:
+    """A network of columns that are ``weight @ inputs + bias``, as one of the inputs."""
+    if _is_same(weight, bias):
+        return network
+    first, by, plus = network.weights[0], torch.from_numpy(weight), torch.from_numpy(bias)
+    return replace(
+        network,
+        weights=(first @ by, *network.weights[1:]),
+        biases=(network.biases[0] + first @ plus, *network.biases[1:]),
+    )
+
+
+def _is_same(weight: np.ndarray, bias: np.ndarray) -> bool:
+    return weight.shape[0] == weight.shape[1] and not bias.any() and bool((weight == np.eye(len(weight))).all())
 
 
 def _described(model: Scorer) -> str:

@@ -95,7 +95,9 @@ def limits(study: Stored, datasets: list[str]) -> list[str]:
     lines = [
         "One teacher is one draw. "
         + (
-            "This study has one: no claim rests on it."
+            summary.about_own(study.row["plan"])
+            if study.row["plan"].get("teacher")
+            else "This study has one: no claim rests on it."
             if seeds < 2
             else f"This study has {seeds} of them; bars over seeds say how far they differ."
         ),

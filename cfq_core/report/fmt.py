@@ -148,7 +148,8 @@ def answer(study: Stored, dataset: str, method: str, budget: float, matched: boo
     mine = line_of(lines, dataset, method, budget)
     if mine.empty or vd not in mine.index or pd.isna(mine["mean"][vd]):
         return f"Nothing to judge by: no denied person of {dataset} has recourse here with {method} at {bits(budget)}."
-    text = f"At {bits(budget)} with {method}, {_accuracy(mine)}; **{in_100(mine['mean'][vd])}** promised actions fail"
+    text = "One teacher, not trained here. " if study.row["plan"].get("teacher") else ""
+    text += f"At {bits(budget)} with {method}, {_accuracy(mine)}; **{in_100(mine['mean'][vd])}** promised actions fail"
     text += f" ({how_sure(mine.loc[vd])}), at {points(mine['mean']['approval_shift'])} approvals"
     text += ", judged at the teacher's approval rate" if matched else ""
     best = most_faithful(lines, dataset, budget)

@@ -67,7 +67,7 @@ def _opening(study: Stored, datasets: Sequence[str]) -> str:
     return (
         f"<h1>{_e(row['name'])}</h1><p>Does the recourse that full-precision models promised survive their "
         f"quantization? Nets {summary.net_words(setting)}, {seeds}, promise margin {setting['kappa']:g} "
-        f"logits, actions: {_e(setting['regime'])}.{rest}</p>"
+        f"logits, actions: {_e(setting['regime'])}.{rest} {_e(summary.about_own(row['plan']))}</p>"
         f'<nav>{links}<a href="#made">How it was made</a><a href="#limits">Limits</a><a href="#terms">Terms</a></nav>'
     )
 

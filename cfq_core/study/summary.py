@@ -42,6 +42,7 @@ class Line:
     seeds: int
     measures: dict[str, OverSeeds]
     setting: dict[str, Any] = field(default_factory=dict)  # what sets it apart in a study over several settings
+    own: bool = False  # all seeds have one teacher, which was not trained here
 
     @property
     def lenient(self) -> bool:
@@ -104,7 +105,8 @@ def lines(store: Store, study: str) -> list[Line]:
         each = {name: {seed: m[name] for _, seed, m in runs if name in m} for name in names}
         measures = {name: over_seeds(by_seed, is_share(name), _is_p(name)) for name, by_seed in each.items()}
         bits = mean(b for b, *_ in runs)
-        out.append(Line(dataset, method, budget, bits, len(runs), measures, json.loads(setting)))
+        own = bool(store.study(study)["plan"].get("teacher"))
+        out.append(Line(dataset, method, budget, bits, len(runs), measures, json.loads(setting), own))
     return out
 
 
@@ -243,7 +245,7 @@ def verdict(line: Line, kappa: float) -> str:
     kappa = line.setting.get("kappa", kappa)
     return (
         f"{line.dataset}, {line.method} at {line.budget:g} bits: accuracy {_falls(drop)}; {100 * vd.mean:.1f} in 100 "
-        f"promised actions fail ({format_interval(vd)}; promise margin {kappa:g} logits); approvals shift "
+        f"promised actions fail ({format_interval(vd, line.own)}; promise margin {kappa:g} logits); approvals shift "
         f"by {100 * shift:+.1f} points.{caution}"
     )
 
@@ -253,11 +255,23 @@ def _falls(drop: float) -> str:
     return "does not move" if abs(points) < 0.05 else f"{'falls' if points > 0 else 'rises'} {abs(points):.1f} points"
 
 
-def format_interval(m: OverSeeds) -> str:
+def about_own(plan: Mapping[str, Any]) -> str:
+    """Whose teacher a study has, where it was not trained here; else empty."""
+    own = plan.get("teacher")
+    if not own:
+        return ""
+    name = str(own["path"]).replace("\\", "/").rsplit("/", 1)[-1]
+    return (
+        f"One teacher: {name}. Seeds vary split, calibration, training and people, not the teacher. It may have been "
+        "trained on people whom it is judged on here."
+    )
+
+
+def format_interval(m: OverSeeds, own: bool = False) -> str:
     """A share's spread and interval in points, and whose: ``± 4.4 over 10 seeds; 95 %, Student's t, 3.6 to 9.9``."""
     if m.sd is None or m.low is None or m.high is None:
         return f"one seed, {m.people:,} people, so no claim"
-    return f"± {100 * m.sd:.1f} over {m.seeds} seeds; 95 %, Student's t, {100 * m.low:.1f} to {100 * m.high:.1f}"
+    return f"± {100 * m.sd:.1f} over {m.seeds} seeds{' of one teacher' if own else ''}; 95 %, Student's t, {100 * m.low:.1f} to {100 * m.high:.1f}"
 
 
 def format_mean(measure: OverSeeds, scale: float = 1.0, digits: int = 3) -> str:
