@@ -157,7 +157,8 @@ SIDE = {"file": "a.onnx", "how": "as a logit", "sha256": "ab", "differing": 0, "
         "approval_rate": 0.5}  # fmt: skip
 VD = {"value": 0.1, "low": 0.0, "high": None, "count": 9}
 GOOD = {
-    "verdict": "holds", "dataset": "toy", "created": 5.0, "lines": [{"title": "fail", "measure": "vd"}], "notes": [], "as_run": ["run by x"],
+    "verdict": "holds", "dataset": "toy", "created": 5.0, "lines": [{"title": "fail", "measure": "vd"}], "notes": [],
+    "as_run": ["run by x"],
     "measures": {"vd": 0.1}, "intervals": {"vd": {"low": 0.0, "high": 0.2, "count": 9}}, "teacher": SIDE,
     "student": SIDE, "groups": {"sex": {"a": {"vd": VD, "frr": VD}}},
 }  # fmt: skip
