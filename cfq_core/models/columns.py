@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from jaxtyping import Float
 
+from cfq_core.models.dense import Group
 from cfq_core.models.provenance import BadModel, encoding_of
 from cfq_core.models.read import ModelFile
 from cfq_core.tables.encode import Encoding, Values
@@ -50,6 +51,21 @@ class Columns:
             else:
                 parts.append(self.encoding.standardised(block.feature, counts)[:, None])
         return np.concatenate(parts, axis=1)
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """What each of the file's columns stands for."""
+        features, out = self.encoding.schema.features, list[Group]()
+        for block in self.blocks:
+            f = features[block.feature]
+            out += [Group()] * len(f.levels) if block.hot else [Group(f.levels if f.is_category else ())]
+        return tuple(out)
+
+    @property
+    def apart(self) -> Columns:
+        """The same with one column a level, as a network that was read has them."""
+        features = self.encoding.schema.features
+        return replace(self, blocks=tuple(Block(b.feature, features[b.feature].is_category) for b in self.blocks))
 
     def of(self, design: Encoding) -> tuple[Float[np.ndarray, "d e"], Float[np.ndarray, "d"]] | None:
         """The columns as ``weight @ encoded + bias`` of a design; None where a logarithm lies between."""

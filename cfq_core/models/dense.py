@@ -1,124 +1,52 @@
-"""The network in an ONNX graph, where there is one: then recourse has gradients and bounds.
+"""The network in an ONNX graph, where there is one: then recourse has gradients and bounds, and it can be quantized.
 
-A graph is read tensor by tensor: each is an affine map of the input or of the newest layer's output, or waits to become
-an activation (`Silu` is a product with a sigmoid, `Gelu` one with an error function). A sum of two such tensors is a
-residual. Our own files are recognised by writing them again: what comes out must be the very graph that was read.
+A graph is read tensor by tensor. Each is an affine map of the input or of the newest layer's output, an elementwise
+function of one (`elementwise.py` says which activation it is, whatever nodes compute it), the index of a level, or two
+classes. A sum of the outputs of two layers is a residual. What else there is makes it another kind of model.
 """
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 
 import numpy as np
 import onnx
 import torch
-from onnx import numpy_helper
-from onnx.checker import ValidationError
-from onnx.shape_inference import InferenceError
 
+from cfq_core.models.elementwise import FUNCTIONS, GRID, recognised
+from cfq_core.models.own_file import own_file
 from cfq_core.models.provenance import BadModel
-from cfq_core.models.read import Array, ModelFile, attributes, constants
-from cfq_core.models.write import FORMS, student_model, teacher_model, written_for
-from cfq_core.nets.layers import ALPHA, LOGIT, Activation, Architecture, Codes, Layer, read
+from cfq_core.models.read import Array, ModelFile, constants
+from cfq_core.nets.layers import LOGIT, Activation, Layer
 from cfq_core.nets.stack import Scorer, Stack
-from cfq_core.quant.grid import WEIGHT_BITS
-from cfq_core.quant.quantized import QuantStack
 
 MOST_LAYERS = 64
 CLOSE = 1e-6  # relative: a constant of a formula that is kept as float32
 
 
-class _NotDense(Exception):
+class NotDense(Exception):
     """The graph is something else than layers of affine maps, known activations and residuals."""
 
 
-class _Earlier(_NotDense):
+class Earlier(NotDense):
     """A tensor that a residual adds must be a layer's output; then the graph is read anew."""
 
     def __init__(self, tensor: str) -> None:
         self.tensor = tensor
 
 
-def dense(file: ModelFile) -> Scorer | None:
-    """The network of a file (R = 1, float64); None where the graph is another kind of model."""
-    for reader in (_own, _network):
-        try:
-            if (model := reader(file)) is not None:
-                return model
-        except (_NotDense, ValidationError, InferenceError, ValueError, TypeError, KeyError, IndexError):
-            continue  # the last four are numpy's and torch's own ways to say that shapes do not fit
-    return None
-
-
-# ---------------------------------------------------------------------- our own files
-def _own(file: ModelFile) -> Scorer | None:
-    """The numbers of a file that `write.py` wrote."""
-    provenance = file.provenance
-    if provenance is None or max(len(provenance.bits), len(provenance.layers)) > MOST_LAYERS:
-        return None
-    layers = read(provenance.layers)
-    held = {c.name: numpy_helper.to_array(c).astype(np.float64) for c in file.proto.graph.initializer}
-
-    def listed(kind: str) -> tuple[torch.Tensor, ...]:
-        count = next(i for i in range(len(held) + 1) if f"{kind}{i}" not in held)
-        return tuple(torch.from_numpy(np.array(held[f"{kind}{i}"])[None]) for i in range(count))
-
-    weights, biases, target = listed("W"), listed("B"), written_for(file.proto)
-    for form in FORMS:
-        if provenance.role == "teacher" and weights:
-            teacher = Stack(weights, biases, layers)
-            if teacher_model(teacher, provenance, form, target).graph == file.proto.graph:
-                return teacher
-        elif weights and len(weights) == len(provenance.bits) and set(provenance.bits) <= set(WEIGHT_BITS):
-            inputs, steps = _steps(held, layers or (LOGIT,) * len(weights), listed("scale"), form == "exact")
-            codes = _codes(held, layers, provenance.activation_bits)
-            student = QuantStack(weights, biases, steps, inputs, layers, codes)
-            if student_model(student, provenance, form, target).graph == file.proto.graph:
-                return student
-    return None
-
-
-def _codes(held: dict[str, Array], layers: Architecture, bits: int) -> Codes:
-    """Steps and tables of the hidden activations."""
-    if not any(each.curved or each.skip is not None for each in layers):
-        return Codes(bits)
-    one, none = torch.ones(1, dtype=torch.float64), torch.zeros(1, 0, dtype=torch.float64)
-
-    def each(name: str, absent: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        names = [f"{name}{i}" for i in range(len(layers) - 1)]
-        return tuple(torch.from_numpy(np.array(held[n])[None]) if n in held else absent for n in names)
-
-    def branch(layer: int) -> torch.Tensor:
-        names = [f"{kind}{layer}" for kind in ("step_a", "step_entry", "step_branch")]
-        step = next((held[n] for n in names if n in held and layers[layer].skip is not None), np.ones(()))
-        return torch.from_numpy(np.array(step)[None])
-
-    return Codes(bits, each("step_total", one), tuple(map(branch, range(len(layers) - 1))), each("table", none))
-
-
-def _steps(
-    held: dict[str, Array], layers: Architecture, scales: tuple[torch.Tensor, ...], exact: bool
-) -> tuple[tuple[torch.Tensor, ...], tuple[torch.Tensor, ...]]:
-    """Steps of each layer's input and of its weights; the exact form holds their product.
-
-    Behind a table no step of its output is needed, and only a sum says it: the product then stands for both.
-    """
-    inputs, weights = [], []
-    for layer, scale in enumerate(scales):
-        names = [f"step{layer}", *(f"step_b{i}" for i, each in enumerate(layers) if each.skip == layer - 1)]
-        step = next((torch.from_numpy(np.array(held[n])[None]) for n in names if n in held), None)
-        inputs.append(torch.ones(1, dtype=torch.float64) if step is None else step)
-        # float32 values: dividing their product with an input step only comes near them
-        weights.append(scale if step is None or not exact else (scale / step).float().double())
-    return tuple(inputs), tuple(weights)
-
-
-# ---------------------------------------------------------------------- any dense network
 @dataclass(frozen=True)
-class _Map:
+class Group:
+    """Columns of a file that stand for one feature: ``levels`` = () a number; else the index of a level, or words."""
+
+    levels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Map:
     """``y = weight @ v + bias``, where ``v`` is the input (0) or the output of the layer before number ``of``."""
 
     of: int
@@ -130,266 +58,289 @@ class _Map:
         """Whether it is ``v`` itself."""
         return np.array_equal(self.weight, np.eye(len(self.bias))) and not self.bias.any()
 
-    def affine(self, weight: Array, bias: Array) -> _Map:
+    def affine(self, weight: Array, bias: Array) -> Map:
         """``weight @ y + bias`` behind it."""
-        return _Map(self.of, weight @ self.weight, weight @ self.bias + bias)
+        return Map(self.of, weight @ self.weight, weight @ self.bias + bias)
 
-    def scaled(self, by: Array, plus: Array) -> _Map:
+    def scaled(self, by: Array | float, plus: Array | float = 0.0) -> Map:
         """``by * y + plus``, elementwise."""
         size = len(self.bias)
-        by, plus = np.broadcast_to(by, (1, size))[0], np.broadcast_to(plus, (1, size))[0]
-        return _Map(self.of, by[:, None] * self.weight, by * self.bias + plus)
+        gain, shift = (np.broadcast_to(np.reshape(a, (1, -1)), (1, size))[0] for a in (by, plus))
+        return Map(self.of, gain[:, None] * self.weight, gain * self.bias + shift)
 
-    def near(self, other: _Map) -> bool:
-        """Whether it is another one, but for how constants are rounded."""
-        same = self.of == other.of and self.weight.shape == other.weight.shape
-        return same and all(
-            np.allclose(a, b, CLOSE, 0.0) for a, b in ((self.weight, other.weight), (self.bias, other.bias))
+    def take(self, rows: Array) -> Map:
+        """Some of its elements."""
+        return Map(self.of, self.weight[rows], self.bias[rows])
+
+    def times(self, other: Map) -> tuple[float, float] | None:
+        """``a, b`` with this one = a * other + b in every element; None where there are none."""
+        if self.of != other.of or self.weight.shape != other.weight.shape or not other.weight.any():
+            return None
+        at = np.unravel_index(np.abs(other.weight).argmax(), other.weight.shape)
+        a = float(self.weight[at] / other.weight[at])
+        plus = self.bias - a * other.bias
+        close = np.allclose(self.weight, a * other.weight, CLOSE, 0.0) and np.allclose(
+            plus, plus[0], CLOSE, CLOSE * float(np.abs(self.bias).max(initial=0.0))
         )
+        b = float(plus[0])
+        return (a, 0.0 if abs(b) <= CLOSE * float(np.abs(self.bias).max(initial=0.0)) else b) if close else None
 
 
 @dataclass(frozen=True)
-class _Gate:
-    """``by * kind(inner) + plus``, elementwise: an activation by itself, or a factor of one."""
+class Func:
+    """An elementwise function of ``inner``, by its values on the grid."""
 
-    kind: str  # Sigmoid, HardSigmoid, Erf
-    inner: _Map
-    by: float = 1.0
-    plus: float = 0.0
+    inner: Map
+    values: Array
 
 
-Value = _Map | _Gate
+@dataclass(frozen=True)
+class Index:
+    """The level of one categorical column: of people as they are read, one column a level."""
+
+    hot: Map
+    levels: tuple[str, ...]
+
+    @property
+    def number(self) -> Map:
+        """The index itself."""
+        return self.hot.affine(np.arange(len(self.levels), dtype=float)[None], np.zeros(1))
 
 
-class _Reader:
+@dataclass(frozen=True)
+class Parts:
+    """Columns side by side, of which some are levels."""
+
+    parts: tuple[Value, ...]
+
+
+@dataclass(frozen=True)
+class Classes:
+    """Probabilities of two classes, the second of which has this logit."""
+
+    logit: Map
+
+
+Value = Map | Func | Index | Parts | Classes
+
+
+def dense(file: ModelFile, groups: Sequence[Group] | None = None) -> Scorer | None:
+    """The network of a file (R = 1, float64), or the integers of our own; None where it is another kind of model.
+
+    ``groups``: what its columns stand for; the network's inputs are then one column a level. None: all are numbers.
+    """
+    from cfq_core.models.steps import STEPS
+
+    if (own := own_file(file)) is not None:
+        return own
+    try:
+        return _network(file, groups or (Group(),) * file.width, STEPS)
+    except (NotDense, ValueError, TypeError, KeyError, IndexError, ZeroDivisionError):
+        return None  # the last five are numpy's and torch's own ways to say that shapes do not fit
+
+
+def _network(file: ModelFile, groups: Sequence[Group], steps: Mapping[str, object]) -> Stack:
+    graph, earlier = file.proto.graph, frozenset[str]()
+    nodes = _wanted(graph, file.gives.name)
+    while len(earlier) <= MOST_LAYERS:
+        try:
+            reader = Reader(file, groups, earlier, nodes)
+            for node in nodes:
+                if not all(o in reader.constants for o in node.output if o):
+                    reader.read(node, steps)
+            return reader.network(reader.values[file.gives.name], file.name)
+        except Earlier as wanted:
+            if wanted.tensor in earlier:
+                raise NotDense from None
+            earlier |= {wanted.tensor}
+    raise NotDense
+
+
+def _wanted(graph: onnx.GraphProto, output: str) -> list[onnx.NodeProto]:
+    """The nodes that an output depends on, in order."""
+    needed, kept = {output}, []
+    for node in reversed(graph.node):
+        if needed & set(node.output):
+            needed |= set(node.input)
+            kept.append(node)
+    return kept[::-1]
+
+
+class Reader:
     """The layers read so far, and what each tensor is in terms of the newest one's output."""
 
-    def __init__(self, file: ModelFile, earlier: frozenset[str]) -> None:
-        graph = file.proto.graph
-        self.constants, self.earlier = constants(graph), earlier
-        self.uses = Counter([*(i for n in graph.node for i in n.input), *(o.name for o in graph.output)])
+    def __init__(
+        self, file: ModelFile, groups: Sequence[Group], earlier: frozenset[str], nodes: Sequence[onnx.NodeProto]
+    ) -> None:
+        self.constants, self.earlier = constants(file.proto.graph), earlier
+        self.uses = Counter([*(i for n in nodes for i in n.input), file.gives.name])
         self.weights: list[Array] = []
         self.biases: list[Array] = []
         self.layers: list[Layer] = []
         self.values: dict[str, Value] = {}
+        self.bases: list[Map] = []  # what a layer's activation is a function of
+        self.hints: list[str] = []  # activations with numbers of their own
         self.ended = False  # behind a softmax nothing else may follow
-        self._keep(file.given, _Map(0, np.eye(file.width), np.zeros(file.width)))
+        self._enter(file, groups)
 
-    def read(self, node: onnx.NodeProto) -> None:
+    def _enter(self, file: ModelFile, groups: Sequence[Group]) -> None:
+        sizes = [max(1, len(g.levels)) for g in groups]
+        width, starts = sum(sizes), np.cumsum([0, *sizes])
+        whole = Map(0, np.eye(width), np.zeros(width))
+        each: list[Value] = []
+        for g, start, size in zip(groups, starts, sizes, strict=False):
+            rows = whole.take(np.arange(start, start + size))
+            each.append(Index(rows, g.levels) if g.levels else rows)
+        first = 0
+        for e in file.entries:
+            mine = each[first : first + e.width]
+            self._keep(e.name, mine[0] if len(mine) == 1 else joined(mine))
+            first += e.width
+
+    def read(self, node: onnx.NodeProto, steps: Mapping[str, object]) -> None:
         """Take one node in."""
         given = [i for i in node.input if i in self.values]
-        if not given or len(node.output) != 1 or len(self.weights) > MOST_LAYERS or self.ended:
-            raise _NotDense
+        if not given or len(self.weights) > MOST_LAYERS:
+            raise NotDense
         domain = "" if node.domain == "ai.onnx" else node.domain
-        kind = node.op_type if domain == "" or (domain, node.op_type) == ("com.microsoft", "Gelu") else ""
-        if len(given) == 2 and kind in ("Add", "Mul"):
-            pair = self.values[given[0]], self.values[given[1]]
-            out: Value = self._sum(given, pair) if kind == "Add" else self._product(*pair)
-        elif len(given) == 1 and kind in _STEPS:
-            out = _STEPS[kind](self, node, given[0])
-        else:
-            raise _NotDense
-        self._keep(node.output[0], out)
+        kind = f"{domain}.{node.op_type}" if domain else node.op_type
+        step = steps.get("Gelu" if kind == "com.microsoft.Gelu" else kind)
+        if step is None or (self.ended and kind not in ENDS):
+            raise NotDense
+        name = node.output[-1] if kind == "ai.onnx.ml.LinearClassifier" else node.output[0]
+        self._keep(name, step(self, node, given))  # type: ignore[operator]
 
     def _keep(self, name: str, value: Value) -> None:
         if name in self.earlier:
             value = self.activated("none", self.map(value))
         self.values[name] = value
 
-    def map(self, value: Value) -> _Map:
-        """A tensor as an affine map of the newest output; a sigmoid that waited becomes a layer."""
-        if isinstance(value, _Map):
-            return value
-        if value.kind != "Sigmoid":
-            raise _NotDense
-        return self.activated("sigmoid", value.inner).scaled(np.array([value.by]), np.array([value.plus]))
+    def value(self, name: str) -> Value:
+        """What a tensor is."""
+        return self.values[name]
 
-    def activated(self, kind: Activation, total: _Map) -> _Map:
-        """A new layer; its output."""
+    def map(self, value: Value) -> Map:
+        """A tensor as an affine map of the newest output; a function becomes a layer."""
+        if isinstance(value, Map):
+            return value
+        if isinstance(value, Index):
+            return value.number
+        if isinstance(value, Parts):
+            return stacked([self.map(p) for p in value.parts])
+        if isinstance(value, Classes):
+            raise NotDense
+        found = recognised(value.values, self.hints)
+        if found is None:
+            raise NotDense
+        inner = value.inner if found.factor == 1 else value.inner.scaled(found.factor)
+        if found.kind == "none":
+            return inner.scaled(found.by, found.plus)
+        return self.activated(found.kind, inner).scaled(found.by, found.plus)  # type: ignore[arg-type]
+
+    def activated(self, kind: Activation, total: Map) -> Map:
+        """A new layer; its output. One that is there already is not made twice."""
+        if self.layers and total.of == len(self.layers) - 1 and self._is_newest(kind, total):
+            size = len(total.bias)
+            return Map(len(self.layers), np.eye(size), np.zeros(size))
         if total.of != len(self.layers):
-            raise _NotDense  # not of the newest output
+            raise NotDense  # not of the newest output
         self.weights.append(total.weight)
         self.biases.append(total.bias)
         self.layers.append(Layer(kind))
         size = len(total.bias)
-        return _Map(len(self.layers), np.eye(size), np.zeros(size))
+        return Map(len(self.layers), np.eye(size), np.zeros(size))
 
-    def _sum(self, names: list[str], pair: tuple[Value, Value]) -> _Map:
-        """Two tensors of one layer added, or a residual: the newest layer's output and an earlier one's."""
-        first, second = self.map(pair[0]), self.map(pair[1])
+    def _is_newest(self, kind: Activation, total: Map) -> bool:
+        same = self.layers[-1] == Layer(kind) and self.weights[-1].shape == total.weight.shape
+        return same and np.array_equal(self.weights[-1], total.weight) and np.array_equal(self.biases[-1], total.bias)
+
+    def named(self, name: str) -> Map:
+        """A tensor as an affine map; a function that is one of a layer's outputs from now on."""
+        value = self.values[name]
+        made = self.map(value)
+        if isinstance(value, Func):
+            self.values[name] = made
+        return made
+
+    def base(self, value: Map) -> Map:
+        """The same, and functions of multiples of it are functions of it."""
+        self.bases.append(value)
+        return value
+
+    def function(self, value: Value) -> Func:
+        """An elementwise function; of a multiple of an earlier map as one of that map."""
+        if isinstance(value, Func):
+            return value
+        own = self.map(value)
+        for other in self.bases:
+            if (like := own.times(other)) is not None:
+                return Func(other, like[0] * GRID + like[1])
+        for other in (v for v in self.values.values() if isinstance(v, Map)):
+            if (like := own.times(other)) is not None and like[1] == 0:
+                return Func(self.base(other), like[0] * GRID)
+        return Func(self.base(own), GRID)
+
+    def residual(self, names: list[str], pair: tuple[Map, Map]) -> Map:
+        """Two tensors of one layer added, or the newest layer's output and an earlier one's."""
+        first, second = pair
         if first.of == second.of:
-            return _Map(first.of, first.weight + second.weight, first.bias + second.bias)
+            return Map(first.of, first.weight + second.weight, first.bias + second.bias)
         if first.of < second.of:
             first, second, names = second, first, names[::-1]
         if not second.plain or second.of == 0:
-            raise _Earlier(names[1])
+            raise Earlier(names[1])
         if not first.plain:
             first = self.activated("none", first)
-        elif any(self.uses[n] > 1 for n, v in self.values.items() if isinstance(v, _Map) and v.of == first.of):
-            raise _NotDense  # somebody else wants the output without the sum
+        elif any(self.uses[n] > 1 for n, v in self.values.items() if isinstance(v, Map) and v.of == first.of):
+            raise NotDense  # somebody else wants the output without the sum
         if first.of != len(self.layers) or self.layers[-1].skip is not None:
-            raise _NotDense
+            raise NotDense
         self.layers[-1] = replace(self.layers[-1], skip=second.of - 1)
         return first
-
-    def _product(self, first: Value, second: Value) -> _Map:
-        """``x * sigmoid(x)`` and its kin; ``x * (1 + erf(x / sqrt 2))`` is twice Gelu."""
-        gate, factor = (first, second) if isinstance(first, _Gate) else (second, first)
-        if not isinstance(gate, _Gate) or not isinstance(factor, _Map):
-            raise _NotDense
-        by = np.array([gate.by])
-        if gate.kind in ("Sigmoid", "HardSigmoid") and gate.plus == 0 and factor.near(gate.inner):
-            return self.activated("silu" if gate.kind == "Sigmoid" else "hard_swish", factor).scaled(by, np.zeros(1))
-        x = gate.inner.scaled(np.array([math.sqrt(2)]), np.zeros(1))
-        for share in (1.0, 0.5):
-            whole = factor.scaled(np.array([1 / share]), np.zeros(1))
-            if gate.kind == "Erf" and math.isclose(gate.by, gate.plus, rel_tol=CLOSE) and whole.near(x):
-                return self.activated("gelu", whole).scaled(2 * share * by, np.zeros(1))
-        raise _NotDense
 
     def network(self, value: Value, name: str) -> Stack:
         """The network whose output a tensor is, as one logit."""
         last = self._to_logit(value, name)
         if last.of != len(self.layers):
-            raise _NotDense
+            raise NotDense
         weights, biases = [*self.weights, last.weight], [*self.biases, last.bias]
         if not all(np.isfinite(a).all() for a in (*weights, *biases)):
-            raise _NotDense
+            raise NotDense
         tensors = [tuple(torch.from_numpy(np.array(a, np.float64))[None] for a in each) for each in (weights, biases)]
         return Stack(tensors[0], tensors[1], (*self.layers, LOGIT))
 
-    def _to_logit(self, value: Value, name: str) -> _Map:
+    def _to_logit(self, value: Value, name: str) -> Map:
         """One logit: a final sigmoid is taken off, two classes become their difference."""
-        if isinstance(value, _Gate):
-            if (value.kind, value.by, value.plus, len(value.inner.bias)) != ("Sigmoid", 1.0, 0.0, 1):
-                raise _NotDense
+        if isinstance(value, Classes):
+            return value.logit
+        if isinstance(value, Func) and len(value.inner.bias) == 1 and is_sigmoid(value):
             return value.inner
-        size = len(value.bias)
+        last = self.map(value)
+        size = len(last.bias)
         if size > 2:
             raise BadModel(f"{name}: gives {size} numbers a person; one, or two classes, are needed")
-        return value.affine(np.array([[-1.0, 1.0]]), np.zeros(1)) if size == 2 else value
+        return last.affine(np.array([[-1.0, 1.0]]), np.zeros(1)) if size == 2 else last
 
 
-def _network(file: ModelFile) -> Stack:
-    graph, earlier = file.proto.graph, frozenset[str]()
-    while len(earlier) <= MOST_LAYERS:
-        try:
-            reader = _Reader(file, earlier)
-            for node in graph.node:
-                if not all(o in reader.constants for o in node.output):
-                    reader.read(node)
-            return reader.network(reader.values[file.gives.name], file.name)
-        except _Earlier as wanted:
-            if wanted.tensor in earlier:
-                raise _NotDense from None
-            earlier |= {wanted.tensor}
-    raise _NotDense
+#: What may stand behind a softmax.
+ENDS = ("Identity", "Cast", "Reshape", "Flatten", "Squeeze", "ai.onnx.ml.Normalizer")
 
 
-# ---------------------------------------------------------------------- one step a kind of node
-Step = Callable[[_Reader, onnx.NodeProto, str], Value]
+def is_sigmoid(value: Func) -> bool:
+    """Whether it is the sigmoid itself."""
+    return bool(np.abs(value.values - FUNCTIONS["Sigmoid"](GRID)).max() <= CLOSE)
 
 
-def _number(node: onnx.NodeProto, name: str, default: float) -> float:
-    return float(attributes(node).get(name, default))  # type: ignore[arg-type]
+def stacked(maps: Sequence[Map]) -> Map:
+    """Maps of one output side by side."""
+    if len({m.of for m in maps}) != 1:
+        raise NotDense
+    return Map(maps[0].of, np.concatenate([m.weight for m in maps]), np.concatenate([m.bias for m in maps]))
 
 
-def _gemm(reader: _Reader, node: onnx.NodeProto, given: str) -> _Map:
-    at = attributes(node)
-    if node.input[0] != given or at.get("transA", 0):
-        raise _NotDense
-    weight = reader.constants[node.input[1]] * _number(node, "alpha", 1.0)
-    weight = weight if at.get("transB", 0) else weight.T
-    bias = np.zeros(len(weight))
-    if len(node.input) > 2 and node.input[2]:
-        bias = np.broadcast_to(reader.constants[node.input[2]] * _number(node, "beta", 1.0), (1, len(weight)))[0]
-    return reader.map(reader.values[given]).affine(weight, bias)
-
-
-def _matmul(reader: _Reader, node: onnx.NodeProto, given: str) -> _Map:
-    weight = reader.constants[node.input[1]]
-    if node.input[0] != given or weight.ndim != 2:
-        raise _NotDense
-    return reader.map(reader.values[given]).affine(weight.T, np.zeros(weight.shape[1]))
-
-
-def _batch_norm(reader: _Reader, node: onnx.NodeProto, given: str) -> _Map:
-    """As it stands at inference: a scale and a shift for each column."""
-    if node.input[0] != given or attributes(node).get("training_mode", 0):
-        raise _NotDense
-    gain, shift, mean, variance = (reader.constants[name] for name in node.input[1:5])
-    by = gain / np.sqrt(variance + _number(node, "epsilon", 1e-5))
-    return reader.map(reader.values[given]).scaled(by, shift - mean * by)
-
-
-def _elementwise(kind: str) -> Step:
-    def step(reader: _Reader, node: onnx.NodeProto, given: str) -> Value:
-        first = node.input[0] == given
-        other, zero, one = reader.constants[node.input[1] if first else node.input[0]], np.zeros(1), np.ones(1)
-        if kind == "Div" and not first:
-            raise _NotDense  # a constant divided by the input
-        by, plus = {
-            "Add": (one, other), "Mul": (other, zero), "Div": (1.0 / other if first else other, zero),
-            "Sub": (one, -other) if first else (-one, other),
-        }[kind]  # fmt: skip
-        value = reader.values[given]
-        if isinstance(value, _Gate) and by.size == plus.size == 1:
-            return replace(value, by=value.by * by.item(), plus=value.plus * by.item() + plus.item())
-        return reader.map(value).scaled(by, plus)
-
-    return step
-
-
-def _activation(kind: Activation, name: str = "", value: float = 0.0) -> Step:
-    """A node that is an activation, where its parameter is the usual one."""
-
-    def step(reader: _Reader, node: onnx.NodeProto, given: str) -> _Map:
-        if name and not math.isclose(_number(node, name, value), value, rel_tol=CLOSE):
-            raise _NotDense
-        if kind == "gelu" and attributes(node).get("approximate", b"none") != b"none":
-            raise _NotDense
-        return reader.activated(kind, reader.map(reader.values[given]))
-
-    return step
-
-
-def _gate(kind: str) -> Step:
-    def step(reader: _Reader, node: onnx.NodeProto, given: str) -> Value:
-        usual = (_number(node, "alpha", 0.2), _number(node, "beta", 0.5))
-        if kind == "HardSigmoid" and not np.allclose(usual, (1 / 6, 0.5), CLOSE, 0.0):
-            raise _NotDense
-        inner = reader.map(reader.values[given])
-        if kind == "Sigmoid" and reader.uses[node.output[0]] > 1:
-            return reader.activated("sigmoid", inner)
-        return _Gate(kind, inner)
-
-    return step
-
-
-def _same(reader: _Reader, node: onnx.NodeProto, given: str) -> Value:
-    """What gives on what it is given; a softmax of two classes at the end too, whose logits' difference says it all."""
-    at, value, kind = attributes(node), reader.values[given], node.op_type
-    fits = list(node.input) == [given] and at.get("axis", 1) in ((-1, 1) if kind == "Softmax" else (1,))
-    if not fits or (kind == "Cast" and at.get("to") not in (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE)):
-        raise _NotDense
-    if kind == "Softmax":
-        value, reader.ended = reader.map(value), True
-        if len(value.bias) != 2:
-            raise _NotDense
-    return value
-
-
-_STEPS: dict[str, Step] = {
-    "Gemm": _gemm,
-    "MatMul": _matmul,
-    "BatchNormalization": _batch_norm,
-    **{kind: _elementwise(kind) for kind in ("Add", "Sub", "Mul", "Div")},
-    "Relu": _activation("relu"),
-    "LeakyRelu": _activation("leaky_relu", "alpha", ALPHA),
-    "Elu": _activation("elu", "alpha", 1.0),
-    "Gelu": _activation("gelu"),
-    "HardSwish": _activation("hard_swish"),
-    "Tanh": _activation("tanh"),
-    **{kind: _gate(kind) for kind in ("Sigmoid", "HardSigmoid", "Erf")},
-    **dict.fromkeys(("Identity", "Dropout", "Flatten", "Cast", "Softmax"), _same),
-}
+def joined(values: Sequence[Value]) -> Value:
+    """Columns side by side; levels stay levels."""
+    flat = reduce(lambda out, v: (*out, *(v.parts if isinstance(v, Parts) else (v,))), values, tuple[Value, ...]())
+    if all(isinstance(v, Map) for v in flat):
+        return stacked(flat)  # type: ignore[arg-type]
+    return Parts(flat)

@@ -57,7 +57,8 @@ def imported(reading: Reading, encoding: Encoding, values: Values) -> Imported:
 
 def layers_of(reading: Reading, encoding: Encoding) -> Scorer | None:
     """The network of encoded people in a file; None where it is none, or a logarithm lies before it."""
-    raw, seen = dense(reading.file), reading.columns.of(encoding)
+    raw = dense(reading.file, reading.columns.groups)
+    seen = reading.columns.apart.of(encoding)
     if raw is None or seen is None:
         return None
     if isinstance(raw, QuantStack):

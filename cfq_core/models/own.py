@@ -82,7 +82,7 @@ def own_teacher(file: ModelFile, contract: Contract, table: Table) -> OwnTeacher
 
 
 def _network(reading: Reading, table: Table) -> OwnTeacher:
-    file, raw = reading.file, dense(reading.file)
+    file, raw = reading.file, dense(reading.file, reading.columns.groups)
     instead = "it can be teacher or student of: cfq audit"
     if not isinstance(raw, Stack):
         kinds = ", ".join(sorted({n.op_type for n in file.proto.graph.node})[:8])
@@ -100,7 +100,7 @@ def _network(reading: Reading, table: Table) -> OwnTeacher:
         scale.kind,  # type: ignore[arg-type]
         "auto" if columns.layout == "own" else columns.layout,  # type: ignore[arg-type]
     )
-    return OwnTeacher(file.name, OwnSpec(file.sha256, said), scale.network(raw), columns)
+    return OwnTeacher(file.name, OwnSpec(file.sha256, said), scale.network(raw), columns.apart)
 
 
 def _checked(own: OwnTeacher, reading: Reading, table: Table, rows: np.ndarray) -> list[str]:

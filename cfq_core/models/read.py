@@ -201,10 +201,13 @@ def attributes(node: onnx.NodeProto) -> dict[str, object]:
 
 def constants(graph: onnx.GraphProto) -> dict[str, Array]:
     """Arrays that depend on no input, float64: initializers, constants, and what folds from them."""
-    held = {c.name: _wide(numpy_helper.to_array(c)) for c in graph.initializer}
+    held = {c.name: _wide(numpy_helper.to_array(c)) for c in graph.initializer if c.data_type != TensorProto.STRING}
     for node in graph.node:
         at = {a.name: a for a in node.attribute}
-        if node.op_type == "Constant" and "value" in at:
+        plain = next((at[k] for k in ("value_float", "value_floats", "value_int", "value_ints") if k in at), None)
+        if node.op_type == "Constant" and plain is not None:
+            held[node.output[0]] = _wide(np.array(helper.get_attribute_value(plain)))
+        elif node.op_type == "Constant" and "value" in at and at["value"].t.data_type != TensorProto.STRING:
             held[node.output[0]] = _wide(numpy_helper.to_array(at["value"].t))
         elif node.op_type in ("Identity", "Cast") and node.input[0] in held:
             held[node.output[0]] = held[node.input[0]]

@@ -28,7 +28,7 @@ from cfq_core.models.provenance import KEY, Provenance
 from cfq_core.models.raw import INPUT
 from cfq_core.models.target import FORMS, OPSET, OPSETS, Form, Target
 from cfq_core.nets.forward import Interpreter, logit
-from cfq_core.nets.layers import ALPHA, branch_range, code_range, signed_output
+from cfq_core.nets.layers import ALPHA, BENT, branch_range, code_range, signed_output, taken
 from cfq_core.nets.stack import Stack
 from cfq_core.quant.quantized import QuantStack
 
@@ -294,8 +294,11 @@ class _Teacher(Interpreter[str]):
         return self.graph.node("Gemm", [given, *names], output, transB=1)
 
     def activate(self, layer: int, total: str) -> str:
-        kind = self.teacher.architecture[layer].activation
-        return total if kind == "none" else getattr(self, f"_{kind}")(total, f"layer{layer}")
+        kind, number = taken(self.teacher.architecture[layer].activation)
+        if kind == "none":
+            return total
+        more = () if number is None else (number,)
+        return getattr(self, f"_{kind}")(total, f"layer{layer}", *more)
 
     def add(self, layer: int, branch: str, skip: str) -> str:
         return self.graph.node("Add", [branch, skip], f"both{layer}")
@@ -316,20 +319,36 @@ class _Teacher(Interpreter[str]):
         below = self.graph.node("Add", [grown, self.graph.number(f"{to}_one", 1.0)], f"{to}_below")
         return self.graph.node("Div", [x, below], to)  # onnxruntime 1.19 fuses the product, and has none in float64
 
-    def _leaky_relu(self, x: str, to: str) -> str:
+    def _leaky_relu(self, x: str, to: str, alpha: float = ALPHA) -> str:
         if not self.exact:
-            return self.graph.node("LeakyRelu", [x], to, alpha=ALPHA)
-        low = self.graph.node("Mul", [x, self.graph.number(f"{to}_alpha", ALPHA)], f"{to}_low")
-        return self.graph.node("Max", [x, low], to)
+            return self.graph.node("LeakyRelu", [x], to, alpha=alpha)
+        low = self.graph.node("Mul", [x, self.graph.number(f"{to}_alpha", alpha)], f"{to}_low")
+        return self.graph.node("Max" if alpha <= 1 else "Min", [x, low], to)
 
-    def _elu(self, x: str, to: str) -> str:
+    def _elu(self, x: str, to: str, alpha: float = 1.0) -> str:
         if not self.exact:
-            return self.graph.node("Elu", [x], to, alpha=1.0)
+            return self.graph.node("Elu", [x], to, alpha=alpha)
         below = self.graph.node("Min", [x, self.graph.number(f"{to}_zero", 0.0)], f"{to}_below")
         grown = self.graph.node(
             "Sub", [self.graph.node("Exp", [below], f"{to}_exp"), self.graph.number(f"{to}_one", 1.0)], f"{to}_low"
         )
+        if alpha != 1:
+            grown = self.graph.node("Mul", [grown, self.graph.number(f"{to}_alpha", alpha)], f"{to}_scaled")
         return self.graph.node("Add", [self._relu(x, f"{to}_high"), grown], to)
+
+    def _gelu_tanh(self, x: str, to: str) -> str:
+        def number(name: str, value: float) -> str:
+            return self.graph.number(f"{to}_{name}", value)
+
+        cube = self.graph.node("Mul", [self.graph.node("Mul", [x, x], f"{to}_square"), x], f"{to}_cube")
+        bent = self.graph.node(
+            "Add", [x, self.graph.node("Mul", [cube, number("bend", BENT[1])], f"{to}_part")], f"{to}_sum"
+        )
+        gate = self.graph.node(
+            "Tanh", [self.graph.node("Mul", [bent, number("root", BENT[0])], f"{to}_in")], f"{to}_tanh"
+        )
+        half = self.graph.node("Mul", [x, number("half", 0.5)], f"{to}_half_x")
+        return self.graph.node("Mul", [half, self.graph.node("Add", [gate, number("one", 1.0)], f"{to}_gate")], to)
 
     def _hard_swish(self, x: str, to: str) -> str:
         if not self.exact:

@@ -271,7 +271,8 @@ def format_interval(m: OverSeeds, own: bool = False) -> str:
     """A share's spread and interval in points, and whose: ``± 4.4 over 10 seeds; 95 %, Student's t, 3.6 to 9.9``."""
     if m.sd is None or m.low is None or m.high is None:
         return f"one seed, {m.people:,} people, so no claim"
-    return f"± {100 * m.sd:.1f} over {m.seeds} seeds{' of one teacher' if own else ''}; 95 %, Student's t, {100 * m.low:.1f} to {100 * m.high:.1f}"
+    seeds = f"{m.seeds} seeds{' of one teacher' if own else ''}"
+    return f"± {100 * m.sd:.1f} over {seeds}; 95 %, Student's t, {100 * m.low:.1f} to {100 * m.high:.1f}"
 
 
 def format_mean(measure: OverSeeds, scale: float = 1.0, digits: int = 3) -> str:

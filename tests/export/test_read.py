@@ -88,9 +88,9 @@ NOT_DENSE = {
         helper.make_node("Selu", ["a"], ["b"]),
         helper.make_node("Gemm", ["b", "V"], ["y"]),
     ],
-    "an activation of another parameter": [
+    "an activation of a negative parameter": [
         helper.make_node("Gemm", ["x", "W"], ["a"]),
-        helper.make_node("Elu", ["a"], ["b"], alpha=0.5),
+        helper.make_node("Elu", ["a"], ["b"], alpha=-0.5),
         helper.make_node("Gemm", ["b", "V"], ["y"]),
     ],
     "something behind a softmax": [
