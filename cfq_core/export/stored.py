@@ -99,7 +99,7 @@ class Exported:
             "containers": self.target.containers,
             "inputs": self.target.inputs,
             "points": self.points,
-            "runtime": self.parity.runtime,
+            **verify.runtime(),
             "differing": self.parity.differing,
             "levels": levels,
         }

@@ -6,6 +6,7 @@ import csv
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +17,20 @@ import pytest
 from click.testing import CliRunner
 from onnx import numpy_helper
 
+from cfq_core.base.errors import BadInput
 from cfq_core.cli import cli
 from cfq_core.export import stored as exporting
 from cfq_core.export.parity import ParityFailure
 from cfq_core.export.stored import StoredRun, export_student, export_teacher, stored_run
 from cfq_core.models import verify
-from cfq_core.models.provenance import BadModel
+from cfq_core.models.provenance import BadModel, Input
 from cfq_core.models.read import parse_model
 from cfq_core.models.target import FORMS, Target
 from cfq_core.models.write import student_model
 from cfq_core.study.store import Store
 
 from .conftest import CARD
+from .made import made_student, told
 
 RAW = Target(inputs="raw")
 
@@ -78,6 +81,13 @@ def test_a_word_that_is_no_level_stops_the_runtime(run: StoredRun, tmp_path: Pat
     word = next(i.name for i in running.get_inputs() if "string" in i.type)
     with pytest.raises(Exception, match="Unknown Category"):
         running.run(None, fed | {word: np.array([["no such level"]], object)})
+
+
+@pytest.mark.parametrize("name", ["logit", "people", "W0", "approved"])
+def test_a_feature_called_as_a_tensor_of_the_graph_is_refused_in_a_line(name: str) -> None:
+    inputs = (Input(name, "number", 0), *(Input(f"f{i}", "number", i) for i in range(1, 12)))
+    with pytest.raises(BadInput, match=f'the feature "{name}" is called as a tensor'):
+        student_model(made_student((4, 4)), replace(told((4, 4)), inputs=inputs), "standard", RAW)
 
 
 CHANGES = {
