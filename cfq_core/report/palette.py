@@ -49,6 +49,8 @@ STYLES = {
     "ptq_recourse": _style(6, 6, 0),
     "ptq_random": _style(8, 4, 2),
     "ptq_shift": _style(7, 5, 2),
+    "ptq_measured": _style(6, 2, 0),
+    "cf_ptq_measured": _style(5, 2, 2),
     "cf_ptq": _style(5, 3, 0),
     "cf_ptq_alloc": _style(5, 5, 1),
     "qat_lsq": _style(3, 1, 0),
