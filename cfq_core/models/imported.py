@@ -34,6 +34,12 @@ class Imported:
         return isinstance(self.model, BlackBox)
 
 
+def _tolerance(reading: Reading) -> float:
+    """Half precision is a hundred times as coarse, where any of a file is in it."""
+    half = any(e.kind == "float16" for e in reading.file.entries)
+    return 10 * TOLERANCE if half else TOLERANCE
+
+
 def imported(reading: Reading, encoding: Encoding, values: Values) -> Imported:
     """The model of people under an encoding; checked on ``values`` against what onnxruntime computes."""
     blind, name = BlackBox(reading, encoding), reading.file.name
@@ -45,7 +51,7 @@ def imported(reading: Reading, encoding: Encoding, values: Values) -> Imported:
     differing = int(((found > 0) != (logits > 0)).sum())
     near = np.abs(logits) < SATURATED
     off = float((np.abs(found - logits) / (1 + np.abs(logits)))[near].max(initial=0.0))
-    if differing or (off > TOLERANCE and not isinstance(model, QuantStack)):
+    if differing or (off > _tolerance(reading) and not isinstance(model, QuantStack)):
         return Imported(
             blind,
             COMPUTED,
