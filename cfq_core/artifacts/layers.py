@@ -56,7 +56,8 @@ class TeacherLayers:
         out = {"choices": np.array(self.choices), "sizes": np.array(self.sizes)}
         out |= {f"{_PROFILE}{name}": table for name, table in self.sensitivity.items()}
         if self.landscape is not None:
-            out |= {f"{_LANDSCAPE}{f.name}": getattr(self.landscape, f.name) for f in fields(Landscape)}
+            known = {f.name: getattr(self.landscape, f.name) for f in fields(Landscape)}
+            out |= {f"{_LANDSCAPE}{name}": values for name, values in known.items() if values is not None}
         return out
 
     @staticmethod

@@ -5,23 +5,28 @@ from __future__ import annotations
 import html
 from typing import Any
 
-from cfq_core.evidence import SMALLEST_GROUP, Measure
+from cfq_core.evidence import MATCHING_SHIFT, SMALLEST_GROUP, Measure
 from cfq_core.export import people, ways
 from cfq_core.export.audit import PairAudit, Side
+from cfq_core.matching import REACHED
 from cfq_core.models import verify
 from cfq_core.recourse.outcome import Why
-from cfq_core.study.summary import LENIENT
+from cfq_core.study.marks import format_unmatched, leniency
 
 #: Title, measure and digits of each line of the answer.
 LINES = (
     ("promised actions that fail (VD)", "vd", 3),
     ("the same at matched approval", "vd_matched", 3),
+    ("approval shift there", "approval_shift_matched", 4),
     ("VD of the worst group", "worst_group_vd", 3),
     ("the same, expected of equal groups by chance", "worst_group_vd_by_chance", 3),
     ("how often chance makes a group as bad (p)", "worst_group_vd_p", 3),
     ("people told of an action (FRR)", "frr", 3),
     ("cost of the promised action", "recourse_cost", 3),
     ("relative change of cost, median (CRG)", "crg_median", 3),
+    ("relative change of cost, mean", "crg_mean", 3),
+    ("people asked for less than promised", "crg_below", 3),
+    ("shift of the logit where promises end", "logit_shift_at", 3),
     ("relative change of cost, mean absolute", "crg_abs", 3),
     ("people whose recourse the student loses", "recourse_lost", 3),
     ("direction of the action (cosine)", "direction", 3),
@@ -48,12 +53,15 @@ def verdict(a: PairAudit) -> str:
         return (
             f"{a.teacher.file} promises nobody an action here, so there is nothing that {a.student.file} could break."
         )
-    lenient = " It approves more people than the teacher: part of this validity is leniency."
+    why = leniency(shift.value, a.seen.measures.overall["crg_mean"].value)
+    off = a.seen.measures.overall[MATCHING_SHIFT].value or 0.0
+    unmatched = format_unmatched(off if abs(off) > REACHED else None)
     return (
         f"Of {vd.count} people whom {a.teacher.file} refuses and tells how to be approved, {100 * vd.value:.1f} in 100 "
         f"would be refused again by {a.student.file} (95 %, Wilson over these people of this one student: "
         f"{100 * vd.low:.1f} to {100 * vd.high:.1f}; promise margin {a.kappa:g} logits); approvals shift "
-        f"by {100 * shift.value:+.1f} points.{lenient if shift.value > LENIENT else ''} One teacher is one draw."
+        f"by {100 * shift.value:+.1f} points.{f' It {why}: part of this validity is leniency.' if why else ''}"
+        f"{unmatched and f' {unmatched}'} One teacher is one draw."
     )
 
 
