@@ -60,6 +60,7 @@ class TeacherFile:
     threshold: float | None = None
     output: str = "auto"
     layout: str = "auto"
+    unseen: bool = False  # the table's own split keeps the rows it is judged on from it; found when it is run
 
 
 @dataclass(frozen=True)

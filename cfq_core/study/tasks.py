@@ -121,7 +121,9 @@ def own_of(file: TeacherFile | None, table: Table) -> Any:
     from cfq_core.models.own import own_teacher
     from cfq_core.models.read import read_model
 
-    said = Contract.read({k: v for k, v in asdict(file).items() if k != "path" and v is not None}, file.path)
+    said = Contract.read(
+        {k: v for k, v in asdict(file).items() if k not in ("path", "unseen") and v is not None}, file.path
+    )
     return own_teacher(read_model(Path(file.path)), said, table)
 
 

@@ -22,7 +22,10 @@ from torch import nn
 from cfq_core import Setting, audit, load, prepare, promise, training_recourse
 from cfq_core.base.errors import BadInput
 from cfq_core.cli import cli
+from cfq_core.datasets.card import parse_card
+from cfq_core.export.audit import AuditOptions, audit_pair
 from cfq_core.models.objects import teacher_from
+from cfq_core.models.read import read_model
 from cfq_core.nets.stack import score
 from cfq_core.study.plan import REVISION, TeacherSpec, read_plan_file
 from cfq_core.tables.schema import Table
@@ -185,6 +188,31 @@ def _canonical(spec: TeacherSpec) -> Any:
     from cfq_core.base.identity import canonical
 
     return canonical(spec)
+
+
+# ---------------------------------------------------------------------- her own split
+def test_a_card_names_its_own_split_and_test_rows_are_nothing_else(tmp_path: Path) -> None:
+    lines = loans.csv().splitlines()
+    part = ["part", *(("train", "valid", "test", "train")[i % 4] for i in range(len(lines) - 1))]
+    csv = "\n".join(f"{line},{p}" for line, p in zip(lines, part, strict=True))
+    card = loans.CARD.format(log="").replace('favourable = "repaid"', 'favourable = "repaid"\nsplit = "part"')
+    table = parse_card(card, csv, "loans.toml", "loans.csv")
+    assert table.part is not None and table.fingerprint() != loans.table().fingerprint()
+    for seed in (0, 1):
+        found = prepare(table, seed).split
+        for rows, name in ((found.train, "train"), (found.valid, "valid"), (found.test, "test")):
+            assert [part[1 + r] for r in rows] == [name] * len(rows) and len(rows) == part.count(name)
+    without = prepare(parse_card(card, csv.replace(",valid", ",train"), "loans.toml", "loans.csv"), 0).split
+    assert len(without.valid) and not set(without.valid) & {*without.train, *without.test}
+    (tmp_path / "loans.toml").write_text(card)
+    (tmp_path / "loans.csv").write_text(csv)
+    (tmp_path / "model.onnx").write_bytes(loans.linear())
+    assert "own split keeps the people it is judged on apart" in _run(tmp_path).output
+    audited = audit_pair(table, *[read_model(tmp_path / "model.onnx")] * 2, AuditOptions(people=20, n_reaudited=5))
+    assert audited.rows == part.count("test") and "the card's own split" in audited.notes[0]
+    for cells, why in ((",test", ",exam"), "is no part of a split"), ((",test", ",train"), "test has fewer than"):
+        with pytest.raises(BadInput, match=why):
+            parse_card(card, csv.replace(*cells), "loans.toml", "loans.csv")
 
 
 # ---------------------------------------------------------------------- another cut for teachers that are trained
