@@ -350,7 +350,7 @@ SETTING_KEYS = (
 _FIELD = {"recourse": "solver"}
 
 #: Keys that take a list too: the study then runs under every combination of their values.
-LISTABLE = ("kappa", "regime", "recourse")
+LISTABLE = ("kappa", "regime", "recourse", "activation_bits")
 
 READERS: dict[str, Callable[[Any], Any]] = {
     "name": _text,
