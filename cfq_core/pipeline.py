@@ -39,6 +39,7 @@ from cfq_core.quant.quantized import QuantStack, Shifted
 from cfq_core.quant.training_data import RecoursePairs, TrainingData
 from cfq_core.recourse.find import Solver, find_recourse, logits64
 from cfq_core.recourse.outcome import Recourse
+from cfq_core.recourse.pgd import Pgd
 from cfq_core.recourse.problem import RecourseQuery
 from cfq_core.recourse.search import Search
 from cfq_core.tables.encode import Encoding
@@ -99,6 +100,13 @@ class TeacherRecourse(Generic[Teacher]):
     training_recourse: Recourse | None = None  # recourse of denied training people, where a method asks for it
     training_recourse_seconds: float | None = None  # seconds that took; None where it was stored without them
     activation_bits: int = 8  # of its students
+    further_recourse: tuple[Recourse, ...] = ()  # of the same training people, from `FURTHER`; beside training_recourse
+    further_seconds: float | None = None
+
+
+#: Where else promises come from that a method may learn from, besides the setting's: solver and margin (None: the
+#: setting's), and one in how many people is asked. Found wherever training recourse is.
+FURTHER: tuple[tuple[Solver, float | None, int], ...] = ((Search(), 0.0, 2), (Pgd(), None, 1), (Pgd(), 0.0, 1))
 
 
 @dataclass(frozen=True)
@@ -205,7 +213,15 @@ def _with_training_recourse(p: TeacherRecourse, setting: Setting) -> TeacherReco
     people = _sample(denied, setting.n_training_recourse, p.design.seed)
     query = RecourseQuery(training[people], p.design.encoding, p.design.actions)
     recourse = find_recourse(p.teacher, [query], setting.solver, setting.kappa)
-    return replace(p, training_recourse=recourse, training_recourse_seconds=time.process_time() - started)
+    seconds, started = time.process_time() - started, time.process_time()
+    further = []
+    for solver, kappa, one_in in FURTHER:
+        few = RecourseQuery(training[people[::one_in]], p.design.encoding, p.design.actions)
+        further.append(find_recourse(p.teacher, [few], solver, setting.kappa if kappa is None else kappa))
+    return replace(
+        p, training_recourse=recourse, training_recourse_seconds=seconds, further_recourse=tuple(further),
+        further_seconds=time.process_time() - started,
+    )  # fmt: skip
 
 
 #: Students that are there already, by their method's identity, seed and budget, for methods that take others' students.
@@ -332,7 +348,9 @@ def _learning_from_recourse(method: Method, p: TeacherRecourse) -> dict[str, Mea
         return {"training_recourse_seconds": _plain(0.0)}
     if p.training_recourse is None or p.training_recourse_seconds is None:
         return {}
-    out = {"training_recourse_seconds": _plain(p.training_recourse_seconds)}
+    several = isinstance(method, Qat) and method.several_sources
+    took = p.training_recourse_seconds + (p.further_seconds or 0.0 if several else 0.0)
+    out = {"training_recourse_seconds": _plain(took)}
     if isinstance(method, Qat):
         people = method.schedule.pairs_per_step * method.schedule.steps(len(p.design.split.train))
         out["on_the_fly_seconds"] = _plain(
@@ -357,19 +375,29 @@ def training_data_of(promises: Sequence[TeacherRecourse]) -> TrainingData:
     train, valid = (_fold([p.design for p in promises], part) for part in ("train", "valid"))
     seeds = tuple(p.design.seed for p in promises)
     stack, bits = Stack.join([p.teacher for p in promises]), promises[0].activation_bits
-    pairs = _pairs(promises)
-    return TrainingData(stack, train.inputs, train.outcome, seeds, pairs, bits, valid.inputs, valid.outcome)
+    known = (stack, train.inputs, train.outcome, seeds, _pairs(promises), bits, valid.inputs, valid.outcome)
+    return TrainingData(*known, _further_pairs(promises))
 
 
 def _pairs(promises: Sequence[TeacherRecourse]) -> RecoursePairs | None:
-    """Encoded training recourse of every teacher, padded by repetition."""
-    recourse = [
-        p.training_recourse
-        for p in promises
-        if p.training_recourse is not None and p.training_recourse.has_recourse.any()
-    ]
-    if len(recourse) < len(promises):
-        return None
+    """Encoded training recourse of every teacher; None where one has none."""
+    recourse = [p.training_recourse for p in promises if has_training_recourse(p) and p.training_recourse is not None]
+    return _encoded(promises, recourse) if len(recourse) == len(promises) else None
+
+
+def _further_pairs(promises: Sequence[TeacherRecourse]) -> tuple[RecoursePairs, ...]:
+    """The same of each further source; a teacher on which a source found nothing has its first recourse there."""
+    own = [p.training_recourse for p in promises if p.training_recourse is not None and p.further_recourse]
+    if len(own) < len(promises) or not all(map(has_training_recourse, promises)):
+        return ()
+    each = zip(*(p.further_recourse for p in promises), strict=True)
+    return tuple(
+        _encoded(promises, [r if r.has_recourse.any() else o for r, o in zip(of, own, strict=True)]) for of in each
+    )
+
+
+def _encoded(promises: Sequence[TeacherRecourse], recourse: Sequence[Recourse]) -> RecoursePairs:
+    """Encoded recourse of every teacher, padded by repetition."""
     count = [int(r.has_recourse.sum()) for r in recourse]
     width = max(count)
     ends = []
