@@ -46,7 +46,7 @@ def _judged(runtime: str, folder: Path, one: dict[str, Any]) -> dict[str, Any]:
 
 
 def _onnxruntime(path: Path) -> Iterator[tuple[str, Callable[[Feed], np.ndarray]]]:
-    sys.path.insert(0, str(Path(__file__).parents[1] / "cfq_core" / "export"))
+    sys.path.insert(0, str(Path(__file__).parents[1] / "cfq_core" / "models"))
     import verify
 
     if verify.verified(path)["differing"]:

@@ -254,8 +254,10 @@ def section() -> str:
 
 
 def _rows(name: str, trials: list[dict[str, Any]]) -> list[str]:
+    if any(set(t["tables"]) != set(SEEDS) for t in trials) or len(trials) != len(TRIALS[name]):
+        return [f"| {name} | not tried on every table yet |" + " |" * 6]
     best, by_loss = chosen(trials), chosen(trials, loss)
-    small = chosen_small(trials, best)
+    small = None if isinstance(TRIALS[name][0], AdaRoundPtq) else chosen_small(trials, best)  # it has one rate for all
     rows = []
     for i, t in enumerate(trials):
         marks = [m for m, at in (("**chosen**", best), ("small", small), ("loss", by_loss)) if at == i]

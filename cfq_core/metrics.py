@@ -135,8 +135,8 @@ PARTS: dict[str, Metric] = {
         by_group=True, about="Mean absolute counterfactual recourse gap: signs do not cancel.",
     ),
     "crg_below": Metric(
-        "recourse became cheaper", "share", "lower", priced(lambda q, f: gap(q, f) < -EQUAL_COST),
-        about="Share of people whose recourse is cheaper on the student by more than a thousandth.",
+        "asked for less than promised", "share", "lower", priced(lambda q, f: gap(q, f) < -EQUAL_COST),
+        about="Share of people whom the student asks for less than their promise, by over a thousandth of its cost.",
     ),
     "crg_mean": Metric(
         "recourse gap, mean", "relative", "near 0", priced(gap), "mean", by_group=True,
@@ -170,6 +170,10 @@ PARTS: dict[str, Metric] = {
     "logit_shift": Metric(
         "logit shift, mean", "logits", "near 0", rows(lambda e: e.student - e.teacher), "mean", decision=False,
         about="Mean of q - f over the test rows: the common part of what quantization does.",
+    ),
+    "logit_shift_at": Metric(
+        "logit shift where promises end", "logits", "near 0", told(lambda e: e.student_at - e.teacher_at), "mean",
+        about="Mean of q - f at the recourse points: above 0 the student is lenient there, wherever else it is not.",
     ),
     "logit_shift_sd": Metric(
         "logit shift, sd", "logits", "lower", rows(lambda e: e.student - e.teacher), "sd", decision=False,

@@ -14,6 +14,7 @@ from jaxtyping import Float
 
 from cfq_core.allocators.knapsack import cheapest_plan
 from cfq_core.allocators.landscape import Landscape, Points, landscape
+from cfq_core.allocators.measured import Measured, chosen
 from cfq_core.allocators.sensitivity import CHOICES, Profiler
 from cfq_core.allocators.uniform import PLUGIN as UNIFORM
 from cfq_core.artifacts.artifact import Arrays, ArtifactInput, Computed
@@ -27,6 +28,7 @@ from cfq_core.quant.training_data import TrainingData
 
 _PROFILE = "sensitivity."
 _LANDSCAPE = "landscape."
+_CRITERION = "criterion."
 
 
 @dataclass(frozen=True)
@@ -37,16 +39,20 @@ class TeacherLayers:
     sizes: tuple[int, ...]  # weights of each layer
     sensitivity: dict[str, Float[np.ndarray, "l c"]]  # by allocator: of each layer at each choice of bits
     landscape: Landscape | None  # None for nets of too many layers
+    #: By allocator that judges whole plans: what it minimises, of every plan in the landscape's order.
+    criterion: dict[str, Float[np.ndarray, "p"]] = field(default_factory=dict)
 
     @property
     def allocators(self) -> tuple[str, ...]:
         """Allocators whose plan is known at any budget."""
-        return ("uniform", *self.sensitivity)
+        return ("uniform", *self.sensitivity, *self.criterion)
 
     def plan(self, allocator: str, budget: float) -> BitPlan:
         """What an allocator gives each layer under a budget: the knapsack's answer to its stored profile."""
         if allocator == "uniform":
             return UNIFORM.plan(self.sizes, budget)
+        if allocator in self.criterion:
+            return chosen(self.criterion[allocator], self.sizes, budget)
         if allocator not in self.sensitivity:
             raise UnknownName(unknown("allocator", allocator, self.allocators))
         return cheapest_plan(self.sensitivity[allocator].tolist(), self.choices, self.sizes, budget)
@@ -55,8 +61,10 @@ class TeacherLayers:
         """As it is stored."""
         out = {"choices": np.array(self.choices), "sizes": np.array(self.sizes)}
         out |= {f"{_PROFILE}{name}": table for name, table in self.sensitivity.items()}
+        out |= {f"{_CRITERION}{name}": value for name, value in self.criterion.items()}
         if self.landscape is not None:
-            out |= {f"{_LANDSCAPE}{f.name}": getattr(self.landscape, f.name) for f in fields(Landscape)}
+            known = {f.name: getattr(self.landscape, f.name) for f in fields(Landscape)}
+            out |= {f"{_LANDSCAPE}{name}": values for name, values in known.items() if values is not None}
         return out
 
     @staticmethod
@@ -65,7 +73,8 @@ class TeacherLayers:
         profiles = {k.removeprefix(_PROFILE): v for k, v in stored.items() if k.startswith(_PROFILE)}
         table = {k.removeprefix(_LANDSCAPE): v for k, v in stored.items() if k.startswith(_LANDSCAPE)}
         choices, sizes = (tuple(int(i) for i in stored[k]) for k in ("choices", "sizes"))
-        return TeacherLayers(choices, sizes, profiles, Landscape(**table) if table else None)
+        judged = {k.removeprefix(_CRITERION): v for k, v in stored.items() if k.startswith(_CRITERION)}
+        return TeacherLayers(choices, sizes, profiles, Landscape(**table) if table else None, judged)
 
 
 def _profilers() -> dict[str, Profiler]:
@@ -82,7 +91,8 @@ class Layers:
     calibration: Calibration = field(default_factory=Calibration)
     choices: tuple[int, ...] = CHOICES
     deepest: int = 4  # layers; 256 allocations take under a second, the 65,536 of eight layers take minutes
-    revision: int = 1  # raised when the same fields give other numbers
+    measured: Measured = field(default_factory=Measured)
+    revision: int = 2  # raised when the same fields give other numbers
 
     def compute(self, given: ArtifactInput) -> Computed:
         """Of the teacher."""
@@ -94,7 +104,10 @@ class Layers:
         data, asked = training_data_of([p]), p.training_recourse is not None and has_training_recourse(p)
         seen = {n: a for n, a in self.profilers.items() if asked or not getattr(a, "needs_recourse", False)}
         profiles = {n: a.sensitivity(data, self.calibration)[0].double().numpy() for n, a in seen.items()}
-        return TeacherLayers(self.choices, data.teachers.sizes, profiles, self._landscape(p, data))
+        judged = {}
+        if asked and len(p.teacher.weights) <= self.deepest:
+            judged = {"measured": self.measured.criterion(data, self.calibration)}
+        return TeacherLayers(self.choices, data.teachers.sizes, profiles, self._landscape(p, data), judged)
 
     def _landscape(self, p: TeacherRecourse, data: TrainingData) -> Landscape | None:
         """Every allocation of the teacher; the matched threshold is set on validation rows, as in an audit."""

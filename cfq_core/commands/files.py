@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-import cfq_core.export as export_folder
+import cfq_core.models as models_folder
 from cfq_core.base.errors import BadInput, CfqError
 from cfq_core.commands.options import (
     contract_options,
@@ -23,7 +23,7 @@ from cfq_core.commands.options import (
 )
 
 #: Runs by itself, also where nothing of this package is installed.
-VERIFY = Path(export_folder.__file__).parent / "verify.py"
+VERIFY = Path(models_folder.__file__).parent / "verify.py"
 VERIFYING = 300  # seconds
 
 
@@ -132,23 +132,47 @@ def verify(file: Path, as_json: bool) -> None:
 @contract_options
 @student_options
 @click.option("--html", "page", type=click.Path(path_type=Path), help="Write a report to this file too.")
+@click.option("--csv", "table", type=click.Path(path_type=Path), help="Write what each person was told to this file.")
+@click.option(
+    "--store",
+    "folder",
+    type=click.Path(path_type=Path),
+    envvar="CFQ_STORE",
+    help="Keep it in this folder of results, for the page Study [CFQ_STORE, else nowhere].",
+)
 @json_option
-def audit(card: Path, teacher: Path, student: Path, page: Path | None, as_json: bool, **options: Any) -> None:
+def audit(
+    card: Path,
+    teacher: Path,
+    student: Path,
+    page: Path | None,
+    table: Path | None,
+    folder: Path | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
     """Audit any pair of ONNX files on a table: does the student keep what the teacher promises?"""
     _needs("onnx", "onnxruntime", extra="export")
+    from cfq_core.base import cells
     from cfq_core.datasets.card import read_card
-    from cfq_core.export import audit_text
+    from cfq_core.export import audit_text, pairs, people
     from cfq_core.export.audit import AuditOptions, audit_pair
     from cfq_core.models.read import read_model
 
     options["people"] = None if options["people"] == "all" else number("--people", options["people"], int)
-    found = audit_pair(read_card(card), read_model(teacher), read_model(student), AuditOptions(**options))
+    files = read_model(teacher), read_model(student)
+    found = audit_pair(read_card(card), *files, AuditOptions(**options))
+    kept = {"audit": pairs.keep(folder, card, options, *files, found), "store": str(folder)} if folder else {}
     if page:
         _write(page, audit_text.page(found))
+    if table:
+        _write(table, cells.csv(people.frame(people.results(found))).decode())
     if as_json:
-        print_json(audit_text.as_json(found))
+        print_json(audit_text.as_json(found) | kept)
     else:
         click.echo(audit_text.text(found))
+        if kept:
+            click.echo(f"kept in {folder} as audit {kept['audit']}: cfq dashboard --store {folder} shows it on Study")
 
 
 @click.command()

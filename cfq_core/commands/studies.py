@@ -39,15 +39,18 @@ COLUMNS = (
     ("approval shift (points)", "approval_shift", 100, 1),
     ("VD", "vd", 1, 3),
     ("VD matched", "vd_matched", 1, 3),
+    ("shift matched", "approval_shift_matched", 100, 1),
     ("worst group VD", "worst_group_vd", 1, 3),
     ("by chance", "worst_group_vd_by_chance", 1, 3),
+    ("CRG mean", "crg_mean", 1, 3),
     ("CRG median", "crg_median", 1, 3),
     ("CRG abs", "crg_abs", 1, 3),
     ("direction", "direction", 1, 2),
     ("margin cond.", "margin_condition", 1, 3),
 )
 LEGEND = (
-    "mean ± sd over seeds. VD: share of promised actions that fail; matched: at the teacher's approval rate; "
+    "mean ± sd over seeds. VD: share of promised actions that fail; matched: at the teacher's approval rate "
+    "on validation people (shift matched: what is left on test people); a range in brackets: either side of a tie; "
     "CRG: relative change of cost; by chance: the worst group's VD expected if groups did not differ."
 )
 
@@ -272,7 +275,13 @@ def _show(store: Any, study: str, as_json: bool) -> None:
     for x in lines:
         cells = [summary.format_mean(x.measure(name), scale, digits) for _, name, scale, digits in COLUMNS]
         rows.append(
-            [x.dataset, *(summary.format_setting(x.setting[k]) for k in names), x.method, f"{x.budget:g}", *cells]
+            [
+                x.dataset,
+                *(summary.format_setting(x.setting[k]) for k in names),
+                x.method + summary.flags(x),
+                f"{x.budget:g}",
+                *cells,
+            ]
         )
     print_table(head, rows)
     click.echo(f"\n{LEGEND}\n")

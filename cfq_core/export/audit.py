@@ -212,6 +212,8 @@ def _as_run(side: _Open, test: Values, after: Values, at: Any) -> dict[str, Any]
     reading, people, promised = side.reading, *(side.reading.columns.make(v) for v in (test, after))
     line, tied = ties(side.file, promised, reading.running.left, reading.running.feeds)
     ways = seen_as(side.file, reading.running, Audited(people, promised, *at), reading.of_outputs)
+    if missing := ", ".join(reading.running.unlimited):
+        side.notes.append(f"{side.file.name}: ran without a limit of {missing}: this system has none")
     return {"ways": ways, "flags": (*flags(side.file), *filter(None, [line])), "tied": tied}
 
 

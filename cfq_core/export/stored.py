@@ -28,7 +28,7 @@ from cfq_core.models.target import Form, Target
 from cfq_core.models.write import student_model, teacher_model
 from cfq_core.nets.layers import spelled
 from cfq_core.nets.stack import Stack, score
-from cfq_core.pipeline import Design, prepare
+from cfq_core.pipeline import Audited, Design, TeacherRecourse, prepare
 from cfq_core.quant.grid import WEIGHT_BITS
 from cfq_core.quant.quantized import QuantStack
 from cfq_core.study.models import student_of, teacher_of
@@ -36,6 +36,7 @@ from cfq_core.study.store import Row, Store
 from cfq_core.study.tables import found_table
 from cfq_core.tables.encode import Values
 
+ROLES: tuple[Role, Role] = ("student", "teacher")
 MADE = "made people"  # those whom the file carries
 Points = Mapping[str, Values]
 
@@ -98,7 +99,7 @@ class Exported:
             "containers": self.target.containers,
             "inputs": self.target.inputs,
             "points": self.points,
-            "runtime": self.parity.runtime,
+            **verify.runtime(),
             "differing": self.parity.differing,
             "levels": levels,
         }
@@ -119,18 +120,36 @@ def stored_run(store: Store, id: str, card: Path | None = None) -> StoredRun:
     design = _design(store, row, card)
     seen, promised = store.arrays(row["id"], "people"), store.arrays(row["teacher_id"], "people")
     has_recourse = promised["why"] == 0
+    of_student = (seen["student"], seen["student_at"][has_recourse])
+    of_teacher = (promised["logits"], promised["margin"][has_recourse])
+    return _with_people(row, student, teacher, (of_student, of_teacher), promised["after"][has_recourse], design)
+
+
+def run_of(p: TeacherRecourse[Stack], a: Audited, kappa: float) -> StoredRun:
+    """A student that no store holds, as `pipeline.audit` gives it; ``kappa``: of the setting it was audited in."""
+    table, has_recourse = p.design.table, p.recourse.has_recourse
+    row: Any = {
+        "id": "", "teacher_id": "", "dataset": table.schema.name, "bits": list(a.plan),
+        **{k: getattr(a, k) for k in ("seed", "method", "budget", "threshold")},
+        "spec": {"teacher": {"data": table.fingerprint(), "setting": {"kappa": kappa}}},
+    }  # fmt: skip
+    of_student = (a.raw.student, a.raw.student_at[has_recourse])
+    of_teacher = (p.logits, p.recourse.margin[has_recourse])
+    after = p.recourse.after[has_recourse]
+    return _with_people(row, a.student, p.teacher, (of_student, of_teacher), after, p.design)
+
+
+def _with_people(
+    row: Row, student: QuantStack, teacher: Stack, audited: Any, after: Values, design: Design
+) -> StoredRun:
+    """``audited``: logits of student and teacher, each of test rows and of recourse points."""
     made = vectors.made_people(design.table, design.split.test, row["seed"])
-    people = {
-        "test rows": design.table.values[design.split.test],
-        "recourse points": promised["after"][has_recourse],
-        MADE: made,
-    }
+    people = {"test rows": design.table.values[design.split.test], "recourse points": after, MADE: made}
     encoded = design.encoding.encode(made)
-    each = (seen["student"], seen["student_at"][has_recourse], _logits(student, encoded))
-    of_teacher = (promised["logits"], promised["margin"][has_recourse], _logits(teacher, encoded))
+    at_made = _logits(student, encoded), _logits(teacher, encoded)
     logits: dict[Role, Mapping[str, np.ndarray]] = {
-        "student": dict(zip(people, each, strict=True)),
-        "teacher": dict(zip(people, of_teacher, strict=True)),
+        role: dict(zip(people, (*of, made_up), strict=True))
+        for role, of, made_up in zip(ROLES, audited, at_made, strict=True)
     }
     return StoredRun(row, student, teacher, logits, people, design)
 

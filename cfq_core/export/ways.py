@@ -7,6 +7,7 @@ the points that were promised; the VD of each is that of the same promises.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,8 +22,11 @@ from cfq_core.models.read import ModelFile
 from cfq_core.models.runtime import Running
 
 FEW = 1000  # of the people judged, who are computed in small batches or by the reference evaluator
-REFERENCE_SECONDS = 20.0  # it is Python: a forest of many trees takes it hours
+REFERENCE_SECONDS = 4.0  # that it gets: it is Python, and a forest of many trees takes it hours
+LONGEST = 20.0  # seconds that one chunk may take it
+CHUNK = 50
 DEFAULT = "all"
+SMALL = tuple(size for size in verify.BATCHES if size)
 
 #: Session options that change what onnxruntime computes, by the kind of node that they concern.
 ACCURACY = "session.qdq_matmulnbits_accuracy_level"
@@ -37,11 +41,23 @@ OPTIONS: dict[str, tuple[tuple[str, str], ...]] = {
 class Way:
     """One way to run a file."""
 
-    words: str
     level: str = DEFAULT
     batch: int | None = None  # people at a time; None: all
     options: tuple[tuple[str, str], ...] = ()
     reference: bool = False
+
+    @property
+    def what(self) -> str:
+        """But for the batch."""
+        if self.reference:
+            return "the ONNX reference evaluator"
+        options = ", ".join(f"{key} = {value}" for key, value in self.options)
+        return options or f"optimisation {self.level}"
+
+    @property
+    def words(self) -> str:
+        """For a reader."""
+        return f"{self.what}, batches of {self.batch}" if self.batch else self.what
 
     def plain(self) -> dict[str, Any]:
         """As the process that runs it takes it."""
@@ -72,12 +88,10 @@ class SeenAs:
 
 def ways_of(proto: onnx.ModelProto) -> tuple[Way, ...]:
     """The ways that may matter for a graph."""
-    levels = [Way(f"optimisation {level}", level) for level in verify.levels()]
-    batches = [Way(f"batches of {size}", batch=size) for size in verify.BATCHES if size]
-    options = [
-        Way(f"{key} = {value}", options=((key, value),)) for kind in _kinds(proto) for key, value in OPTIONS[kind]
-    ]
-    return (*levels, *batches, *options, Way("the ONNX reference evaluator", reference=True))
+    ways = [Way(level, batch) for level in verify.levels() for batch in (None, *SMALL)]
+    options = [option for kind in _kinds(proto) for option in OPTIONS[kind]]
+    ways += [Way(batch=batch, options=(option,)) for option in options for batch in (None, 1)]
+    return (*ways, Way(reference=True))
 
 
 def _kinds(proto: onnx.ModelProto) -> Iterator[str]:
@@ -115,35 +129,56 @@ def seen_as(file: ModelFile, running: Running, audited: Audited, to_logits: Logi
 
 def _seen(running: Running, way: Way, audited: Audited, to_logits: Logits) -> SeenAs:
     few = FEW if way.batch or way.reference else len(audited.people)
-    people, due = audited.people[:few], audited.at_people[:few]
-    if way.reference:
-        running.left = min(running.left, REFERENCE_SECONDS)
+    points = np.concatenate([audited.promises, audited.people[:few]])
+    due = np.concatenate([audited.at_promises, audited.at_people[:few]])
     try:
         running.run_as(way.plain())
-        found = to_logits(running.outputs(np.concatenate([people, audited.promises])))
+        found = to_logits(_in_time(running, points) if way.reference else running.outputs(points))
     except BadModel as problem:
         return SeenAs(way, failed=str(problem).split(": ", 1)[-1])
-    at_people, at = found[: len(people)], found[len(people) :]
-    off = np.abs(found - np.concatenate([due, audited.at_promises])).max(initial=0.0)
-    wrong, broken = (at_people > 0) != (due > 0), (at > 0) != (audited.at_promises > 0)
-    vd = float((at <= 0).mean()) if len(at) else None
-    return SeenAs(way, len(people), int(wrong.sum()), len(at), int(broken.sum()), vd, float(off), at > 0)
+    k, due = min(len(audited.promises), len(found)), due[: len(found)]
+    wrong, at = (found > 0) != (due > 0), found[:k]
+    off = float(np.abs(found - due).max(initial=0.0))
+    vd = float((at <= 0).mean()) if k else None
+    return SeenAs(way, len(found) - k, int(wrong[k:].sum()), k, int(wrong[:k].sum()), vd, off, at > 0)
+
+
+def _in_time(running: Running, points: Points) -> Float[np.ndarray, "n c"]:
+    """Outputs of as many points as there is time for, the promised ones first."""
+    began, parts = time.monotonic(), []
+    running.left = min(running.left, LONGEST)
+    for i in range(0, len(points), CHUNK):
+        parts.append(running.outputs(points[i : i + CHUNK]))
+        if time.monotonic() - began > REFERENCE_SECONDS:
+            break
+    return np.concatenate(parts) if parts else running.outputs(points)
 
 
 # ---------------------------------------------------------------------- in words
 def told(role: str, file: str, seen: tuple[SeenAs, ...]) -> list[str]:
     """A line for those ways that decide the same people otherwise, and one for all others."""
-    lines: dict[str, list[str]] = {}
+    lines: dict[str, list[Way]] = {}
     for s in seen:
-        lines.setdefault(_line(s), []).append(s.way.words)
-    return [f"{role} {file} with {', '.join(words)}: {line}" for line, words in lines.items()]
+        lines.setdefault(_line(s), []).append(s.way)
+    every = [s.way for s in seen]
+    return [f"{role} {file} with {', '.join(listed(ways, every))}: {line}" for line, ways in lines.items()]
+
+
+def listed(ways: list[Way], every: list[Way]) -> list[str]:
+    """Some ways in words; those that differ in the batch alone are one where all of them are there."""
+    out = []
+    for what in dict.fromkeys(w.what for w in ways):
+        some = [w for w in ways if w.what == what]
+        whole = len(some) == sum(w.what == what for w in every)
+        out += [what] if whole else [w.words if w.batch else f"{what}, all at once" for w in some]
+    return out
 
 
 def _line(s: SeenAs) -> str:
     if s.failed:
         return f"not computed so ({s.failed})"
     if not s.otherwise:
-        return "everybody is decided as audited"
+        return f"all of {s.people:,} people and {s.promises:,} promised points are decided as audited"
     vd = "" if s.vd is None else f"; {100 * s.vd:.1f} in 100 promised points refused"
     return (
         f"{s.differing} of {s.people:,} people, {s.differing_promises} of {s.promises:,} promised points are decided "

@@ -19,6 +19,7 @@ from google.protobuf.message import DecodeError
 from jaxtyping import Float
 from onnx import AttributeProto, TensorProto, helper, numpy_helper
 
+from cfq_core.models import wire
 from cfq_core.models.beside import taken_in
 from cfq_core.models.entries import Entry, Gives, entries, gives, without_zipmap
 from cfq_core.models.provenance import KEY, BadModel, Provenance, read_provenance
@@ -29,6 +30,7 @@ Array = Float[np.ndarray, "..."]
 MOST_BYTES = 64_000_000
 MOST_NODES = 5_000
 MOST_NAMES = 200_000  # of nodes, inputs, outputs, attributes and tensors together
+MOST_STRINGS = 1_000_000  # of all attributes together
 MOST_ELEMENTS = 30_000_000  # of all tensors together
 
 #: Operators of the models this field deploys: dense networks, their quantized forms, linear models and trees. None of
@@ -95,6 +97,10 @@ def parse_model(content: bytes, name: str, folder: Path | None = None) -> ModelF
     """The model in an upload, or (``folder``) in a file there; raises `BadModel` in one line."""
     if len(content) > MOST_BYTES:
         raise BadModel(f"{name}: has {len(content) / 1e6:.1f} MB; at most {MOST_BYTES / 1e6:g} MB")
+    try:
+        wire.check(content, {"nodes": MOST_NODES, "names": MOST_NAMES, "strings": MOST_STRINGS, "graphs": 1})
+    except wire.Refused as problem:
+        raise BadModel(f"{name}: {problem}") from None
     proto = onnx.ModelProto()
     try:
         proto.ParseFromString(content)

@@ -33,6 +33,7 @@ class Running:
         self.feeds = [dict(f) for f in feeds] or _one_after_another(file)
         self.door = {"feeds": self.feeds, "output": file.gives.name, "batch": file.batch}
         self.rows = 0  # computed so far
+        self.unlimited: tuple[str, ...] = ()  # of its process, what this system cannot limit
         self.process = subprocess.Popen(
             [sys.executable, "-m", "cfq_core.models.worker"],
             stdin=subprocess.PIPE,
@@ -42,7 +43,8 @@ class Running:
 
     def __enter__(self) -> Running:
         try:
-            self._exchange(json.dumps(self.door).encode(), min(STARTING, self.left), before=self.file.content)
+            told = self._exchange(json.dumps(self.door).encode(), min(STARTING, self.left), before=self.file.content)
+            self.unlimited = tuple(json.loads(told))
         except BaseException:
             self.close()
             raise

@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 from cfq_core.base.errors import BadInput, CfqError
+from cfq_core.models.limits import limited
 
 MEMORY = 3 << 30  # bytes of address space
 PROCESSOR = 30  # seconds
@@ -33,11 +34,7 @@ def sandboxed_parse(content: bytes, name: str) -> None:
 
 def main() -> int:
     """Read stdin within the limits."""
-    import resource
-
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR, PROCESSOR))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    limited(MEMORY, PROCESSOR)  # where the system has none, `wire.check` still refuses what would unfold
     from cfq_core.models.read import parse_model
 
     try:

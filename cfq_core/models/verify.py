@@ -12,6 +12,7 @@ import json
 import platform
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -198,8 +199,9 @@ def limit() -> None:
         import resource
     except ImportError:  # not a POSIX system
         return
-    for what, most in ((resource.RLIMIT_AS, MEMORY), (resource.RLIMIT_CPU, PROCESSOR)):
-        resource.setrlimit(what, (most, most))
+    for kind, most in (("AS", MEMORY), ("CPU", PROCESSOR)):
+        with suppress(AttributeError, OSError, ValueError):  # macOS limits no memory
+            resource.setrlimit(getattr(resource, f"RLIMIT_{kind}"), (most, most))
 
 
 def main(arguments: list[str]) -> int:

@@ -15,6 +15,8 @@ from typing import IO, Any, cast
 
 import numpy as np
 
+from cfq_core.models.limits import limited
+
 Compute = Callable[[np.ndarray], np.ndarray]
 Run = Callable[[dict[str, np.ndarray]], np.ndarray]
 FRAME = struct.Struct("<BQ")  # kind, bytes that follow
@@ -40,16 +42,6 @@ def receive(stream: IO[bytes]) -> tuple[int, bytes]:
     if len(content) < size:
         raise EOFError
     return kind, content
-
-
-def limit() -> None:
-    """Limits on this process, where the system has them."""
-    try:
-        import resource
-    except ImportError:  # not a POSIX system: the time limit of the other side remains
-        return
-    for what, most in ((resource.RLIMIT_AS, MEMORY), (resource.RLIMIT_CPU, PROCESSOR), (resource.RLIMIT_FSIZE, 0)):
-        resource.setrlimit(what, (most, most))
 
 
 def computing(content: bytes, door: dict[str, Any], way: dict[str, Any]) -> Compute:
@@ -105,17 +97,17 @@ def main() -> None:
     import onnxruntime  # noqa: F401  (before the limits: it writes nothing, but maps much)
 
     given, told = sys.stdin.buffer, sys.stdout.buffer
-    limit()
+    missing = limited(MEMORY, PROCESSOR)
     with suppress(EOFError):
         _, content = receive(given)
         door = json.loads(receive(given)[1])
-        kind, asked = WAY, b"{}"
+        kind, asked, first = WAY, b"{}", json.dumps(missing).encode()
         compute: Compute
         while True:
             try:
                 if kind == WAY:
                     compute = computing(content, door, json.loads(asked))
-                    answer = b""
+                    answer, first = first, b""  # at first: what of this process could not be limited
                 else:
                     answer = np.ascontiguousarray(compute(np.frombuffer(asked))).tobytes()
             except Exception as problem:  # whatever a runtime raises at a foreign graph is told in one line

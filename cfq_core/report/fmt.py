@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from cfq_core.base import plugins
-from cfq_core.evidence import Metric
+from cfq_core.evidence import MATCHING_SHIFT, OTHER_THRESHOLD, Metric
+from cfq_core.matching import REACHED
+from cfq_core.study.marks import ASKS_LESS, LENIENT, format_unmatched, leniency
 from cfq_core.study.over_seeds import OverSeeds
-from cfq_core.study.summary import LENIENT
 
 if TYPE_CHECKING:
     from cfq_core.report.frames import Stored
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 POINTS = ("approval_shift", "accuracy_drop")
 #: Measures of a run that no metric file makes.
 OTHERS = {
+    MATCHING_SHIFT: ("approval shift that no threshold undoes, on validation people", "points", 100.0),
+    OTHER_THRESHOLD: ("threshold at the other end of a tie", "logits", 1.0),
     "size_bytes": ("size of the weights and biases", "KiB", 1 / 1024),
     "seconds": ("seconds to make", "s", 1.0),
     "training_recourse_seconds": ("CPU seconds to find training recourse, once", "s", 1.0),
@@ -38,7 +41,8 @@ OF_PROBES = {
 SHORT = {
     "vd": "VD", "worst_group_vd": "worst group VD", "worst_group_vd_by_chance": "worst group VD by chance",
     "worst_group_vd_p": "worst group VD", "crg_abs": "CRG, absolute", "crg_median": "CRG, median",
-    "crg_mean": "CRG, mean", "margin_condition": "condition holds", "frr": "FRR", "direction": "direction",
+    "crg_mean": "CRG, mean", "crg_below": "asked for less", "margin_condition": "condition holds", "frr": "FRR",
+    "direction": "direction",
     "robust": "robust success", "held": "variants it is valid on", "served": "served robustly", "cost_ratio": "cost",
 }  # fmt: skip
 UNITS = {
@@ -133,12 +137,12 @@ def line_of(lines: pd.DataFrame, dataset: str, method: str, budget: float) -> pd
 
 
 def most_faithful(lines: pd.DataFrame, dataset: str, budget: float) -> str | None:
-    """The method that breaks fewest promises at a budget without approving more people than the teacher."""
+    """The method that breaks fewest promises at a budget without approving more people or asking for less."""
     here = lines[(lines.dataset == dataset) & (lines.budget == budget)]
     wide = here.pivot_table(index="method", columns="measure", values="mean")
     if "vd" not in wide or "approval_shift" not in wide:
         return None
-    fair = wide[(wide.approval_shift <= LENIENT) & wide.vd.notna()]
+    fair = wide.loc[wide.vd.notna() & ~here.groupby("method").lenient.first()]
     return None if fair.empty else str(fair.sort_values(["vd", "vd_matched"], kind="stable").index[0])
 
 
@@ -150,18 +154,24 @@ def answer(study: Stored, dataset: str, method: str, budget: float, matched: boo
         return f"Nothing to judge by: no denied person of {dataset} has recourse here with {method} at {bits(budget)}."
     text = "One teacher, not trained here. " if study.row["plan"].get("teacher") else ""
     text += f"At {bits(budget)} with {method}, {_accuracy(mine)}; **{in_100(mine['mean'][vd])}** promised actions fail"
-    text += f" ({how_sure(mine.loc[vd])}), at {points(mine['mean']['approval_shift'])} approvals"
-    text += ", judged at the teacher's approval rate" if matched else ""
+    text += f" ({how_sure(mine.loc[vd])}), at {_approvals(mine, matched)}"
     best = most_faithful(lines, dataset, budget)
     if best is None or best == method:
-        least = "No method here has a lower mean over seeds without approving more people."
+        least = "No method here has a lower mean over seeds without approving more people or asking for less."
         return text + (f". {least}" if best else ".")
     other = line_of(lines, dataset, best, budget)
     return (
         f"{text}; with {best} **{in_100(other['mean'][vd])}** ({how_sure(other.loc[vd])}), "
-        f"at {points(other['mean']['approval_shift'])} approvals. "
-        f"{compared(study.paired(dataset, budget, vd, best, method), best, method)}"
+        f"at {_approvals(other, matched)}. {compared(study.paired(dataset, budget, vd, best, method), best, method)}"
     )
+
+
+def _approvals(line: pd.DataFrame, matched: bool) -> str:
+    """The approval shift in a sentence; at matched approval the one that is left on test people."""
+    left = line["mean"].get("approval_shift_matched")
+    if not matched or left is None:
+        return f"{points(line['mean']['approval_shift'])} approvals"
+    return f"the teacher's approval rate ({points(left)} on test people)"
 
 
 def compared(d: OverSeeds, one: str, other: str) -> str:
@@ -176,14 +186,16 @@ def compared(d: OverSeeds, one: str, other: str) -> str:
 
 
 def caution(lines: pd.DataFrame, dataset: str, method: str, budget: float) -> str | None:
-    """What makes the number less than it looks: leniency, or a single seed."""
+    """What makes the number less than it looks: leniency, approvals that cannot be matched, or a single seed."""
     mine = line_of(lines, dataset, method, budget)
     if mine.empty:
         return None
     notes = []
     if bool(mine["lenient"].iloc[0]):
-        shift = points(mine["mean"]["approval_shift"])
-        notes.append(f"{method} approves more people than its teacher ({shift}): part of this validity is leniency.")
+        why = leniency(*(mine["mean"].get(m) for m in ("approval_shift", "crg_mean")))
+        notes.append(f"{method} {why}: part of this validity is leniency.")
+    if pd.notna(mine["unmatched"].iloc[0]):
+        notes.append(format_unmatched(mine["unmatched"].iloc[0]))
     if int(mine["seeds"].iloc[0]) < 2:
         notes.append("One seed is one teacher: no claim rests on it.")
     return " ".join(notes) or None
@@ -228,7 +240,7 @@ GLOSSARY = {
     "recourse": "An action a denied person can take (facts stay, numbers on their grid and inside bounds) after which "
     "the teacher approves them, at the least cost.",
     "promise margin κ": "How far beyond the boundary, in logits, the promised action must land on the teacher. With no "
-    "margin about half of all promises break at any bit-width.",
+    "margin it ends on the boundary, and more promises break; how many depends on the table, the method and the bits.",
     "cost": "Weighted L1: each number's change over its scale (its median absolute deviation), plus a fixed price per "
     "switched category.",
     "VD, validity drop": "Among people the teacher denied and told what to do: the share whose action fails on the "
@@ -239,14 +251,21 @@ GLOSSARY = {
     "direction.",
     "approval shift": "Share of people the student approves minus the share the teacher approves. Validity bought with "
     "it is leniency, not faithfulness.",
-    "matched approval": "The same measure with the student's threshold moved so that it approves as many training "
-    "people as the teacher.",
+    "matched approval": "The same measure with the student's threshold moved so that it approves as many validation "
+    "people as the teacher: people no model was fitted to. How far test people's approvals still differ is the "
+    "approval shift at matched approval. People with equal logits are approved together: where the teacher's number "
+    "lies within such a tie the measure is told at both its sides.",
+    "unmatched": f"Logits tie so that no threshold comes within {100 * REACHED:g} points of the teacher's approvals.",
+    "asked for less": "Share of people whom the student asks for less than their promise did.",
+    "logit shift where promises end": "Mean of q − f at the recourse points. Above 0 the student is lenient just where "
+    "promises end, even if it approves no more people elsewhere.",
     "bit budget": "Average bits per weight; layers may differ, the average may not exceed it.",
     "margin condition": "|q − f| < f at the person's new point. Sufficient, not necessary, for the promise to hold.",
     "recourse lost": "Share of people with an action on the teacher and none on the student.",
     "windfall": "Share of denied people whom the student approves without any action.",
     "FRR": "Feasible recourse rate: share of the denied for whom an action was found.",
-    "lenient": f"Approves over {100 * LENIENT:g} points more people than the teacher.",
+    "lenient": f"Approves over {100 * LENIENT:g} points more people than the teacher, or asks them for over "
+    f"{-100 * ASKS_LESS:g} % less than they were promised (mean CRG).",
     "interval": "Of a method: Student's 95 % interval of the mean over seeds, each with a teacher of its own; none for "
     "a single seed. Of one model alone, where it is said: over its people, Wilson for shares, bootstrap else.",
     "seed": "One split and one teacher trained on it. One seed is one draw: claims rest on several.",

@@ -25,12 +25,27 @@ from cfq_core.study.over_seeds import NOTHING, OverSeeds, difference
 from cfq_core.study.safe import Safe, safe_of
 from cfq_core.study.store import Row, Store
 
-LINES = ("dataset", "method", "budget", "avg_bits", "seeds", "lenient", "measure", "mean", "sd", "seed_low",
-         "seed_high", "people")  # fmt: skip
+LINES = ("dataset", "method", "budget", "avg_bits", "seeds", "lenient", "unmatched", "measure", "mean", "sd",
+         "seed_low", "seed_high", "people", "tied_low", "tied_high")  # fmt: skip
+LEFT = "approval_shift_matched"  # what stands beside every matched measure: how far test people are from matched
 MEASURES = ("run", "dataset", "method", "budget", "seed", "avg_bits", "measure", "value", "low", "high", "count")
 GROUPS = ("run", "dataset", "method", "budget", "seed", "column", "level", "crossing", "measure", "value", "low",
           "high", "count")  # fmt: skip
-NUMBERS = ("budget", "at", "avg_bits", "mean", "sd", "seed_low", "seed_high", "value", "low", "high")
+NUMBERS = (
+    "unmatched",
+    "tied_low",
+    "tied_high",
+    "budget",
+    "at",
+    "avg_bits",
+    "mean",
+    "sd",
+    "seed_low",
+    "seed_high",
+    "value",
+    "low",
+    "high",
+)
 PROBED = ("probe", "dataset", "method", "budget", "series", "at", "label", "measure", "mean", "sd", "seed_low",
           "seed_high", "seeds", "people")  # fmt: skip
 PLANS = ("run", "dataset", "method", "budget", "seed", "layer", "bits")
@@ -107,6 +122,15 @@ class Stored:
         mine = {k: summary.value_of(self.setting, k) for k in self.varied}
         found = [x for x in self._all_lines if x.setting == mine]
         return _floats(pd.DataFrame([_line(x, name) for x in found for name in x.measures], columns=list(LINES)))
+
+    def measured_lines(self, dataset: str, measure: str) -> pd.DataFrame:
+        """`lines` of one measure of a data set; a matched one with the approval shift that is left there."""
+        here = self.lines[self.lines.dataset == dataset]
+        rows = here[here.measure == measure].drop(columns=["dataset", "measure"]).reset_index(drop=True)
+        if not measure.endswith("_matched") or measure == LEFT:
+            return rows.drop(columns=["unmatched", "tied_low", "tied_high"])
+        left = here[here.measure == LEFT].set_index(["method", "budget"])["mean"].rename(LEFT)
+        return rows.join(left, on=["method", "budget"])
 
     def paired(self, dataset: str, budget: float, measure: str, one: str, other: str) -> OverSeeds:
         """A measure of one method less that of another, seed by seed, under the first setting."""
@@ -313,8 +337,9 @@ def _about(r: Row) -> dict[str, Any]:
 
 def _line(line: summary.Line, name: str) -> dict[str, Any]:
     m = line.measure(name)
-    about = (line.dataset, line.method, line.budget, line.avg_bits, m.seeds, line.lenient)
-    return dict(zip(LINES, (*about, name, m.mean, m.sd, m.low, m.high, m.people), strict=True))
+    about = (line.dataset, line.method, line.budget, line.avg_bits, m.seeds, line.lenient, line.unmatched)
+    numbers = (m.mean, m.sd, m.low, m.high, m.people, *(m.tied or (None, None)))
+    return dict(zip(LINES, (*about, name, *numbers), strict=True))
 
 
 def _probe_line(x: summary.ProbeLine) -> dict[str, Any]:

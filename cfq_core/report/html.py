@@ -30,7 +30,7 @@ WORD = 24  # characters up to which a word of a table is not broken
 BY_GROUP = ("vd", "crg_median", "approval_shift", "recourse_lost", "frr")  # columns of the group tables
 #: Terms that a report explains.
 TERMS = ("teacher", "student", "recourse", "VD, validity drop", "CRG, recourse gap", "approval shift",
-         "matched approval", "bit budget", "promise margin κ", "margin condition", "lenient", "interval",
+         "matched approval", "unmatched", "bit budget", "promise margin κ", "margin condition", "lenient", "interval",
          "cost")  # fmt: skip
 
 STYLE = Path(__file__).with_name("report.css").read_text(encoding="utf-8")

@@ -49,6 +49,8 @@ STYLES = {
     "ptq_recourse": _style(6, 6, 0),
     "ptq_random": _style(8, 4, 2),
     "ptq_shift": _style(7, 5, 2),
+    "ptq_measured": _style(6, 2, 0),
+    "cf_ptq_measured": _style(5, 2, 2),
     "cf_ptq": _style(5, 3, 0),
     "cf_ptq_alloc": _style(5, 5, 1),
     "qat_lsq": _style(3, 1, 0),
@@ -100,3 +102,12 @@ def models(base: alt.Chart, methods: Sequence[str], size: int, **channels: Any) 
     marks = base.mark_point(size=size, filled=True, opacity=1)
     pick = alt.selection_point(name="pick", fields=["method", "budget"])
     return marks.encode(color=colour(methods), shape=shape(methods), **channels).add_params(pick)
+
+
+def left_over(rows: pd.DataFrame) -> list[alt.Tooltip]:
+    """What a picture of a matched measure tells beside it: how far test people's approvals still differ, and ties."""
+    beside = {"approval_shift_matched": "approval shift matched (share)", "unmatched": "nearest shift, where unmatched",
+              "tied_low": "at one side of ties", "tied_high": "at the other"}  # fmt: skip
+    return [
+        alt.Tooltip(f"{c}:Q", title=t, format=".4f") for c, t in beside.items() if c in rows and rows[c].notna().any()
+    ]

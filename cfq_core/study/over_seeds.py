@@ -31,6 +31,7 @@ class OverSeeds:
     people: int  # denominators of all seeds together
     by_seed: dict[int, float] = field(default_factory=dict)
     counts: dict[int, int] = field(default_factory=dict)  # people of each
+    tied: tuple[float, float] | None = None  # of a matched measure: the mean at either side, where logits tie
 
 
 NOTHING = OverSeeds(None, None, 0, None, None, 0)

@@ -6,7 +6,7 @@ import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from statistics import mean
 from typing import Any
@@ -14,12 +14,10 @@ from typing import Any
 from cfq_core.artifacts.artifact import ProbeResult, artifact, of_arrays
 from cfq_core.base import plugins
 from cfq_core.evidence import Metric
+from cfq_core.study.marks import LEGEND, format_unmatched, is_shown, leniency, tied_sides, unmatched_shift
 from cfq_core.study.measured import current_measures
 from cfq_core.study.over_seeds import NOTHING, OverSeeds, over_seeds
 from cfq_core.study.store import Row, Store
-
-#: Approval shift, in share of people, beyond which a student's validity is leniency rather than faithfulness.
-LENIENT = 0.02
 
 
 def net_words(setting: Mapping[str, Any]) -> str:
@@ -42,13 +40,18 @@ class Line:
     seeds: int
     measures: dict[str, OverSeeds]
     setting: dict[str, Any] = field(default_factory=dict)  # what sets it apart in a study over several settings
+    unmatched: float | None = None  # where no threshold matches some seed's approvals: the nearest shift, of the worst
     own: bool = False  # all seeds have one teacher, which was not trained here
 
     @property
     def lenient(self) -> bool:
-        """Approves so many more people than its teachers that its validity says nothing."""
-        shift = self.value("approval_shift")
-        return shift is not None and shift > LENIENT
+        """Approves so many more people, or asks for so much less, that its validity says nothing."""
+        return bool(self.leniency)
+
+    @property
+    def leniency(self) -> str:
+        """Why it is lenient, in words; empty where it is not."""
+        return leniency(self.value("approval_shift"), self.value("crg_mean"))
 
     def measure(self, name: str) -> OverSeeds:
         """One measure; empty where the runs are older than its metric."""
@@ -69,6 +72,7 @@ def as_json(store: Store, study: str) -> dict[str, Any]:
         runs.append({
             **{k: row[k] for k in ("id", "dataset", "method", "budget", "seed", "bits", "avg_bits")},
             "setting": _apart(row, names),
+            "unmatched": unmatched_shift([of_run.overall]),
             "measures": {name: m["value"] for name, m in of_run.overall.items()},
             "intervals": {name: {k: m[k] for k in ("low", "high", "count")} for name, m in of_run.overall.items()},
             "groups": of_run.groups,
@@ -101,12 +105,15 @@ def lines(store: Store, study: str) -> list[Line]:
         gathered[key].append((row["avg_bits"], row["seed"], found[row["id"]].overall))
     out = []
     for (dataset, setting, method, budget), runs in gathered.items():
-        names = sorted({name for *_, of_run in runs for name in of_run})  # a run may be older than a metric
-        each = {name: {seed: m[name] for _, seed, m in runs if name in m} for name in names}
-        measures = {name: over_seeds(by_seed, is_share(name), _is_p(name)) for name, by_seed in each.items()}
+        each = [of_run for *_, of_run in runs]
+        names = sorted({name for m in each for name in m if is_shown(name)})  # a run may be older than a metric
+        seen = {name: {seed: m[name] for _, seed, m in runs if name in m} for name in names}
+        measures = {name: replace(over_seeds(by_seed, is_share(name), _is_p(name)), tied=tied_sides(name, each))
+                    for name, by_seed in seen.items()}  # fmt: skip
         bits = mean(b for b, *_ in runs)
         own = bool(store.study(study)["plan"].get("teacher"))
-        out.append(Line(dataset, method, budget, bits, len(runs), measures, json.loads(setting), own))
+        about = (dataset, method, budget, bits, len(runs), measures, json.loads(setting))
+        out.append(Line(*about, unmatched_shift(each), own))
     return out
 
 
@@ -177,10 +184,14 @@ MARKDOWN = (
     ("approval shift", "approval_shift", 100, 2),
     ("VD", "vd", 1, 3),
     ("VD matched", "vd_matched", 1, 3),
+    ("approval shift matched", "approval_shift_matched", 100, 2),
     ("worst group VD", "worst_group_vd", 1, 3),
     ("by chance", "worst_group_vd_by_chance", 1, 3),
     ("p", "worst_group_vd_p", 1, 3),
+    ("CRG mean", "crg_mean", 1, 3),
     ("CRG median", "crg_median", 1, 3),
+    ("asked for less", "crg_below", 1, 3),
+    ("logit shift at recourse", "logit_shift_at", 1, 2),
     ("CRG abs", "crg_abs", 1, 3),
     ("flip rate", "flip_rate", 1, 4),
     ("direction", "direction", 1, 3),
@@ -201,18 +212,19 @@ def as_markdown(store: Store, study: str) -> str:
     head = ["data set", *names, "method", "bits", "spent", *(title for title, *_ in MARKDOWN)]
     out = [
         f"net {net_words(setting)}, {seeds}, {margin}{actions}study `{study}`; mean ± sd over seeds, accuracy in %, "
-        "approval shift in points, test people only; by chance: the worst group's VD expected if groups did not "
-        "differ, p: of the largest of them (seeds combined)",
+        "approval shift in points, test people only; by chance: the worst group's VD expected of equal groups, "
+        "p: of the largest of them (seeds combined)",
         "",
         f"| {' | '.join(head)} |",
         "|" + "---|" * len(head),
     ]
     for x in found:
         cells = [format_mean(x.measure(name), scale, digits) for _, name, scale, digits in MARKDOWN]
-        flag = " (lenient)" if x.lenient else ""
+        flag = flags(x)
         apart = [format_setting(x.setting[k]) for k in names]
         row_cells = [x.dataset, *apart, f"{x.method}{flag}", f"{x.budget:g}", f"{x.avg_bits:.2f}", *cells]
         out.append(f"| {' | '.join(row_cells)} |")
+    out += ["", LEGEND]
     skipped = Counter(store.skipped(study).values())
     out += [f"\n{n} runs are not there: {why}" for why, n in skipped.items()]
     out += ["", "Allocations (weight bits of every layer; how many seeds chose them):", ""]
@@ -236,12 +248,19 @@ def as_markdown(store: Store, study: str) -> str:
     return "\n".join(out)
 
 
+def flags(line: Line) -> str:
+    """Marks behind a method's name: lenient, and not matched with the nearest shift."""
+    unmatched = f"unmatched, nearest {100 * line.unmatched:+.1f} points" if line.unmatched is not None else ""
+    return "".join(f" ({mark})" for mark in ("lenient" if line.lenient else "", unmatched) if mark)
+
+
 def verdict(line: Line, kappa: float) -> str:
     """The answer for one method and budget, in one sentence."""
     vd, drop, shift = line.measure("vd"), line.value("accuracy_drop"), line.value("approval_shift")
     if vd.mean is None or drop is None or shift is None:
         return f"{line.dataset}, {line.method} at {line.budget:g} bits: nobody with recourse to judge by."
-    caution = " It approves more people than its teacher: part of this validity is leniency." if line.lenient else ""
+    caution = f" It {line.leniency}: part of this validity is leniency." if line.lenient else ""
+    caution += f" {unmatched}" if (unmatched := format_unmatched(line.unmatched)) else ""
     kappa = line.setting.get("kappa", kappa)
     return (
         f"{line.dataset}, {line.method} at {line.budget:g} bits: accuracy {_falls(drop)}; {100 * vd.mean:.1f} in 100 "
@@ -282,7 +301,8 @@ def format_mean(measure: OverSeeds, scale: float = 1.0, digits: int = 3) -> str:
     if measure.mean is None or math.isnan(measure.mean):
         return "-"
     spread = f" ± {scale * measure.sd:.{digits}f}" if measure.sd is not None else ""
-    return f"{scale * measure.mean:.{digits}f}{spread}"
+    low, high = (f"{scale * side:.{digits}f}" for side in measure.tied or (0.0, 0.0))
+    return f"{scale * measure.mean:.{digits}f}{spread}{f' ({low} to {high})' if low != high else ''}"
 
 
 # ---------------------------------------------------------------------- what probes read

@@ -12,6 +12,7 @@ TERMS = (
     "VD, validity drop",
     "approval shift",
     "matched approval",
+    "unmatched",
     "bit budget",
     "promise margin κ",
     "lenient",
@@ -47,7 +48,7 @@ def _numbers(sel: state.Selection) -> None:
     mine = fmt.line_of(sel.study.lines, sel.dataset, sel.method, sel.budget)
     items = []
     for name in SHOWN:
-        measure = sel.at(name) if name != "approval_shift" else name
+        measure = sel.at(name) if sel.at(name) in mine.index else name
         if measure in mine.index:
             measured, m = fmt.measured(measure), mine.loc[measure]
             spread = (

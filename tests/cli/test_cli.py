@@ -30,7 +30,7 @@ TINY = ("--dataset", "diabetes", "--bits", "2,8", "--seeds", "2", "--hidden", "6
 #: What programs that read ``--json`` rely on.
 KEYS = ("study", "store", "runs", "teachers", "methods")
 RUN_KEYS = ("id", "dataset", "method", "budget", "seed", "bits", "avg_bits", "measures", "groups")
-FURTHER_RUN_KEYS = ("intervals", "setting")
+FURTHER_RUN_KEYS = ("intervals", "setting", "unmatched")
 GROUP_KEYS = ("value", "low", "high", "count")
 MEASURES = (
     "accuracy accuracy_drop agreement flip_rate boundary_flip_rate approval_shift logit_shift frr vd vd_matched "

@@ -169,7 +169,7 @@ def test_a_metric_says_its_title_unit_and_which_way_is_better(name: str) -> None
         "vd": 0, "worst_group_vd": 0, "flip_rate": 0, "boundary_flip_rate": 0, "agreement": 1, "approval_shift": 0,
         "accuracy_drop": 0, "logit_shift": 0, "logit_shift_sd": 0, "crg_mean": 0, "crg_median": 0, "crg_abs": 0,
         "crg_ratio": 0, "crg_above": 0, "crg_below": 0, "recourse_lost": 0, "windfall": 0, "margin_condition": 1,
-        "margin_transferred": 0, "certified": 1, "direction": 1,
+        "margin_transferred": 0, "certified": 1, "direction": 1, "logit_shift_at": 0,
     }.items(),
 )  # fmt: skip
 def test_a_student_that_is_its_teacher_breaks_nothing(name: str, value: float) -> None:
@@ -236,10 +236,24 @@ SEVEN = Evidence(
         "crg_mean": (0.5 - 1.0) / 2, "crg_abs": 0.75, "crg_median": -0.25, "crg_ratio": (1.0 - 1.0) / 3.0,
         "crg_above": 1 / 2, "crg_below": 1 / 2, "recourse_lost": 0.0, "direction": 0.5, "margin_condition": 1 / 3,
         "margin_transferred": 1 / 3, "recourse_cost": 7 / 3, "certified": 1 / 3,
+        "logit_shift_at": (-0.1 - 0.4 + 0.3) / 3,
     }.items(),
 )  # fmt: skip
 def test_seven_people_by_hand(name: str, value: float) -> None:
     assert _value(name, SEVEN) == pytest.approx(value, abs=1e-12)
+
+
+@given(any_evidence())
+def test_leniency_where_promises_end_is_what_plain_numpy_says(e: Evidence) -> None:
+    people = [i for i in range(len(e.person)) if e.has_recourse[i]]
+    if people:
+        off = [e.student_at[i] - e.teacher_at[i] for i in people]
+        assert _value("logit_shift_at", e) == pytest.approx(sum(off) / len(off), abs=1e-9)
+    both = [i for i in people if e.reaudited[i] and e.student_has_recourse[i]]
+    if both:
+        less = [e.student_cost[i] < 0.999 * e.cost[i] for i in both]
+        near = any(abs(e.student_cost[i] - 0.999 * e.cost[i]) < 1e-9 for i in both)
+        assert near or _value("crg_below", e) == pytest.approx(sum(less) / len(less), abs=1e-12)
 
 
 def test_the_bands_rim_is_outside_the_boundary_band() -> None:

@@ -6,6 +6,7 @@ import csv
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +17,20 @@ import pytest
 from click.testing import CliRunner
 from onnx import numpy_helper
 
+from cfq_core.base.errors import BadInput
 from cfq_core.cli import cli
 from cfq_core.export import stored as exporting
 from cfq_core.export.parity import ParityFailure
 from cfq_core.export.stored import StoredRun, export_student, export_teacher, stored_run
 from cfq_core.models import verify
+from cfq_core.models.provenance import BadModel, Input
+from cfq_core.models.read import parse_model
 from cfq_core.models.target import FORMS, Target
 from cfq_core.models.write import student_model
 from cfq_core.study.store import Store
 
 from .conftest import CARD
+from .made import made_student, told
 
 RAW = Target(inputs="raw")
 
@@ -76,6 +81,48 @@ def test_a_word_that_is_no_level_stops_the_runtime(run: StoredRun, tmp_path: Pat
     word = next(i.name for i in running.get_inputs() if "string" in i.type)
     with pytest.raises(Exception, match="Unknown Category"):
         running.run(None, fed | {word: np.array([["no such level"]], object)})
+
+
+@pytest.mark.parametrize("name", ["logit", "people", "W0", "approved"])
+def test_a_feature_called_as_a_tensor_of_the_graph_is_refused_in_a_line(name: str) -> None:
+    inputs = (Input(name, "number", 0), *(Input(f"f{i}", "number", i) for i in range(1, 12)))
+    with pytest.raises(BadInput, match=f'the feature "{name}" is called as a tensor'):
+        student_model(made_student((4, 4)), replace(told((4, 4)), inputs=inputs), "standard", RAW)
+
+
+CHANGES = {
+    "another mean": lambda m: _constant(m, "column0_mean", lambda a: a + 1),
+    "another level": lambda m: _hot(m).attribute[0].strings.__setitem__(0, b"other"),
+    "a decision the other way round": lambda m: setattr(m.graph.node[-1], "op_type", "Less"),
+    "a cut elsewhere": lambda m: _constant(m, "nothing", lambda a: a + 1),
+    "a node more in front": lambda m: m.graph.node.insert(0, onnx.helper.make_node("Identity", ["a"], ["b"])),
+    "a node less in front": lambda m: m.graph.node.__delitem__(0),
+    "no decision": lambda m: m.graph.output.__delitem__(1),
+    "nothing but the encoding": lambda m: m.graph.node.__delitem__(slice(20, None)),
+}
+
+
+def _constant(model: onnx.ModelProto, name: str, change: Any) -> None:
+    held = next(c for c in model.graph.initializer if c.name == name)
+    held.CopyFrom(numpy_helper.from_array(change(numpy_helper.to_array(held)), name))
+
+
+def _hot(model: onnx.ModelProto) -> onnx.NodeProto:
+    return next(n for n in model.graph.node if n.op_type == "OneHotEncoder")
+
+
+@pytest.mark.parametrize("kind", CHANGES)
+def test_a_raw_file_is_read_as_ours_only_where_its_encoding_is_the_one_it_describes(
+    run: StoredRun, tmp_path: Path, kind: str
+) -> None:
+    """What is audited of it is what stands behind the encoding, so the encoding must be that of the audit."""
+    path = tmp_path / "s.onnx"
+    export_student(run, path, "exact", RAW)
+    model = onnx.load(path)
+    assert parse_model(model.SerializeToString(), "s.onnx").given == "people"
+    CHANGES[kind](model)
+    with pytest.raises(BadModel, match="takes raw columns, but"):
+        parse_model(model.SerializeToString(), "s.onnx")
 
 
 # ---------------------------------------------------------------------- which form

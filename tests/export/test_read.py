@@ -163,7 +163,7 @@ HOSTILE = {
     "no input": (_changed(lambda m: m.graph.ClearField("input")), "has 0 inputs"),
     "many nodes": (
         _changed(lambda m: m.graph.node.extend([helper.make_node("Relu", ["y"], ["z"])] * 6000)),
-        "at most 5000",
+        "more than 5000 nodes",
     ),
     "two people at a time": (
         _changed(lambda m: m.graph.input[0].type.tensor_type.shape.dim.__getitem__(0).__setattr__("dim_value", 2)),

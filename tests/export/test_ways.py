@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from cfq_core.datasets.card import read_card
-from cfq_core.export import audit_text
+from cfq_core.export import audit_text, people, ways
 from cfq_core.export.audit import AuditOptions, PairAudit, audit_pair
 from cfq_core.export.flags import flags, ties
+from cfq_core.export.ways import Way, listed
 from cfq_core.models import verify
 from cfq_core.models.read import parse_model
 from cfq_core.tables.encode import Encoding
@@ -22,7 +24,8 @@ from cfq_core.tables.schema import Table
 from .conftest import CARD
 from .made import graph, network
 
-FEW = AuditOptions(people=40, n_reaudited=5, favourable="high", layout="standardised", output="logit")
+#: Random networks know nothing of outcomes, so all is said of them.
+FEW = AuditOptions(people=40, n_reaudited=5, favourable="high", output="logit", layout="standardised")
 
 
 @pytest.fixture(scope="module")
@@ -97,8 +100,10 @@ RECOUNTS = {
     "optimisation off": ("DISABLE_ALL", 10**6, {}),
     "optimisation basic": ("ENABLE_BASIC", 10**6, {}),
     "optimisation all": ("ENABLE_ALL", 10**6, {}),
-    "batches of 1": ("ENABLE_ALL", 1, {}),
-    "batches of 7": ("ENABLE_ALL", 7, {}),
+    "optimisation extended, batches of 7": ("ENABLE_EXTENDED", 7, {}),
+    "optimisation off, batches of 1": ("DISABLE_ALL", 1, {}),
+    "optimisation all, batches of 1": ("ENABLE_ALL", 1, {}),
+    "optimisation all, batches of 7": ("ENABLE_ALL", 7, {}),
     "session.qdq_matmulnbits_accuracy_level = 0": (
         "ENABLE_ALL",
         10**6,
@@ -119,25 +124,22 @@ def test_whom_each_way_decides_otherwise_is_what_onnxruntime_alone_gives(table: 
     seen = {s.way.words: s for s in found.student.ways}
     assert ("session.qdq_matmulnbits_accuracy_level = 0" in seen) == (make is blockwise)
     audited = recounted(content, rows, "ENABLE_ALL", 10**6, {})
-    audited_at = recounted(content, after, "ENABLE_ALL", 10**6, {})
     if make is blockwise:  # steps of one batch do not depend on another there
         np.testing.assert_array_equal(audited > 0, found.seen.raw.student > 0)
     counted = 0
     for words, (level, batch, entries) in RECOUNTS.items():
         if words not in seen:
             continue
-        s, stacked = seen[words], np.concatenate([rows[: seen[words].people], after])
-        logits = recounted(content, stacked, level, batch, entries)
-        due = np.concatenate(
-            [found.seen.raw.student[: s.people], found.seen.raw.student_at[found.promise.recourse.has_recourse]]
-        )
+        s, k = seen[words], len(after)
+        logits = recounted(content, np.concatenate([after, rows[: s.people]]), level, batch, entries)
+        e = found.seen.raw
+        due = np.concatenate([e.student_at[found.promise.recourse.has_recourse], e.student[: s.people]])
         wrong = (logits > 0) != (due > 0)
-        assert (s.differing, s.differing_promises) == (wrong[: s.people].sum(), wrong[s.people :].sum()), words
-        assert s.vd == pytest.approx((logits[s.people :] <= 0).mean()), words
-        np.testing.assert_array_equal(s.approved, logits[s.people :] > 0)
+        assert (s.promises, s.differing_promises, s.differing) == (k, wrong[:k].sum(), wrong[k:].sum()), words
+        assert s.vd == pytest.approx((logits[:k] <= 0).mean()), words
+        np.testing.assert_array_equal(s.approved, logits[:k] > 0)
         counted += s.differing + s.differing_promises
     assert counted, "some way decides somebody otherwise, or nothing is tested"
-    assert len(audited_at) == len(after)
 
 
 def test_a_way_that_cannot_be_run_is_told_and_the_audit_stands(table: Table) -> None:
@@ -152,6 +154,27 @@ def test_a_way_that_cannot_be_run_is_told_and_the_audit_stands(table: Table) -> 
     assert reference.way.reference and reference.failed
     assert not any(s.failed for s in (*found.teacher.ways[:-1], *found.student.ways))
     assert "not computed so" in audit_text.text(found) and found.seen.measures.overall["vd"].value is not None
+
+
+def test_ways_are_listed_together_where_only_the_batch_differs() -> None:
+    off = [Way("off"), Way("off", 1), Way("off", 7)]
+    every = [*off, Way("all"), Way("all", 1), Way("all", 7), Way(reference=True)]
+    assert listed(off, every) == ["optimisation off"]
+    assert listed([*off[:2], every[4], every[-1]], every) == [
+        "optimisation off, all at once", "optimisation off, batches of 1", "optimisation all, batches of 1",
+        "the ONNX reference evaluator",
+    ]  # fmt: skip
+
+
+def test_the_reference_evaluator_gets_seconds_and_its_share_is_told(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ways, "REFERENCE_SECONDS", 0.0)
+    file = parse_model(network(width(table)), "n.onnx")
+    found = audit_pair(table, file, file, replace(FEW, people=100))
+    reference = found.student.ways[-1]
+    assert reference.way.reference and (reference.promises, reference.people) == (ways.CHUNK, 0)
+    assert all(len(p["refused_when"]) == 0 for p in people.results(found)), "the file keeps what it promised itself"
 
 
 def test_the_report_names_runtime_processor_levels_and_options(table: Table) -> None:

@@ -12,7 +12,9 @@ from cfq_core.allocators.hessian_trace import hessian_traces
 from cfq_core.allocators.knapsack import cheapest_plan
 from cfq_core.allocators.landscape import Points, landscape
 from cfq_core.allocators.learned import Learned
+from cfq_core.allocators.measured import Measured
 from cfq_core.base.errors import BadPlan
+from cfq_core.matching import match
 from cfq_core.nets.stack import Stack, score
 from cfq_core.quant.bits import average_bits
 from cfq_core.quant.calibrate import Calibration
@@ -74,6 +76,12 @@ def test_the_landscape_is_that_of_the_deployed_models() -> None:
         at, on_rows = score(model, points[None].double())[0], score(model, rows[None].double())[0]
         assert found.vd[i] == pytest.approx(float((at <= 0).double().mean()), abs=1e-6)
         assert found.approval_shift[i] == pytest.approx(float((on_rows > 0).double().mean() - teacher_rate), abs=1e-6)
+        threshold = match(
+            on_rows.numpy()[None].astype(np.float32), int((score(stack, rows[None]) > 0).sum())
+        ).threshold[0]
+        assert found.vd_matched[i] == pytest.approx(float((at <= threshold).double().mean()), abs=0.021)
+        left = float((on_rows > threshold).double().mean() - teacher_rate)
+        assert found.approval_shift_matched[i] == pytest.approx(left, abs=0.0126), "one row may lie on a rounding"
         error = (at - score(stack.to(torch.float64), points[None].double())[0]).square().mean()
         assert found.recourse_error[i] == pytest.approx(float(error), rel=1e-4)
 
@@ -96,3 +104,46 @@ def test_learned_gates_end_within_the_budget_and_listen_to_it() -> None:
     spent = [average_bits(p, stack.sizes) for p in plans]
     assert all(s <= b + 1e-9 for s, b in zip(spent, budgets * 2, strict=True))
     assert spent[2] > spent[0]
+
+
+def _measured_data() -> TrainingData:
+    torch.manual_seed(1)
+    teachers = Stack.initial(6, (8, 5), [3, 4])
+    rows, pairs = torch.randn(2, 300, 6), torch.randn(2, 2, 80, 6)
+    recourse = RecoursePairs(pairs[0], pairs[1], torch.tensor([80, 60]))
+    return TrainingData(teachers, rows, torch.zeros(2, 300), (3, 4), recourse)
+
+
+def _by_hand(data: TrainingData, run: int, budget: float) -> list[tuple[float, float, tuple[int, ...]]]:
+    """Every plan within a budget, made and judged one by one in numpy: criterion, bits, plan."""
+    teacher, out = data.teachers.take([run]), []
+    at, rows = data.pairs.end[[run], : int(data.pairs.count[run])], data.inputs[[run]]
+    wanted = int((score(teacher.to(torch.float64), rows.double())[0] > 0).sum())
+    for plan in itertools.product(BITS, repeat=3):
+        bits = average_bits(plan, teacher.sizes)
+        if bits > budget + 1e-9:
+            continue
+        model = Calibration().quantize(teacher, torch.tensor([plan]), data.inputs[[run]]).to(torch.float32)
+        there, here = score(model, at)[0].numpy(), score(model, rows)[0].numpy()
+        cut = match(here[None], wanted).threshold[0]
+        shift = abs((here > 0).mean() - wanted / here.size)
+        out.append((float((there <= cut).mean() + 0.1 * shift), bits, plan))
+    return out
+
+
+@pytest.mark.parametrize("budget", [2.5, 3.0, 4.0])
+@pytest.mark.parametrize("deepest", [6, 1])  # all plans; a beam that keeps every beginning
+def test_measured_bits_are_the_plan_that_keeps_most_promises_of_all(budget: float, deepest: int) -> None:
+    data = _measured_data()
+    plans = Measured(deepest=deepest, width=4**3).plans(data, Calibration(), [budget])
+    for run, plan in enumerate(plans):
+        by_hand = {p: (value, bits) for value, bits, p in _by_hand(data, run, budget)}
+        least = min(by_hand.values())
+        assert by_hand[plan][0] == pytest.approx(least[0], abs=1e-6), (plan, by_hand[plan], least)
+
+
+def test_a_narrow_beam_stays_within_the_budget() -> None:
+    data = _measured_data()
+    plans = Measured(deepest=1, width=2).plans(data, Calibration(), [2.3, 3.0, 5.0])
+    for plan, budget in zip(plans, [2.3, 3.0, 5.0] * 2, strict=True):
+        assert average_bits(plan, data.teachers.sizes) <= budget + 1e-9

@@ -160,11 +160,12 @@ class Again:
         return out
 
     # ------------------------------------------------------------------ what was seen
-    def measures(self, matched: bool) -> dict[str, float | None]:
+    def measures(self, matched: bool, threshold: float = 0.0, searched: bool = True) -> dict[str, float | None]:
+        """``searched``: the student's own actions were looked for at this threshold."""
         p, s, prefix = self.promised, self.seen, "matched_" if matched else ""
         test = self.parts[2]
         values, told = self.raw.values, p["why"] == 0
-        moved = self.threshold() if matched else 0.0
+        moved = threshold
         f, q = (
             _logits(self.teacher, self.inputs(values[test])),
             _logits(self.student, self.inputs(values[test])) - moved,
@@ -179,7 +180,7 @@ class Again:
         asked = s["reaudited"]
         own[asked] = s[f"{prefix}student_after"]
         again = asked & s[f"{prefix}student_has_recourse"]
-        assert (_logits(self.student, self.inputs(own[again])) - moved >= 0.2 - 1e-9).all()
+        assert not searched or (_logits(self.student, self.inputs(own[again])) - moved >= 0.2 - 1e-9).all()
         mine, theirs = self.moves(p["before"], p["after"]), self.moves(p["before"], own)
         cost, student_cost = np.abs(mine).sum(1), np.abs(theirs).sum(1)
         both = again & told
@@ -210,6 +211,7 @@ class Again:
             "flip_rate": _mean((f > 0) != (q > 0)),
             "frr": _mean(told),
             "logit_shift": _mean(q - f),
+            "logit_shift_at": _mean((q_at - f_at)[told]),
             "logit_shift_sd": float((q - f).std()),
             "margin_condition": _mean(condition),
             "margin_transferred": _mean((q_at[told] > 0) & ~condition),
@@ -219,26 +221,40 @@ class Again:
             "region": _mean(low[told] > 0),
             "vd": _mean(broken[told]),
             "windfall": _mean(q[person] > 0),
-            "worst_group_vd": self._worst(person[told], broken[told]),
+            **self._worst(person[told], broken[told]),
         }
 
-    def _worst(self, person: np.ndarray, broken: np.ndarray) -> float | None:
-        inside = [broken[members[person]] for members in self.groups()]
-        return max((_mean(b) for b in inside if len(b) >= 30), default=None)
+    def _worst(self, person: np.ndarray, broken: np.ndarray) -> dict[str, float | None]:
+        """The worst group, and by own deals of the outcomes to the people what chance makes of the largest of them."""
+        inside = np.array([m[person] for m in self.groups() if m[person].sum() >= 30], dtype=float)
+        if not len(inside):
+            return dict.fromkeys(("worst_group_vd", "worst_group_vd_by_chance", "worst_group_vd_p"))
+        random, share = np.random.default_rng(0), inside / inside.sum(1, keepdims=True)
+        value = float((share @ broken).max())
+        dealt = np.array([(share @ random.permutation(broken)).max() for _ in range(2000)])
+        chance, p = float(dealt.mean()), float((dealt >= value - 1e-9).mean())
+        return {"worst_group_vd": value, "worst_group_vd_by_chance": chance, "worst_group_vd_p": p}
 
-    def threshold(self) -> float:
-        """Where the student approves as many validation rows as its teacher, as near as its logits allow."""
+    def counts_around(self, one: float, other: float) -> bool:
+        """Whether the teacher's number of approved validation rows lies between the student's at two thresholds."""
         rows = self.inputs(self.raw.values[self.parts[1]])
-        wanted = int((_logits(self.teacher, rows) > 0).sum())
-        return stored_or_nearest(_logits(self.student, rows), wanted, float(self.seen["threshold"]))
+        logits, wanted = _logits(self.student, rows), int((_logits(self.teacher, rows) > 0).sum())
+        few, many = sorted(int((logits > t).sum()) for t in (one, other))
+        return few < wanted < many
+
+    def matching_shift(self) -> float:
+        """What is left of the shift on validation rows, where no threshold comes nearer to the teacher's number."""
+        rows = self.inputs(self.raw.values[self.parts[1]])
+        logits, wanted = _logits(self.student, rows), int((_logits(self.teacher, rows) > 0).sum())
+        cuts = np.concatenate([[logits.min() - 1], np.sort(logits)])
+        nearest = min(abs(int((logits > c).sum()) - wanted) for c in cuts)
+        left = int((logits > float(self.seen["threshold"])).sum()) - wanted
+        assert abs(left) == nearest
+        return left / len(logits)
 
 
-def stored_or_nearest(logits: np.ndarray, wanted: int, stored: float) -> float:
-    """The stored threshold, if no other approves a number of rows nearer to the wanted one."""
-    cuts = np.concatenate([[logits.min() - 1], np.sort(logits)])
-    nearest = min(abs(int((logits > c).sum()) - wanted) for c in cuts)
-    assert abs(int((logits > stored).sum()) - wanted) == nearest
-    return stored
+#: Of random deals, theirs and ours.
+LOOSE = {"worst_group_vd_by_chance": 0.01, "worst_group_vd_p": 0.06}
 
 
 def _mean(of: np.ndarray) -> float | None:
@@ -258,13 +274,20 @@ def test_every_measure_of_a_stored_study_is_what_another_program_finds(store: tu
         stored = {
             m["name"]: m["value"] for m in _rows(folder / "store", "SELECT * FROM measure WHERE run_id = ?", run["id"])
         }
-        expected = again.measures(matched=False) | {f"{k}_matched": v for k, v in again.measures(matched=True).items()}
+        expected = again.measures(matched=False) | {"matching_shift": again.matching_shift()}
+        moved = again.measures(matched=True, threshold=run["threshold"])
+        expected |= {f"{k}_matched": v for k, v in moved.items()}
+        if (other := stored.get("other_threshold")) is not None:
+            assert again.counts_around(run["threshold"], other), "the teacher's number lies between the two"
+            of_tie = again.measures(matched=True, threshold=other, searched=False)
+            expected |= {f"{k}_tied": v for k, v in of_tie.items()} | {"other_threshold": other}
         unknown = set(stored) - set(expected) - NOT_OF_EVIDENCE
         assert not unknown, f"this program does not know {unknown}"
         for measure, value in stored.items():
             if measure in NOT_OF_EVIDENCE:
                 continue
-            assert value == (None if expected[measure] is None else pytest.approx(expected[measure], abs=2e-9)), (
+            off = LOOSE.get(measure.removesuffix("_matched").removesuffix("_tied"), 2e-9)
+            assert value == (None if expected[measure] is None else pytest.approx(expected[measure], abs=off)), (
                 run["method"], run["budget"], measure, json.dumps({k: str(v) for k, v in expected.items()}),
             )  # fmt: skip
             compared += 1

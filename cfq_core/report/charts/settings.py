@@ -8,7 +8,7 @@ import altair as alt
 import pandas as pd
 
 from cfq_core.report import fmt, palette
-from cfq_core.report.frames import Stored
+from cfq_core.report.frames import LEFT, Stored
 from cfq_core.report.picture import Picture
 
 AXES = {
@@ -43,7 +43,11 @@ def of_methods(study: Stored, dataset: str, measure: str, budget: float, varies:
         if other != varies:
             here = here[here[other] == study.first(other)]
     rest = [c for c in here.columns if c not in ("dataset", "measure", "method", varies)]
-    return here[["method", varies, *rest]].reset_index(drop=True)
+    here = here[["method", varies, *rest]].reset_index(drop=True)
+    if not measure.endswith("_matched") or measure == LEFT:
+        return here
+    left = of_methods(study, dataset, LEFT, budget, varies).set_index(["method", varies])["mean"].rename(LEFT)
+    return here.join(left, on=["method", varies])
 
 
 def chosen(study: Stored, varies: str) -> str:
