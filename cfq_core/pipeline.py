@@ -167,7 +167,7 @@ def promise(designs: Sequence[Design], setting: Setting, teacher: Any = None) ->
     """Teachers, and recourse for the test people they deny; repeatable bit for bit.
 
     ``teacher``: one model of your own instead of those trained here; the path of an ONNX file, a `torch.nn.Module`, a
-    fitted scikit-learn model, or what `models.own.own_teacher` made of a file.
+    fitted scikit-learn model, or what `models.objects.own_teacher` made of a file.
     """
     with repeatable():
         started = time.process_time()
