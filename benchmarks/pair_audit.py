@@ -20,8 +20,8 @@ import torch
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 from cfq_core.base import plugins
-from cfq_core.export.provenance import Provenance, inputs_of
-from cfq_core.export.write import student_model, teacher_model
+from cfq_core.models.provenance import Provenance, inputs_of
+from cfq_core.models.write import student_model, teacher_model
 from cfq_core.nets.stack import Stack
 from cfq_core.pipeline import Setting, prepare, teachers
 from cfq_core.quant.calibrate import Calibration

@@ -17,7 +17,7 @@ import torch
 
 from cfq_core.export.parity import ParityFailure, parity
 from cfq_core.export.stored import export_student, export_teacher, provenance, stored_run
-from cfq_core.export.write import FORMS, student_model, teacher_model
+from cfq_core.models.write import FORMS, student_model, teacher_model
 from cfq_core.study.plan import read_plan
 from cfq_core.study.runner import run_plan
 from cfq_core.study.store import Store
@@ -55,13 +55,12 @@ def main() -> None:
 def exported(store: Store, id: str) -> dict[str, Any]:
     """One run and its teacher in both forms: differing decisions at every optimisation level."""
     run = stored_run(store, id)
-    assert run.design is not None, run.missing
     out = {k: run.row[k] for k in ("dataset", "method", "budget", "seed", "bits")}
     out["points"] = sum(len(p) for p in run.points.values())
     for form in FORMS:
         models = {
-            "student": (student_model(run.student, provenance(run, "student"), form), run.student_logits),
-            "teacher": (teacher_model(run.teacher, provenance(run, "teacher"), form), run.teacher_logits),
+            "student": (student_model(run.student, provenance(run, "student"), form), run.logits["student"]),
+            "teacher": (teacher_model(run.teacher, provenance(run, "teacher"), form), run.logits["teacher"]),
         }
         for role, (model, logits) in models.items():
             seen = parity(model, run.points, logits)

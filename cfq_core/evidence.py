@@ -6,7 +6,7 @@ A metric scores people; averaging, groups, crossings and intervals are done here
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import combinations
@@ -17,17 +17,20 @@ from jaxtyping import Bool, Float, Int
 from scipy.special import ndtri  # not scipy.stats: two seconds at the start of every command
 
 from cfq_core.base.streams import numpy_stream
+from cfq_core.group_tests import DEALS, ROUNDING, SMALLEST_GROUP, largest
 
-SMALLEST_GROUP = 30  # people; fewer are shown as too few, not as a number
 CONFIDENCE = 0.95
 NORMAL_QUANTILE = float(ndtri((1 + CONFIDENCE) / 2))
 LARGE = 1000  # rows from which a mean's normal interval equals its bootstrap to the bootstrap's own error
 RESAMPLES = 400  # of the bootstrap; its own error is then about a twentieth of the interval
-PERMUTATIONS = 1999  # of a gap's test: p is known to 0.01 at worst, and its least value is 0.0005
-AT_ONCE = 200  # of them, held in memory together
-ROUNDING = 1e-9  # gaps this close are equal
 
-Summary = Literal["share", "mean", "median", "sd", "worst"]
+#: Of a run, beside its metrics: how far from the teacher's approval rate its matched threshold stays on validation
+#: rows; where logits tie there, the threshold at the other end of the tie, and what is matched to that (`tied`).
+MATCHING_SHIFT, OTHER_THRESHOLD, TIED = "matching_shift", "other_threshold", "_tied"
+
+#: "worst" and the two after it are of the largest share among groups: itself, what chance makes of it, and its p.
+Summary = Literal["share", "mean", "median", "sd", "worst", "worst_by_chance", "worst_p"]
+OF_WORST = ("worst", "worst_by_chance", "worst_p")
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,12 @@ class Evidence:
     student_after: Int[np.ndarray, "k f"] | None = None
     student_why: Int[np.ndarray, "k"] | None = None
     student_lower: Float[np.ndarray, "k"] | None = None
+
+
+#: Fields that are known of a student at any threshold: without a search, and without bounds.
+AT_ANY_THRESHOLD = (
+    "outcome", "teacher", "student", "groups", "person", "has_recourse", "cost", "teacher_at", "student_at",
+)  # fmt: skip
 
 
 class NotKept(AttributeError):
@@ -153,8 +162,8 @@ def measure(metrics: dict[str, Metric], raw: Evidence, matched: Evidence) -> Mea
         except NotKept:
             unknown.append(name)
             continue
-        if metric.summary == "worst":
-            overall[name] = _worst(scored, [c for c in cells if c.single])
+        if metric.summary in OF_WORST:
+            overall[name] = _worst(scored, [c for c in cells if c.single])[OF_WORST.index(metric.summary)]
             continue
         overall[name] = summarise(scored, metric.summary)
         if metric.by_group:
@@ -162,6 +171,15 @@ def measure(metrics: dict[str, Metric], raw: Evidence, matched: Evidence) -> Mea
                 found = _small_aware(scored.within(cell.members), metric.summary)
                 groups.setdefault(cell.column, {}).setdefault(cell.level, {})[name] = found
     return Measures(overall, groups, tuple(unknown))
+
+
+def tied(metrics: Mapping[str, Metric], raw: Evidence, other: float) -> dict[str, Measure]:
+    """What the matched measures would be at the other end of a tie; not those that need a search there."""
+    at = {k: v for k, v in vars(raw).items() if k in AT_ANY_THRESHOLD}
+    at |= {k: at[k] - other for k in ("student", "student_at") if k in at}
+    decided = {n: m for n, m in metrics.items() if m.decision}
+    found = measure(decided, PartialEvidence(groups=raw.groups), PartialEvidence(**at))
+    return {n.removesuffix("_matched") + TIED: m for n, m in found.overall.items()}
 
 
 def _views(metrics: dict[str, Metric], raw: Evidence, matched: Evidence) -> Iterator[tuple[str, Metric, Evidence]]:
@@ -197,11 +215,25 @@ def _small_aware(scored: PerRow, summary: Summary) -> Measure:
     return summarise(scored, summary)
 
 
-def _worst(scored: PerRow, cells: list[_Cell]) -> Measure:
-    """The largest share among groups that are large enough."""
-    candidates = [_small_aware(scored.within(c.members), "share") for c in cells]
-    shown = [m for m in candidates if m.value is not None]
-    return max(shown, key=lambda m: m.value or 0.0) if shown else Measure.missing()
+def _worst(scored: PerRow, cells: list[_Cell]) -> tuple[Measure, Measure, Measure]:
+    """The largest share among groups that are large enough, that expected of equal groups, and a p-value.
+
+    The first interval is of the largest true share, whichever group has it: each group's own at a level shared among
+    them (Bonferroni). The second is where 95 % of the deals lie, the third what p is known to from so many deals.
+    """
+    members = np.stack([c.members[scored.rows] for c in cells]) if cells else np.zeros((0, len(scored.rows)), bool)
+    found = largest(scored.values, members)
+    if found is None:
+        return Measure.missing(), Measure.missing(), Measure.missing()
+    size = members.sum(1)
+    judged = np.flatnonzero(size >= SMALLEST_GROUP)
+    z = float(ndtri(1 - (1 - CONFIDENCE) / (2 * len(judged))))
+    ends = np.array([wilson(float(scored.values[members[g]].sum()), int(size[g]), z) for g in judged]).max(0)
+    return (
+        Measure(found.value, float(ends[0]), float(ends[1]), int(size[found.group])),
+        Measure(found.by_chance, float(found.low), float(found.high), found.people),
+        Measure(found.p, *wilson(found.as_large, 1 + DEALS), found.people),
+    )
 
 
 # ---------------------------------------------------------------------- intervals
@@ -238,9 +270,8 @@ def weighted_share(values: Float[np.ndarray, "m"], weight: Float[np.ndarray, "m"
     return Measure(share, low, high, count)
 
 
-def wilson(successes: float, n: float) -> tuple[float, float]:
+def wilson(successes: float, n: float, z: float = NORMAL_QUANTILE) -> tuple[float, float]:
     """Wilson's score interval for a share (Wilson 1927); n need not be whole where people are weighted."""
-    z = NORMAL_QUANTILE
     share, spread = successes / n, z * z / n
     centre = (share + spread / 2) / (1 + spread)
     half = z * math.sqrt(share * (1 - share) / n + spread / (4 * n)) / (1 + spread)
@@ -283,45 +314,3 @@ def _median(scored: PerRow, weights: Float[np.ndarray, "b n"]) -> Float[np.ndarr
 
 
 _RESAMPLED: dict[str, Callable[[PerRow, np.ndarray], np.ndarray]] = {"mean": _mean, "sd": _sd, "median": _median}
-
-
-# ---------------------------------------------------------------------- gaps between groups
-@dataclass(frozen=True)
-class Gap:
-    """Largest less smallest mean among the groups that are large enough, and how often chance makes one as large."""
-
-    value: float
-    p: float  # of a permutation test; two-sided, since the gap has no sign
-    highest: str
-    lowest: str
-    count: int  # people in the groups compared
-
-
-def gap(values: Float[np.ndarray, "m"], groups: Sequence[str]) -> Gap | None:
-    """The gap between groups of `SMALLEST_GROUP` people or more; None where there are not two of them.
-
-    Null hypothesis: the value of a person does not depend on the group. Values are dealt out anew to the people
-    compared; p counts the deals with a gap at least as large, the observed one included (Phipson and Smyth 2010).
-    """
-    names, label, size = np.unique(np.asarray(groups, dtype=str), return_inverse=True, return_counts=True)
-    large = np.flatnonzero(size >= SMALLEST_GROUP)
-    if len(large) < 2:
-        return None
-    kept = np.isin(label, large)
-    mine, dealt = values[kept].astype(float), label[kept]
-    share = (dealt[:, None] == large) / size[large]  # values @ share: the mean of each group
-    means = mine @ share
-    stream = numpy_stream(0, "evidence/permutation")
-    as_large = 0
-    for start in range(0, PERMUTATIONS, AT_ONCE):
-        deals = stream.permuted(np.tile(mine, (min(AT_ONCE, PERMUTATIONS - start), 1)), axis=1)
-        as_large += int((np.ptp(deals @ share, axis=1) >= np.ptp(means) - ROUNDING).sum())
-    p = (1 + as_large) / (1 + PERMUTATIONS)
-    highest, lowest = (str(names[large[i]]) for i in (means.argmax(), means.argmin()))
-    return Gap(float(np.ptp(means)), p, highest, lowest, len(mine))
-
-
-def combined_p(ps: Sequence[float]) -> float:
-    """One p-value of several, valid whatever their dependence: seeds share people (Rüger 1978: K/k times the k-th)."""
-    middle = (len(ps) + 1) // 2
-    return min(1.0, len(ps) / middle * sorted(ps)[middle - 1])

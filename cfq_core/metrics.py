@@ -92,6 +92,10 @@ def _broken(e: Evidence) -> Bool[np.ndarray, "k"]:
     return ~approved(e.student_at)
 
 
+#: One function, so that everything about the worst group is of the same values.
+_broken_promises = told(_broken)
+
+
 def _certified(e: Evidence) -> Bool[np.ndarray, "k"]:
     return np.any([c.holds(e) for c in certificates.PARTS.values() if c.transfer], axis=0)
 
@@ -131,8 +135,8 @@ PARTS: dict[str, Metric] = {
         by_group=True, about="Mean absolute counterfactual recourse gap: signs do not cancel.",
     ),
     "crg_below": Metric(
-        "recourse became cheaper", "share", "lower", priced(lambda q, f: gap(q, f) < -EQUAL_COST),
-        about="Share of people whose recourse is cheaper on the student by more than a thousandth.",
+        "asked for less than promised", "share", "lower", priced(lambda q, f: gap(q, f) < -EQUAL_COST),
+        about="Share of people whom the student asks for less than their promise, by over a thousandth of its cost.",
     ),
     "crg_mean": Metric(
         "recourse gap, mean", "relative", "near 0", priced(gap), "mean", by_group=True,
@@ -167,6 +171,10 @@ PARTS: dict[str, Metric] = {
         "logit shift, mean", "logits", "near 0", rows(lambda e: e.student - e.teacher), "mean", decision=False,
         about="Mean of q - f over the test rows: the common part of what quantization does.",
     ),
+    "logit_shift_at": Metric(
+        "logit shift where promises end", "logits", "near 0", told(lambda e: e.student_at - e.teacher_at), "mean",
+        about="Mean of q - f at the recourse points: above 0 the student is lenient there, wherever else it is not.",
+    ),
     "logit_shift_sd": Metric(
         "logit shift, sd", "logits", "lower", rows(lambda e: e.student - e.teacher), "sd", decision=False,
         about="Standard deviation of q - f over the test rows: the part no moved threshold undoes.",
@@ -197,7 +205,7 @@ PARTS: dict[str, Metric] = {
         about="Share of recourse points around which a whole region is proved to be approved by the student.",
     ),
     "vd": Metric(
-        "validity drop", "share", "lower", told(_broken), by_group=True,
+        "validity drop", "share", "lower", _broken_promises, by_group=True,
         about="Validity drop: share of valid FP32 recourse that the student refuses, q(x + delta*_f) <= 0.",
     ),
     "windfall": Metric(
@@ -205,7 +213,15 @@ PARTS: dict[str, Metric] = {
         by_group=True, about="Share of the people denied by the teacher whom the student approves without any action.",
     ),
     "worst_group_vd": Metric(
-        "validity drop, worst group", "share", "lower", told(_broken), "worst",
+        "validity drop, worst group", "share", "lower", _broken_promises, "worst", revision=2,
         about="The largest validity drop among groups of at least 30 people (single protected columns).",
+    ),
+    "worst_group_vd_by_chance": Metric(
+        "validity drop, worst group, expected by chance", "share", "neither", _broken_promises, "worst_by_chance",
+        about="The largest validity drop expected among these groups if they did not differ: the mean over deals.",
+    ),
+    "worst_group_vd_p": Metric(
+        "validity drop, worst group, p", "p", "neither", _broken_promises, "worst_p",
+        about="How often groups that do not differ have a largest validity drop like this one (max-type permutation).",
     ),
 }  # fmt: skip

@@ -6,7 +6,8 @@
     teachers, denied training people --training_recourse--> training recourse     (once, where a method asks for it)
     methods x budgets x teachers --audit--> students, evidence, measures
 
-A method is given training rows and training recourse only; test rows are not among its arguments.
+A method learns from training rows and training recourse and may set a threshold on validation rows; test rows are not
+among its arguments. The threshold of matched measures is set on validation rows too.
 """
 
 from __future__ import annotations
@@ -27,11 +28,12 @@ from cfq_core.base.plugins import load_all
 from cfq_core.base.seeds import numpy_stream, repeatable
 from cfq_core.certificates.logit_lower_bound import lower_bound_nearby, lower_bound_rounded, within_half_a_step
 from cfq_core.certificates.table import RADIUS
-from cfq_core.evidence import Evidence, Measure, Measures, measure
+from cfq_core.evidence import MATCHING_SHIFT, OTHER_THRESHOLD, Evidence, Measure, Measures, approved, measure, tied
+from cfq_core.matching import Matching, match
 from cfq_core.methods.approval_matched import ApprovalMatchedQat
 from cfq_core.methods.method import Method, Qat, Students
 from cfq_core.nets.layers import Activation
-from cfq_core.nets.stack import Scorer, Stack
+from cfq_core.nets.stack import Scorer, Stack, score
 from cfq_core.quant.bits import BitPlan, average_bits, size_bytes
 from cfq_core.quant.quantized import QuantStack, Shifted
 from cfq_core.quant.training_data import RecoursePairs, TrainingData
@@ -61,6 +63,8 @@ class Setting:
     activation: Activation = "relu"  # of the hidden layers
     residual: bool = False  # a hidden layer as wide as the one before it adds that one's output
     activation_bits: int = 8  # of the students
+    threshold: float = 0.5  # probability of the favourable outcome above which a teacher approves
+    approve: float | None = None  # instead: the share of training people whom each teacher approves
 
 
 @dataclass(frozen=True)
@@ -137,16 +141,39 @@ def teachers(designs: Sequence[Design], setting: Setting) -> Stack:
     seeds = [d.seed for d in designs]
     start = Stack.initial(designs[0].encoding.width, setting.hidden, seeds, setting.activation, setting.residual)
     train, valid = (_fold(designs, part) for part in ("train", "valid"))
-    return train_teachers(start, train, valid, seeds, setting.teacher_training)
+    return _cut(train_teachers(start, train, valid, seeds, setting.teacher_training), train, setting)
 
 
-def promise(designs: Sequence[Design], setting: Setting) -> list[TeacherRecourse]:
-    """Teachers, and recourse for the test people they deny; repeatable bit for bit."""
+def _cut(stack: Stack, train: Fold, setting: Setting) -> Stack:
+    """The same networks approving above another probability, or a share of training people; 0 logits is the cut."""
+    if setting.approve is None and setting.threshold == 0.5:
+        return stack
+    at = torch.full((stack.runs,), setting.threshold, dtype=torch.float64).logit()
+    if setting.approve is not None:
+        logits = score(stack.to(torch.float64), train.inputs.double())
+        at = torch.quantile(logits, 1.0 - setting.approve, dim=1)
+    return replace(stack, biases=(*stack.biases[:-1], (stack.biases[-1].double() - at[:, None]).float()))
+
+
+def promise(designs: Sequence[Design], setting: Setting, teacher: Any = None) -> list[TeacherRecourse]:
+    """Teachers, and recourse for the test people they deny; repeatable bit for bit.
+
+    ``teacher``: one model of your own instead of those trained here; the path of an ONNX file, a `torch.nn.Module`, a
+    fitted scikit-learn model, or what `models.own.own_teacher` made of a file.
+    """
     with repeatable():
         started = time.process_time()
-        stack = teachers(designs, setting)
+        stack = teachers(designs, setting) if teacher is None else own_teachers(teacher, designs)
         taught = time.process_time() - started
         return [replace(p, seconds=p.seconds + taught / len(designs)) for p in recourse_for(stack, designs, setting)]
+
+
+def own_teachers(model: Any, designs: Sequence[Design]) -> Stack:
+    """One model of somebody's own, seen through the encoding of every design."""
+    from cfq_core.models.objects import teacher_from  # needs onnx, which is an extra
+
+    own = teacher_from(model, designs[0].table)
+    return Stack.join([own.through(d.encoding) for d in designs]).frozen()
 
 
 def recourse_for(models: Teacher, designs: Sequence[Design], setting: Setting) -> list[TeacherRecourse[Teacher]]:
@@ -280,12 +307,19 @@ def compared(promises: Sequence[TeacherRecourse[Any]], models: Scorer, setting: 
 
 
 def _compared(p: TeacherRecourse[Any], model: Scorer, setting: Setting) -> Compared:
-    moved = matching_threshold(p, model, 0)
+    found = matching(p, model)
+    moved = float(found.threshold[0])
     raw, matched = _evidence(p, model, moved, setting)
     bounds = _lowest(p, model)
     raw = replace(raw, logit_lower_bound=bounds)
     matched = replace(matched, logit_lower_bound={name: low - moved for name, low in bounds.items()})
-    return Compared(moved, raw, matched, measure(load_all("metrics"), raw, matched))
+    metrics = load_all("metrics")
+    measures = measure(metrics, raw, matched)
+    measures.overall[MATCHING_SHIFT] = Measure(float(found.shift[0]), None, None, len(p.design.split.valid))
+    if found.other[0] != moved:
+        measures.overall[OTHER_THRESHOLD] = _plain(found.other[0])
+        measures.overall.update(tied(metrics, raw, float(found.other[0])))
+    return Compared(moved, raw, matched, measures)
 
 
 def _learning_from_recourse(method: Method, p: TeacherRecourse) -> dict[str, Measure]:
@@ -320,10 +354,11 @@ def _fold(designs: Sequence[Design], part: str) -> Fold:
 
 def training_data_of(promises: Sequence[TeacherRecourse]) -> TrainingData:
     """What methods may see of teachers that were taught together; recourse where every one of them has some."""
-    train = _fold([p.design for p in promises], "train")
+    train, valid = (_fold([p.design for p in promises], part) for part in ("train", "valid"))
     seeds = tuple(p.design.seed for p in promises)
     stack, bits = Stack.join([p.teacher for p in promises]), promises[0].activation_bits
-    return TrainingData(stack, train.inputs, train.outcome, seeds, _pairs(promises), bits)
+    pairs = _pairs(promises)
+    return TrainingData(stack, train.inputs, train.outcome, seeds, pairs, bits, valid.inputs, valid.outcome)
 
 
 def _pairs(promises: Sequence[TeacherRecourse]) -> RecoursePairs | None:
@@ -354,16 +389,16 @@ def _sample(denied: Bool[np.ndarray, "n"], people: int | None, seed: int) -> Int
     return np.sort(numpy_stream(seed, "pipeline/people").permutation(rows)[:people])
 
 
+def matching(p: TeacherRecourse[Any], models: Scorer) -> Matching:
+    """Where each student approves as many validation rows as the teacher: rows that no student was trained on."""
+    rows, encoding = p.design.table.values[p.design.split.valid], p.design.encoding
+    wanted = int(approved(logits64(p.teacher, 0, encoding, rows)).sum())
+    return match(np.stack([logits64(models, run, encoding, rows) for run in range(models.runs)]), wanted)
+
+
 def matching_threshold(p: TeacherRecourse[Any], models: Scorer, run: int) -> float:
-    """Logit above which the student approves as many training rows as the teacher does."""
-    training = p.design.table.values[p.design.split.train]
-    wanted = int((logits64(p.teacher, 0, p.design.encoding, training) > 0).sum())
-    ranked = np.sort(logits64(models, run, p.design.encoding, training))[::-1]
-    between = [
-        (a + b) / 2 for a, b in zip(ranked[max(0, wanted - 1) : wanted + 1], ranked[wanted : wanted + 2], strict=False)
-    ]
-    candidates = [*between, ranked[min(wanted, len(ranked) - 1)], ranked[max(0, wanted - 1)] - 1e-9, ranked[-1] - 1.0]
-    return float(min(candidates, key=lambda t: abs(int((ranked > t).sum()) - wanted)))
+    """Logit above which a student approves as many validation rows as the teacher does, or as nearly as ties allow."""
+    return float(matching(p, models.take([run])).threshold[0])
 
 
 def _lowest(p: TeacherRecourse[Any], student: Scorer) -> dict[str, Float[np.ndarray, "k"]]:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from cfq_core.allocators.sensitivity import CHOICES
 from cfq_core.evidence import approved
+from cfq_core.matching import match
 from cfq_core.nets.forward import behind
 from cfq_core.nets.stack import Stack, score
 from cfq_core.quant.bits import BitPlan, average_bits
@@ -35,6 +36,7 @@ class Landscape:
     vd_matched: Float[np.ndarray, "p"]
     approval_shift: Float[np.ndarray, "p"]
     recourse_error: Float[np.ndarray, "p"]  # mean (q - f)^2 at the recourse points
+    approval_shift_matched: Float[np.ndarray, "p"] | None = None  # of the same people; None in older stores
 
     def of(self, plan: BitPlan) -> int:
         """The position of a plan."""
@@ -61,7 +63,7 @@ class Points:
     """Where plans are judged; encoded, of one teacher."""
 
     recourse: Float[Tensor, "k d"]  # x + delta*_f
-    rows: Float[Tensor, "n d"]  # people whose approval rate sets the matched threshold
+    rows: Float[Tensor, "n d"]  # people whose approval rate sets the matched threshold; validation rows in an audit
     shown: Float[Tensor, "m d"] | None = None  # people whose approval shift is told; None: the same
 
 
@@ -80,13 +82,12 @@ def landscape(
     judged = [points.recourse, points.rows] + ([] if points.shown is None else [points.shown])
     inputs = torch.cat(judged)[None]
     truth = score(teacher.to(torch.float64), inputs.double())[0].float()
-    table = _Table(truth, len(points.recourse), len(points.rows), torch.empty(4, len(choices) ** layers))
+    table = _Table(truth, len(points.recourse), len(points.rows), torch.empty(5, len(choices) ** layers))
     first = models.to(torch.float32)
     _descend(first, [first.take([0]).quantize_input(inputs.float())[0]], table, 0)
     plans = np.array(list(product(choices, repeat=layers)))
     bits_of = np.array([average_bits(tuple(p), teacher.sizes) for p in plans.tolist()])
-    vd, matched, shift, error = table.out.numpy().astype(np.float64)
-    return Landscape(plans, bits_of, vd, matched, shift, error)
+    return Landscape(plans, bits_of, *table.out.numpy().astype(np.float64))
 
 
 @dataclass(frozen=True)
@@ -96,22 +97,21 @@ class _Table:
     truth: Float[Tensor, "t"]
     recourse: int  # how many of the points are recourse points, which come first
     rows: int  # how many set the threshold, which come next; the rest are shown
-    out: Float[Tensor, "4 p"]
+    out: Float[Tensor, "5 p"]
 
     def write(self, start: int, logits: Float[Tensor, "c t"]) -> None:
         """Measures of consecutive plans."""
         at, rows, shown = self._parts(logits)
         truth_at, truth_rows, truth_shown = self._parts(self.truth[None])
         wanted = int(approved(truth_rows).sum())
-        last = min(max(wanted, 1), rows.shape[1] - 1)
-        between = [rows.shape[1] - last - 1, rows.shape[1] - last]  # ranks, from below, of the last that is approved
-        around = torch.from_numpy(np.partition(rows.numpy(), between, axis=1)[:, between])
-        threshold = (around[:, 1] + around[:, 0]) / 2
+        threshold = torch.from_numpy(match(rows.numpy(), wanted).threshold)
         place = slice(start, start + len(logits))
         self.out[0, place] = (~approved(at)).float().mean(1)
         self.out[1, place] = (~approved(at - threshold[:, None])).float().mean(1)
         self.out[2, place] = approved(shown).float().mean(1) - approved(truth_shown).float().mean()
         self.out[3, place] = (at - truth_at).square().mean(1)
+        left = approved(shown - threshold[:, None]).float().mean(1)
+        self.out[4, place] = left - approved(truth_shown).float().mean()
 
     def _parts(self, logits: Float[Tensor, "c t"]) -> list[Float[Tensor, "c _"]]:
         """Of recourse points, of the threshold's rows, of the rows that are shown."""

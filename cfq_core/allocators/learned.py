@@ -2,7 +2,8 @@
 
 The expected average bits are held to the budget by an augmented Lagrangian,
 ``(max(0, m + r g)^2 - m^2) / 2r`` with ``g = E[bits] - budget`` and ``m <- max(0, m + r g)``; the plan is
-the most likely one that fits, by a knapsack over the gates' log-probabilities.
+the most likely one that fits and spends the budget, by a knapsack over the gates' log-probabilities. The most likely
+one that fits would leave up to a sixth of the budget: what the gates hold open between two choices is lost on it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 import torch
 
-from cfq_core.allocators.knapsack import cheapest_plan
+from cfq_core.allocators.knapsack import fullest_plan
 from cfq_core.allocators.sensitivity import CHOICES
 from cfq_core.base.errors import BadPlan
 from cfq_core.nets.optim import Adam
@@ -36,6 +37,7 @@ class Learned:
     gate_rate: float = 0.05  # learning rate of the gates' logits
     penalty: float = 1.0  # r: loss per squared bit over the budget
     update_every: int = 10  # steps between updates of the multiplier
+    spent: float = 0.97  # share of the budget that a plan uses at least, where any does
     learns_bits = True
 
     @property
@@ -54,10 +56,11 @@ class Learned:
         gates = self._train(data, runs, wanted)
         logs = torch.log_softmax(gates.logits.detach(), dim=2)
         sizes = data.teachers.sizes
-        return tuple(cheapest_plan((-t).tolist(), CHOICES, sizes, float(b)) for t, b in zip(logs, wanted, strict=True))
+        each = zip(logs, wanted, strict=True)
+        return tuple(fullest_plan((-t).tolist(), CHOICES, sizes, float(b), self.spent) for t, b in each)
 
     def _train(self, data: TrainingData, runs: list[int], wanted: torch.Tensor) -> Gates:
-        gates = Gates(data.teachers.take(runs), CHOICES, wanted)
+        gates = Gates(data.teachers.sizes, CHOICES, wanted)
         bits = torch.full((len(runs), len(data.teachers.weights)), max(CHOICES))
         configs = [self.config] * len(runs)
         student = Student(data.teachers, bits, data.inputs, configs, gates, runs, data.activation_bits)

@@ -56,7 +56,8 @@ class TeacherLayers:
         out = {"choices": np.array(self.choices), "sizes": np.array(self.sizes)}
         out |= {f"{_PROFILE}{name}": table for name, table in self.sensitivity.items()}
         if self.landscape is not None:
-            out |= {f"{_LANDSCAPE}{f.name}": getattr(self.landscape, f.name) for f in fields(Landscape)}
+            known = {f.name: getattr(self.landscape, f.name) for f in fields(Landscape)}
+            out |= {f"{_LANDSCAPE}{name}": values for name, values in known.items() if values is not None}
         return out
 
     @staticmethod
@@ -97,13 +98,13 @@ class Layers:
         return TeacherLayers(self.choices, data.teachers.sizes, profiles, self._landscape(p, data))
 
     def _landscape(self, p: TeacherRecourse, data: TrainingData) -> Landscape | None:
-        """Every allocation of the teacher; the matched threshold is set on training rows, as in an audit."""
-        found, rows = p.recourse.after[p.recourse.has_recourse], data.inputs[0]
+        """Every allocation of the teacher; the matched threshold is set on validation rows, as in an audit."""
+        found, rows = p.recourse.after[p.recourse.has_recourse], data.validation[0]
         if len(p.teacher.weights) > self.deepest or len(found) == 0:
             return None
         inputs = p.design.encoding.encode(found), p.design.inputs(p.design.split.test)
         at, test = (torch.tensor(x, dtype=torch.float32) for x in inputs)
-        watched = rows[: self.calibration.rows]
+        watched = data.inputs[0, : self.calibration.rows]
         return landscape(
             p.teacher, Points(at, rows, test), self.calibration, watched, activation_bits=p.activation_bits
         )

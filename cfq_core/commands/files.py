@@ -1,15 +1,30 @@
-"""Commands that read or write files: `cfq report | export | audit | check`."""
+"""Commands that read or write files: `cfq report | export | verify | audit | check`."""
 
 from __future__ import annotations
 
 import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
+import cfq_core.models as models_folder
 from cfq_core.base.errors import BadInput, CfqError
-from cfq_core.commands.options import json_option, number, open_store, print_json, store_option
+from cfq_core.commands.options import (
+    contract_options,
+    json_option,
+    number,
+    open_store,
+    print_json,
+    store_option,
+    student_options,
+)
+
+#: Runs by itself, also where nothing of this package is installed.
+VERIFY = Path(models_folder.__file__).parent / "verify.py"
+VERIFYING = 300  # seconds
 
 
 @click.command()
@@ -42,28 +57,68 @@ def report(study: str, path: Path, folder: Path | None, as_json: bool) -> None:
 @click.option("--teacher", "teacher", type=click.Path(path_type=Path), help="Write its FP32 teacher to this file too.")
 @click.option(
     "--form",
-    default="exact",
+    default="auto",
     show_default=True,
-    type=click.Choice(["exact", "standard"]),
-    help="exact: rescaled in float64 as audited; standard: the pattern compilers fuse.",
+    type=click.Choice(["auto", "standard", "exact"]),
+    help="standard: float32, as compilers fuse it; exact: float64, as audited; auto: standard where it decides alike.",
 )
+@click.option("--opset", type=int, help="ONNX operator set, 13 to 25 [the lowest that has the containers: 21].")
+@click.option(
+    "--containers",
+    type=click.Choice(["int8", "int4", "native"]),
+    help="Narrowest type of the weights; native: 2 bits in INT2, opset 25 [int4; int8 below opset 21].",
+)
+@click.option(
+    "--inputs",
+    default="encoded",
+    show_default=True,
+    type=click.Choice(["encoded", "raw"]),
+    help="raw: one named column a feature in its own units and words; the encoding is inside the file.",
+)
+@click.option("--card", type=click.Path(path_type=Path), help="Where the run's card lies now, if it has moved.")
 @store_option
 @json_option
-def export(run: str, path: Path, teacher: Path | None, form: Any, folder: Path | None, as_json: bool) -> None:
-    """Write a run as ONNX; the file stays only if onnxruntime decides everybody as the audited model does."""
+def export(
+    run: str, path: Path, teacher: Path | None, form: Any, folder: Path | None, as_json: bool, **options: Any
+) -> None:
+    """Write a run as ONNX; the file stays only if onnxruntime decides everybody as the audited model does.
+
+    It carries 32 made-up people with the decisions that are due: cfq verify FILE runs them where it is deployed.
+    """
     _needs("onnx", "onnxruntime", extra="export")
     from cfq_core.export.stored import export_student, export_teacher, stored_run
+    from cfq_core.models.target import target_of
     from cfq_core.study.store import readable
 
-    store = open_store(folder, must_exist=True)
+    target = target_of(options["opset"], options["containers"], options["inputs"])
+    form, store = None if form == "auto" else form, open_store(folder, must_exist=True)
     with readable(store):
-        found = stored_run(store, run)
-        written = [export_student(found, path, form)] + ([export_teacher(found, teacher, form)] if teacher else [])
+        found = stored_run(store, run, options["card"])
+        written = [export_student(found, path, form, target)]
+        written += [export_teacher(found, teacher, form, target)] if teacher else []
     if as_json:
-        print_json({"run": found.row["id"], "form": form, "files": [e.as_json() for e in written]})
+        print_json({"run": found.row["id"], "files": [e.as_json() for e in written]})
     else:
         for e in written:
             click.echo(e.words)
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@json_option
+def verify(file: Path, as_json: bool) -> None:
+    """Run the people an exported file carries: does it decide here as it was audited? Exit 1 where it does not."""
+    _needs("onnxruntime", extra="export")
+    command = [sys.executable, str(VERIFY), str(file), *(["--json"] if as_json else [])]
+    try:
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=VERIFYING)
+    except subprocess.TimeoutExpired:
+        raise BadInput(f"{file}: takes longer than {VERIFYING} s for 32 people; refused") from None
+    if ran.returncode not in (0, 1) or not ran.stdout:
+        raise BadInput(ran.stderr.strip() or f"{file}: crashed the runtime")
+    click.echo(ran.stdout.rstrip())
+    if ran.returncode:
+        raise click.exceptions.Exit(1)
 
 
 @click.command()
@@ -74,38 +129,50 @@ def export(run: str, path: Path, teacher: Path | None, form: Any, folder: Path |
 @click.option("--people", default="2000", show_default=True, help="Refused people who ask, or all.")
 @click.option("--regime", default="default", show_default=True, help="Action regime: any, immutable, default, strict.")
 @click.option("--rows", type=click.Choice(["test", "all"]), help="Whom to judge [the files' own test rows, else all].")
-@click.option(
-    "--layout",
-    default="auto",
-    show_default=True,
-    type=click.Choice(["auto", "standardised", "raw", "levels"]),
-    help="Input columns of files that do not say: one a level, numbers standardised or raw; or levels: one a feature.",
-)
-@click.option(
-    "--output",
-    default="auto",
-    show_default=True,
-    type=click.Choice(["auto", "logit", "probability"]),
-    help="What they give.",
-)
+@contract_options
+@student_options
 @click.option("--html", "page", type=click.Path(path_type=Path), help="Write a report to this file too.")
+@click.option("--csv", "table", type=click.Path(path_type=Path), help="Write what each person was told to this file.")
+@click.option(
+    "--store",
+    "folder",
+    type=click.Path(path_type=Path),
+    envvar="CFQ_STORE",
+    help="Keep it in this folder of results, for the page Study [CFQ_STORE, else nowhere].",
+)
 @json_option
-def audit(card: Path, teacher: Path, student: Path, page: Path | None, as_json: bool, **options: Any) -> None:
+def audit(
+    card: Path,
+    teacher: Path,
+    student: Path,
+    page: Path | None,
+    table: Path | None,
+    folder: Path | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
     """Audit any pair of ONNX files on a table: does the student keep what the teacher promises?"""
     _needs("onnx", "onnxruntime", extra="export")
+    from cfq_core.base import cells
     from cfq_core.datasets.card import read_card
-    from cfq_core.export import audit_text
+    from cfq_core.export import audit_text, pairs, people
     from cfq_core.export.audit import AuditOptions, audit_pair
-    from cfq_core.export.read import read_model
+    from cfq_core.models.read import read_model
 
     options["people"] = None if options["people"] == "all" else number("--people", options["people"], int)
-    found = audit_pair(read_card(card), read_model(teacher), read_model(student), AuditOptions(**options))
+    files = read_model(teacher), read_model(student)
+    found = audit_pair(read_card(card), *files, AuditOptions(**options))
+    kept = {"audit": pairs.keep(folder, card, options, *files, found), "store": str(folder)} if folder else {}
     if page:
         _write(page, audit_text.page(found))
+    if table:
+        _write(table, cells.csv(people.frame(people.results(found))).decode())
     if as_json:
-        print_json(audit_text.as_json(found))
+        print_json(audit_text.as_json(found) | kept)
     else:
         click.echo(audit_text.text(found))
+        if kept:
+            click.echo(f"kept in {folder} as audit {kept['audit']}: cfq dashboard --store {folder} shows it on Study")
 
 
 @click.command()
@@ -158,4 +225,4 @@ def _write(path: Path, content: str) -> None:
         raise BadInput(f"{path}: cannot be written ({problem.strerror})") from None
 
 
-COMMANDS = (report, export, audit, check)
+COMMANDS = (report, export, verify, audit, check)

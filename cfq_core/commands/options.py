@@ -19,6 +19,33 @@ store_option = click.option(
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
+LAYOUTS, OUTPUTS = ["auto", "standardised", "raw", "levels", "named"], ["auto", "logit", "probability", "score"]
+#: How a model file is read, as `models.contract` has it.
+CONTRACT = (
+    ("favourable", str, "Which side of its output is good: high, low, or a class's label [its card's, else high]."),
+    ("threshold", float, "The cut, in the output's own units [0.5 of a probability, 0 of a logit]."),
+    ("output", click.Choice(OUTPUTS), "What it gives [found]."),
+    ("layout", click.Choice(LAYOUTS), "Input columns: one a level, numbers standardised or raw; levels: one a feature; "
+     "named: one input a feature [the one under which it ranks the outcomes best]."),
+)  # fmt: skip
+
+
+def contract_options(command: Any) -> Any:
+    """How the model file is read (both, where there are two)."""
+    return _contract(command, "", "")
+
+
+def student_options(command: Any) -> Any:
+    """How the second file is read where it differs."""
+    return _contract(command, "student-", "Of the student, where it differs. ")
+
+
+def _contract(command: Any, prefix: str, whose: str) -> Any:
+    for name, kind, words in reversed(CONTRACT):
+        default = {"favourable": "", "threshold": None}.get(name, "auto")
+        command = click.option(f"--{prefix}{name}", type=kind, default=default, help=whose + words)(command)
+    return command
+
 
 def place(folder: Path | None) -> Path:
     """Where the store lies: as given, else CFQ_STORE, else ./.cfq."""
@@ -50,6 +77,18 @@ def number(option: str, text: str, of: Callable[[str], Any]) -> Any:
     except ValueError:
         kind = "whole numbers" if of is int else "numbers"
         raise BadPlan(f'{option} "{text}": {kind}, separated by commas where several are allowed') from None
+
+
+def share(option: str, text: str) -> float:
+    """A share as typed: 2% or 0.02; what is none, or could be either, is BadInput."""
+    plain = text.strip()
+    try:
+        value = float(plain.removesuffix("%")) / (100 if plain.endswith("%") else 1)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 1:
+        raise BadInput(f'{option} "{text}": a share between 0 and 1, such as 2% or 0.02')
+    return value
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

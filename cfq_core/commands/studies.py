@@ -1,11 +1,11 @@
-"""Commands that run studies and show them: `cfq run | study | ls | show`."""
+"""Commands that run studies and show them: `cfq run | study | ls | show | safe`."""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,18 @@ import click
 from tqdm import tqdm
 
 from cfq_core.base import numerics, plugins
-from cfq_core.commands.options import json_option, number, open_store, print_json, print_table, store_option
+from cfq_core.base.errors import BadPlan
+from cfq_core.commands.options import (
+    CONTRACT,
+    contract_options,
+    json_option,
+    number,
+    open_store,
+    print_json,
+    print_table,
+    share,
+    store_option,
+)
 
 workers_option = click.option(
     "--workers",
@@ -28,15 +39,19 @@ COLUMNS = (
     ("approval shift (points)", "approval_shift", 100, 1),
     ("VD", "vd", 1, 3),
     ("VD matched", "vd_matched", 1, 3),
+    ("shift matched", "approval_shift_matched", 100, 1),
     ("worst group VD", "worst_group_vd", 1, 3),
+    ("by chance", "worst_group_vd_by_chance", 1, 3),
+    ("CRG mean", "crg_mean", 1, 3),
     ("CRG median", "crg_median", 1, 3),
     ("CRG abs", "crg_abs", 1, 3),
     ("direction", "direction", 1, 2),
     ("margin cond.", "margin_condition", 1, 3),
 )
 LEGEND = (
-    "mean ± sd over seeds. VD: share of promised actions that fail; matched: at the teacher's approval rate; "
-    "CRG: relative change of cost."
+    "mean ± sd over seeds. VD: share of promised actions that fail; matched: at the teacher's approval rate "
+    "on validation people (shift matched: what is left on test people); a range in brackets: either side of a tie; "
+    "CRG: relative change of cost; by chance: the worst group's VD expected if groups did not differ."
 )
 
 
@@ -55,6 +70,11 @@ LEGEND = (
 @click.option("--people", default="2000", show_default=True, help="Denied test people a seed, or all.")
 @click.option("--regime", default="default", show_default=True, help="Action regime: any, immutable, default, strict.")
 @click.option("--recourse", default="search", show_default=True, help="Recourse solver.")
+@click.option("--teacher", help="An ONNX file of your own as the one teacher, instead of trained ones.")
+@contract_options
+@click.option(
+    "--approve", help="Share of training people whom trained teachers approve, such as 30%, instead of a cut."
+)
 @click.option("--name", default="", help="A name for the study.")
 @workers_option
 @store_option
@@ -62,7 +82,7 @@ LEGEND = (
 def run(workers: int | None, folder: Path | None, as_json: bool, **options: Any) -> None:
     """Train teachers, promise recourse, quantize, and see what survives."""
     given = {
-        "datasets": [options["dataset"]],
+        "datasets": [_findable(options["dataset"])],
         "methods": options["methods"].split(","),
         "bits": _numbers("--bits", options["bits"], float),
         "seeds": number("--seeds", options["seeds"], int),
@@ -75,6 +95,7 @@ def run(workers: int | None, folder: Path | None, as_json: bool, **options: Any)
         "regime": options["regime"],
         "recourse": options["recourse"],
         "name": options["name"],
+        **_own(options),
     }
     if workers is None and _is_long(given):
         from cfq_core.study.executors import start_server
@@ -83,6 +104,11 @@ def run(workers: int | None, folder: Path | None, as_json: bool, **options: Any)
     from cfq_core.study.plan import read_plan
 
     _run(read_plan(given, "command line"), workers, folder, as_json)
+
+
+def _findable(dataset: str) -> str:
+    """A card by its whole path, so that its table is found again from any folder."""
+    return str(Path(dataset).absolute()) if dataset.endswith(".toml") else dataset
 
 
 @click.command()
@@ -140,6 +166,44 @@ def show(study: str, markdown: bool, folder: Path | None, as_json: bool) -> None
             _show(store, found, as_json)
 
 
+@click.command()
+@click.argument("study", default="latest")
+@click.option("--at-most", default="2%", show_default=True, help="Share of promises that may break: 2% or 0.02.")
+@click.option("--confidence", default="95%", show_default=True, help="Of each method's answer.")
+@click.option("--matched", is_flag=True, help="Judged with thresholds at the teachers' approval rate.")
+@click.option("--seed", type=int, help="About the models of this seed alone, not about the methods.")
+@store_option
+@json_option
+def safe(study: str, folder: Path | None, as_json: bool, **options: Any) -> None:
+    """How few bits are safe: the least average bits of each method that break at most a share of promises."""
+    from cfq_core.report import safe_text
+    from cfq_core.study.safe import safe as answers
+    from cfq_core.study.store import readable
+
+    at_most, confidence = share("--at-most", options["at_most"]), share("--confidence", options["confidence"])
+    store = open_store(folder, must_exist=True)
+    with readable(store):
+        found = store.study(study)["id"]
+        each = answers(store, found, at_most, confidence, options["matched"], options["seed"])
+    if as_json:
+        print_json({"study": found, "store": str(store.folder), **safe_text.as_json(each, options["matched"])})
+        return
+    rows = safe_text.rows(each)
+    print_table(list(rows.columns), rows.to_numpy(str).tolist())
+    click.echo(f"\n{safe_text.claim(each, options['matched'])}")
+
+
+def _own(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The plan's own teacher, as the options say."""
+    said = {k: options[k] for k, *_ in CONTRACT if options[k] not in ("", None, "auto")}
+    if options["teacher"]:
+        return {"teacher": {"path": str(Path(options["teacher"]).absolute()), **said}}
+    cut = {k: v for k, v in (("threshold", said.pop("threshold", None)), ("approve", options["approve"])) if v}
+    if said:
+        raise BadPlan(f"--{next(iter(said))}: is said of a model of your own; name its file with --teacher")
+    return cut
+
+
 def _numbers(option: str, text: str, of: Callable[[str], Any]) -> list[Any]:
     return [number(option, part, of) for part in text.split(",")]
 
@@ -153,10 +217,20 @@ def _is_long(given: Mapping[str, Any]) -> bool:
     return known and estimate.seconds(pace, given["methods"], len(given["bits"]), given["seeds"]) > estimate.LONG
 
 
+def _warn(datasets: Sequence[str]) -> None:
+    """What may have been meant otherwise in users' own tables, on stderr."""
+    from cfq_core.study.plan import table_of
+
+    for card in (d for d in datasets if d.endswith(".toml")):
+        for warning in table_of(card).warnings:
+            click.echo(f"note: {Path(card).name}: {warning}", err=True)
+
+
 def _run(plan: Any, workers: int | None, folder: Path | None, as_json: bool, scheduler: str | None = None) -> None:
     from cfq_core.study.executors import dask_executor
     from cfq_core.study.runner import run_plan
 
+    _warn(plan.datasets)
     store = open_store(folder)
     bar: tqdm | None = None
 
@@ -192,14 +266,22 @@ def _show(store: Any, study: str, as_json: bool) -> None:
         of_setting = [t for t in teachers if summary.same(t["spec"]["setting"], setting, names)]
         for dataset in dict.fromkeys(t["dataset"] for t in of_setting):
             measured = [t["measures"] for t in of_setting if t["dataset"] == dataset]
-            click.echo(_about_teachers(dataset, measured, setting))
+            click.echo(_about_teachers(dataset, measured, setting, bool(row["plan"].get("teacher"))))
+    if about := summary.about_own(row["plan"]):
+        click.echo(about)
     click.echo("")
     head = ["data set", *names, "method", "bits", *(title for title, *_ in COLUMNS)]
     rows = []
     for x in lines:
         cells = [summary.format_mean(x.measure(name), scale, digits) for _, name, scale, digits in COLUMNS]
         rows.append(
-            [x.dataset, *(summary.format_setting(x.setting[k]) for k in names), x.method, f"{x.budget:g}", *cells]
+            [
+                x.dataset,
+                *(summary.format_setting(x.setting[k]) for k in names),
+                x.method + summary.flags(x),
+                f"{x.budget:g}",
+                *cells,
+            ]
         )
     print_table(head, rows)
     click.echo(f"\n{LEGEND}\n")
@@ -215,20 +297,21 @@ def _show(store: Any, study: str, as_json: bool) -> None:
         click.echo(summary.verdict(line, row["plan"]["setting"]["kappa"]))
 
 
-def _about_teachers(dataset: str, measured: list[dict[str, Any]], setting: dict[str, Any]) -> str:
-    def average(name: str) -> float:
+def _about_teachers(dataset: str, measured: list[dict[str, Any]], setting: dict[str, Any], own: bool) -> str:
+    def average(name: str, digits: int, scale: int = 1) -> str:
         known = [m[name] for m in measured if m[name] is not None]
-        return sum(known) / len(known) if known else float("nan")
+        return f"{scale * sum(known) / len(known):.{digits}f}" if known else "-"
 
     from cfq_core.study.summary import net_words
 
-    hidden = net_words(setting)
+    hidden, denied = net_words(setting), sum(m["people"] for m in measured)
+    nobody = "" if denied else "; nobody is denied, so no promise can break: choose another cut (threshold, approve)"
     return (
-        f"{dataset}: {len(measured)} FP32 teachers {hidden}, test accuracy {average('accuracy'):.3f}, "
-        f"approval {100 * average('approval_rate'):.1f} %; recourse found for {100 * average('frr'):.1f} % of "
-        f"{sum(m['people'] for m in measured)} denied people, mean cost {average('recourse_cost'):.2f} "
-        f"(margin {setting['kappa']:g} logits, actions: {setting['regime']})"
+        f"{dataset}: {len(measured)} FP32 {'splits of one teacher' if own else 'teachers'} {hidden}, test accuracy "
+        f"{average('accuracy', 3)}, approval {average('approval_rate', 1, 100)} %; recourse found for "
+        f"{average('frr', 1, 100)} % of {denied} denied people, mean cost {average('recourse_cost', 2)} "
+        f"(margin {setting['kappa']:g} logits, actions: {setting['regime']}){nobody}"
     )
 
 
-COMMANDS = (run, study, ls, show)
+COMMANDS = (run, study, ls, show, safe)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields, replace
 from itertools import pairwise
 from math import ceil, floor
@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Any, Literal, NewType, TypeVar, get_args, get_origin, get_type_hints
 
 import numpy as np
+from sklearn.metrics import roc_auc_score
 
 from cfq_core.base.errors import did_you_mean, unknown
+from cfq_core.datasets.card_outcome import as_outcome, cell_is
 from cfq_core.datasets.card_rows import (
     FROM_ROWS,
     MAX_COUNT,
@@ -29,16 +31,18 @@ from cfq_core.datasets.card_rows import (
     UNSAFE,
     Place,
     as_counts,
-    as_outcome,
     check_present,
     decoded,
+    doubt_about_numbers,
     level_mistake,
     one_of,
     quoted,
     read_columns,
 )
+from cfq_core.datasets.dialect import THOUSANDS, Dialect, mistakes
 from cfq_core.tables.schema import Feature, Schema, Table
 
+GIVES_AWAY = 0.98  # area under the ROC curve of one column alone
 MAX_CARD = 1_000_000  # bytes; a card is written by hand
 STEP_RANGE = (1e-9, 1e9)  # `Feature.raw` keeps nine decimals
 ROUNDING = 1e-9  # of low and high to grid steps, as in `ActionSet`
@@ -47,12 +51,17 @@ MAX_NUMBER = MAX_COUNT * STEP_RANGE[1]
 NUMERIC = ("number", "integer")
 #: Keys that mean something for some kinds only; elsewhere they would be silently without effect.
 ONLY_FOR = {
-    "unit": NUMERIC, "low": NUMERIC, "high": NUMERIC, "step": NUMERIC, "log": NUMERIC, "bands": NUMERIC,
+    "thousands": NUMERIC, "unit": NUMERIC,
+    "low": NUMERIC, "high": NUMERIC, "step": NUMERIC, "log": NUMERIC, "bands": NUMERIC,
     "levels": ("ordinal", "category"), "never": ("category",),
 }  # fmt: skip
 
 #: A text of several lines, read as one paragraph.
 Prose = NewType("Prose", str)
+#: A text that may be a blank: a mark between cells or digits.
+Mark = NewType("Mark", str)
+#: Cells of a column: one or a list, as text, number or truth value; compared as `cell_is` does.
+Cells = NewType("Cells", tuple[str, ...])
 
 
 @dataclass(frozen=True)
@@ -63,13 +72,20 @@ class Card:
     title: str
     csv: str  # file beside the card
     target: str  # column with the outcome
-    favourable: str  # its cell that is the favourable outcome, compared as text
+    favourable: Cells  # its cell, or cells, that are the favourable outcome
     favourable_words: str = ""  # empty: the cell
     unfavourable_words: str = ""  # empty: the other cell, or "not <favourable>"
     note: Prose = Prose("")
     source: Prose = Prose("")
     licence: Prose = Prose("")
     missing: tuple[str, ...] = ()  # cells that mean missing, besides the empty one
+    model: Mapping[str, Any] | None = None  # how files of models are read, see `models.contract`
+    ignore: Cells = Cells(())  # cells of the target whose outcome is still open: their rows are left out
+    delimiter: Mark = Mark(",")
+    decimal: Mark = Mark(".")
+    thousands: Mark = Mark("")
+    strip: tuple[str, ...] = ()  # texts around numbers, such as a currency
+    encoding: str = "utf-8"
     feature: tuple[Feature, ...] = ()
 
 
@@ -126,8 +142,8 @@ def _card(text: str, file: str) -> Card:
         raise place.bad(f"not valid TOML: {error}") from None
     except ValueError:
         raise place.bad("not valid TOML: an integer of thousands of digits") from None
-    tables = raw.pop("feature", [])
-    card = _record(place, raw, Card)
+    tables, model = raw.pop("feature", []), raw.pop("model", {})
+    card = replace(_record(place, raw, Card), model=_about_models(place, model))
     if not re.fullmatch(r"\w[\w-]*", card.name):
         raise place.bad(f"name = {quoted(card.name)}; one word of letters, digits, _ and -")
     if not tables or not isinstance(tables, list) or not all(isinstance(t, dict) for t in tables):
@@ -135,6 +151,13 @@ def _card(text: str, file: str) -> Card:
     card = replace(card, feature=tuple(_feature(place, i, t) for i, t in enumerate(tables, 1)))
     _check_together(card, place)
     return card
+
+
+def _about_models(place: Place, model: Any) -> Mapping[str, Any]:
+    """The ``[model]`` table, whose keys and words the reader of models checks."""
+    if not isinstance(model, dict) or any(isinstance(v, dict | list) for v in model.values()):
+        raise place.bad("[model] must be one table of plain values: favourable, threshold, output, layout")
+    return {str(k)[:MAX_TEXT]: v[:MAX_TEXT] if isinstance(v, str) else v for k, v in model.items()}
 
 
 def _record(place: Place, raw: dict[str, Any], record: type[Described]) -> Described:
@@ -156,6 +179,12 @@ def _record(place: Place, raw: dict[str, Any], record: type[Described]) -> Descr
 
 def _typed(place: Place, key: str, value: Any, hint: Any) -> Any:
     said = f"{key} = {quoted(value)}"
+    if hint is Cells:
+        return Cells(tuple(_cell(place, key, v) for v in (value if isinstance(value, list) else [value])))
+    if hint is Mark:
+        if not isinstance(value, str) or len(value) > 1:
+            raise place.bad(f"{said}; must be one character in quotes, or none")
+        return value
     if get_origin(hint) is tuple:
         if not isinstance(value, list):
             raise place.bad(f"{said}; must be a list in [ ]")
@@ -172,6 +201,15 @@ def _typed(place: Place, key: str, value: Any, hint: Any) -> Any:
     if hint in (str, Prose):
         return _text(place, said, value, hint)
     return _finite(place, said, value)
+
+
+def _cell(place: Place, key: str, value: Any) -> str:
+    """A cell that a card names, as the table's text has it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return f"{_finite(place, f'{key} = {quoted(value)}', value):.15g}"
+    return _text(place, f"{key} = {quoted(value)}", value, str)
 
 
 def _text(place: Place, said: str, value: Any, hint: Any) -> str:
@@ -217,6 +255,8 @@ def _mistakes(f: Feature, raw: dict[str, Any]) -> Iterator[str]:
         yield f'move = "{f.move}"; must be fixed (or left out), because {why} = true is never actionable'
     if f.weight <= 0:
         yield f"weight = {f.weight:g}; must be over 0"
+    if f.thousands and f.thousands not in THOUSANDS:
+        yield f"thousands = {quoted(f.thousands)}; a point, a comma, an apostrophe or a space"
     yield from _mistakes_of_levels(f)
     yield from _mistakes_of_numbers(f)
 
@@ -266,16 +306,42 @@ def _table(card: Card, data: bytes | str, card_name: str, csv_name: str) -> Tabl
     place = Place(card_name)
     target = place.at("target", card.target)
     places = {f.name: place.at("feature", f.name) for f in card.feature}
-    columns = read_columns(data, csv_name, {card.target: target, **places})
-    for column in columns.values():
-        check_present(column, card.missing)
-    outcome = as_outcome(card.favourable, columns[card.target], target)
+    columns = read_columns(data, csv_name, {card.target: target, **places}, _dialect(card, place))
+    check_present(columns.values(), card.missing)
+    judged = as_outcome(card.favourable, card.ignore, columns[card.target], target)
+    columns = {name: column.of_rows(judged.kept) for name, column in columns.items()}
+    columns |= {f.name: columns[f.name].written_with(f.thousands) for f in card.feature}
+    outcome = judged.outcome[judged.kept]
     filled = [as_counts(f, columns[f.name]) for f in card.feature]
     features = tuple(feature for feature, _ in filled)
     for f in features:
         _check_filled(f, places[f.name])
+    values = np.stack([counts for _, counts in filled], axis=1)
+    warnings = [judged.warning, *(doubt_about_numbers(columns[f.name]) for f in features if not f.levels)]
+    warnings += [_gives_away(f, values[:, i], outcome) for i, f in enumerate(features)]
     schema = _schema(card, features, columns[card.target].words)
-    return Table(schema, np.stack([counts for _, counts in filled], axis=1), outcome)
+    return Table(schema, values, outcome, warnings=tuple(w for w in warnings if w), model=card.model or {})
+
+
+def _dialect(card: Card, place: Place) -> Dialect:
+    dialect = Dialect(card.delimiter, card.decimal, card.thousands, card.strip, card.encoding)
+    if wrong := mistakes(dialect):
+        raise place.bad(wrong)
+    return dialect
+
+
+def _gives_away(f: Feature, counts: np.ndarray, outcome: np.ndarray) -> str:
+    """A column that alone ranks nearly everybody rightly may have been written after the outcome was known."""
+    score = counts.astype(float)
+    if f.kind == "category":
+        score = (np.bincount(counts, outcome) / np.maximum(1, np.bincount(counts)))[counts]
+    area = float(roc_auc_score(outcome, score))
+    if max(area, 1 - area) <= GIVES_AWAY:
+        return ""
+    return (
+        f'feature "{f.name}": alone it tells the outcome of nearly everybody (AUC {max(area, 1 - area):.3f}). Was it '
+        "known before the decision? If not, leave it out of the card"
+    )
 
 
 def _check_filled(f: Feature, place: Place) -> None:
@@ -295,14 +361,17 @@ def _check_filled(f: Feature, place: Place) -> None:
 
 
 def _schema(card: Card, features: tuple[Feature, ...], outcomes: tuple[str, ...]) -> Schema:
-    rest = [word for word in outcomes if word != card.favourable]
+    good = [word for word in outcomes if any(cell_is(word, cell) for cell in card.favourable)]
+    open_ = [word for word in outcomes if any(cell_is(word, cell) for cell in card.ignore)]
+    rest, named = [word for word in outcomes if word not in good + open_], " or ".join(good)
     return Schema(
         name=card.name,
         title=card.title,
         features=features,
-        favourable=card.favourable_words or card.favourable,
-        unfavourable=card.unfavourable_words or (rest[0] if len(rest) == 1 else f"not {card.favourable}"),
+        favourable=card.favourable_words or named,
+        unfavourable=card.unfavourable_words or (rest[0] if len(rest) == 1 else f"not {named}"),
         note=card.note,
         source=card.source,
         licence=card.licence,
+        favourable_cells=tuple(good),
     )

@@ -10,15 +10,18 @@ import csv
 import io
 import json
 import re
+import unicodedata
 from array import array
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from cfq_core.base.errors import BadCard, did_you_mean
+from cfq_core.datasets.dialect import DELIMITERS, Dialect, delimiter_of, encoding_of, number_marks
 from cfq_core.tables.schema import Feature
 
 FIRST_ROW = 2  # the header is row 1
@@ -28,6 +31,7 @@ MIN_OUTCOMES = 5  # rows of either outcome; fewer cannot be split into three par
 MAX_LEVELS = 200  # a category with more is an identifier or free text
 MAX_TEXT = 200  # characters of a name or level; longer ones break every picture
 MAX_COUNT = 10**12  # grid steps from 0; float64 standardisation decodes exactly up to here
+DISTINCT = 0.9  # of the rows: a category with more distinct values is no category
 LISTED = 8  # names shown of a list that comes from the user's data
 SHOWN = 60  # characters shown of a value
 PLAIN = "save it as plain text in UTF-8"
@@ -45,7 +49,6 @@ NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 #: Spreadsheets run such a cell as a formula when an exported table is opened.
 FORMULA = re.compile(r"[=@]|\+[A-Za-z]")
-DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars", " ": "spaces"}
 
 Rows = Int[np.ndarray, "n"]
 PerWord = Int[np.ndarray, "words"]  # one value a distinct cell
@@ -88,20 +91,26 @@ def one_of(allowed: Iterable[str], word: str) -> str:
     return f"one of {', '.join(n[:SHOWN] for n in names[:LISTED])}{rest}{did_you_mean(word[:SHOWN], names)}"
 
 
-def decoded(data: bytes | str, place: Place, limit: int) -> str:
-    """The text of a file; raises `BadCard` where it is too large, binary or not UTF-8."""
+def decoded(data: bytes | str, place: Place, limit: int, encoding: str = "utf-8") -> str:
+    """The text of a file; raises `BadCard` where it is too large, binary or not of its encoding."""
     if len(data) > limit:
         raise place.bad(f"has {len(data) / 1e6:.1f} MB; at most {limit / 1e6:g} MB")
     try:
-        text = data.decode("utf-8-sig") if isinstance(data, bytes) else data.removeprefix("\ufeff")
+        text = (data.decode(encoding) if isinstance(data, bytes) else data).removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
-        byte = error.object[error.start]
-        raise place.bad(f"line {line}: not UTF-8 text (byte 0x{byte:02x}); {PLAIN}") from None
+        raise place.bad(f"line {line}: {_not_of(encoding, error)}") from None
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
         raise place.bad(f"line {line}: has a NUL byte, so it is not a text file; {PLAIN}")
     return text
+
+
+def _not_of(encoding: str, error: UnicodeDecodeError) -> str:
+    """What is wrong with bytes, and which encoding the card might name instead."""
+    seems = encoding_of(error.object)
+    cure = f'{PLAIN}, or say encoding = "{seems}" in the card' if seems != encoding else PLAIN
+    return f"not {encoding.upper()} text (byte 0x{error.object[error.start]:02x}); {cure}"
 
 
 def level_mistake(level: str) -> str:
@@ -124,6 +133,18 @@ class Column:
     place: Place
     words: tuple[str, ...]
     cells: Rows
+    dialect: Dialect = field(default_factory=Dialect)
+
+    def of_rows(self, kept: Outcome) -> Column:
+        """The same column without some rows, and without the words that only they had."""
+        if kept.all():
+            return self
+        there, cells = np.unique(self.cells[kept], return_inverse=True)
+        return replace(self, words=tuple(self.words[k] for k in there), cells=cells.astype(np.int64))
+
+    def written_with(self, thousands: str) -> Column:
+        """The same column with its own mark between groups of three digits."""
+        return replace(self, dialect=self.dialect.of_column(thousands)) if thousands else self
 
     def bad(self, word: int, text: str) -> BadCard:
         """The error for one distinct cell, with the first row that has it."""
@@ -131,53 +152,63 @@ class Column:
         return self.place.bad(f"row {row}: {quoted(self.words[word])} {text}")
 
 
-def column_names(data: bytes | str, file: str) -> list[str]:
-    """Names of the columns of a comma-separated file, in order; raises `BadCard`."""
-    return _opened(data, file)[0]
+PLAIN_DIALECT = Dialect()
 
 
-def read_columns(data: bytes | str, file: str, wanted: dict[str, Place]) -> dict[str, Column]:
-    """Columns of a comma-separated file with a header row; ``wanted``: name -> where the card asks for it."""
-    header, rows = _opened(data, file)
+def column_names(data: bytes | str, file: str, dialect: Dialect = PLAIN_DIALECT) -> list[str]:
+    """Names of the columns of a table with a header row, in order; raises `BadCard`."""
+    return _opened(data, file, dialect)[0]
+
+
+def read_columns(
+    data: bytes | str, file: str, wanted: dict[str, Place], dialect: Dialect = PLAIN_DIALECT
+) -> dict[str, Column]:
+    """Columns of a table with a header row; ``wanted``: name -> where the card asks for it."""
+    header, rows = _opened(data, file, dialect)
     for name, asked in wanted.items():
         if name not in header:
             raise asked.bad(f"not a column of {file}; {one_of(header, name)}")
-    return _columns(rows, header, [Place(file, asked.part) for asked in wanted.values()], list(wanted))
+    found = _columns(rows, header, [Place(file, asked.part) for asked in wanted.values()], list(wanted))
+    return {name: replace(column, dialect=dialect) for name, column in found.items()}
 
 
-def _opened(data: bytes | str, file: str) -> tuple[list[str], Iterator[list[str]]]:
+def _opened(data: bytes | str, file: str, dialect: Dialect) -> tuple[list[str], Iterator[list[str]]]:
     """The header of a file, and the rows below it."""
     place = Place(file)
-    text = decoded(data, place, MAX_CSV).rstrip()  # empty lines at the end are no rows
+    text = decoded(data, place, MAX_CSV, dialect.encoding).rstrip()  # empty lines at the end are no rows
+    text = re.sub(r"\Asep=.\r?\n", "", text)  # a hint of one spreadsheet to itself
     if not text:
         raise place.bad("is empty; the first row must name the columns")
-    _check_delimiter(text, place)
-    rows = _rows(text, place)
-    header = [cell.strip() for cell in next(rows)]
+    _check_delimiter(text, place, dialect.delimiter)
+    rows = _rows(text, place, dialect.delimiter)
+    header = [unicodedata.normalize("NFC", cell.strip()) for cell in next(rows)]
     for name, count in Counter(header).items():
         if count > 1:
             raise place.bad(f"column {quoted(name)} is there {count} times; each column needs its own name")
     return header, rows
 
 
-def _check_delimiter(text: str, place: Place) -> None:
+def _check_delimiter(text: str, place: Place, delimiter: str) -> None:
     first = re.split(r"[\r\n]", text, maxsplit=1)[0].strip()
-    if "," in first or not first:  # an empty first row is told as such
+    if delimiter in first or not first:  # an empty first row is told as such
         return
-    mark = max(DELIMITERS, key=first.count)
-    seen = f"separated by {DELIMITERS[mark]}, it seems" if mark in first else "no delimiter is seen"
-    raise place.bad(f"all in one column: {seen}; save it with commas")
+    mark = delimiter_of(text) if delimiter_of(text) in first else max(DELIMITERS, key=first.count)
+    seen, cure = "no delimiter is seen", f"save it with {DELIMITERS[delimiter]}"
+    if mark in first:
+        seen = f"separated by {DELIMITERS[mark]}, it seems"
+        cure += f", or say delimiter = {quoted(mark)} in the card"
+    raise place.bad(f"all in one column: {seen}; {cure}")
 
 
-def _rows(text: str, place: Place) -> Iterator[list[str]]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True)
+def _rows(text: str, place: Place, delimiter: str) -> Iterator[list[str]]:
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True, skipinitialspace=True)
     number = 0
     while True:
         number += 1
         try:
             row = next(reader, None)
         except csv.Error as error:
-            cure = "a cell with a comma or a quote stands in closed double quotes"
+            cure = "a cell with a delimiter or a quote stands in closed double quotes"
             raise place.bad(f"row {number}: {error}; {cure}") from None
         if row is None:
             return
@@ -202,30 +233,36 @@ def _columns(rows: Iterator[list[str]], header: list[str], places: list[Place], 
     return {name: Column(at, tuple(known), np.array(column, np.int64)) for name, at, known, column in parts}
 
 
-def check_present(column: Column, missing: Collection[str]) -> None:
-    """Refuse empty cells and the card's own words for missing; every person needs every value."""
-    gaps = [k for k, word in enumerate(column.words) if not word or word in missing]
-    if gaps:
-        count = int(np.isin(column.cells, gaps).sum())
-        cure = 'fill them in or drop those rows (words may also have a level such as "unknown")'
-        raise column.bad(gaps[0], f"is a missing value, {count} in this column; {cure}")
+def check_present(columns: Collection[Column], missing: Collection[str]) -> None:
+    """Refuse empty cells and the card's own words for missing, telling of all columns at once."""
+    gaps = [(c, [k for k, word in enumerate(c.words) if not word or word in missing]) for c in columns]
+    bad = [(c, k, int(np.isin(c.cells, k).sum())) for c, k in gaps if k]
+    if not bad:
+        return
+    column, first, count = bad[0]
+    also = ", ".join(f"{c.place.part} {n}" for c, _, n in bad[1 : LISTED + 1])
+    more = f" and {len(bad) - 1 - LISTED} more" if len(bad) > LISTED + 1 else ""
+    cure = 'fill them in or drop those rows (words may also have a level such as "unknown")'
+    raise column.bad(
+        first[0], f"is a missing value, {count} in this column{f' ({also}{more})' if also else ''}; {cure}"
+    )
 
 
-def as_outcome(favourable: str, column: Column, card: Place) -> Outcome:
-    """True where the target is the favourable cell; ``card`` is where the card names the target."""
-    for k, word in enumerate(column.words):
-        if mistake := level_mistake(word):
-            raise column.bad(k, mistake)
-    if favourable not in column.words:
-        raise card.bad(f"favourable = {quoted(favourable)}; {one_of(sorted(column.words), favourable)}")
-    outcome = column.cells == column.words.index(favourable)
-    if outcome.all():
-        raise column.place.bad(f"every row is {quoted(favourable)}; a model needs both outcomes")
-    for what, count in (("are", outcome.sum()), ("are not", (~outcome).sum())):
-        if count < MIN_OUTCOMES:
-            need = f"at least {MIN_OUTCOMES} of each outcome"
-            raise column.place.bad(f"{count} rows {what} {quoted(favourable)}; {need}")
-    return outcome
+def spellings(words: Collection[str]) -> list[list[str]]:
+    """Words that differ only in case, space or punctuation, together; only where there are several."""
+    alike: dict[str, list[str]] = {}
+    for word in words:
+        bare = re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", word)).casefold()
+        alike.setdefault(bare if bare and not NUMBER.fullmatch(word) else word, []).append(word)
+    return [several for several in alike.values() if len(several) > 1]
+
+
+def counted(column: Column, words: Collection[int]) -> str:
+    """Some cells of a column with the number of rows that have each."""
+    count = np.bincount(column.cells, minlength=len(column.words))
+    shown = sorted(words, key=lambda k: -count[k])[:LISTED]
+    more = f" and {len(words) - LISTED} more" if len(words) > LISTED else ""
+    return ", ".join(f"{quoted(column.words[k])} ({count[k]})" for k in shown) + more
 
 
 def as_counts(feature: Feature, column: Column) -> tuple[Feature, Rows]:
@@ -254,6 +291,14 @@ def _levels_seen(column: Column) -> tuple[str, ...]:
     for k, word in enumerate(column.words):
         if mistake := level_mistake(word):
             raise column.bad(k, mistake)
+    if len(column.words) > DISTINCT * len(column.cells):
+        raise column.place.bad(
+            f"has {len(column.words)} levels in {len(column.cells)} rows: an identifier, or a number?"
+        )
+    for several in spellings(column.words):
+        words = [column.words.index(w) for w in several]
+        cure = "make them one, or list every level in the card, levels = [...]"
+        raise column.place.bad(f"{len(several)} spellings of one level: {counted(column, words)}; {cure}")
     return tuple(sorted(column.words))
 
 
@@ -275,10 +320,42 @@ def _refuse(column: Column, wrong: Wrong, text: str) -> None:
 
 
 def _floats(column: Column) -> Numbers:
-    for k, word in enumerate(column.words):
+    words = [column.dialect.number(word) for word in column.words]
+    for k, word in enumerate(words):
         if not NUMBER.fullmatch(word) or not np.isfinite(float(word)):
-            raise column.bad(k, "is not a finite number; write plain numbers such as 1200 or 12.5")
-    return np.array([float(word) for word in column.words])
+            raise column.bad(k, f"is not a finite number; {_cure(column)}")
+    return np.array([float(word) for word in words])
+
+
+def _cure(column: Column) -> str:
+    """How a column of numbers can be read: by saying how they are written, where that can be seen."""
+    seen = number_marks([w for w in column.words if w])
+    says = card_keys(seen.dialect) if seen is not None else ""
+    return f"say {says} in the card" if says else "write plain numbers such as 1200 or 12.5"
+
+
+def card_keys(dialect: Dialect) -> str:
+    """The keys with which a card says how numbers are written; empty where they stand as they are."""
+    keys: tuple[tuple[str, Any, Any], ...] = (
+        ("decimal", dialect.decimal, "."),
+        ("thousands", dialect.thousands, ""),
+        ("strip", [*dialect.strip], []),
+    )
+    return ", ".join(f"{key} = {json.dumps(v, ensure_ascii=False)}" for key, v, usual in keys if v != usual)
+
+
+def doubt_about_numbers(column: Column) -> str:
+    """Where every decimal point of a column has just three digits behind it: it may be a mark of thousands."""
+    seen = number_marks(column.words)
+    if seen is None or seen.sure or column.dialect.thousands:
+        return ""
+    example = next(w for w in column.words if column.dialect.decimal in w)
+    mark = json.dumps(column.dialect.decimal)
+    return (
+        f"{column.place.part}: every value with a {mark} has three digits behind it, such as {quoted(example)}; it is "
+        f"read as {column.dialect.number(example)}. If that is a mark of thousands, say thousands = {mark} under its "
+        "[[feature]]"
+    )
 
 
 def _with_step(feature: Feature, raw: Numbers) -> Feature:

@@ -1,15 +1,8 @@
 """Audit of any pair of model files on any table: what the one promises, does the other keep?
 
-The same search, evidence and metrics as everywhere else; here only the models come from files. How a file's input
-columns are made from people:
-
-- a file that `cfq export` wrote says so itself (feature order, standardisation of its training rows);
-- any other file is given the encoded design of the card: features in the card's order, a category one column a level
-  in its order of levels, numbers and ordinals standardised on the whole table (``standardised``), as they are
-  (``raw``), or as they are with a category as the index of its level in one column (``levels``). ``auto`` knows the
-  last by the number of columns and else takes ``standardised``. Numbers modelled as log(1 + x) are given so.
-
-The favourable decision is a logit above 0, a probability above one half, or the second of two classes.
+The same search, evidence and metrics as everywhere else; here only the models come from files. How a file's inputs are
+made from people and what its outputs mean is said (`models.contract`), or found on the judged rows (`models.reading`).
+A file that is a list of layers is searched as such; any other is computed by onnxruntime, searched without gradients.
 """
 
 from __future__ import annotations
@@ -22,42 +15,29 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor
+from jaxtyping import Bool, Float, Int
 
 from cfq_core.actions.action_set import ActionSet
 from cfq_core.base.errors import BadInput
-from cfq_core.export.dense import dense
-from cfq_core.export.provenance import BadModel, encoding_of
-from cfq_core.export.read import ModelFile
-from cfq_core.export.runtime import BlackBox, Running, as_logits
-from cfq_core.nets.stack import Scorer, Stack, score
+from cfq_core.export.flags import flags, ties
+from cfq_core.export.ways import Audited, SeenAs, seen_as
+from cfq_core.models.blackbox import BlackBox
+from cfq_core.models.columns import Layout
+from cfq_core.models.contract import Contract, Output
+from cfq_core.models.imported import imported
+from cfq_core.models.provenance import BadModel, encoding_of
+from cfq_core.models.read import ModelFile
+from cfq_core.models.reading import Reading, running_of, settle
+from cfq_core.nets.stack import Scorer, score
 from cfq_core.pipeline import Compared, Design, Setting, TeacherRecourse, compared, prepare, recourse_for
-from cfq_core.quant.quantized import QuantStack
 from cfq_core.recourse.relaxed import Relaxed
 from cfq_core.recourse.search import Search
-from cfq_core.tables.encode import Encoding
+from cfq_core.tables.encode import Encoding, Values
 from cfq_core.tables.schema import Schema, Table
-from cfq_core.tables.split import Split
+from cfq_core.tables.split import Split, split
 
-Layout = Literal["auto", "standardised", "raw", "levels"]
-Output = Literal["auto", "logit", "probability"]
 Rows = Literal["test", "all"]
-LAYOUTS: tuple[Layout, ...] = ("auto", "standardised", "raw", "levels")
-OUTPUTS: tuple[Output, ...] = ("auto", "logit", "probability")
 
-#: Operators after which a number is a probability.
-GIVES_PROBABILITY = (
-    "Sigmoid",
-    "Softmax",
-    "TreeEnsembleClassifier",
-    "LinearClassifier",
-    "SVMClassifier",
-    "QLinearSigmoid",
-)
-#: How far an imported network may be from the runtime that computes it: float32 rounding, relative to the logit.
-TOLERANCE = 1e-3
-SATURATED = 8.0  # logits; beyond, a float32 probability cannot tell them apart
 #: The search without its gradient steps: all that a graph which is only computed can be asked.
 GRADIENT_FREE = Search(relaxed=Relaxed(steps=0))
 
@@ -70,14 +50,27 @@ class AuditOptions:
     regime: str = "default"
     people: int | None = 2000  # denied people, a seeded sample; None: all
     n_reaudited: int = 1000  # of those, searched a second time on the student
-    layout: Layout = "auto"
+    favourable: str = ""  # of both files, where nothing else is said of the student: see `models.contract`
+    threshold: float | None = None
     output: Output = "auto"
+    layout: Layout = "auto"
+    student_favourable: str = ""
+    student_threshold: float | None = None
+    student_output: Output = "auto"
+    student_layout: Layout = "auto"
     rows: Rows | None = None  # None: the test rows where the files name this very table, else all
     seconds: float = 300.0  # that each file may be computed for
 
     def __post_init__(self) -> None:
         if self.people is not None and self.people < 1:
             raise BadInput(f"people = {self.people}; a number from 1, or all")
+        _ = self.contract(True), self.contract(False)
+
+    def contract(self, is_teacher: bool) -> Contract:
+        """What is said of one of the files."""
+        both = Contract(self.favourable, self.threshold, self.output, self.layout)
+        own = (self.student_favourable, self.student_threshold, self.student_output, self.student_layout)
+        return both if is_teacher else Contract(*own).over(both)
 
 
 @dataclass(frozen=True)
@@ -91,6 +84,9 @@ class Side:
     approval_rate: float
     differing: int  # decisions on which the import differs from onnxruntime, of the rows and recourse points
     checked: int
+    ways: tuple[SeenAs, ...] = ()  # every way a runtime may run it
+    flags: tuple[str, ...] = ()  # where other processors and runtimes may decide otherwise
+    tied: Bool[np.ndarray, "k"] = field(default_factory=lambda: np.zeros(0, bool))  # promised points that meet a tie
 
 
 @dataclass(frozen=True)
@@ -113,44 +109,46 @@ class PairAudit:
 
 @dataclass
 class _Open:
-    """A file being audited: its process, and its model once it is known."""
+    """A file being audited: how it is read, and its model once it is known."""
 
-    file: ModelFile
-    running: Running
-    probability: bool
-    guessed: bool  # nobody said so
-    view: Float[Tensor, "h d"]
+    reading: Reading
     model: Scorer
     how: str
     notes: list[str] = field(default_factory=list)
 
+    @property
+    def file(self) -> ModelFile:
+        """The file."""
+        return self.reading.file
+
 
 def audit_pair(table: Table, teacher: ModelFile, student: ModelFile, question: AuditOptions | None = None) -> PairAudit:
     """Recourse from the teacher, and what becomes of it on the student; raises `BadModel` in one line."""
-    question = _with_layout(question or AuditOptions(), table, (teacher, student))
+    question = question or AuditOptions()
     began = time.monotonic()
     provenances = [f.provenance for f in (teacher, student)]
     kappa = next((t.kappa for t in reversed(provenances) if t), 0.2) if question.kappa is None else question.kappa
     design, notes = _design(table, (teacher, student), question)
-    inputs = design.inputs(design.split.test)
+    test = table.values[design.split.test]
     with ExitStack() as running:
-        sides = [_opened(f, running, design, question) for f in (teacher, student)]
-        for side in sides:
-            _settle(side, inputs)
+        sides = [_opened(f, running, design, question, f is teacher) for f in (teacher, student)]
         blind = any(isinstance(s.model, BlackBox) for s in sides)
         solver = GRADIENT_FREE if blind else Search()
         setting = Setting((), kappa, question.regime, question.people, question.n_reaudited, solver=solver)
         (promise,) = recourse_for(sides[0].model, [design], setting)
         (seen,) = compared([promise], sides[1].model, setting)
-        after = design.encoding.encode(promise.recourse.after[promise.recourse.has_recourse])
-        checks = [_differing(s, np.concatenate([inputs, after])) for s in sides]
-    logits = (promise.logits, seen.raw.student)
+        has_recourse, logits = promise.recourse.has_recourse, (promise.logits, seen.raw.student)
+        after = promise.recourse.after[has_recourse]
+        checks = [_differing(s, np.concatenate([test, after]), design) for s in sides]
+        at = (promise.recourse.margin[has_recourse], seen.raw.student_at[has_recourse])
+        run = [_as_run(s, test, after, (z, a)) for s, z, a in zip(sides, logits, at, strict=True)]
     outcome = table.outcome[design.split.test]
-    done = [_side(s, z, outcome, c, len(inputs) + len(after)) for s, z, c in zip(sides, logits, checks, strict=True)]
+    each = zip(sides, logits, checks, run, strict=True)
+    done = [_side(s, z, outcome, c, len(test) + len(after), w) for s, z, c, w in each]
     for s in sides:
         notes += s.notes
     return PairAudit(
-        table.schema, done[0], done[1], question, kappa, len(inputs), int((promise.logits <= 0).sum()), promise, seen,
+        table.schema, done[0], done[1], question, kappa, len(test), int((promise.logits <= 0).sum()), promise, seen,
         tuple(notes), time.monotonic() - began, provenances[1].bits if provenances[1] else (),
     )  # fmt: skip
 
@@ -172,124 +170,59 @@ def _design(table: Table, files: Sequence[ModelFile], question: AuditOptions) ->
         note = f"judged on the {len(design.split.test)} test rows of seed {home.seed}: the files name this table"
         return replace(design, encoding=encodings[0]), [note]
     everybody = np.arange(len(table))
-    none = np.zeros(0, np.int64)
+    unseen = everybody if home is None else split(table, home.seed).valid
     actions = ActionSet.fit(table.schema, table.values, question.regime)
-    encoding = encodings[0] if encodings else _plain(table, question.layout)
-    notes = [] if encodings else [_format_layout(question.layout)]
+    encoding = encodings[0] if encodings else Encoding.fit(table.schema, table.values)
+    notes = [] if encodings else ["the files do not say whom they were trained on: some of these people, maybe"]
     if home is not None:
         notes.append("judged on all rows, also those the teacher was trained on")
-    return Design(table, 0, Split(everybody, none, everybody), encoding, actions), notes
-
-
-def _with_layout(question: AuditOptions, table: Table, files: Sequence[ModelFile]) -> AuditOptions:
-    """``auto`` resolved: one column a feature where that is what the files take."""
-    features = table.schema.features
-    encoded = sum(len(f.levels) if f.is_category else 1 for f in features)
-    pinned = any(f.provenance is not None and f.provenance.inputs for f in files)
-    if question.layout != "auto" or pinned:
-        return question
-    one_each = len(features) != encoded and all(f.width == len(features) for f in files)
-    return replace(question, layout="levels" if one_each else "standardised")
-
-
-def _plain(table: Table, layout: Layout) -> Encoding:
-    if layout in ("raw", "levels"):
-        features = len(table.schema.features)
-        return Encoding(table.schema, (0.0,) * features, (1.0,) * features)
-    return Encoding.fit(table.schema, table.values)
-
-
-def _format_layout(layout: Layout) -> str:
-    how = "as they are" if layout in ("raw", "levels") else "standardised on this whole table"
-    return f"the files do not say how their inputs were made: numbers are given {how}"
-
-
-def _view(file: ModelFile, encoding: Encoding, question: AuditOptions) -> Float[Tensor, "h d"]:
-    """The model's input columns as a linear map of the encoded ones; raises `BadModel` where the widths do not fit."""
-    features = encoding.schema.features
-    if question.layout != "levels" and file.width == encoding.width:
-        return torch.eye(encoding.width, dtype=torch.float64)
-    if question.layout != "levels" or file.width != len(features):
-        raise BadModel(
-            f"{file.name}: takes {file.width} columns; this card makes {encoding.width} (a category one a level), or "
-            f"{len(features)} with the layout levels (a category as the index of its level)"
+    else:
+        notes.append(
+            "the files do not say which rows they were not trained on: the threshold at matched approval is set on all "
+            "rows, so it may be off for a student that was trained on some of them"
         )
-    view = torch.zeros(len(features), encoding.width, dtype=torch.float64)
-    for i, (f, start) in enumerate(zip(features, encoding.starts, strict=True)):
-        for k in range(len(f.levels) if f.is_category else 1):
-            view[i, start + k] = float(k) if f.is_category else 1.0
-    return view
+    return Design(table, 0, Split(everybody, unseen, everybody), encoding, actions), notes
 
 
 # ---------------------------------------------------------------------- the two models
-def _opened(file: ModelFile, running: ExitStack, design: Design, question: AuditOptions) -> _Open:
-    view = _view(file, design.encoding, question)
-    last = next((n.op_type for n in reversed(file.proto.graph.node) if n.op_type not in ("Identity", "Flatten")), "")
-    probability = question.output == "probability" or (question.output == "auto" and last in GIVES_PROBABILITY)
-    process = running.enter_context(Running(file, question.seconds))
-    blind = BlackBox(process, probability, view)
-    how = "computed by onnxruntime, searched without gradients"
-    return _Open(file, process, probability, question.output == "auto", view, blind, how)
+def _opened(file: ModelFile, running: ExitStack, design: Design, question: AuditOptions, is_teacher: bool) -> _Open:
+    """A file as a model: layers where it is some and onnxruntime computes the same of every row, else a black box."""
+    contract = question.contract(is_teacher).over(Contract.read(design.table.model, "card, [model]"))
+    process = running.enter_context(running_of(file, design.table, question.seconds))
+    reading, notes = settle(process, contract, design.table, design.split.test, is_teacher)
+    found = imported(reading, design.encoding, design.table.values[design.split.test])
+    notes += [found.problem] if found.problem else []
+    return _Open(reading, found.model, found.how, notes)
 
 
-def _settle(side: _Open, inputs: Float[np.ndarray, "n d"]) -> None:
-    """Take the imported network where it is the one that onnxruntime computes on every row."""
-    outputs = side.running.outputs(inputs @ side.view.numpy().T)
-    logits = as_logits(outputs, side.probability, side.file.name)
-    if side.guessed and not side.probability and outputs.shape[1] == 1 and logits.min() >= 0 and logits.max() <= 1:
-        raise BadModel(
-            f"{side.file.name}: every output lies between 0 and 1; say whether it is a probability (--output "
-            "probability) or a logit (--output logit), by which it would approve everybody"
-        )
-    imported = dense(side.file)
-    if imported is None:
-        return
-    model = _through(imported, side.view)
-    found = score(model, torch.tensor(inputs)[None])[0].numpy()
-    differing = int(((found > 0) != (logits > 0)).sum())
-    near = np.abs(logits) < SATURATED
-    off = float((np.abs(found - logits) / (1 + np.abs(logits)))[near].max(initial=0.0))
-    if differing or (off > TOLERANCE and not isinstance(model, QuantStack)):
-        side.notes.append(
-            f"{side.file.name}: a network was read from it, but onnxruntime decides {differing} of {len(inputs)} rows "
-            f"otherwise (logits by up to {off:.2g}); what onnxruntime computes is audited"
-        )
-        return
-    side.model, side.how = model, _described(model)
-
-
-def _through(model: Scorer, view: Float[Tensor, "h d"]) -> Scorer:
-    """The network of encoded people, whose own inputs are ``view`` of them."""
-    if view.shape[0] == view.shape[1] or isinstance(model, QuantStack):
-        return model
-    if isinstance(model, Stack):
-        return replace(model, weights=(model.weights[0] @ view, *model.weights[1:]))
-    raise TypeError(f"{type(model).__name__} is no imported network")
-
-
-def _described(model: Scorer) -> str:
-    if isinstance(model, QuantStack):
-        return "our own quantized file: the integers of the audit, searched with gradients"
-    assert isinstance(model, Stack)
-    widths = "-".join(str(w.shape[1]) for w in model.weights)
-    kinds = ", ".join(sorted({x.activation for x in model.architecture[:-1]})) or "logistic regression"
-    residual = ", residual" if any(x.skip is not None for x in model.architecture) else ""
-    return f"dense network {widths} ({kinds}{residual}), imported and searched with gradients"
-
-
-def _differing(side: _Open, inputs: Float[np.ndarray, "n d"]) -> int:
+def _differing(side: _Open, people: Values, design: Design) -> int:
     """Decisions on which what was audited and what onnxruntime computes differ."""
-    outputs = side.running.outputs(inputs @ side.view.numpy().T)
-    logits = as_logits(outputs, side.probability, side.file.name)
-    found = score(side.model.to(torch.float64), torch.tensor(inputs)[None])[0].numpy()
+    logits = side.reading.logits(people)
+    inputs = torch.tensor(design.encoding.encode(people))[None]
+    found = score(side.model.to(torch.float64), inputs)[0].numpy()
     differing = int(((found > 0) != (logits > 0)).sum())
     if differing:
-        side.notes.append(f"{side.file.name}: onnxruntime decides {differing} of {len(inputs)} points otherwise")
+        side.notes.append(f"{side.file.name}: onnxruntime decides {differing} of {len(people)} points otherwise")
     return differing
 
 
+def _as_run(side: _Open, test: Values, after: Values, at: Any) -> dict[str, Any]:
+    """The file in every way that a runtime may run it, and what its integers say of others."""
+    reading, people, promised = side.reading, *(side.reading.columns.make(v) for v in (test, after))
+    line, tied = ties(side.file, promised, reading.running.left, reading.running.feeds)
+    ways = seen_as(side.file, reading.running, Audited(people, promised, *at), reading.of_outputs)
+    if missing := ", ".join(reading.running.unlimited):
+        side.notes.append(f"{side.file.name}: ran without a limit of {missing}: this system has none")
+    return {"ways": ways, "flags": (*flags(side.file), *filter(None, [line])), "tied": tied}
+
+
 def _side(
-    side: _Open, logits: Float[np.ndarray, "n"], outcome: Int[np.ndarray, "n"], differing: int, checked: int
+    side: _Open,
+    logits: Float[np.ndarray, "n"],
+    outcome: Int[np.ndarray, "n"],
+    differing: int,
+    checked: int,
+    as_run: dict[str, Any],
 ) -> Side:
     right, approved = float(((logits > 0) == outcome).mean()), float((logits > 0).mean())
-    return Side(side.file.name, side.file.sha256, side.how, right, approved, differing, checked)
+    return Side(side.file.name, side.file.sha256, side.how, right, approved, differing, checked, **as_run)

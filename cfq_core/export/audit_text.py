@@ -5,19 +5,28 @@ from __future__ import annotations
 import html
 from typing import Any
 
-from cfq_core.evidence import SMALLEST_GROUP, Measure
+from cfq_core.evidence import MATCHING_SHIFT, SMALLEST_GROUP, Measure
+from cfq_core.export import people, ways
 from cfq_core.export.audit import PairAudit, Side
+from cfq_core.matching import REACHED
+from cfq_core.models import verify
 from cfq_core.recourse.outcome import Why
-from cfq_core.study.summary import LENIENT
+from cfq_core.study.marks import format_unmatched, leniency
 
 #: Title, measure and digits of each line of the answer.
 LINES = (
     ("promised actions that fail (VD)", "vd", 3),
     ("the same at matched approval", "vd_matched", 3),
+    ("approval shift there", "approval_shift_matched", 4),
     ("VD of the worst group", "worst_group_vd", 3),
+    ("the same, expected of equal groups by chance", "worst_group_vd_by_chance", 3),
+    ("how often chance makes a group as bad (p)", "worst_group_vd_p", 3),
     ("people told of an action (FRR)", "frr", 3),
     ("cost of the promised action", "recourse_cost", 3),
     ("relative change of cost, median (CRG)", "crg_median", 3),
+    ("relative change of cost, mean", "crg_mean", 3),
+    ("people asked for less than promised", "crg_below", 3),
+    ("shift of the logit where promises end", "logit_shift_at", 3),
     ("relative change of cost, mean absolute", "crg_abs", 3),
     ("people whose recourse the student loses", "recourse_lost", 3),
     ("direction of the action (cosine)", "direction", 3),
@@ -27,6 +36,8 @@ LINES = (
     ("approval shift", "approval_shift", 4),
     ("shift of the logit", "logit_shift", 3),
 )
+#: Columns of the table of people.
+PEOPLE = ("row", "told", "cost", "teacher's logit then", "student's logit then", "holds", "refused with", "on a tie")
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 52rem; margin: 2rem auto; padding: 0 1rem; color: #1b1f24 }
 table { border-collapse: collapse; width: 100% } td, th { border-bottom: 1px solid #d0d7de; padding: .3rem .6rem }
@@ -42,12 +53,15 @@ def verdict(a: PairAudit) -> str:
         return (
             f"{a.teacher.file} promises nobody an action here, so there is nothing that {a.student.file} could break."
         )
-    lenient = " It approves more people than the teacher: part of this validity is leniency."
+    why = leniency(shift.value, a.seen.measures.overall["crg_mean"].value)
+    off = a.seen.measures.overall[MATCHING_SHIFT].value or 0.0
+    unmatched = format_unmatched(off if abs(off) > REACHED else None)
     return (
         f"Of {vd.count} people whom {a.teacher.file} refuses and tells how to be approved, {100 * vd.value:.1f} in 100 "
-        f"would be refused again by {a.student.file} (95 %: {100 * vd.low:.1f} to {100 * vd.high:.1f}; promise margin "
-        f"{a.kappa:g} logits); approvals shift by {100 * shift.value:+.1f} points."
-        f"{lenient if shift.value > LENIENT else ''} One teacher is one draw."
+        f"would be refused again by {a.student.file} (95 %, Wilson over these people of this one student: "
+        f"{100 * vd.low:.1f} to {100 * vd.high:.1f}; promise margin {a.kappa:g} logits); approvals shift "
+        f"by {100 * shift.value:+.1f} points.{f' It {why}: part of this validity is leniency.' if why else ''}"
+        f"{unmatched and f' {unmatched}'} One teacher is one draw."
     )
 
 
@@ -73,7 +87,10 @@ def as_json(a: PairAudit) -> dict[str, Any]:
             }
             for column, x in a.seen.measures.groups.items()
         },
+        "per_person": people.results(a),
         "notes": list(a.notes),
+        "runtime": verify.runtime(),
+        "as_run": _ways(a),
         "seconds": a.seconds,
     }
 
@@ -84,6 +101,7 @@ def text(a: PairAudit) -> str:
     out = [f"{a.schema.title}: {a.rows} people judged, {a.denied} refused by {a.teacher.file}, {asked} asked"]
     out += [_line(role, s) for role, s in _sides(a)]
     out += [f"  note: {n}" for n in a.notes]
+    out += [f"  {line}" for line in _ways(a)]
     width = max(len(title) for title, *_ in LINES)
     out += ["", *(f"  {title.ljust(width)}  {value}" for title, value in _table(a))]
     for column, level, values in _groups(a):
@@ -97,6 +115,9 @@ def page(a: PairAudit) -> str:
     rows = "".join(f"<tr><td>{e(t)}</td><td>{e(v)}</td></tr>" for t, v in _table(a))
     groups = "".join(f"<tr><td>{e(c)}</td><td>{e(v)}</td><td>{e(', '.join(x))}</td></tr>" for c, v, x in _groups(a))
     sides = "".join(f"<p>{e(_line(r, s))}<br><code>sha256 {s.sha256}</code></p>" for r, s in _sides(a))
+    head = "".join(f"<th>{h}</th>" for h in PEOPLE)
+    each = "".join(f"<tr>{''.join(f'<td>{e(cell)}</td>' for cell in row)}</tr>" for row in _people(a))
+    run = "".join(f"<p>{e(line)}</p>" for line in _ways(a))
     notes = "".join(f"<p class=note>{e(n)}</p>" for n in (*a.notes, a.schema.note) if n)
     return f"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>{e(a.student.file)}: does the recourse survive?</title>
@@ -105,15 +126,37 @@ def page(a: PairAudit) -> str:
 <h1>{e(a.schema.title)}</h1><p class="verdict">{e(verdict(a))}</p>
 <p>{a.rows} people judged, {a.denied} refused by the teacher, {len(a.promise.person)} of them asked for recourse;
 favourable: {e(a.schema.favourable)}; actions: {e(a.question.regime)}.</p>{sides}{notes}
+<h2>Runtime</h2>{run}
 <h2>Measures</h2><table><tr><th>measure</th><th>value, 95 % interval, people</th></tr>{rows}</table>
 <h2>Groups</h2>
 <table><tr><th>column</th><th>group</th><th>VD, CRG median, FRR, approval shift</th></tr>{groups}</table>
+<h2>People</h2><details><summary>{len(a.promise.person)} people: what each was told, and whether it holds</summary>
+<table><tr>{head}</tr>{each}</table></details>
 </html>
 """
 
 
 def _sides(a: PairAudit) -> list[tuple[str, Side]]:
     return [("teacher", a.teacher), ("student", a.student)]
+
+
+def _people(a: PairAudit) -> list[list[str]]:
+    """The cells of `PEOPLE` for each person; the CSV has the rows before and after too."""
+    out = []
+    for r in people.results(a):
+        holds = {True: "yes", False: "no", None: ""}[r["holds"]]
+        numbers = [r["cost"], r["teacher"]["after"], r["student"]["after"]]
+        cells = ["" if n is None else f"{n:.3f}" for n in numbers]
+        told = "; ".join(r["told"]) or r["answer"]
+        out.append([str(r["row"]), told, *cells, holds, "; ".join(r["refused_when"]), "yes" if r["tie"] else ""])
+    return out
+
+
+def _ways(a: PairAudit) -> list[str]:
+    """On what both files were run, and whom any way to run them decides otherwise."""
+    lines = [line for role, s in _sides(a) for line in ways.told(role, s.file, s.ways)]
+    flags = [f"{role} {s.file}: {flag}" for role, s in _sides(a) for flag in s.flags]
+    return [f"run by {verify.where(verify.runtime())}", *lines, *flags]
 
 
 def _line(role: str, s: Side) -> str:
@@ -152,4 +195,5 @@ def _interval(m: Measure) -> dict[str, Any]:
 
 
 def _side(s: Side) -> dict[str, Any]:
-    return {f: getattr(s, f) for f in ("file", "sha256", "how", "accuracy", "approval_rate", "differing", "checked")}
+    plain = {f: getattr(s, f) for f in ("file", "sha256", "how", "accuracy", "approval_rate", "differing", "checked")}
+    return plain | {"ways": [ways.as_json(w) for w in s.ways], "flags": list(s.flags)}

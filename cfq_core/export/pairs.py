@@ -1,6 +1,6 @@
 """Audits of two files in the background, kept in a store and found again.
 
-    STORE/audits/ID/  audit.json (what `cfq audit --json` prints, and what was asked)  report.html
+    STORE/audits/ID/  audit.json (what `cfq audit --json` prints, and what was asked)  report.html  people.csv
 
 Both files are read, in a process with limits, before anything is written, so a hostile or wrong one leaves nothing
 behind; they lie in a job's folder while it runs. No torch is imported here; the worker does.
@@ -23,15 +23,16 @@ from typing import TYPE_CHECKING, Any
 from cfq_core.base.errors import BadStore
 from cfq_core.base.identity import identity, of_kinds, read_object
 from cfq_core.datasets.upload import checked_upload
-from cfq_core.export.sandbox import sandboxed_parse
+from cfq_core.models.sandbox import sandboxed_parse
 from cfq_core.study import jobs
 
 if TYPE_CHECKING:
     from cfq_core.export.audit import PairAudit
+    from cfq_core.models.read import ModelFile
 
 FOLDER = "audits"
 TEACHER, STUDENT = "teacher", "student"
-TOLD, REPORT = "audit.json", "report.html"
+TOLD, REPORT, PEOPLE = "audit.json", "report.html", "people.csv"
 _NUMBER = (int, float, NoneType)
 #: What an audit's file, a model in it and an interval in it hold.
 KINDS: dict[str, tuple[type, ...]] = {
@@ -75,6 +76,8 @@ class StoredAudit:
                 of_kinds(level["vd"], {}, "groups")
                 for name, measured in level.items():
                     of_kinds(measured, INTERVAL, name)
+            if not all(isinstance(line, str) for line in result.setdefault("as_run", [])):  # none in older ones
+                raise ValueError("as_run holds something else than text")
             if not (self.folder / REPORT).is_file():
                 raise ValueError(f"{REPORT} is missing")
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as problem:
@@ -85,6 +88,11 @@ class StoredAudit:
     def title(self) -> str:
         """``student.onnx against teacher.onnx on german``."""
         return f"{self.result[STUDENT]['file']} against {self.result[TEACHER]['file']} on {self.result['dataset']}"
+
+    def people(self) -> bytes:
+        """What each person was told, and whether it holds, as CSV; empty where an older version kept the audit."""
+        file = self.folder / PEOPLE
+        return file.read_bytes() if file.is_file() else b""
 
     def page(self) -> bytes:
         """Its report: one HTML file."""
@@ -121,6 +129,15 @@ def kept(store: Path) -> list[StoredAudit]:
     return [one for _, _, one in sorted(found, key=lambda f: f[:2], reverse=True)]
 
 
+def keep(
+    store: Path, card: Path, question: Mapping[str, Any], teacher: ModelFile, student: ModelFile, found: PairAudit
+) -> str:
+    """Keep an audit that was made in this process, as if a page had asked for it; its id."""
+    files = {r: {"name": f.name, "sha256": f.sha256} for r, f in ((TEACHER, teacher), (STUDENT, student))}
+    given = {"kind": jobs.AUDIT, "datasets": [str(card.absolute())], **files, "question": dict(question)}
+    return _keep(store, identity(given), found, question)
+
+
 def known(store: Path, given: Mapping[str, Any]) -> str | None:
     """The id of the stored audit that answers this already; a damaged one answers nothing."""
     id = identity(dict(given))
@@ -135,7 +152,7 @@ def known(store: Path, given: Mapping[str, Any]) -> str | None:
 def audited(folder: Path, tell: jobs.Tell) -> dict[str, str]:
     """Audit the two files in a job's folder and keep the answer in its store."""
     from cfq_core.export.audit import AuditOptions, audit_pair
-    from cfq_core.export.read import parse_model
+    from cfq_core.models.read import parse_model
     from cfq_core.study.plan import table_of
 
     given = jobs.params(folder)
@@ -152,15 +169,19 @@ def audited(folder: Path, tell: jobs.Tell) -> dict[str, str]:
 
 def _keep(store: Path, id: str, found: PairAudit, question: Mapping[str, Any]) -> str:
     """Write an audit whole or not at all; one that is there already is replaced by its like."""
-    from cfq_core.export import audit_text
+    from cfq_core.base import cells
+    from cfq_core.export import audit_text, people
 
     home = store / FOLDER
     home.mkdir(parents=True, exist_ok=True)
     lines = [{"title": title, "measure": name} for title, name, _ in audit_text.LINES]
-    result = audit_text.as_json(found) | {"title": found.schema.title, "created": time.time(), "lines": lines}
+    result = audit_text.as_json(found)
+    each = cells.csv(people.frame(result.pop("per_person")))  # apart: a list of audits reads every answer
+    result |= {"title": found.schema.title, "created": time.time(), "lines": lines}
     draft = Path(tempfile.mkdtemp(dir=home, prefix="."))
     try:
         (draft / TOLD).write_text(json.dumps(result | {"question": dict(question)}, allow_nan=False), encoding="utf-8")
+        (draft / PEOPLE).write_bytes(each)
         (draft / REPORT).write_text(audit_text.page(found), encoding="utf-8")
         draft.chmod(0o755)
         shutil.rmtree(home / id, ignore_errors=True)

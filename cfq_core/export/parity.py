@@ -12,23 +12,18 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
-import onnxruntime
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from cfq_core.base.errors import CfqError
+from cfq_core.models import verify
+from cfq_core.models.raw import INPUT, Feed
 
-Compute = Callable[[Float[np.ndarray, "n d"]], Float[np.ndarray, "n"]]
+#: What a file is given: the encoded design, or its named columns.
+Given = Float[np.ndarray, "_ d"] | Feed
+Compute = Callable[[Given], Float[np.ndarray, "n"]]
 
-#: What onnxruntime may do to a graph before it runs it; users get the last by default.
-LEVELS = {
-    "off": onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL,
-    "basic": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC,
-    "extended": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
-    "layout": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_LAYOUT,
-    "all": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL,
-}
-ALONE = 64  # rows that are also computed one at a time: a batch of one takes other kernels
-ERRORS_ONLY = 4  # onnxruntime's log level: what there is to say, our own errors say
+LEVELS = verify.levels()
+FEW = 64  # rows that are also computed one and seven at a time
 
 
 class ParityFailure(CfqError):
@@ -74,53 +69,42 @@ class Parity:
         )
 
 
-def session(model: onnx.ModelProto | bytes, level: str) -> onnxruntime.InferenceSession:
-    """A model of ours in onnxruntime, on one thread."""
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = LEVELS[level]
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = ERRORS_ONLY
-    content = model if isinstance(model, bytes) else model.SerializeToString()
-    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-
-
 def computed(model: onnx.ModelProto | bytes, level: str) -> Compute:
-    """The file as a function from encoded people to logits."""
-    running = session(model, level)
-    (given,) = running.get_inputs()
-    floating = np.float64 if given.type == "tensor(double)" else np.float32
-
-    def compute(inputs: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n"]:
-        return running.run(None, {given.name: inputs.astype(floating)})[0].reshape(-1).astype(np.float64)
-
-    return compute
+    """A file of ours as a function from encoded people, or from raw columns, to logits."""
+    content = model if isinstance(model, bytes) else model.SerializeToString()
+    run = verify.logits(verify.session(content, level))
+    return lambda given: run(_feed(given))
 
 
 def parity(
-    model: onnx.ModelProto | bytes,
-    inputs: Mapping[str, Float[np.ndarray, "_ d"]],
-    audited: Mapping[str, Float[np.ndarray, "_"]],
+    model: onnx.ModelProto | bytes, inputs: Mapping[str, Given], audited: Mapping[str, Float[np.ndarray, "_"]]
 ) -> Parity:
     """Compare a file with what the audit saw, point by point; both by kind of point (test rows, recourse points).
 
     Raises `ParityFailure` where the runtime refuses the file.
     """
-    points, logits = np.concatenate(list(inputs.values())), np.concatenate([audited[k] for k in inputs])
+    feeds = [_feed(given) for given in inputs.values()]
+    points = {name: np.concatenate([f[name] for f in feeds]) for name in feeds[0]}
+    logits = np.concatenate([audited[k] for k in inputs])
     levels = tuple(_at(model, level, points, logits) for level in LEVELS)
-    return Parity(len(points), levels, f"onnxruntime {onnxruntime.__version__}")
+    return Parity(len(logits), levels, verify.runtime()["runtime"])
 
 
-def _at(
-    model: onnx.ModelProto | bytes, level: str, points: Float[np.ndarray, "n d"], logits: Float[np.ndarray, "n"]
-) -> AtLevel:
+def _feed(given: Given) -> dict[str, np.ndarray]:
+    return {INPUT: given} if isinstance(given, np.ndarray) else dict(given)
+
+
+def _at(model: onnx.ModelProto | bytes, level: str, points: Feed, logits: Float[np.ndarray, "n"]) -> AtLevel:
+    few = {name: column[:FEW] for name, column in points.items()}
     try:
         compute = computed(model, level)
         found = compute(points)
-        alone = [compute(points[i : i + 1])[0] for i in range(min(ALONE, len(points)))]
+        parts = [verify.in_batches(compute, few, size) for size in verify.BATCHES if size]
     except (
         Exception
     ) as problem:  # onnxruntime raises a family of its own; each of them means that the file does not run
         raise ParityFailure(f"onnxruntime refuses the file at optimisation {level}: {problem}") from problem
-    differs: Bool[np.ndarray, "n"] = (found > 0) != (logits > 0)
-    differs[: len(alone)] |= (np.array(alone) > 0) != (logits[: len(alone)] > 0)
+    differs = (found > 0) != (logits > 0)
+    for part in parts:
+        differs[: len(part)] |= (part > 0) != (logits[: len(part)] > 0)
     return AtLevel(level, int(differs.sum()), float(np.abs(found - logits).max(initial=0.0)))

@@ -1,4 +1,4 @@
-"""A control: QAT (LSQ) with its threshold lowered until it approves as many training people as CFQ does.
+"""A control: QAT (LSQ) with its threshold lowered until it approves as many validation people as CFQ does.
 
 What leniency alone buys: if its validity drop equals CFQ's, CFQ's recourse terms bought nothing else.
 """
@@ -35,12 +35,12 @@ class ApprovalMatchedQat:
         return self.strict, self.lenient
 
     def students(self, data: TrainingData, budgets: Sequence[float]) -> Students:
-        """The strict method's students with the lenient method's number of approvals on the training rows."""
+        """The strict method's students with the lenient method's number of approvals on the validation rows."""
         return self.of_sources(data, budgets, *(m.students(data, budgets) for m in self.sources))
 
     def of_sources(self, data: TrainingData, budgets: Sequence[float], ours: Students, theirs: Students) -> Students:
-        """The same, of students that are there already."""
-        inputs = data.inputs[each_budget(data, budgets)].double()
+        """The same, of students that are there already; on the rows they were trained on, theirs mislead."""
+        inputs = data.validation[each_budget(data, budgets)].double()
         wanted = (score(theirs.models, inputs) > 0).sum(1)
         ranked = score(ours.models, inputs).sort(dim=1, descending=True).values
         last = wanted.clamp(1, ranked.shape[1] - 1)[:, None]

@@ -20,9 +20,11 @@ from torch import Tensor
 
 from cfq_core.nets.elementwise import sigmoid
 
-Activation = Literal["none", "relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid", "hard_swish"]
+Activation = Literal["none", "relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid", "hard_swish", "gelu_tanh"]
 ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
 ALPHA = float(np.float32(0.01))  # slope of a leaky ReLU below 0, as a file keeps it
+#: Activations that take a number, as "leaky_relu:0.2" and "elu:0.5"; without one it is `ALPHA`, and 1.
+TAKING = ("leaky_relu", "elu")
 STORED = "architecture"  # name of the array that holds one
 
 
@@ -55,10 +57,25 @@ def checked(layers: Architecture, outputs: Sequence[int]) -> Architecture:
     fits = len(layers) == len(outputs) and layers[-1] == LOGIT
     for i, layer in enumerate(layers if fits else ()):
         skips = layer.skip is None or (0 <= layer.skip < i and outputs[layer.skip] == outputs[i])
-        fits = fits and layer.activation in ACTIVATIONS and skips
+        fits = fits and known(layer.activation) and skips
     if not fits:
         raise ValueError(f"{layers} is no architecture of layers with {list(outputs)} outputs")
     return layers
+
+
+def taken(kind: str) -> tuple[str, float | None]:
+    """The name of an activation, and the number it takes; None where it says none."""
+    name, colon, number = kind.partition(":")
+    try:
+        return name, float(number) if colon else None
+    except ValueError:
+        return "", None
+
+
+def known(kind: str) -> bool:
+    """Whether it is an activation."""
+    name, number = taken(kind)
+    return kind in ACTIVATIONS if number is None else name in TAKING and 0 < number < 100
 
 
 def operands(layers: Architecture) -> frozenset[int]:
@@ -108,7 +125,7 @@ def spelled(layers: Architecture) -> tuple[str, ...]:
 def read(words: Iterable[str]) -> Architecture:
     """Layers from their words; raises `ValueError`."""
     parts = [word.partition("+") for word in words]
-    if not {kind for kind, _, _ in parts} <= set(ACTIVATIONS):
+    if not all(known(kind) for kind, _, _ in parts):
         raise ValueError("an activation that is not known")
     return tuple(Layer(cast(Activation, kind), int(skip) if plus else None) for kind, plus, skip in parts)
 
@@ -149,20 +166,54 @@ def _sigmoid_slope(x: Tensor) -> Tensor:
     return s * (1 - s)
 
 
+BENT = math.sqrt(2 / math.pi), 0.044715  # of the tanh form of GELU (Hendrycks and Gimpel 2016)
+
+
+VALLEY = (-0.7524614220710163, -0.17004075057125406)  # where it is least, and what it is there
+
+
+def _gelu_tanh(x: Tensor) -> Tensor:
+    return x / 2 * (1 + torch.tanh(BENT[0] * (x + BENT[1] * x * x * x)))
+
+
+def _gelu_tanh_slope(x: Tensor) -> Tensor:
+    t = torch.tanh(BENT[0] * (x + BENT[1] * x * x * x))
+    return (1 + t) / 2 + x / 2 * (1 - t * t) * BENT[0] * (1 + 3 * BENT[1] * x * x)
+
+
+def _leaky(alpha: float) -> Curve:
+    return Curve(
+        lambda x: torch.where(x >= 0, x, alpha * x), lambda x: torch.where(x >= 0, 1.0, alpha).to(x.dtype), 0.0, (0.0,)
+    )
+
+
+def _elu(alpha: float) -> Curve:
+    return Curve(
+        lambda x: torch.where(x > 0, x, alpha * torch.expm1(_below(x))),
+        lambda x: torch.where(x > 0, 1.0, alpha * torch.exp(_below(x))), alpha, () if alpha == 1 else (0.0,),
+    )  # fmt: skip
+
+
+class _Curves(dict[str, Curve]):
+    """Curves by the name of their activation; one that takes a number is made when it is asked for."""
+
+    def __missing__(self, kind: str) -> Curve:
+        name, number = taken(kind)
+        if number is None or not known(kind):
+            raise KeyError(kind)
+        self[kind] = _leaky(number) if name == "leaky_relu" else _elu(number)
+        return self[kind]
+
+
 def _below(x: Tensor) -> Tensor:
     return torch.clamp_max(x, 0.0)
 
 
-CURVES: dict[Activation, Curve] = {
+CURVES: dict[str, Curve] = _Curves({
     "none": Curve(lambda x: x, torch.ones_like, 0.0),
     "relu": Curve(torch.relu, lambda x: (x > 0).to(x.dtype), 0.0, (0.0,)),
-    "leaky_relu": Curve(
-        lambda x: torch.where(x >= 0, x, ALPHA * x), lambda x: torch.where(x >= 0, 1.0, ALPHA).to(x.dtype), 0.0, (0.0,)
-    ),
-    "elu": Curve(
-        lambda x: torch.where(x > 0, x, torch.expm1(_below(x))),
-        lambda x: torch.where(x > 0, 1.0, torch.exp(_below(x))), 1.0,
-    ),
+    "leaky_relu": _leaky(ALPHA),
+    "elu": _elu(1.0),
     "gelu": Curve(
         lambda x: x / 2 * (1 + torch.erf(x / math.sqrt(2))), _gelu_slope, 0.79789,
         valley=(-0.7517915246935645, -0.16997120747990370),
@@ -175,7 +226,8 @@ CURVES: dict[Activation, Curve] = {
         lambda x: torch.where(x.abs() < 3, (2 * x + 3) / 6, (x >= 3).to(x.dtype)), 0.33334, (-3.0, 3.0),
         valley=(-1.5, -0.375),
     ),
-}  # fmt: skip
+    "gelu_tanh": Curve(_gelu_tanh, _gelu_tanh_slope, 0.79789, valley=VALLEY),
+})  # fmt: skip
 
 
 class _Activate(torch.autograd.Function):

@@ -1,6 +1,7 @@
-"""What a method may see: teachers, their training rows, and recourse for people they deny among them.
+"""What a method may see: teachers, their training and validation rows, and recourse for people they deny in training.
 
-Test rows are not in it.
+Weights are learned from training rows only; validation rows are for what must not be set on rows that were trained on
+(a threshold, when to stop). Test rows are not in it.
 """
 
 from __future__ import annotations
@@ -40,6 +41,15 @@ class TrainingData:
     seeds: tuple[int, ...]
     recourse: RecoursePairs | None = None
     activation_bits: int = 8  # of the students
+    valid_inputs: Float[Tensor, "r m d"] | None = None  # of validation rows, which no weight is learned from
+    valid_outcome: Float[Tensor, "r m"] | None = None
+
+    @property
+    def validation(self) -> Float[Tensor, "r m d"]:
+        """Inputs of the validation rows, for a method that sets something on rows it was not trained on."""
+        if self.valid_inputs is None:
+            raise CfqError("this method needs validation rows, and none were given")
+        return self.valid_inputs
 
     @property
     def pairs(self) -> RecoursePairs:
@@ -54,4 +64,5 @@ class TrainingData:
         pairs = None if self.recourse is None else self.recourse.take(runs)
         seeds = tuple(self.seeds[r] for r in runs)
         taken = self.teachers.take(runs), self.inputs[index], self.outcome[index]
-        return TrainingData(*taken, seeds, pairs, self.activation_bits)
+        valid = [None if x is None else x[index] for x in (self.valid_inputs, self.valid_outcome)]
+        return TrainingData(*taken, seeds, pairs, self.activation_bits, *valid)

@@ -1,4 +1,4 @@
-"""What of a stored study a question looks at, and how its sentence says values with their intervals."""
+"""What of a stored study a question looks at, and how its sentence says values with their intervals over seeds."""
 
 from __future__ import annotations
 
@@ -35,5 +35,5 @@ def _within(row: Any) -> str:
 
 
 def seeds(rows: pd.DataFrame) -> str:
-    """Of how many seeds, and what the brackets are."""
-    return f"{fmt.counted(int(rows.seeds.min()), 'seed')}; in brackets 95 % over them"
+    """What the brackets are, and over how many seeds."""
+    return f"in brackets: {fmt.interval(rows)}"

@@ -95,17 +95,20 @@ def limits(study: Stored, datasets: list[str]) -> list[str]:
     lines = [
         "One teacher is one draw. "
         + (
-            "This study has one: no claim rests on it."
+            summary.about_own(study.row["plan"])
+            if study.row["plan"].get("teacher")
+            else "This study has one: no claim rests on it."
             if seeds < 2
             else f"This study has {seeds} of them; bars over seeds say how far they differ."
         ),
         "A model's recourse says what would flip the model's decision, not what would make anybody better off.",
         f"A promise lands at least {study.setting['kappa']:g} logits beyond the teacher's boundary. With another "
-        "margin the share that breaks is another one: with none, about half break at any bit-width.",
-        "Validity that is bought by approving more people is leniency: read every validity drop beside its approval "
-        "shift, or at matched approval.",
+        "margin the share that breaks is another one; with none, promises end on the boundary and more of them break.",
+        "Validity that is bought by approving more people, or by asking for less where promises end, is leniency: read "
+        "every validity drop beside its approval shift and its mean recourse gap, or at matched approval.",
         f"Groups of fewer than {SMALLEST_GROUP} people are counted and not shown; absence of a difference there is not "
-        "shown either. Intervals are 95 %, each by itself: among many, some will miss.",
+        "shown either. Intervals are 95 %, each by itself: among many, some will miss. Of a method they are Student's "
+        "t over seeds; those over people are of one model alone, and say so.",
         f"{_how_cheap(study)} Costs are in scale units (a change over the feature's median absolute deviation), not in "
         "money or time.",
         "Weights have the stated bits; activations have 8, biases 32. Other runtimes may round otherwise: "

@@ -12,17 +12,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from cfq_core.base.cells import csv
 from cfq_core.base.errors import BadInput
 
-#: First characters that a spreadsheet takes for a formula. A minus is kept: numbers are no text here.
-FORMULA = ("=", "+", "@", "\t", "\r")
+__all__ = ["csv", "parquet", "write_whole", "zipped"]
+
 EARLIEST = (1980, 1, 1, 0, 0, 0)  # date of every member: the same tables give the same zip
-
-
-def csv(rows: pd.DataFrame) -> bytes:
-    """A table as CSV; text that a spreadsheet would run as a formula is quoted."""
-    text = rows.select_dtypes(include=["object", "string"]).columns
-    return rows.assign(**{c: rows[c].map(_harmless) for c in text}).to_csv(index=False).encode()
 
 
 def parquet(rows: pd.DataFrame) -> bytes:
@@ -74,7 +69,3 @@ def _free(name: str, taken: set[str]) -> str:
         found = f"{name}-{number}"
     taken.add(found.lower())
     return found
-
-
-def _harmless(cell: object) -> object:
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell

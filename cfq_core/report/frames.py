@@ -10,27 +10,42 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from math import sqrt
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtrit
 
 from cfq_core.artifacts.artifact import artifact
-from cfq_core.evidence import CONFIDENCE, Evidence
+from cfq_core.evidence import Evidence
 from cfq_core.metrics import PARTS as METRICS
 from cfq_core.study import summary
 from cfq_core.study.audited import denied_only, evidence_of
 from cfq_core.study.measured import Measured, current_measures
+from cfq_core.study.over_seeds import NOTHING, OverSeeds, difference
+from cfq_core.study.safe import Safe, safe_of
 from cfq_core.study.store import Row, Store
 
-LINES = ("dataset", "method", "budget", "avg_bits", "seeds", "lenient", "measure", "mean", "sd", "seed_low",
-         "seed_high", "low", "high", "people")  # fmt: skip
+LINES = ("dataset", "method", "budget", "avg_bits", "seeds", "lenient", "unmatched", "measure", "mean", "sd",
+         "seed_low", "seed_high", "people", "tied_low", "tied_high")  # fmt: skip
+LEFT = "approval_shift_matched"  # what stands beside every matched measure: how far test people are from matched
 MEASURES = ("run", "dataset", "method", "budget", "seed", "avg_bits", "measure", "value", "low", "high", "count")
 GROUPS = ("run", "dataset", "method", "budget", "seed", "column", "level", "crossing", "measure", "value", "low",
           "high", "count")  # fmt: skip
-NUMBERS = ("budget", "at", "avg_bits", "mean", "sd", "seed_low", "seed_high", "value", "low", "high")
+NUMBERS = (
+    "unmatched",
+    "tied_low",
+    "tied_high",
+    "budget",
+    "at",
+    "avg_bits",
+    "mean",
+    "sd",
+    "seed_low",
+    "seed_high",
+    "value",
+    "low",
+    "high",
+)
 PROBED = ("probe", "dataset", "method", "budget", "series", "at", "label", "measure", "mean", "sd", "seed_low",
           "seed_high", "seeds", "people")  # fmt: skip
 PLANS = ("run", "dataset", "method", "budget", "seed", "layer", "bits")
@@ -103,10 +118,30 @@ class Stored:
 
     @cached_property
     def lines(self) -> pd.DataFrame:
-        """One row a (data set, method, budget, measure): mean and sd over seeds, intervals over seeds and people."""
+        """One row a (data set, method, budget, measure): mean, sd and Student's 95 % interval over seeds."""
         mine = {k: summary.value_of(self.setting, k) for k in self.varied}
         found = [x for x in self._all_lines if x.setting == mine]
         return _floats(pd.DataFrame([_line(x, name) for x in found for name in x.measures], columns=list(LINES)))
+
+    def measured_lines(self, dataset: str, measure: str) -> pd.DataFrame:
+        """`lines` of one measure of a data set; a matched one with the approval shift that is left there."""
+        here = self.lines[self.lines.dataset == dataset]
+        rows = here[here.measure == measure].drop(columns=["dataset", "measure"]).reset_index(drop=True)
+        if not measure.endswith("_matched") or measure == LEFT:
+            return rows.drop(columns=["unmatched", "tied_low", "tied_high"])
+        left = here[here.measure == LEFT].set_index(["method", "budget"])["mean"].rename(LEFT)
+        return rows.join(left, on=["method", "budget"])
+
+    def paired(self, dataset: str, budget: float, measure: str, one: str, other: str) -> OverSeeds:
+        """A measure of one method less that of another, seed by seed, under the first setting."""
+        mine = {k: summary.value_of(self.setting, k) for k in self.varied}
+        here = [x for x in self._all_lines if x.setting == mine and (x.dataset, x.budget) == (dataset, budget)]
+        of = {x.method: x.measure(measure) for x in here}
+        return difference(of.get(one, NOTHING), of.get(other, NOTHING))
+
+    def safe(self, dataset: str, at_most: float, confidence: float, matched: bool = False) -> tuple[Safe, ...]:
+        """How few bits are safe, of each method of a data set."""
+        return safe_of([x for x in self._all_lines if x.dataset == dataset], at_most, confidence, matched)
 
     @cached_property
     def across(self) -> pd.DataFrame:
@@ -212,15 +247,6 @@ class Stored:
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
-#: Measures of probes that are no shares of people.
-NO_SHARES = ("approval_shift", "accuracy_drop", "crg_median", "crg_abs", "recourse_cost", "cost_ratio")
-
-
-def is_share(measure: str) -> bool:
-    """Whether a probe's measure is between 0 and 1."""
-    return measure.removesuffix("_matched") not in NO_SHARES
-
-
 #: Columns of `Stored.people` besides the groups. Logits are judged in float64; costs are in scale units.
 PEOPLE = {
     "person": "position among the teacher's test rows; the same for every run of that teacher",
@@ -311,29 +337,12 @@ def _about(r: Row) -> dict[str, Any]:
 
 def _line(line: summary.Line, name: str) -> dict[str, Any]:
     m = line.measure(name)
-    low, high = _over_seeds(m, share=m.low is not None)
-    about = (line.dataset, line.method, line.budget, line.avg_bits, line.seeds, line.lenient)
-    return dict(zip(LINES, (*about, name, m.mean, m.sd, low, high, m.low, m.high, m.people), strict=True))
+    about = (line.dataset, line.method, line.budget, line.avg_bits, m.seeds, line.lenient, line.unmatched)
+    numbers = (m.mean, m.sd, m.low, m.high, m.people, *(m.tied or (None, None)))
+    return dict(zip(LINES, (*about, name, *numbers), strict=True))
 
 
 def _probe_line(x: summary.ProbeLine) -> dict[str, Any]:
     m = x.over
-    low, high = _over_seeds(m, share=is_share(x.measure))
     about = (x.probe, x.dataset, x.method, x.budget, x.series, x.at, x.label, x.measure)
-    return dict(zip(PROBED, (*about, m.mean, m.sd, low, high, m.seeds, m.people), strict=True))
-
-
-def _over_seeds(m: summary.OverSeeds, share: bool) -> tuple[float | None, float | None]:
-    """Student's interval of the mean over seeds; a share stays one."""
-    half = _half_width(m)
-    if half is None or m.mean is None:
-        return None, None
-    low, high = m.mean - half, m.mean + half
-    return (max(0.0, low), min(1.0, high)) if share else (low, high)
-
-
-def _half_width(m: summary.OverSeeds) -> float | None:
-    """Half of Student's 95 % interval of the mean over seeds; None for a single one."""
-    if m.sd is None or m.seeds < 2:
-        return None
-    return float(stdtrit(m.seeds - 1, (1 + CONFIDENCE) / 2)) * m.sd / sqrt(m.seeds)
+    return dict(zip(PROBED, (*about, m.mean, m.sd, m.low, m.high, m.seeds, m.people), strict=True))

@@ -18,7 +18,7 @@ import pandas as pd
 
 from cfq_core import __version__
 from cfq_core.evidence import SMALLEST_GROUP
-from cfq_core.report import facts, fmt
+from cfq_core.report import facts, fmt, safe_text
 from cfq_core.report.figures import Chosen, Figure, chosen, figures, svg
 from cfq_core.report.frames import Stored
 from cfq_core.report.person import Action, examples
@@ -30,7 +30,7 @@ WORD = 24  # characters up to which a word of a table is not broken
 BY_GROUP = ("vd", "crg_median", "approval_shift", "recourse_lost", "frr")  # columns of the group tables
 #: Terms that a report explains.
 TERMS = ("teacher", "student", "recourse", "VD, validity drop", "CRG, recourse gap", "approval shift",
-         "matched approval", "bit budget", "promise margin κ", "margin condition", "lenient", "interval",
+         "matched approval", "unmatched", "bit budget", "promise margin κ", "margin condition", "lenient", "interval",
          "cost")  # fmt: skip
 
 STYLE = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
@@ -67,7 +67,7 @@ def _opening(study: Stored, datasets: Sequence[str]) -> str:
     return (
         f"<h1>{_e(row['name'])}</h1><p>Does the recourse that full-precision models promised survive their "
         f"quantization? Nets {summary.net_words(setting)}, {seeds}, promise margin {setting['kappa']:g} "
-        f"logits, actions: {_e(setting['regime'])}.{rest}</p>"
+        f"logits, actions: {_e(setting['regime'])}.{rest} {_e(summary.about_own(row['plan']))}</p>"
         f'<nav>{links}<a href="#made">How it was made</a><a href="#limits">Limits</a><a href="#terms">Terms</a></nav>'
     )
 
@@ -78,10 +78,11 @@ def _dataset(study: Stored, of: Chosen, drawn: Sequence[Figure], number: int) ->
     title = facts.schema_of(study, of.dataset)
     out = [
         f'<section id="{_anchor(of.dataset)}"><h2>{_e(title.title if title else of.dataset)}</h2>',
-        f'<p class="verdict">{_bold(fmt.answer(lines, *about, matched=of.matched))}</p>',
+        f'<p class="verdict">{_bold(fmt.answer(study, *about, matched=of.matched))}</p>',
         f'<p class="caution">{_e(caution)}</p>' if caution else "",
         _facts(study, of.dataset),
         f"<h3>Every verdict</h3>{_verdicts(study, of.dataset)}",
+        _safe(study, of),
         *(_figure(f, number + i, _same(drawn[:i], f)) for i, f in enumerate(drawn)),
         f"<h3>Bits of every layer</h3>{_allocations(study, of.dataset)}",
         f"<h3>Groups: {_e(of.method)} at {fmt.bits(of.budget)}, seed {of.seed}</h3>{_groups(study, of)}",
@@ -113,6 +114,12 @@ def _verdicts(study: Stored, dataset: str) -> str:
         found = [line for line in summary.lines(store, study.id) if line.dataset == dataset]
     kappa = study.setting["kappa"]
     return f"<ul>{''.join(f'<li>{_e(summary.verdict(x, kappa))}</li>' for x in found)}</ul>"
+
+
+def _safe(study: Stored, of: Chosen) -> str:
+    answers = study.safe(of.dataset, safe_text.AT_MOST, safe_text.CONFIDENCE, of.matched)
+    claim = _e(safe_text.claim(answers, of.matched))
+    return f"<h3>{safe_text.TITLE}</h3>{_table(safe_text.rows(answers))}<p class=note>{claim}</p>"
 
 
 def _same(before: Sequence[Figure], f: Figure) -> str:
@@ -160,8 +167,9 @@ def _groups(study: Stored, of: Chosen) -> str:
         rows.append([column, level, *(_measured(m, cells.loc[m]) for m in shown if m in cells.index)])
     head = ["column", "group", *(fmt.measured(m).title for m in shown)]
     return (
-        f"{_table(pd.DataFrame(rows, columns=head))}<p class=note>Value, 95 % interval, and how many people it is of. "
-        f"Groups of fewer than {SMALLEST_GROUP} people are counted and not shown. Every other run and the crossings "
+        f"{_table(pd.DataFrame(rows, columns=head))}<p class=note>Value, 95 % interval over the people "
+        f"of this one model, and how many they are. Groups of fewer than {SMALLEST_GROUP} people are "
+        f"counted and not shown. Every other run and the crossings "
         f"are in the zip of tables.</p>"
     )
 

@@ -100,3 +100,12 @@ def models(base: alt.Chart, methods: Sequence[str], size: int, **channels: Any) 
     marks = base.mark_point(size=size, filled=True, opacity=1)
     pick = alt.selection_point(name="pick", fields=["method", "budget"])
     return marks.encode(color=colour(methods), shape=shape(methods), **channels).add_params(pick)
+
+
+def left_over(rows: pd.DataFrame) -> list[alt.Tooltip]:
+    """What a picture of a matched measure tells beside it: how far test people's approvals still differ, and ties."""
+    beside = {"approval_shift_matched": "approval shift matched (share)", "unmatched": "nearest shift, where unmatched",
+              "tied_low": "at one side of ties", "tied_high": "at the other"}  # fmt: skip
+    return [
+        alt.Tooltip(f"{c}:Q", title=t, format=".4f") for c, t in beside.items() if c in rows and rows[c].notna().any()
+    ]

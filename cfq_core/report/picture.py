@@ -14,6 +14,8 @@ from typing import Any
 
 import pandas as pd
 
+from cfq_core.report import fmt
+
 CHARTS = Path(__file__).parent / "charts"
 
 
@@ -25,7 +27,7 @@ class Picture:
     rows: Callable[..., pd.DataFrame]  # (Stored, **options) -> the table behind the picture, tidy
     chart: Callable[..., Any]  # (rows, **options) -> an altair chart with explicit scales
     alt: Callable[..., str]  # (rows, **options) -> its takeaway in words, written from the rows
-    note: str = ""  # how to read it: definition, unit, interval
+    note: str = ""  # how to read it: definition, unit; {interval} stands for that of the rows' seeds
 
 
 @dataclass(frozen=True)
@@ -56,4 +58,5 @@ def draw(name: str, study: Any, **options: Any) -> Drawn:
     rows = picture.rows(study, **options)
     if rows.empty:
         return Drawn(title, rows, None, "Nothing stored for this picture.", picture.note)
-    return Drawn(title, rows, picture.chart(rows, **options), picture.alt(rows, **options), picture.note)
+    note = picture.note.replace("{interval}", fmt.interval(rows))
+    return Drawn(title, rows, picture.chart(rows, **options), picture.alt(rows, **options), note)

@@ -22,7 +22,7 @@ def elsewhere(study: Stored, asked: Asked) -> str:
         of_method = shifted[shifted.method == method].set_index("label")["mean"]
         more = " and ".join(fmt.points(of_method[x.label]) for x in (plain, worst))
         parts.append(f"with {method} {ends([plain, worst])} ({worst.label}), at {more} approvals")
-    how = ", judged at the teacher's approval rate on its own training people" if asked.matched else ""
+    how = ", judged at the teacher's approval rate on its own validation people" if asked.matched else ""
     return (
         f"On {asked.dataset} at {fmt.bits(asked.budget)}, promised actions that fail as audited and in the "
         f"population that is worst of {rows.label.nunique() - 1}{how}: {'; '.join(parts)} ({seeds(whole)}). The worst "
@@ -49,5 +49,5 @@ def never_seen(study: Stored, asked: Asked) -> str:
             f"On {str(name).partition(':')[0]} at {fmt.bits(asked.budget)}, promised actions that fail, {people}: "
             f"{'; '.join(each)}"
         )
-    how = " Judged at the teacher's approval rate on its own training people." if asked.matched else ""
+    how = " Judged at the teacher's approval rate on its own validation people." if asked.matched else ""
     return f"{'. '.join(parts)} ({seeds(rows)}).{how}"

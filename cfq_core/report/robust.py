@@ -170,8 +170,8 @@ def broke_as_forecast(study: Stored, asked: Asked) -> str:
         f"**A forecast, not a guarantee.** On {asked.dataset} at {fmt.bits(asked.budget)} with {r.method}: before "
         f"anything was quantized **{fmt.in_100(r.forecast)}** promises were forecast to break, and "
         f"**{fmt.in_100(r.broken)}**{within} did{_shift(study, asked, str(r.method))} "
-        f"({fmt.counted(int(r.people), 'promise')} of {fmt.counted(int(r.seeds), 'teacher')}; in brackets 95 % "
-        "over them)."
+        f"({fmt.counted(int(r.people), 'promise')} of {fmt.counted(int(r.seeds), 'teacher')}; in brackets 95 %, "
+        "bootstrap over teachers)."
     )
 
 

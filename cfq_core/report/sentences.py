@@ -5,7 +5,6 @@ from __future__ import annotations
 import pandas as pd
 
 from cfq_core.report import by_group, fmt
-from cfq_core.report.charts import groups as group_chart
 from cfq_core.report.charts import landscape
 from cfq_core.report.frames import Stored
 
@@ -47,24 +46,35 @@ def bits(study: Stored, dataset: str, teacher: str, budget: float, matched: bool
     return f"{text} promised actions{how} (one teacher, post-training; how sure: see the seeds, and *Curves*)."
 
 
+def by_chance(line: pd.DataFrame, measure: str) -> str:
+    """What stands behind a worst group: ``; by chance 12.1 %, p = 0.3``; empty where a run is too old to say."""
+    base, matched = measure.removesuffix("_matched"), "_matched" if measure.endswith("_matched") else ""
+    names = [f"{base}_{what}{matched}" for what in ("by_chance", "p")]
+    if not set(names) <= set(line.index) or line["mean"][names].isna().any():
+        return ""
+    expected, p = (fmt.measured(n).format(line["mean"][n]) for n in names)
+    return f"; by chance {expected}, {p}"
+
+
 def groups(study: Stored, dataset: str, method: str, budget: float, measure: str) -> str:
-    """Which group is hit most, beside everybody, and how sure the gap is."""
-    rows = group_chart.rows(study, dataset, method, budget, measure)
-    worst = group_chart.worst_of(rows, measure) if not rows.empty else None
-    measured = fmt.measured(measure)
-    if worst is None:
+    """Which group is hit most where the data show one, beside everybody and beside chance."""
+    hit, measured = by_group.hit_most(study, dataset, method, budget, measure), fmt.measured(measure)
+    if hit is None:
         return f"No protected group of {dataset} has people enough on a seed to be judged here."
-    hit = rows.loc[worst]
-    text = (
-        f"At {fmt.bits(budget)} with {method} the group hit most is **{hit.column}: {hit.level}**, "
-        f"{measured.title} **{measured.format(hit.value)}** beside {measured.format(hit.everybody)} of everybody"
-    )
-    gaps = by_group.gaps(study, dataset, method, measure)
-    mine = gaps[(gaps.budget == budget) & (gaps.column == hit.column)] if not gaps.empty else gaps
-    if mine.empty:
-        return f"{text}; its gap to other groups could not be tested."
-    g = mine.iloc[0]
+    where = f"At {fmt.bits(budget)} with {method}"
+    test = f"max-type permutation over all groups, p = {hit.p:.2g}, {fmt.counted(hit.seeds, 'seed')}"
+    largest = f"{measured.format(hit.largest)} where {measured.format(hit.by_chance)} is expected of equal groups"
+    if not hit.shown:
+        return (
+            f"{where} **no group is shown to be hit more than the others**: the largest {measured.title} among groups "
+            f"is {largest} ({test}; the seeds' largest is the same group in {hit.named} of {hit.seeds})."
+        )
+    d = hit.beyond
+    sure = "this one model" if d.low is None or d.high is None else (
+        f"95 %, Student's t over {d.seeds} seeds, {measured.scale * d.low:+.1f} to {measured.scale * d.high:+.1f}"
+    )  # fmt: skip
     return (
-        f"{text}. The gap between groups of {hit.column} is {measured.scale * g.gap:.1f} points, p = {g.p:.2g} "
-        f"({fmt.counted(int(g.seeds), 'seed')}, {g.people:.0f} people a seed)."
+        f"{where} the group hit most is **{hit.column}: {hit.level}**, {measured.title} "
+        f"**{measured.format(hit.value)}**, {measured.scale * (d.mean or 0.0):+.1f} points beside everybody ({sure}). "
+        f"Each seed's largest group has {largest} ({test}; this group in {hit.named})."
     )

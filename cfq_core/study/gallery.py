@@ -2,7 +2,8 @@
 
 What describes a person in their own features is left out (recourse before and after, training
 recourse, logits of all test rows); what was measured of the denied stays: costs, margins, validity,
-groups. Teachers and students stay too: their weights are the result.
+groups. Teachers and students stay too: their weights are the result. What is measured of the arrays that
+go along is what the study measured, to every digit that is kept.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ import numpy as np
 from cfq_core.artifacts.artifact import artifact
 from cfq_core.base.errors import UnknownName, unknown
 from cfq_core.base.identity import identity
-from cfq_core.evidence import Measure
-from cfq_core.study.measured import Measured, current_measures
-from cfq_core.study.store import FILE, Row, Store
+from cfq_core.base.plugins import load_all
+from cfq_core.evidence import OTHER_THRESHOLD, Measure, NotKept, measure
+from cfq_core.study.audited import evidence_in, plain_groups, stored_teacher
+from cfq_core.study.measured import Measured, Values, current_measures
+from cfq_core.study.store import FILE, Arrays, Row, Store
 
 #: Artifacts of a teacher that go along besides its weights and people; what is not named here stays behind.
 KEPT = ("layers", "groups")
@@ -118,14 +121,44 @@ def _pack_probes(store: Store, target: Store, owner: str, plan: dict[str, Any]) 
 
 
 def _pack_run(store: Store, target: Store, r: Row, of_run: Measured, person: np.ndarray) -> None:
-    groups = {
-        column: {level: {m: v for m, v in found.items() if m in KEPT_GROUPS} for level, found in levels.items()}
-        for column, levels in of_run.groups.items()
-    }
-    measures = {name: Measure(**_rounded(m)) for name, m in of_run.overall.items()}
     kept = _of_the_denied(store.arrays(r["id"], "people"), person)
-    columns = {**r.columns, "groups": _rounded(groups, GROUP_DIGITS)}
-    target.put_run(columns, measures, store.arrays(r["id"], "weights"), kept, of_run.specs)
+    told = *stored_teacher(target, r["teacher_id"]), r["threshold"]
+    measures = {name: Measure(**v) for name, v in _overall(of_run.overall).items()}
+    columns = {**r.columns, "groups": _by_group(of_run.groups)}
+    weights = store.arrays(r["id"], "weights")
+    target.put_run(columns, measures, weights, in_few_bytes(kept, *told), of_run.specs)
+
+
+def in_few_bytes(people: dict[str, np.ndarray], promised: Arrays, groups: Arrays, threshold: float) -> Arrays:
+    """A run's arrays in single precision, unless anything that is measured of them would then be another number.
+
+    A threshold may lie as near to a logit as single precision rounds, and then decides otherwise.
+    """
+    small, metrics = _small(people), load_all("metrics")
+    try:
+        one, other = (measure(metrics, *evidence_in(promised, groups, x, threshold)) for x in (people, small))
+    except NotKept:
+        return people  # an older store without groups
+    told = [
+        (_overall({n: vars(v) for n, v in m.overall.items()}), _by_group(plain_groups(m.groups))) for m in (one, other)
+    ]
+    return small if told[0] == told[1] else people
+
+
+def _overall(measures: Values) -> Values:
+    """What is measured of a run, in the digits that go along; a threshold in all of them."""
+    return {name: v if name == OTHER_THRESHOLD else _rounded(v) for name, v in measures.items()}
+
+
+def _by_group(groups: dict[str, dict[str, Values]]) -> dict[str, dict[str, Values]]:
+    """What is measured of groups, as far as it goes along."""
+    return {
+        column: {
+            level: {m: _rounded(v, GROUP_DIGITS) for m, v in found.items() if m in KEPT_GROUPS}
+            for level, found in levels.items()
+        }
+        for column, levels in groups.items()
+    }
 
 
 def _of_the_denied(arrays: dict[str, np.ndarray], person: np.ndarray) -> dict[str, np.ndarray]:
@@ -133,7 +166,7 @@ def _of_the_denied(arrays: dict[str, np.ndarray], person: np.ndarray) -> dict[st
     kept = {k: arrays[k] for k in KEPT_PEOPLE if k in arrays}
     logits = {f"denied_{k}": arrays[k][person] for k in OF_DENIED if k in arrays}
     already = {f"denied_{k}": arrays[f"denied_{k}"] for k in OF_DENIED if f"denied_{k}" in arrays}
-    return _small(kept | logits | already)
+    return kept | logits | already
 
 
 def _small(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -19,13 +19,16 @@ from cfq_core.base.identity import identity
 from cfq_core.base.plugins import load_all
 from cfq_core.evidence import (
     CONFIDENCE,
+    OTHER_THRESHOLD,
     RESAMPLES,
     SMALLEST_GROUP,
+    TIED,
     Evidence,
     Measure,
     Measures,
     Metric,
     measure,
+    tied,
 )
 from cfq_core.study.audited import evidence_in, plain_groups, stored_teacher
 from cfq_core.study.store import Arrays, Row, Store
@@ -112,11 +115,11 @@ class _Evidence:
 def _again(evidence: _Evidence, run: Row, was: Measured, missing: dict[str, Metric], now: dict[str, str]) -> Measured:
     """A run's measures with the missing metrics computed, and without those that are no longer there."""
     try:
-        found = measure(missing, *evidence.of(run)) if missing else Measures({}, {})
+        found = _measure(missing, *evidence.of(run), was.overall.get(OTHER_THRESHOLD)) if missing else Measures({}, {})
     except BadStore:
         return was  # a damaged run counts as not stored: the next `cfq run` makes it again
     gone = set(was.specs) - set(now) | set(missing)
-    replaced = {f"{n}{ending}" for n in gone for ending in ("", "_matched")} - set(found.unknown)
+    replaced = {f"{n}{ending}" for n in gone for ending in ("", "_matched", TIED)} - set(found.unknown)
 
     def kept(values: Values) -> Values:
         return {n: v for n, v in values.items() if n not in replaced}
@@ -130,6 +133,14 @@ def _again(evidence: _Evidence, run: Row, was: Measured, missing: dict[str, Metr
     made = {n: spec if n in missing else was.specs.get(n, spec) for n, spec in under.items()}
     overall = kept(was.overall) | {n: dict(vars(m)) for n, m in found.overall.items()}
     return Measured(dict(sorted(overall.items())), groups, made)
+
+
+def _measure(metrics: dict[str, Metric], raw: Evidence, matched: Evidence, other: dict[str, Any] | None) -> Measures:
+    """Some metrics of a run, at the other end of a tie too where its matched threshold lies at one."""
+    found = measure(metrics, raw, matched)
+    if other is not None:
+        found.overall.update(tied(metrics, raw, other["value"]))
+    return found
 
 
 def _write(store: Store, made: dict[str, Measured]) -> None:

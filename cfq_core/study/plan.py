@@ -14,6 +14,10 @@ people = 2000                # denied test people a seed, or "all"
 regime = "default"           # or a list
 probes = ["action_noise"]    # further questions, see `cfq parts`; none unless named
 recourse = "search"         # or a list; "pgd:5" is the paper's teacher with 5 steps
+threshold = 0.5              # probability above which a teacher approves; or
+approve = "30%"              # the share of training people whom it approves
+teacher = "model.onnx"       # a model of your own, in place of trained ones; or a table:
+# teacher = { path = "model.onnx", favourable = "low", threshold = 0.2, output = "probability", layout = "raw" }
 """
 
 from __future__ import annotations
@@ -38,12 +42,24 @@ from cfq_core.quant.grid import ACTIVATION_BITS, WEIGHT_BITS
 from cfq_core.tables.schema import Table
 
 #: Raised when the same spec would give other numbers: runs of an older engine are then run anew.
-REVISION = 4
+REVISION = 5
 
 MOST_SEEDS = 1000
 MOST_STEPS = 1000  # of a gradient teacher
 MOST_LAYERS = 16
 WIDEST = 4096
+
+
+@dataclass(frozen=True)
+class TeacherFile:
+    """A file that is the one teacher of a study, and how it is read (as `models.contract` has it)."""
+
+    KEY = "teacher_file"
+    path: str
+    favourable: str = ""
+    threshold: float | None = None
+    output: str = "auto"
+    layout: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -59,6 +75,7 @@ class Plan:
     name: str = ""
     further: tuple[Setting, ...] = ()  # settings beside the first, where a key was given as a list
     probes: tuple[str, ...] = ()  # asked of the runs once they are there; no run's identity depends on them
+    teacher: TeacherFile | None = None  # an own model, in place of teachers that are trained
 
     @property
     def settings(self) -> tuple[Setting, ...]:
@@ -82,6 +99,7 @@ class TeacherSpec:
     seed: int
     setting: Setting
     numerics: str  # which kernels computed it (`base.numerics.tag`): they decide how sums round
+    own: Any = None  # `models.own.OwnSpec` of a teacher that was not trained here
 
     @property
     def id(self) -> str:
@@ -130,8 +148,10 @@ def read_plan_file(path: Path) -> Plan:
     except (ValueError, RecursionError) as problem:  # TOML's own error, a number too long, nested too deeply
         raise BadPlan(f"{path}: not TOML: {problem}") from problem
     plan = read_plan(given, str(path))
-    cards = [str(path.parent / d) if d.endswith(".toml") and not Path(d).is_absolute() else d for d in plan.datasets]
-    return replace(plan, datasets=tuple(cards))
+    home = path.absolute().parent  # a table is found again from any folder
+    cards = [str(home / d) if d.endswith(".toml") else d for d in plan.datasets]
+    own = plan.teacher and replace(plan.teacher, path=str(home / plan.teacher.path))
+    return replace(plan, datasets=tuple(cards), teacher=own)
 
 
 def read_plan(given: Mapping[str, Any], where: str) -> Plan:
@@ -144,6 +164,11 @@ def read_plan(given: Mapping[str, Any], where: str) -> Plan:
             f'{where}: "datasets" is missing; one of {", ".join(plugins.names("datasets"))}, or a card\'s path'
         )
     read = {key: _read(key, value, where) for key, value in given.items()}
+    for key in ("threshold", "approve", "hidden", "activation", "residual") if "teacher" in given else ():
+        if key in given and read[key] != getattr(Setting(), key):
+            raise BadPlan(f'{where}: "{key}" is of teachers that are trained here; "teacher" is a model of your own')
+    if "threshold" in given and "approve" in given:
+        raise BadPlan(f'{where}: "threshold" and "approve" both say where the cut is; one of them')
     first, *further = _settings({k: v for k, v in read.items() if k in SETTING_KEYS})
     rest = {k: v for k, v in read.items() if k not in SETTING_KEYS}
     return Plan(setting=first, further=tuple(further), **rest)
@@ -262,6 +287,26 @@ def _people(value: Any) -> int | None:
     return value
 
 
+def _threshold(value: Any) -> float:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 < value < 1:
+        raise _Refused(
+            f'"threshold" = {value!r}; a probability between 0 and 1 (of a model of your own: see "teacher")'
+        )
+    return float(value)
+
+
+def _approve(value: Any) -> float:
+    text = value.strip() if isinstance(value, str) else ""
+    try:
+        share = float(text.removesuffix("%")) / 100 if text.endswith("%") else float("nan")
+    except ValueError:
+        share = float("nan")
+    if not 0 < share < 1:
+        raise _Refused(f'"approve" = {value!r}; the share of training people to approve, such as "30%"')
+    return share
+
+
 def _regime(value: Any) -> str:
     if not isinstance(value, str) or value not in REGIMES:
         raise _Refused(unknown("action regime", value, REGIMES))
@@ -282,12 +327,25 @@ def _solver(value: Any) -> Any:
     return replace(solver, steps=int(steps))
 
 
+def _teacher(value: Any) -> TeacherFile:
+    given = {"path": value} if isinstance(value, str) else value
+    if not isinstance(given, dict) or not isinstance(given.get("path"), str) or not given["path"]:
+        raise _Refused(f'"teacher" = {value!r}; the path of an ONNX file, or a table with its path')
+    from cfq_core.models.contract import Contract
+
+    said = Contract.read({k: v for k, v in given.items() if k != "path"}, '"teacher"')
+    return TeacherFile(given["path"], said.favourable, said.threshold, said.output, said.layout)
+
+
 def _is_int(value: Any, low: int, high: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
 
 
 #: Keys of a plan that belong to its setting; the rest are the plan's own.
-SETTING_KEYS = ("hidden", "kappa", "people", "regime", "recourse", "activation", "residual", "activation_bits")
+SETTING_KEYS = (
+    "hidden", "kappa", "people", "regime", "recourse", "activation", "residual", "activation_bits", "threshold",
+    "approve",
+)  # fmt: skip
 _FIELD = {"recourse": "solver"}
 
 #: Keys that take a list too: the study then runs under every combination of their values.
@@ -308,4 +366,7 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "activation": _activation,
     "residual": _residual,
     "activation_bits": _activation_bits,
+    "threshold": _threshold,
+    "approve": _approve,
+    "teacher": _teacher,
 }

@@ -11,7 +11,7 @@ import platform
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from itertools import product
 from typing import Any
@@ -66,6 +66,9 @@ def run_plan(
     ``executor``: any `concurrent.futures` executor instead, for example a cluster's.
     """
     work = list(chunks(plan))
+    if plan.teacher is not None:
+        first, *further = dict.fromkeys(c.setting for c in work)
+        plan = replace(plan, setting=first, further=tuple(further))
     study = _record(plan, work, store)
     if executor is None and workers is None:
         workers = (os.cpu_count() or 1) if sum(takes(plan, c) for c in work) > LONG else 0
@@ -243,7 +246,7 @@ class Taught:
 def make_teachers(known: list[TeacherRecourse], task: TeacherTask, artifacts: Sequence[str]) -> list[Taught]:
     """A task's teachers with their promises, recourse of training people where asked for; what a worker runs."""
     table, setting = task.chunk.table, task.chunk.setting
-    promises = known or promise([prepare(table, s, setting.regime) for s in task.seeds], setting)
+    promises = known or promise([prepare(table, s, setting.regime) for s in task.seeds], setting, task.chunk.own)
     if task.with_training_recourse and any(p.training_recourse is None for p in promises):
         promises = training_recourse(promises, setting)
     return [Taught(p, artifact_tasks.compute(artifacts, ArtifactInput(p, setting))) for p in promises]

@@ -1,4 +1,4 @@
-"""A stored study in numbers a reader can use: mean and spread over seeds, intervals over people, verdicts."""
+"""A stored study in numbers a reader can use: mean, spread and interval over seeds, verdicts."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from statistics import mean, stdev
+from dataclasses import dataclass, field, replace
+from functools import cache
+from statistics import mean
 from typing import Any
 
 from cfq_core.artifacts.artifact import ProbeResult, artifact, of_arrays
 from cfq_core.base import plugins
-from cfq_core.evidence import wilson
+from cfq_core.evidence import Metric
+from cfq_core.study.marks import LEGEND, format_unmatched, is_shown, leniency, tied_sides, unmatched_shift
 from cfq_core.study.measured import current_measures
+from cfq_core.study.over_seeds import NOTHING, OverSeeds, over_seeds
 from cfq_core.study.store import Row, Store
-
-#: Approval shift, in share of people, beyond which a student's validity is leniency rather than faithfulness.
-LENIENT = 0.02
 
 
 def net_words(setting: Mapping[str, Any]) -> str:
@@ -27,18 +27,6 @@ def net_words(setting: Mapping[str, Any]) -> str:
     kind = f" {activation}" if activation != "relu" and setting["hidden"] else ""
     residual = ", residual" if setting.get("residual") else ""
     return f"{widths}{kind}{residual}{'' if bits == 8 else f', {bits}-bit activations'}"
-
-
-@dataclass(frozen=True)
-class OverSeeds:
-    """One measure over the seeds of a (data set, method, budget)."""
-
-    mean: float | None
-    sd: float | None  # over seeds; None for a single one
-    seeds: int  # that have a value
-    low: float | None  # shares: Wilson over all seeds' people together
-    high: float | None
-    people: int  # denominators of all seeds together
 
 
 @dataclass(frozen=True)
@@ -52,16 +40,22 @@ class Line:
     seeds: int
     measures: dict[str, OverSeeds]
     setting: dict[str, Any] = field(default_factory=dict)  # what sets it apart in a study over several settings
+    unmatched: float | None = None  # where no threshold matches some seed's approvals: the nearest shift, of the worst
+    own: bool = False  # all seeds have one teacher, which was not trained here
 
     @property
     def lenient(self) -> bool:
-        """Approves so many more people than its teachers that its validity says nothing."""
-        shift = self.value("approval_shift")
-        return shift is not None and shift > LENIENT
+        """Approves so many more people, or asks for so much less, that its validity says nothing."""
+        return bool(self.leniency)
+
+    @property
+    def leniency(self) -> str:
+        """Why it is lenient, in words; empty where it is not."""
+        return leniency(self.value("approval_shift"), self.value("crg_mean"))
 
     def measure(self, name: str) -> OverSeeds:
         """One measure; empty where the runs are older than its metric."""
-        return self.measures.get(name, OverSeeds(None, None, 0, None, None, 0))
+        return self.measures.get(name, NOTHING)
 
     def value(self, name: str) -> float | None:
         """Mean over seeds."""
@@ -78,6 +72,7 @@ def as_json(store: Store, study: str) -> dict[str, Any]:
         runs.append({
             **{k: row[k] for k in ("id", "dataset", "method", "budget", "seed", "bits", "avg_bits")},
             "setting": _apart(row, names),
+            "unmatched": unmatched_shift([of_run.overall]),
             "measures": {name: m["value"] for name, m in of_run.overall.items()},
             "intervals": {name: {k: m[k] for k in ("low", "high", "count")} for name, m in of_run.overall.items()},
             "groups": of_run.groups,
@@ -88,7 +83,15 @@ def as_json(store: Store, study: str) -> dict[str, Any]:
          **({"probes": _readings_as_plain(store, t["id"], probes)} if probes else {})}
         for t in store.teachers(study)
     ]  # fmt: skip
-    return {"study": study, "store": str(store.folder), "runs": runs, "teachers": teachers}
+    methods = [_line_as_plain(x) for x in lines(store, study)]
+    return {"study": study, "store": str(store.folder), "runs": runs, "teachers": teachers, "methods": methods}
+
+
+def _line_as_plain(line: Line) -> dict[str, Any]:
+    """What is said of a method: means over seeds with Student's interval of them, none for a single seed."""
+    about = {k: getattr(line, k) for k in ("dataset", "method", "budget", "avg_bits", "setting", "seeds", "lenient")}
+    kept = ("mean", "sd", "low", "high", "seeds", "people")
+    return about | {"measures": {name: {k: getattr(m, k) for k in kept} for name, m in line.measures.items()}}
 
 
 def lines(store: Store, study: str) -> list[Line]:
@@ -99,13 +102,18 @@ def lines(store: Store, study: str) -> list[Line]:
     found = current_measures(store, study, stored)
     for row in stored:
         key = row["dataset"], json.dumps(_apart(row, plan_varies)), row["method"], row["budget"]
-        gathered[key].append((row["avg_bits"], found[row["id"]].overall))
+        gathered[key].append((row["avg_bits"], row["seed"], found[row["id"]].overall))
     out = []
     for (dataset, setting, method, budget), runs in gathered.items():
-        names = sorted({name for _, of_run in runs for name in of_run})  # a run may be older than a metric
-        measures = {name: _over_seeds(name, [m[name] for _, m in runs if name in m]) for name in names}
-        bits = mean(b for b, _ in runs)
-        out.append(Line(dataset, method, budget, bits, len(runs), measures, json.loads(setting)))
+        each = [of_run for *_, of_run in runs]
+        names = sorted({name for m in each for name in m if is_shown(name)})  # a run may be older than a metric
+        seen = {name: {seed: m[name] for _, seed, m in runs if name in m} for name in names}
+        measures = {name: replace(over_seeds(by_seed, is_share(name), _is_p(name)), tied=tied_sides(name, each))
+                    for name, by_seed in seen.items()}  # fmt: skip
+        bits = mean(b for b, *_ in runs)
+        own = bool(store.study(study)["plan"].get("teacher"))
+        about = (dataset, method, budget, bits, len(runs), measures, json.loads(setting))
+        out.append(Line(*about, unmatched_shift(each), own))
     return out
 
 
@@ -148,21 +156,26 @@ def _apart(row: Any, names: tuple[str, ...]) -> dict[str, Any]:
     return {k: value_of(spec.get("teacher", spec)["setting"], k) for k in names}
 
 
-def _is_share(name: str) -> bool:
+#: Shares of people that only probes read.
+OF_PROBES = ("kept", "robust", "held", "served")
+
+
+@cache
+def _metric(name: str) -> Metric | None:
     base = name.removesuffix("_matched")
-    return base in plugins.names("metrics") and plugins.load("metrics", base).summary == "share"
+    return plugins.load("metrics", base) if base in plugins.names("metrics") else None
 
 
-def _over_seeds(name: str, each: list[dict[str, Any]]) -> OverSeeds:
-    known = [m for m in each if m["value"] is not None]
-    values = [m["value"] for m in known]
-    if not values:
-        return OverSeeds(None, None, 0, None, None, 0)
-    low = high = None
-    n = sum(m["count"] for m in known)
-    if _is_share(name):
-        low, high = wilson(round(sum(m["value"] * m["count"] for m in known)), n)
-    return OverSeeds(mean(values), stdev(values) if len(values) > 1 else None, len(values), low, high, n)
+def is_share(name: str) -> bool:
+    """Whether a measure of runs or probes is between 0 and 1."""
+    metric = _metric(name)
+    if metric is None:
+        return name.removesuffix("_matched") in OF_PROBES
+    return metric.unit == "share" and metric.summary != "mean"
+
+
+def _is_p(name: str) -> bool:
+    return (metric := _metric(name)) is not None and metric.unit == "p"
 
 
 #: Title, measure, factor and digits of each column of the Markdown table.
@@ -171,8 +184,14 @@ MARKDOWN = (
     ("approval shift", "approval_shift", 100, 2),
     ("VD", "vd", 1, 3),
     ("VD matched", "vd_matched", 1, 3),
+    ("approval shift matched", "approval_shift_matched", 100, 2),
     ("worst group VD", "worst_group_vd", 1, 3),
+    ("by chance", "worst_group_vd_by_chance", 1, 3),
+    ("p", "worst_group_vd_p", 1, 3),
+    ("CRG mean", "crg_mean", 1, 3),
     ("CRG median", "crg_median", 1, 3),
+    ("asked for less", "crg_below", 1, 3),
+    ("logit shift at recourse", "logit_shift_at", 1, 2),
     ("CRG abs", "crg_abs", 1, 3),
     ("flip rate", "flip_rate", 1, 4),
     ("direction", "direction", 1, 3),
@@ -193,17 +212,19 @@ def as_markdown(store: Store, study: str) -> str:
     head = ["data set", *names, "method", "bits", "spent", *(title for title, *_ in MARKDOWN)]
     out = [
         f"net {net_words(setting)}, {seeds}, {margin}{actions}study `{study}`; mean ± sd over seeds, accuracy in %, "
-        "approval shift in points, test people only",
+        "approval shift in points, test people only; by chance: the worst group's VD expected of equal groups, "
+        "p: of the largest of them (seeds combined)",
         "",
         f"| {' | '.join(head)} |",
         "|" + "---|" * len(head),
     ]
     for x in found:
         cells = [format_mean(x.measure(name), scale, digits) for _, name, scale, digits in MARKDOWN]
-        flag = " (lenient)" if x.lenient else ""
+        flag = flags(x)
         apart = [format_setting(x.setting[k]) for k in names]
         row_cells = [x.dataset, *apart, f"{x.method}{flag}", f"{x.budget:g}", f"{x.avg_bits:.2f}", *cells]
         out.append(f"| {' | '.join(row_cells)} |")
+    out += ["", LEGEND]
     skipped = Counter(store.skipped(study).values())
     out += [f"\n{n} runs are not there: {why}" for why, n in skipped.items()]
     out += ["", "Allocations (weight bits of every layer; how many seeds chose them):", ""]
@@ -227,18 +248,24 @@ def as_markdown(store: Store, study: str) -> str:
     return "\n".join(out)
 
 
+def flags(line: Line) -> str:
+    """Marks behind a method's name: lenient, and not matched with the nearest shift."""
+    unmatched = f"unmatched, nearest {100 * line.unmatched:+.1f} points" if line.unmatched is not None else ""
+    return "".join(f" ({mark})" for mark in ("lenient" if line.lenient else "", unmatched) if mark)
+
+
 def verdict(line: Line, kappa: float) -> str:
     """The answer for one method and budget, in one sentence."""
     vd, drop, shift = line.measure("vd"), line.value("accuracy_drop"), line.value("approval_shift")
-    if vd.mean is None or drop is None or shift is None or vd.low is None or vd.high is None:
+    if vd.mean is None or drop is None or shift is None:
         return f"{line.dataset}, {line.method} at {line.budget:g} bits: nobody with recourse to judge by."
-    spread = f"± {100 * vd.sd:.1f} over {line.seeds} seeds" if vd.sd is not None else "one seed, so no claim"
-    caution = " It approves more people than its teacher: part of this validity is leniency." if line.lenient else ""
+    caution = f" It {line.leniency}: part of this validity is leniency." if line.lenient else ""
+    caution += f" {unmatched}" if (unmatched := format_unmatched(line.unmatched)) else ""
     kappa = line.setting.get("kappa", kappa)
     return (
         f"{line.dataset}, {line.method} at {line.budget:g} bits: accuracy {_falls(drop)}; {100 * vd.mean:.1f} in 100 "
-        f"promised actions fail ({spread}; 95 % over {vd.people} people {100 * vd.low:.1f} to {100 * vd.high:.1f}; "
-        f"promise margin {kappa:g} logits); approvals shift by {100 * shift:+.1f} points.{caution}"
+        f"promised actions fail ({format_interval(vd, line.own)}; promise margin {kappa:g} logits); approvals shift "
+        f"by {100 * shift:+.1f} points.{caution}"
     )
 
 
@@ -247,12 +274,33 @@ def _falls(drop: float) -> str:
     return "does not move" if abs(points) < 0.05 else f"{'falls' if points > 0 else 'rises'} {abs(points):.1f} points"
 
 
+def about_own(plan: Mapping[str, Any]) -> str:
+    """Whose teacher a study has, where it was not trained here; else empty."""
+    own = plan.get("teacher")
+    if not own:
+        return ""
+    name = str(own["path"]).replace("\\", "/").rsplit("/", 1)[-1]
+    return (
+        f"One teacher: {name}. Seeds vary split, calibration, training and people, not the teacher. It may have been "
+        "trained on people whom it is judged on here."
+    )
+
+
+def format_interval(m: OverSeeds, own: bool = False) -> str:
+    """A share's spread and interval in points, and whose: ``± 4.4 over 10 seeds; 95 %, Student's t, 3.6 to 9.9``."""
+    if m.sd is None or m.low is None or m.high is None:
+        return f"one seed, {m.people:,} people, so no claim"
+    seeds = f"{m.seeds} seeds{' of one teacher' if own else ''}"
+    return f"± {100 * m.sd:.1f} over {seeds}; 95 %, Student's t, {100 * m.low:.1f} to {100 * m.high:.1f}"
+
+
 def format_mean(measure: OverSeeds, scale: float = 1.0, digits: int = 3) -> str:
     """``0.120 ± 0.031``; a dash where nothing is defined."""
     if measure.mean is None or math.isnan(measure.mean):
         return "-"
     spread = f" ± {scale * measure.sd:.{digits}f}" if measure.sd is not None else ""
-    return f"{scale * measure.mean:.{digits}f}{spread}"
+    low, high = (f"{scale * side:.{digits}f}" for side in measure.tied or (0.0, 0.0))
+    return f"{scale * measure.mean:.{digits}f}{spread}{f' ({low} to {high})' if low != high else ''}"
 
 
 # ---------------------------------------------------------------------- what probes read
@@ -272,7 +320,7 @@ class ProbeLine:
     at: float
     label: str
     measure: str
-    over: OverSeeds  # no interval over people: readings are weighted, each run has its own
+    over: OverSeeds
     setting: dict[str, Any]  # as of `Line`
 
 
@@ -289,16 +337,17 @@ def readings(store: Store, owner: str, probe: str) -> list[ProbeResult]:
 
 def probe_lines(store: Store, study: str) -> list[ProbeLine]:
     """One line a (probe, data set, setting, model, condition, measure), teachers first, in the order they were read."""
-    gathered: dict[tuple[Any, ...], list[ProbeResult]] = {}
-    for key, reading in _every(store, study):
-        gathered.setdefault((*key, reading.series, reading.at, reading.label, reading.measure), []).append(reading)
+    gathered: dict[tuple[Any, ...], dict[int, Any]] = {}
+    for key, seed, r in _every(store, study):
+        gathered.setdefault((*key, r.series, r.at, r.label, r.measure), {})[seed] = vars(r.result)
     keys = varied(store.study(study)["plan"])
     out = []
     for (probe, dataset, values, method, budget, series, at, label, measure), found in gathered.items():
         setting = dict(zip(keys, values, strict=True))
         out.append(
-            ProbeLine(dataset, method, budget, probe, series, at, label, measure, _readings_over_seeds(found), setting)
-        )
+            ProbeLine(dataset, method, budget, probe, series, at, label, measure, over_seeds(found, is_share(measure)),
+                      setting)
+        )  # fmt: skip
     return out
 
 
@@ -330,8 +379,8 @@ def probe_tables(store: Store, study: str) -> Iterator[tuple[str, list[str], lis
         yield probe, head, [[*about, *(row.get(m, "") for m in measures)] for about, row in rows.items()]
 
 
-def _every(store: Store, study: str) -> Iterator[tuple[tuple[Any, ...], ProbeResult]]:
-    """Every reading with what it is of: teachers before runs."""
+def _every(store: Store, study: str) -> Iterator[tuple[tuple[Any, ...], int, ProbeResult]]:
+    """Every reading with what it is of and its seed: teachers before runs."""
     probes, keys = probe_names(store, study), varied(store.study(study)["plan"])
 
     def apart(spec: dict[str, Any]) -> tuple[Any, ...]:
@@ -347,12 +396,4 @@ def _every(store: Store, study: str) -> Iterator[tuple[tuple[Any, ...], ProbeRes
         ]
     for probe in probes:
         for row, about in owners:
-            yield from (((probe, *about), reading) for reading in readings(store, row["id"], probe))
-
-
-def _readings_over_seeds(found: list[ProbeResult]) -> OverSeeds:
-    known = [r.result.value for r in found if r.result.value is not None]
-    people = sum(r.result.count for r in found)
-    if not known:
-        return OverSeeds(None, None, 0, None, None, people)
-    return OverSeeds(mean(known), stdev(known) if len(known) > 1 else None, len(known), None, None, people)
+            yield from (((probe, *about), row["seed"], reading) for reading in readings(store, row["id"], probe))

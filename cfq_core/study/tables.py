@@ -23,10 +23,13 @@ class FoundTable:
     missing: str = ""
 
 
-def found_table(dataset: str, data: str, plans: Iterable[Mapping[str, Any]]) -> FoundTable:
-    """The table of this name and fingerprint ``data``; cards are those that the plans name."""
+def found_table(dataset: str, data: str, plans: Iterable[Mapping[str, Any]], store: Path | None = None) -> FoundTable:
+    """The table of this name and fingerprint ``data``; cards are those that the plans name.
+
+    A relative path is looked for here, and beside the ``store``, which is where a study is usually started.
+    """
     reasons = []
-    for name in dict.fromkeys(_places(dataset, plans)):
+    for name in dict.fromkeys(_places(dataset, plans, store)):
         gone = [f.name for f in FILES.get(slices.base_of(name), ()) if on_disk(f) is None]
         if gone:
             reasons.append(f"{name}: {', '.join(gone)} not on disk")
@@ -42,12 +45,14 @@ def found_table(dataset: str, data: str, plans: Iterable[Mapping[str, Any]]) -> 
     return FoundTable(None, "; ".join(reasons) or f"{dataset}: no data set of this name")
 
 
-def _places(dataset: str, plans: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+def _places(dataset: str, plans: Iterable[Mapping[str, Any]], store: Path | None = None) -> Iterator[str]:
     """Where the table may be: a data set's name, or a card that a plan names."""
     if slices.known(dataset):
         yield dataset
-    for plan in plans:
-        yield from (d for d in plan["datasets"] if d.endswith(".toml"))
+    for card in (d for plan in plans for d in plan["datasets"] if d.endswith(".toml")):
+        yield card
+        if store is not None and not Path(card).is_absolute():
+            yield str(store.resolve().parent / card)
 
 
 def _same(place: str, data: str) -> Table | None:

@@ -7,14 +7,16 @@ a third. What is stored already is in no task.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import product
+from pathlib import Path
+from typing import Any
 
 from cfq_core.base import numerics
 from cfq_core.methods.method import Method, Qat
 from cfq_core.pipeline import Setting
 from cfq_core.study import estimate
-from cfq_core.study.plan import REVISION, Plan, RunSpec, TeacherSpec, method_of, table_of
+from cfq_core.study.plan import REVISION, Plan, RunSpec, TeacherFile, TeacherSpec, method_of, table_of
 from cfq_core.tables.schema import Table
 
 #: Rows of all teachers in one task: many seeds of a small table train as one stack, a large table's one by one.
@@ -34,10 +36,11 @@ class Chunk:
     table: Table
     data: str  # the table's fingerprint
     seeds: tuple[int, ...]
+    own: Any = None  # `models.own.OwnTeacher`, where the teacher is not trained here
 
     def teacher(self, seed: int) -> TeacherSpec:
         """What determines a seed's teacher."""
-        return TeacherSpec(REVISION, self.data, seed, self.setting, numerics.tag())
+        return TeacherSpec(REVISION, self.data, seed, self.setting, numerics.tag(), self.own and self.own.spec)
 
     def run(self, method: Method | Qat, seed: int, budget: float) -> RunSpec:
         """What determines a run."""
@@ -98,9 +101,28 @@ def chunks(plan: Plan) -> Iterator[Chunk]:
     """All chunks of a plan; loads each table once."""
     for dataset in plan.datasets:
         table = table_of(dataset)
-        data = table.fingerprint()
+        data, own = table.fingerprint(), own_of(plan.teacher, table)
         for setting in plan.settings:
-            yield Chunk(setting, table.schema.name, table, data, plan.seeds)
+            yield Chunk(shaped(setting, own), table.schema.name, table, data, plan.seeds, own)
+
+
+def shaped(setting: Setting, own: Any) -> Setting:
+    """A setting with the layers of an own teacher, so that every text says what they are."""
+    if own is None:
+        return setting
+    return replace(setting, hidden=own.hidden, activation=own.activation, residual=own.residual)
+
+
+def own_of(file: TeacherFile | None, table: Table) -> Any:
+    """A plan's own teacher for a table; None where teachers are trained."""
+    if file is None:
+        return None
+    from cfq_core.models.contract import Contract  # need onnx, which is an extra
+    from cfq_core.models.own import own_teacher
+    from cfq_core.models.read import read_model
+
+    said = Contract.read({k: v for k, v in asdict(file).items() if k != "path" and v is not None}, file.path)
+    return own_teacher(read_model(Path(file.path)), said, table)
 
 
 def runs_of(plan: Plan, chunk: Chunk) -> list[RunSpec]:

@@ -19,11 +19,14 @@ from typing import Any
 from cfq_core.base import plugins
 from cfq_core.base.errors import BadStore
 from cfq_core.base.identity import file_sha256
+from cfq_core.evidence import MATCHING_SHIFT, OTHER_THRESHOLD, TIED
 from cfq_core.study.schema import JSON_COLUMNS, MIGRATIONS, RENAMED
 from cfq_core.study.store import BROKEN, FILE, WHOLE
 
 #: Measures of a run that are no metric's.
-OTHERS = ("size_bytes", "seconds", "training_recourse_seconds", "on_the_fly_seconds")
+OTHERS = (
+    "size_bytes", "seconds", "training_recourse_seconds", "on_the_fly_seconds", MATCHING_SHIFT, OTHER_THRESHOLD,
+)  # fmt: skip
 SLACK = 1e-5  # a gallery's numbers are rounded: to six significant digits, those of groups to four
 GROUP_SLACK = 1e-3
 FEWEST_BITS, MOST_BITS = 2, 8
@@ -173,9 +176,9 @@ def _known() -> Callable[[str], bool | None]:
     metrics = plugins.load_all("metrics")
 
     def is_share(name: str) -> bool | None:
-        base = RENAMED.get(name, name).removesuffix("_matched")
+        base = RENAMED.get(name, name).removesuffix("_matched").removesuffix(TIED)
         if base in metrics:
-            return metrics[base].summary in ("share", "worst") and metrics[base].unit == "share"
+            return metrics[base].summary != "mean" and metrics[base].unit == "share"
         return False if base in OTHERS else None
 
     return is_share

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from typing import Any, Literal
@@ -50,6 +51,7 @@ class Feature:
     never: tuple[str, ...] = ()  # levels nobody is told to move to (unknown, unpaid, ...)
     weight: float = 1.0  # price of one scale unit, or of one switch of category
     bands: tuple[float, ...] = ()  # inner edges that cut a protected number into groups
+    thousands: str = field(default="", metadata=LABEL)  # mark between groups of digits in this column of a CSV
 
     @property
     def is_category(self) -> bool:
@@ -96,6 +98,7 @@ class Schema:
     note: str = field(default="", metadata=LABEL)  # limits a reader must know, in plain words
     source: str = field(default="", metadata=LABEL)
     licence: str = field(default="", metadata=LABEL)
+    favourable_cells: tuple[str, ...] = field(default=(), metadata=LABEL)  # of the target column, as they stand there
 
     def __getitem__(self, name: str) -> Feature:
         for feature in self.features:
@@ -123,6 +126,8 @@ class Table:
     outcome: Bool[np.ndarray, "n"]  # True: favourable
     published_test: Bool[np.ndarray, "n"] | None = field(default=None)
     unseen: Bool[np.ndarray, "n"] | None = field(default=None)  # people whom no model is trained on, only tested on
+    model: Mapping[str, Any] = field(default_factory=dict)  # what its card says of model files
+    warnings: tuple[str, ...] = ()  # of a user's own table: what may have been meant otherwise, a line each
 
     def __len__(self) -> int:
         return len(self.values)
@@ -134,7 +139,8 @@ class Table:
     def fingerprint_of_3(self) -> str:
         """The same as engine revision 3 computed it, labels and class names included: its stores are found by it."""
         features = [{"kind": "Feature", **asdict(f)} for f in self.schema.features]
-        about = self._about({"kind": "Schema", **asdict(self.schema), "features": features})
+        schema = {k: v for k, v in asdict(self.schema).items() if k != "favourable_cells"}  # it had none
+        about = self._about({"kind": "Schema", **schema, "features": features})
         text = json.dumps(about, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()[:ID_LENGTH]
 

@@ -19,25 +19,21 @@ from torch import Tensor
 from cfq_core.base.seeds import torch_stream
 from cfq_core.nets.elementwise import aligned, linear
 from cfq_core.nets.forward import logit
-from cfq_core.nets.layers import activated, branch_range, code_range
+from cfq_core.nets.layers import Architecture, activated, branch_range, code_range
 from cfq_core.nets.optim import Adam
 from cfq_core.nets.stack import Stack, score
-from cfq_core.quant.calibrate import Calibration
+from cfq_core.quant.calibrate import Calibration, weight_step
 from cfq_core.quant.fake import FakeQuantize
 from cfq_core.quant.grid import Steps as ActivationSteps
 from cfq_core.quant.grid import round_through, signed_range
 from cfq_core.quant.quantized import QuantStack
+from cfq_core.quant.sawb import sawb_step
 from cfq_core.quant.training_data import RecoursePairs, TrainingData
 from cfq_core.training.gates import Gates
 from cfq_core.training.losses import LossInputs, Weights, columns, total
 from cfq_core.training.online_recourse import OnlineRecourse
 
 Steps = Literal["lsq", "pact"]
-
-#: SAWB's clip of a weight channel, c1 sqrt(E w^2) + c2 E|w|, fitted per bit-width (arXiv 1807.06964).
-SAWB = {2: (3.12, -2.064), 3: (7.509, -6.892), 4: (12.68, -12.80), 8: (31.76, -35.04)}
-
-NO_CLIP = (1e9, 0.0)  # SAWB gives no constants for 5 and 6 bits: the clip is then the widest weight
 
 #: Where on a segment x + a delta the anchor looks: half anywhere, half around its end, where the boundary is.
 NEAR_END = (0.8, 1.1)
@@ -52,6 +48,7 @@ class QatConfig:
     steps: Steps = "lsq"  # pact: clip learned without the rounding term, weights on SAWB's statistics
     weights: bool = True  # False: the backbone is frozen, only steps are fitted
     step_rate: float = 1.0  # learning rate of log steps, as a multiple of the weights'
+    clip_decay: float = 0.0  # lambda: PACT's loss is held by lambda times the sum of squared clips (arXiv 1805.06085)
 
 
 @dataclass(frozen=True)
@@ -87,6 +84,7 @@ class Student:
     """R networks in training: float weights, biases and log steps, one bit plan a run.
 
     Run r starts at model ``of[r]`` of ``teachers``; None for one run a model. Activations are watched once a model.
+    With gates every layer is a mixture over their choices of bits, each with steps of its own.
     """
 
     def __init__(
@@ -104,9 +102,13 @@ class Student:
         self.start = begin.start.trainable()
         self.how = how
         self.gates = gates
-        self.weight_log = [s.log().float() for s in begin.weight_steps]
+        self.choices = [bits] if gates is None else [torch.full_like(bits, int(b)) for b in gates.choices]
+        self.weight_log = [
+            [weight_step(w, b[:, layer], "mse").log().float() for b in self.choices]
+            for layer, w in enumerate(begin.start.weights)
+        ]
         self.activation_log = begin.activations.each(lambda s: s.log().float())
-        self.weight_move = [torch.zeros_like(s, requires_grad=True) for s in self.weight_log]
+        self.weight_move = [[torch.zeros_like(s, requires_grad=True) for s in each] for each in self.weight_log]
         self.activation_move = self.activation_log.each(lambda s: torch.zeros_like(s, requires_grad=True))
         self.rate = torch.tensor([h.step_rate for h in how])
         self.pact = torch.tensor([float(h.steps == "pact") for h in how])
@@ -119,7 +121,8 @@ class Student:
         move, layers = self.activation_move, self.start.architecture
         curved = [m for m, layer in zip(move.total, layers, strict=False) if layer.curved]
         added = [m for m, layer in zip(move.branch, layers, strict=False) if layer.skip is not None]
-        return [*self.start.parameters, *self.weight_move, *move.given, *curved, *added, *gates]
+        weights = [m for each in self.weight_move for m in each]
+        return [*self.start.parameters, *weights, *move.given, *curved, *added, *gates]
 
     def mask_gradients(self) -> None:
         """A frozen backbone receives no update."""
@@ -127,12 +130,14 @@ class Student:
             if p.grad is not None:
                 p.grad *= self.trained.view(-1, *[1] * (p.dim() - 1))
 
-    def weight_steps(self, layer: int) -> Float[Tensor, "r out"]:
+    def weight_steps(self, layer: int, choice: int = 0) -> Float[Tensor, "r out"]:
         """Steps of a layer's weights: learned, or SAWB's statistics where the config is PACT."""
-        learned = (self.weight_log[layer] + self.rate[:, None] * self.weight_move[layer]).exp()
+        log, move = self.weight_log[layer][choice], self.weight_move[layer][choice]
+        learned = (log + self.rate[:, None] * move).exp()
         if not self.pact.any():
             return learned
-        return torch.where(self.pact[:, None] > 0, self._sawb(layer), learned)
+        fixed = sawb_step(self.start.weights[layer].detach(), self.choices[choice][:, layer])
+        return torch.where(self.pact[:, None] > 0, fixed, learned)
 
     def activation_steps(self) -> ActivationSteps:
         """Steps of all activations."""
@@ -140,15 +145,6 @@ class Student:
         pairs = ((log.given, move.given), (log.total, move.total), (log.branch, move.branch))
         given, total, branch = (tuple((a + self.rate * b).exp() for a, b in zip(*pair, strict=True)) for pair in pairs)
         return ActivationSteps(given, total, branch, log.bits)
-
-    def _sawb(self, layer: int) -> Float[Tensor, "r out"]:
-        weight = self.start.weights[layer].detach()
-        table = torch.tensor([SAWB.get(int(b), NO_CLIP) for b in self.bits[:, layer]])
-        spread, size = weight.square().mean(2).sqrt(), weight.abs().mean(2)
-        clip = table[:, :1] * spread + table[:, 1:] * size
-        high = signed_range(self.bits[:, layer])[1].float()[:, None]
-        widest = weight.abs().amax(2)
-        return torch.minimum(clip.clamp_min(0.1 * widest), widest).clamp_min(1e-9) / high
 
     def logits(self, inputs: Float[Tensor, "r n d"]) -> Float[Tensor, "r n"]:
         """Fake-quantized forward with coded activations and int32 biases."""
@@ -159,10 +155,17 @@ class Student:
 
     def layer(self, layer: int, given: Float[Tensor, "r 1 1"]) -> tuple[Float[Tensor, "r o i"], Float[Tensor, "r o"]]:
         """Weights and bias as they will be deployed, or the gates' mixture of what they might be."""
-        if self.gates is not None:
-            return self.gates.mixed(self.start.weights[layer], layer), self.start.biases[layer]
-        step = self.weight_steps(layer)[..., None]
-        low, high = (b.float()[:, None, None] for b in signed_range(self.bits[:, layer]))
+        each = [self._with_bits(layer, choice, given) for choice in range(len(self.choices))]
+        if self.gates is None:
+            return each[0]
+        weights, biases = zip(*each, strict=True)
+        return self.gates.expected(weights, layer), self.gates.expected(biases, layer)
+
+    def _with_bits(
+        self, layer: int, choice: int, given: Float[Tensor, "r 1 1"]
+    ) -> tuple[Float[Tensor, "r o i"], Float[Tensor, "r o"]]:
+        step = self.weight_steps(layer, choice)[..., None]
+        low, high = (b.float()[:, None, None] for b in signed_range(self.choices[choice][:, layer]))
         weight = FakeQuantize.apply(self.start.weights[layer], step, low, high, torch.zeros(()))
         unit = (given * step).detach()[..., 0]
         return weight, round_through(self.start.biases[layer] / unit) * unit
@@ -174,8 +177,29 @@ class Student:
             weight_steps = [self.weight_steps(i) for i in layers]
             return QuantStack.of(self.start.frozen(), self.bits, weight_steps, self.activation_steps())
 
+    def held_clips(self) -> Float[Tensor, "r"]:
+        """PACT's own term of the loss: lambda times the sum of squared activation clips."""
+        layers, steps = self.start.architecture, self.activation_steps()
+        clips = [
+            _output_step(layers, layer, steps) * code_range(steps.bits, signed=False)[1]
+            for layer in range(len(layers) - 1)
+            if _clips(layers, layer, steps.bits)
+        ]
+        decay = torch.tensor([h.clip_decay for h in self.how]) * self.pact
+        return decay * sum((c.square() for c in clips), torch.zeros(()))
+
 
 NEVER = torch.zeros(())  # PACT's clip is that of codes without a sign
+
+
+def _clips(layers: Architecture, layer: int, bits: int) -> bool:
+    """Whether an activation is clipped from above alone."""
+    return branch_range(layers, layer, bits) == code_range(bits, signed=False)
+
+
+def _output_step(layers: Architecture, layer: int, steps: ActivationSteps) -> Float[Tensor, "r"]:
+    """Step of what an activation gives, before anything is added to it."""
+    return steps.given[layer + 1] if layers[layer].skip is None else steps.branch[layer]
 
 
 def _on_grid(
@@ -204,10 +228,8 @@ class _FakeQuantized:
         each, codes = layers[layer], branch_range(layers, layer, steps.bits)
         if each.curved:
             total = _on_grid(total, steps.total[layer], code_range(steps.bits, signed=True))
-        step = steps.given[layer + 1] if each.skip is None else steps.branch[layer]
-        unsigned = codes == code_range(steps.bits, signed=False)
-        clip_only = self.student.pact[:, None, None] if unsigned else NEVER
-        return _on_grid(activated(each.activation, total), step, codes, clip_only)
+        clip_only = self.student.pact[:, None, None] if _clips(layers, layer, steps.bits) else NEVER
+        return _on_grid(activated(each.activation, total), _output_step(layers, layer, steps), codes, clip_only)
 
     def add(self, layer: int, branch: Float[Tensor, "r n o"], skip: Float[Tensor, "r n o"]) -> Float[Tensor, "r n o"]:
         """The sum with an earlier layer's output."""
@@ -262,7 +284,8 @@ def objectives(
             target = score(teachers, inputs[of]).split(split, dim=1)
         logits = student.logits(inputs[of]).split(split, dim=1)
         rows, *pairs = zip(logits, target, strict=True)
-        yield total(LossInputs(batch.outcome[of], *rows, *pairs), weight)
+        loss = total(LossInputs(batch.outcome[of], *rows, *pairs), weight)
+        yield loss + student.held_clips() if any(h.clip_decay for h in student.how) else loss
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
-"""Soft choices of bits: a mixture of a layer's weights over bit-widths, with learned shares (arXiv 1812.00090).
+"""Soft choices of bits: a mixture of a layer over bit-widths, with learned shares (arXiv 1812.00090).
 
-Only weights are mixed: mixing activations too would quantize every layer's outputs once a choice, in every step.
+Every choice is the layer as it would be deployed with those bits: weights on learned steps, an int32 bias. Activations
+are not mixed: that would quantize every layer's outputs once a choice, in every step.
 """
 
 from __future__ import annotations
@@ -10,11 +11,6 @@ from collections.abc import Sequence
 import torch
 from jaxtyping import Float
 from torch import Tensor
-
-from cfq_core.nets.stack import Stack
-from cfq_core.quant.calibrate import weight_step
-from cfq_core.quant.fake import FakeQuantize
-from cfq_core.quant.grid import signed_range
 
 STEEPEST = 5.0  # of the starting shares, per bit: a budget at either end of the choices
 
@@ -30,31 +26,19 @@ def _tilt(choices: Tensor, budget: Float[Tensor, "r"]) -> Float[Tensor, "r"]:
 
 
 class Gates:
-    """Shares of every bit-width in every layer of R runs, starting at the budget; steps stay at least squared error."""
+    """Shares of every bit-width in every layer of R runs, starting at the budget."""
 
-    def __init__(self, start: Stack, choices: Sequence[int], budget: Float[Tensor, "r"]) -> None:
+    def __init__(self, sizes: Sequence[int], choices: Sequence[int], budget: Float[Tensor, "r"]) -> None:
         self.choices = torch.tensor(list(choices))
         tilt = _tilt(self.choices, budget)[:, None, None] * self.choices
-        self.logits = tilt.expand(-1, len(start.weights), -1).clone().requires_grad_()
-        self.sizes = torch.tensor(start.sizes, dtype=torch.float32)
-        self.steps = [
-            [weight_step(w, torch.full((start.runs,), b), "mse").float()[..., None] for b in choices]
-            for w in start.weights
-        ]
+        self.logits = tilt.expand(-1, len(sizes), -1).clone().requires_grad_()
+        self.sizes = torch.tensor(list(sizes), dtype=torch.float32)
 
-    def mixed(self, weight: Float[Tensor, "r o i"], layer: int) -> Float[Tensor, "r o i"]:
-        """Expected weights of one layer."""
+    def expected(self, each: Sequence[Tensor], layer: int) -> Tensor:
+        """A layer's expected weights or biases, from those of every choice."""
         share = torch.softmax(self.logits[:, layer], dim=1)
-        zero = torch.zeros(())
-        parts = [
-            share[:, c, None, None] * FakeQuantize.apply(weight, self.steps[layer][c], *self._range(c), zero)
-            for c in range(len(self.choices))
-        ]
+        parts = [share[:, c].view(-1, *[1] * (e.dim() - 1)) * e for c, e in enumerate(each)]
         return torch.stack(parts).sum(0)
-
-    def _range(self, choice: int) -> tuple[Tensor, Tensor]:
-        low, high = signed_range(self.choices[choice])
-        return low.float(), high.float()
 
     def average_bits(self) -> Float[Tensor, "r"]:
         """Expected average bits per weight of every run."""

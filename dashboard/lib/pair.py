@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import pandas as pd
@@ -71,12 +72,29 @@ def _show(audit: StoredAudit) -> None:
         st.caption(_side(role, result[role]))
     for note in result["notes"]:
         st.caption(ui.escape(note))
+    if result["as_run"]:
+        with st.expander("As it runs: levels, batches, options, other processors", icon=":material/memory:"):
+            for line in result["as_run"]:
+                st.markdown(f"- {ui.escape(line)}")
     ui.frame(_measures(result), f"audit-{audit.id}", f"audit-{audit.id}")
     if not (groups := _groups(result)).empty:
         st.markdown("**By group** (a group of too few people has no number)")
         ui.frame(groups, f"audit-groups-{audit.id}", f"audit-groups-{audit.id}")
+    if (table := people_of(content := audit.people())) is not None:
+        st.markdown("**Person by person**: what each was told, and whether it holds")
+        st.dataframe(table, hide_index=True, key=f"audit-people-{audit.id}")
+        st.download_button("People (CSV)", content, f"cfq-audit-{audit.id}.csv", "text/csv", on_click="ignore",
+                           icon=":material/table:", key=f"audit-csv-{audit.id}")  # fmt: skip
     st.download_button("Report (HTML)", audit.page, f"cfq-audit-{audit.id}.html", "text/html", on_click="ignore",
                        icon=":material/description:", key=f"audit-report-{audit.id}")  # fmt: skip
+
+
+def people_of(content: bytes) -> pd.DataFrame | None:
+    """The table of people; None where an older version kept none, or it is damaged."""
+    try:
+        return pd.read_csv(io.BytesIO(content))
+    except ValueError:  # pandas' own errors, and text that is no UTF-8
+        return None
 
 
 def _side(role: str, side: dict[str, Any]) -> str:

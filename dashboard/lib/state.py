@@ -24,7 +24,7 @@ IN_LINK: dict[str, Any] = {"bind": "query-params"}
 APPROVALS = ("raw", "matched")
 APPROVAL_HELP = (
     "raw: the student at its own threshold. matched: the student with its threshold moved so that it approves as many "
-    "training people as the teacher."
+    "validation people as the teacher."
 )
 USUAL_METHOD, USUAL_BUDGET = "ptq", 4.0  # what a study opens with, where it has them
 ECHO = 2.0  # seconds in which the browser may still send the address from before a change

@@ -32,9 +32,12 @@ def body() -> None:
     mine = fmt.line_of(sel.study.lines, sel.dataset, sel.method, sel.budget)
     measured = fmt.measured(measure)
     value = measured.format(mine["mean"].get(measure)) if not mine.empty else "–"
+    sure = f" ({fmt.how_sure(mine.loc[measure], measured.scale)})" if measure in mine.index else ""
     with top:
         ui.head(
-            "Curves", f"{sel.method} at {fmt.bits(sel.budget)}: **{measured.title} {value}** on {sel.dataset}.", TERMS
+            "Curves",
+            f"{sel.method} at {fmt.bits(sel.budget)}: **{measured.title} {value}**{sure} on {sel.dataset}.",
+            TERMS,
         )
     st.caption("Click a point to select that model on every page.")
     ui.picture("curves", sel, on_pick=_pick, dataset=sel.dataset, measure=measure, methods=",".join(methods))

@@ -3,90 +3,93 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from pathlib import Path
 
 import pytest
 
 from benchmarks import aims, results, speeds
-from cfq_core.base.shipped import shipped
 from cfq_core.study.plan import read_plan
 from cfq_core.study.runner import run_plan
 from cfq_core.study.store import Store
 from cfq_core.study.summary import Line, OverSeeds
 
 
-def line(method: str, budget: float = 3.0, seeds: int = 4, sd: float = 0.01, **means: float) -> Line:
-    """A line of a summary with these means."""
-    measures = {name: OverSeeds(value, sd, seeds, None, None, 100) for name, value in means.items()}
+def line(method: str, budget: float = 3.0, seeds: int = 4, half: float = 0.001, **means: float) -> Line:
+    """A line of a summary with these means, and intervals of this half-width."""
+    measures = {n: OverSeeds(v, 0.01, seeds, v - half, v + half, 100) for n, v in means.items()}
     return Line("adult", method, budget, budget, seeds, measures)
 
 
 def good(method: str, budget: float = 3.0, **changed: float) -> Line:
-    """A line that reaches every aim, but for what is changed."""
-    kept = {"vd": 0.01, "vd_matched": 0.02, "approval_shift": 0.0, "accuracy_drop": 0.0, "crg_abs": 0.1}
-    return line(method, budget, **({**kept, "flip_rate": 0.02} | changed))
+    """A line that reaches every aim of ours, but for what is changed."""
+    kept = {"vd": 0.01, "vd_matched": 0.01, "approval_shift": 0.0, "approval_shift_matched": 0.0, "accuracy_drop": 0.0}
+    return line(method, budget, **({**kept, "crg_mean": 0.0} | changed))
 
 
-def everything(budget: float, **changed: Line) -> list[Line]:
-    """A line a method that the aims name."""
-    names = ("ptq_hawq", "cf_ptq_alloc", "qat_lsq", "qat_lenient", "cfq", "cfq_anchored")
-    return [changed.get(name, good(name, budget)) for name in names]
+def rivals(budget: float) -> list[Line]:
+    """What else the aims look at, far enough behind."""
+    return [good("ptq", budget, vd=0.3), good("qat_lsq", budget, vd=0.2)]
 
 
-def missed(lines: list[Line]) -> list[str]:
+def missed(dataset: str, *lines: Line) -> list[str]:
     """Aims not reached."""
-    return [a.what for a in aims.judge("adult", lines) if not a.reached]
+    return [a.what for a in aims.judge(dataset, lines) if not a.reached]
 
 
 @pytest.mark.parametrize(
-    ("measure", "value"),
-    [("vd", 0.0201), ("approval_shift", 0.0101), ("approval_shift", -0.0101), ("accuracy_drop", 0.0051)],
+    ("measure", "value", "what"),
+    [
+        ("vd", 0.0151, "vd <= 0.015"),
+        ("vd_matched", 0.0151, "vd_matched <= 0.015"),
+        ("crg_mean", -0.101, "crg_mean within ±0.1"),
+        ("crg_mean", 0.101, "crg_mean within ±0.1"),
+        ("approval_shift", 0.0101, "approval_shift within ±0.01"),
+        ("approval_shift", -0.0101, "approval_shift within ±0.01"),
+        ("accuracy_drop", 0.0031, "accuracy_drop <= 0.003"),
+    ],
 )
-def test_each_bar_of_faithfulness_is_a_bar(measure: str, value: float) -> None:
-    faithful = "cfq_anchored: vd <= 0.02, shift within 0.01, accuracy drop <= 0.005"
-    reached = everything(3, cf_ptq_alloc=good("cf_ptq_alloc", vd_matched=0.01))
-    assert missed(reached) == []
+def test_each_bar_is_judged_as_it_is_worded(measure: str, value: float, what: str) -> None:
+    assert missed("adult", *rivals(3), good("cfq_anchored")) == []
     short = good("cfq_anchored", **{measure: value})
-    assert missed([*reached[:-1], short]) == [faithful]
+    assert missed("adult", *rivals(3), short) == [f"cfq_anchored: {what}"]
 
 
-def test_two_bits_are_judged_by_qats_fifth_and_at_matched_approval() -> None:
-    assert missed(everything(2, qat_lsq=good("qat_lsq", 2, vd=0.05))) == []
-    assert missed(everything(2, qat_lsq=good("qat_lsq", 2, vd=0.049))) == [
-        "cfq_anchored: vd at most a fifth of qat_lsq's"
+def test_two_bits_have_a_bar_of_their_own() -> None:
+    assert missed("adult", *rivals(2), good("cfq_anchored", 2, vd=0.2, vd_matched=0.03)) == []
+    assert missed("adult", *rivals(2), good("cfq_anchored", 2, vd_matched=0.031)) == [
+        "cfq_anchored: vd_matched <= 0.03"
     ]
-    many = everything(2, qat_lsq=good("qat_lsq", 2, vd=0.05), cfq_anchored=good("cfq_anchored", 2, vd_matched=0.031))
-    assert missed(many) == ["cfq_anchored: vd_matched <= 0.03"]
 
 
-def test_the_one_sided_kin_is_judged_beside_its_elder_which_keeps_its_own_lines() -> None:
-    two = everything(2, qat_lsq=good("qat_lsq", 2, vd=0.05), cfq_anchored=good("cfq_anchored", 2, vd_matched=0.031))
-    assert missed([*two, good("cfq_one_sided", 2)]) == ["cfq_anchored: vd_matched <= 0.03"]
-    assert missed([*two, good("cfq_one_sided", 2, vd=0.011, vd_matched=0.031)]) == [
-        "cfq_anchored: vd_matched <= 0.03",
-        "cfq_one_sided: vd at most a fifth of qat_lsq's",
-        "cfq_one_sided: vd_matched <= 0.03",
-    ]
-    three = everything(3, cf_ptq_alloc=good("cf_ptq_alloc", vd_matched=0.01))
-    assert [m.split(":")[0] for m in missed([*three, good("cfq_one_sided", vd=0.03)])] == ["cfq_one_sided"]
+def test_a_bar_that_the_interval_crosses_says_so() -> None:
+    found = [a for a in aims.judge("adult", [good("cfq_anchored", vd=0.0145)]) if a.what.endswith("vd <= 0.015")]
+    assert found[0].reached and "crosses" in found[0].numbers
+    clear = [a for a in aims.judge("adult", [good("cfq_anchored", vd=0.01)]) if a.what.endswith("vd <= 0.015")]
+    assert clear[0].reached and "crosses" not in clear[0].numbers
 
 
-def test_a_method_is_better_only_in_all_three_measures_and_beyond_the_seeds_spread() -> None:
-    ours = line("cfq_anchored", vd_matched=0.1, crg_abs=0.1, flip_rate=0.1)
-    error = 2**0.5 * 0.01 / 4**0.5  # two lines of four seeds with the same spread
-    within, beyond = 0.1 - 0.9 * error, 0.1 - 1.1 * error
-    for measures, better in (
-        ((beyond, beyond, beyond), True), ((beyond, beyond, within), False), ((beyond, within, beyond), False),
-        ((within, beyond, beyond), False),
-    ):  # fmt: skip
-        other = line("other", **dict(zip(aims.COMPARED, measures, strict=True)))
-        assert aims._beats(other, ours) is better
+@pytest.mark.parametrize(("dataset", "shift", "reached"), [
+    ("adult", 0.0101, False), ("adult", -0.0099, True), ("compas", -0.0101, False), ("german", 0.0299, True),
+    ("german", 0.0301, False),
+])  # fmt: skip
+def test_matched_means_matched_for_every_method(dataset: str, shift: float, reached: bool) -> None:
+    found = missed(dataset, *rivals(3), good("cfq_anchored"), good("adaround", vd=0.2, approval_shift_matched=shift))
+    assert (found == []) is reached
 
 
-def test_a_miss_is_marked_and_says_why() -> None:
-    rows = aims.table([aims.Aim("a", 3, True, "1", "never told"), aims.Aim("b", 4, False, "2", "because")]).split("\n")
-    assert rows[2:] == ["| a | 3 | yes | 1 |  |", "| b | 4 | **no** | 2 | because |"]
+def test_a_blind_rival_within_three_times_is_named() -> None:
+    near = good("adaround", vd=0.03)
+    (aim,) = [a for a in aims.judge("adult", [*rivals(3), near, good("cfq_anchored")]) if "three times" in a.what]
+    assert not aim.reached and aim.why.startswith("adaround 0.0300")
+    seeing = good("cf_ptq", vd=0.02)  # it sees recourse
+    (aim,) = [a for a in aims.judge("adult", [*rivals(3), seeing, good("cfq_anchored")]) if "three times" in a.what]
+    assert aim.reached
+
+
+def test_a_miss_is_marked_and_says_why_and_a_tie_is_a_tie() -> None:
+    listed = [aims.Aim("a", 3, True, "1", "never told"), aims.Aim("b", 4, False, "2", "because")]
+    rows = aims.table([*listed, aims.Aim("c", 4, False, "3", "equal", tie=True)]).split("\n")
+    assert rows[2:] == ["| a | 3 | yes | 1 |  |", "| b | 4 | **no** | 2 | because |", "| c | 4 | tie | 3 | equal |"]
 
 
 def test_speeds_are_judged_by_their_ratios(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +105,7 @@ def test_speeds_are_judged_by_their_ratios(tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_studys_table_replaces_what_stands_between_the_marks_and_nothing_else(tmp_path: Path) -> None:
     plan = read_plan(
-        {"name": results.KAPPA, "datasets": ["diabetes"], "methods": ["ptq"], "bits": [3], "seeds": 2,
+        {"name": results.name_of("kappa"), "datasets": ["diabetes"], "methods": ["ptq"], "bits": [3], "seeds": 2,
          "hidden": [8], "people": 20, "kappa": [0.0, 0.5]},
         "test",
     )  # fmt: skip
@@ -129,7 +132,7 @@ def test_the_table_of_times_is_what_each_method_took_in_a_stack_of_its_own(tmp_p
     store = Store(tmp_path / "store")
     study = run_plan(plan, store, workers=0)
     rows = [r.strip("| ").split(" | ") for r in results.times_table(store, store.study(study)).split("\n")[4:]]
-    assert [r[1] for r in rows] == ["ptq", "qat_lsq", "cfq"] and {r[-1] for r in rows} == {"-"}
+    assert [r[1] for r in rows] == ["ptq", "qat_lsq", "cfq"]
     took: dict[str, list[float]] = {}
     for run in store.runs(study):
         measures = store.measures(run["id"])
@@ -140,15 +143,13 @@ def test_the_table_of_times_is_what_each_method_took_in_a_stack_of_its_own(tmp_p
         mean = sum(took[row[1]]) / 2
         assert row[3] == f"{mean:.3f}" and row[5] == f"{mean / (sum(took['ptq']) / 2):.1f}"
     assert rows[1][6] == "1.00" and float(rows[1][4]) == 0 < float(rows[2][4])
-    assert results._study("Time to make", store, store.study(study)).endswith(
+    assert results._study("overhead", store, store.study(study)).endswith(
         results.times_table(store, store.study(study))
     )
     store.close()
 
 
-def test_every_table_stands_on_a_plan_of_its_name() -> None:
-    """A study is found by its plan's name: a name that no plan has is a table that never appears again."""
-    names = {p.stem: tomllib.loads(p.read_text(encoding="utf-8"))["name"] for p in shipped("studies").glob("*.toml")}
-    plans = {**results.KAPPAS, **results.FURTHER}
-    assert {title: names[plan] for title, plan in plans.items()} == {title: title for title in plans}
-    assert set(results.TABLES) <= set(names.values())
+def test_every_table_stands_on_a_plan_of_its_own_name() -> None:
+    """A study is found by its plan's name: two plans of one name would show one study twice, no plan none."""
+    names = [results.name_of(plan) for plan in (*results.TABLES, *results.KAPPAS, *results.FURTHER)]
+    assert all(names) and len(set(names)) == len(names)

@@ -16,9 +16,10 @@ from typing import Any
 
 import pytest
 
-from cfq_core import __version__, cli
+from cfq_core import __version__, cli, safe
 from cfq_core.base import plugins
 from cfq_core.base.errors import BadInput
+from cfq_core.base.shipped import gallery
 from cfq_core.datasets.fetch import FILES
 from cfq_core.report.frames import Stored
 from cfq_core.study import runner
@@ -27,9 +28,9 @@ from cfq_core.study.store import FILE, Store
 TINY = ("--dataset", "diabetes", "--bits", "2,8", "--seeds", "2", "--hidden", "6", "--people", "15")
 
 #: What programs that read ``--json`` rely on.
-KEYS = ("study", "store", "runs", "teachers")
+KEYS = ("study", "store", "runs", "teachers", "methods")
 RUN_KEYS = ("id", "dataset", "method", "budget", "seed", "bits", "avg_bits", "measures", "groups")
-FURTHER_RUN_KEYS = ("intervals", "setting")
+FURTHER_RUN_KEYS = ("intervals", "setting", "unmatched")
 GROUP_KEYS = ("value", "low", "high", "count")
 MEASURES = (
     "accuracy accuracy_drop agreement flip_rate boundary_flip_rate approval_shift logit_shift frr vd vd_matched "
@@ -131,6 +132,45 @@ def test_show_prints_a_study_by_its_id_its_start_and_the_latest(cfq: Cfq, stored
     assert cfq("show", id, "--store", stored, "--json").json["study"] == id
 
 
+def test_json_says_of_a_method_what_its_seeds_say(cfq: Cfq, stored: Path) -> None:
+    found = cfq("show", "--store", stored, "--json").json
+    runs = [r["measures"]["accuracy"] for r in found["runs"] if r["budget"] == 8]
+    (line,) = [m["measures"]["accuracy"] for m in found["methods"] if m["budget"] == 8]
+    assert line["seeds"] == 2 and line["mean"] == pytest.approx(sum(runs) / 2)
+    half = 12.7062047 * abs(runs[0] - runs[1]) / 2  # Student's t of one degree, from a printed table
+    assert line["low"] == pytest.approx(max(0.0, line["mean"] - half), abs=1e-6)
+    assert line["high"] == pytest.approx(min(1.0, line["mean"] + half), abs=1e-6)
+
+
+@pytest.mark.parametrize("further", [(), ("--matched",), ("--seed", "1"), ("--confidence", "0.9")])
+def test_safe_says_the_least_bits_or_none_of_these(further: tuple[str, ...], cfq: Cfq, stored: Path) -> None:
+    asked = ("safe", "--at-most", "40%", *further, "--store", stored)
+    found = cfq(*asked, "--json").json
+    assert found["measure"] == ("vd_matched" if "--matched" in further else "vd") and found["says"]
+    (answer,) = found["answers"]
+    assert answer["claim"] == ("model" if "--seed" in further else "method") and answer["at_most"] == 0.4
+    assert [t["budget"] for t in answer["tried"]] in ([8.0], [8.0, 2.0])
+    assert all(t["rate"] <= t["bound"] for t in answer["tried"])
+    said = cfq(*asked).out
+    least = f"{answer['answer']['budget']:g}" if answer["answer"] else "none of these"
+    assert said.splitlines()[1].split("  ")[0] == "diabetes" and least in said.splitlines()[1]
+    assert ("about this one model" in said) == ("--seed" in further)
+    assert [f"{a.answer and a.answer.budget}" for a in safe(stored, "latest", 0.4, found["answers"][0]["confidence"],
+            "--matched" in further, 1 if "--seed" in further else None)] == [
+        f"{answer['answer'] and answer['answer']['budget']}"
+    ]  # fmt: skip
+
+
+def test_safe_answers_from_the_shipped_gallery_and_flags_leniency(cfq: Cfq) -> None:
+    studies = cfq("ls", "--store", gallery(), "--json").json["studies"]
+    adult = next(s["id"] for s in studies if s["name"].startswith("Adult"))
+    found = {a["method"]: a for a in cfq("safe", adult, "--store", gallery(), "--json").json["answers"]}
+    assert found["qat_lsq"]["answer"] is None and len(found["qat_lsq"]["tried"]) == 1
+    assert all(a["answer"] is None or a["answer"]["bound"] <= 0.02 for a in found.values())
+    said = cfq("safe", adult, "--at-most", "5%", "--store", gallery()).out
+    assert "none of these" in said and "lenient: bought by approving more people" in said
+
+
 def test_show_prints_markdown(cfq: Cfq, stored: Path) -> None:
     said = cfq("show", "--store", stored, "--markdown")
     assert said.code == 0
@@ -175,6 +215,8 @@ def _beside(store: Path) -> list[str]:
         (("ls",), 0),
         (("show",), 0),
         (("show", "nothere"), 2),
+        (("safe", "--at-most", "50%"), 0),
+        (("safe", "nothere"), 2),
         (("report", "--html", "r.html"), 0),
         (("report", "--html", "nowhere/r.html"), 2),
         (("export", "nothere", "--onnx", "m.onnx"), 2),
@@ -341,6 +383,10 @@ BAD = {
     "unknown command": (["rum"], ["rum"]),
     "unknown table to fetch": (["data", "fetch", "grman"], ['did you mean "german"?']),
     "unknown table to check": (["data", "check", "grman"], ['did you mean "german"?']),
+    "a limit that is no share": (["safe", "--at-most", "2"], ["--at-most", '"2"', "2% or 0.02"]),
+    "a limit that is no number": (["safe", "--at-most", "few"], ["--at-most", '"few"']),
+    "a confidence of everything": (["safe", "--confidence", "100%"], ["--confidence", '"100%"']),
+    "a seed that is no number": (["safe", "--seed", "x"], ["--seed"]),
     "no plan": (["study", "none.toml"], ["none.toml", "cannot be read"]),
     "no plan named": (["study"], ["PLAN"]),
     "a plan that is a folder": (["study", "."], ["cannot be read"]),
@@ -371,6 +417,11 @@ def test_bad_input_is_one_line_and_exit_code_two(case: str, cfq: Cfq, tmp_path: 
     said = cfq(*arguments)
     _is_one_line(said, 2, *parts)
     assert said.out == ""
+
+
+def test_a_seed_that_no_run_has_and_a_confidence_below_a_half_are_refused(cfq: Cfq, stored: Path) -> None:
+    _is_one_line(cfq("safe", "--seed", "99", "--store", stored), 2, "seed 99", "no run")
+    _is_one_line(cfq("safe", "--confidence", "0.2", "--store", stored), 2, "confidence")
 
 
 def test_an_unknown_study_is_refused_with_the_ones_there_are(cfq: Cfq, stored: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cfq_core import pipeline
-from cfq_core.allocators.knapsack import cheapest_plan
+from cfq_core.allocators.knapsack import cheapest_plan, fullest_plan
 from cfq_core.base import plugins
 from cfq_core.base.errors import BadPlan
 from cfq_core.base.seeds import repeatable
@@ -21,6 +21,14 @@ from cfq_core.quant.grid import WEIGHT_BITS
 from cfq_core.quant.training_data import TrainingData
 
 BUDGETS = (2.0, 2.01, 2.5, 3.0, 3.3, 4.7, 6.0, 7.99, 8.0)
+CHOICES = (2, 3, 4, 8)
+
+
+def learns(name: str) -> bool:
+    """Whether an allocator's bits are learned with the task."""
+    return getattr(plugins.load("allocators", name), "learns_bits", False)
+
+
 every_allocator = pytest.mark.parametrize("name", plugins.names("allocators"))
 by_sizes = [
     n for n, a in plugins.load_all("allocators").items()
@@ -47,6 +55,18 @@ def test_plans_keep_to_every_budget_for_every_teacher(name: str, data: TrainingD
         assert len(plan) == len(data.teachers.sizes)
         assert all(type(b) is int and b in WEIGHT_BITS for b in plan), plan
         assert average_bits(plan, data.teachers.sizes) <= budget, (plan, budget)
+
+
+@pytest.mark.parametrize("name", [n for n in plugins.names("allocators") if learns(n)])
+def test_learned_bits_spend_the_budget(name: str, data: TrainingData) -> None:
+    """At least 97 % of it wherever a plan that full exists, else as much as any plan does; by trying every plan."""
+    sizes = data.teachers.sizes
+    with repeatable():
+        plans = plugins.load("allocators", name).plans(data, Calibration(), BUDGETS)
+    spent_by_any = sorted(average_bits(p, sizes) for p in product(CHOICES, repeat=len(sizes)))
+    for plan, budget in zip(plans, BUDGETS * data.teachers.runs, strict=True):
+        fullest = max(s for s in spent_by_any if s <= budget)
+        assert average_bits(plan, sizes) >= min(0.97 * budget, fullest) - 1e-9, (plan, budget)
 
 
 @every_allocator
@@ -97,7 +117,6 @@ def test_uniform_spends_all_that_whole_bits_can(sizes: list[int], budget: float)
 
 
 # ---------------------------------------------------------------------- the knapsack behind the sensitivities
-CHOICES = (2, 3, 4, 8)
 
 
 @st.composite
@@ -121,6 +140,22 @@ def test_the_knapsack_finds_what_trying_every_plan_finds(made: tuple, budget: fl
 
     possible = [p for p in product(CHOICES, repeat=len(sizes)) if average_bits(p, sizes) <= budget]
     assert total(plan) <= min(total(p) for p in possible) + 1e-9
+
+
+@given(tables(), budgets, st.sampled_from([0.0, 0.9, 0.97, 1.0]))
+def test_the_fullest_plans_best_is_what_trying_every_full_plan_finds(made: tuple, budget: float, share: float) -> None:
+    rows, sizes = made
+
+    def total(p: tuple[int, ...]) -> float:
+        return sum(rows[i][CHOICES.index(b)] for i, b in enumerate(p))
+
+    allowed = budget * sum(sizes) + 1e-6
+    possible = [p for p in product(CHOICES, repeat=len(sizes)) if bit_cost(p, sizes) <= allowed]
+    least = min(share * budget * sum(sizes) - 1e-6, max(bit_cost(p, sizes) for p in possible))
+    full = [p for p in possible if bit_cost(p, sizes) >= least]
+    plan = fullest_plan(rows, CHOICES, sizes, budget, share)
+    assert plan in full
+    assert total(plan) <= min(total(p) for p in full) + 1e-9
 
 
 @given(sizes_of_layers, budgets)

@@ -157,3 +157,21 @@ def test_compas_calls_no_new_offence_favourable(real_table: Load) -> None:
 def test_german_levels_are_words_not_codes(real_table: Load) -> None:
     for f in real_table("german").schema.features:
         assert not [level for level in f.levels if level.startswith("A") and level[1:].isdigit()], f.name
+
+
+#: How many applicants the corrected code table has at some levels (Groemping 2019, its Table of level frequencies).
+CORRECTED = {
+    ("checking", "no checking account"): 274, ("checking", "200 DM or a salary"): 394,
+    ("savings", "unknown or none"): 603, ("property", "none known"): 282, ("foreign", "yes"): 37,
+    ("dependents", "3 and more"): 155, ("personal_status", "woman, not single, or man, single"): 310,
+}  # fmt: skip
+
+
+def test_german_levels_are_the_corrected_ones_and_nobodys_sex_is_claimed(real_table: Load) -> None:
+    table = real_table("german")
+    assert set(table.groups()) == {"age", "foreign"}
+    names = [f.name for f in table.schema.features]
+    for (name, level), count in CORRECTED.items():
+        column = names.index(name)
+        code = table.schema.features[column].levels.index(level)
+        assert int((table.values[:, column] == code).sum()) == count, (name, level)

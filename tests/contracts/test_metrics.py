@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cfq_core.base import plugins
 from cfq_core.certificates.table import margin
-from cfq_core.evidence import Evidence, Measures, Metric, PerRow, measure, summarise
+from cfq_core.evidence import OF_WORST, Evidence, Measures, Metric, PerRow, measure, summarise
 
 METRICS: dict[str, Metric] = plugins.load_all("metrics")
 CERTIFICATES = plugins.load_all("certificates")
@@ -113,7 +113,7 @@ def test_a_metric_scores_rows_that_exist_with_finite_values_and_changes_nothing(
     assert np.issubdtype(scored.rows.dtype, np.integer)
     assert ((scored.rows >= 0) & (scored.rows < len(e.student))).all()
     assert len(np.unique(scored.rows)) == len(scored.rows), "a row counts once"
-    if METRICS[name].summary in ("share", "worst"):
+    if METRICS[name].summary in ("share", *OF_WORST):
         assert set(np.unique(scored.values)) <= {0.0, 1.0}
     if scored.weight is not None:
         assert np.isfinite(scored.weight).all() and (scored.weight >= 0).all()
@@ -125,7 +125,7 @@ def test_a_measure_is_finite_inside_its_interval_and_counts_its_rows(name: str, 
     measures = measure({name: METRICS[name]}, e, e)
     scored = METRICS[name].score(e)
     for got in measures.overall.values():
-        if METRICS[name].summary != "worst":
+        if METRICS[name].summary not in OF_WORST:
             assert got.count == len(scored.rows)
         if got.value is None:
             assert got.low is None and got.high is None
@@ -133,7 +133,7 @@ def test_a_measure_is_finite_inside_its_interval_and_counts_its_rows(name: str, 
         assert got.low is not None and got.high is not None
         assert np.isfinite([got.value, got.low, got.high]).all()
         assert got.low <= got.high
-        if METRICS[name].summary in ("share", "worst"):
+        if METRICS[name].summary in ("share", *OF_WORST):
             assert 0 <= got.low <= got.value + ROUNDING and got.value - ROUNDING <= got.high <= 1
     assert (f"{name}_matched" in measures.overall) == METRICS[name].decision
 
@@ -156,10 +156,10 @@ def test_a_group_is_measured_as_if_nobody_else_were_there(name: str, e: Evidence
 def test_a_metric_says_its_title_unit_and_which_way_is_better(name: str) -> None:
     metric = METRICS[name]
     assert metric.title
-    assert metric.unit in ("share", "logits", "cost", "relative", "cosine")
+    assert metric.unit in ("share", "logits", "cost", "relative", "cosine", "p")
     assert metric.better in ("lower", "higher", "near 0", "neither")
-    assert metric.summary in ("share", "mean", "median", "sd", "worst")
-    assert metric.unit == "share" or metric.summary not in ("share", "worst")
+    assert metric.summary in ("share", "mean", "median", "sd", *OF_WORST)
+    assert metric.unit == "share" or metric.summary not in ("share", "worst", "worst_by_chance")
 
 
 # ---------------------------------------------------------------------- known cases
@@ -169,7 +169,7 @@ def test_a_metric_says_its_title_unit_and_which_way_is_better(name: str) -> None
         "vd": 0, "worst_group_vd": 0, "flip_rate": 0, "boundary_flip_rate": 0, "agreement": 1, "approval_shift": 0,
         "accuracy_drop": 0, "logit_shift": 0, "logit_shift_sd": 0, "crg_mean": 0, "crg_median": 0, "crg_abs": 0,
         "crg_ratio": 0, "crg_above": 0, "crg_below": 0, "recourse_lost": 0, "windfall": 0, "margin_condition": 1,
-        "margin_transferred": 0, "certified": 1, "direction": 1,
+        "margin_transferred": 0, "certified": 1, "direction": 1, "logit_shift_at": 0,
     }.items(),
 )  # fmt: skip
 def test_a_student_that_is_its_teacher_breaks_nothing(name: str, value: float) -> None:
@@ -178,8 +178,11 @@ def test_a_student_that_is_its_teacher_breaks_nothing(name: str, value: float) -
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    {"vd": 0, "worst_group_vd": 0, "recourse_lost": 0, "windfall": 1, "crg_mean": -1, "crg_below": 1}.items(),
-)
+    {
+        "vd": 0, "worst_group_vd": 0, "worst_group_vd_by_chance": 0, "worst_group_vd_p": 1, "recourse_lost": 0,
+        "windfall": 1, "crg_mean": -1, "crg_below": 1,
+    }.items(),
+)  # fmt: skip
 def test_approving_everybody_breaks_no_promise(name: str, value: float) -> None:
     assert _value(name, everybody_approved(faithful(seed=4))) == value
 
@@ -233,10 +236,24 @@ SEVEN = Evidence(
         "crg_mean": (0.5 - 1.0) / 2, "crg_abs": 0.75, "crg_median": -0.25, "crg_ratio": (1.0 - 1.0) / 3.0,
         "crg_above": 1 / 2, "crg_below": 1 / 2, "recourse_lost": 0.0, "direction": 0.5, "margin_condition": 1 / 3,
         "margin_transferred": 1 / 3, "recourse_cost": 7 / 3, "certified": 1 / 3,
+        "logit_shift_at": (-0.1 - 0.4 + 0.3) / 3,
     }.items(),
 )  # fmt: skip
 def test_seven_people_by_hand(name: str, value: float) -> None:
     assert _value(name, SEVEN) == pytest.approx(value, abs=1e-12)
+
+
+@given(any_evidence())
+def test_leniency_where_promises_end_is_what_plain_numpy_says(e: Evidence) -> None:
+    people = [i for i in range(len(e.person)) if e.has_recourse[i]]
+    if people:
+        off = [e.student_at[i] - e.teacher_at[i] for i in people]
+        assert _value("logit_shift_at", e) == pytest.approx(sum(off) / len(off), abs=1e-9)
+    both = [i for i in people if e.reaudited[i] and e.student_has_recourse[i]]
+    if both:
+        less = [e.student_cost[i] < 0.999 * e.cost[i] for i in both]
+        near = any(abs(e.student_cost[i] - 0.999 * e.cost[i]) < 1e-9 for i in both)
+        assert near or _value("crg_below", e) == pytest.approx(sum(less) / len(less), abs=1e-12)
 
 
 def test_the_bands_rim_is_outside_the_boundary_band() -> None:

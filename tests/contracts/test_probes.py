@@ -22,7 +22,7 @@ from cfq_core.artifacts.artifact import (
 from cfq_core.base import plugins
 from cfq_core.base.identity import described
 from cfq_core.report import fmt
-from cfq_core.report.frames import is_share
+from cfq_core.study.summary import is_share
 
 NAMES = plugins.names("probes")
 each_probe = pytest.mark.parametrize("name", NAMES)

@@ -56,5 +56,6 @@ def test_first_sentence_says_the_share_with_its_interval(on_store: Callable[[str
     sel = at.session_state["_selection"]
     mine = fmt.line_of(sel.study.lines, sel.dataset, sel.method, 2.0)
     said = " ".join(m.value for m in at.markdown)
-    assert fmt.in_100(mine["mean"]["margin_condition"]) in said and "95 % over" in said
+    assert fmt.in_100(mine["mean"]["margin_condition"]) in said
+    assert "95 %, Student's t, " in said
     assert fmt.in_100(mine["mean"]["margin_transferred"]) in said

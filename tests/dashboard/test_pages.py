@@ -60,6 +60,17 @@ def test_link_opens_the_view_it_names(on_store: Callable[[str], None], open_page
     assert again.session_state["_selection"] == sel
 
 
+def test_answer_says_how_few_bits_are_safe(on_store: Callable[[str], None], open_page: Open) -> None:
+    on_store("own")
+    at = open_page("answer")
+    sel = at.session_state["_selection"]
+    (table,) = (d.value for d in at.dataframe if "least bits" in d.value)
+    answers = sel.study.safe(sel.dataset, 0.02, 0.95)
+    assert list(table.method) == [a.method for a in answers]
+    assert list(table["least bits"]) == [f"{a.answer.budget:g}" if a.answer else "none of these" for a in answers]
+    assert any("cfq safe" in c.value and "seeds are the unit" in c.value for c in at.caption)
+
+
 def test_own_study_is_opened_before_the_gallery(
     on_store: Callable[[str], None], open_page: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:

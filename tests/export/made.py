@@ -7,7 +7,7 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from cfq_core.export.provenance import Input, Provenance
+from cfq_core.models.provenance import Input, Provenance
 from cfq_core.nets.stack import Stack
 from cfq_core.quant.bits import BitPlan
 from cfq_core.quant.calibrate import Calibration

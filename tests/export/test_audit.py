@@ -18,10 +18,13 @@ from cfq_core.export import audit as auditing
 from cfq_core.export import audit_text as telling
 from cfq_core.export.audit import AuditOptions, PairAudit, audit_pair
 from cfq_core.export.parity import computed
-from cfq_core.export.provenance import KEY, BadModel
-from cfq_core.export.read import ModelFile, parse_model, read_model
-from cfq_core.export.runtime import BlackBox
 from cfq_core.export.stored import StoredRun, export_student, export_teacher, stored_run
+from cfq_core.models import imported as importing
+from cfq_core.models.blackbox import BlackBox
+from cfq_core.models.contract import Contract
+from cfq_core.models.provenance import KEY, BadModel
+from cfq_core.models.read import ModelFile, parse_model, read_model
+from cfq_core.models.reading import running_of, settle
 from cfq_core.study.store import Store
 from cfq_core.tables.encode import Encoding
 from cfq_core.tables.schema import Table
@@ -30,6 +33,8 @@ from .conftest import CARD
 from .made import graph, network
 
 FEW = AuditOptions(people=60, n_reaudited=30)
+#: Random networks know nothing of outcomes: everything is said of them.
+SAID = replace(FEW, layout="standardised", favourable="high")
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +89,7 @@ def test_a_graph_that_is_only_computed_gets_recourse_as_good(
     table: Table, pair: tuple[ModelFile, ModelFile], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_gradients = audit_pair(table, *pair, FEW)
-    monkeypatch.setattr(auditing, "dense", lambda _: None)
+    monkeypatch.setattr(importing, "dense", lambda _: None)
     without = audit_pair(table, *pair, FEW)
     assert "without gradients" in without.teacher.how and "without gradients" in without.student.how
     a, b = with_gradients.promise.recourse, without.promise.recourse
@@ -105,18 +110,18 @@ def _vd(found: PairAudit) -> float:
 @pytest.mark.parametrize(("hidden", "end"), [("Tanh", ""), ("Sigmoid", "Sigmoid"), ("Relu", "Sigmoid")])
 def test_dense_networks_of_other_tools_are_searched_with_gradients(table: Table, hidden: str, end: str) -> None:
     found = audit_pair(
-        table, _foreign(table, "a.onnx", hidden, end=end), _foreign(table, "b.onnx", hidden, 1, end), FEW
+        table, _foreign(table, "a.onnx", hidden, end=end), _foreign(table, "b.onnx", hidden, 1, end), SAID
     )
     assert hidden.lower() in found.teacher.how and "with gradients" in found.teacher.how
     assert found.teacher.differing == found.student.differing == 0 and found.rows == len(table)
-    assert "standardised on this whole table" in found.notes[0]
+    assert any("high is favourable" in n and "inputs standardised" in n for n in found.notes)
     model = found.promise.teacher
     assert {layer.activation for layer in model.architecture[:-1]} == {hidden.lower()}
     recourse = found.promise.recourse
     assert recourse.has_recourse.any() and (recourse.margin[recourse.has_recourse] >= 0.2).all()
     assert 0.05 < _vd(found) < 1, "an unrelated network breaks some promises"
     same = audit_pair(
-        table, _foreign(table, "a.onnx", hidden, end=end), _foreign(table, "a.onnx", hidden, end=end), FEW
+        table, _foreign(table, "a.onnx", hidden, end=end), _foreign(table, "a.onnx", hidden, end=end), SAID
     )
     assert _vd(same) == 0.0 and same.seen.measures.overall["crg_abs"].value == 0.0
 
@@ -135,8 +140,8 @@ def _tree(table: Table) -> ModelFile:
 
 
 def test_a_tree_is_audited_on_one_column_a_feature(table: Table) -> None:
-    found = audit_pair(table, _tree(table), _tree(table), FEW)
-    assert found.question.layout == "levels" and _vd(found) == 0.0
+    found = audit_pair(table, _tree(table), _tree(table), replace(FEW, favourable="high"))
+    assert any("inputs levels" in n for n in found.notes) and _vd(found) == 0.0
     months = [f.name for f in table.schema.features].index("months")
     recourse = found.promise.recourse
     assert recourse.has_recourse.all() and (recourse.before[:, months] > 24).all()
@@ -147,14 +152,17 @@ def test_a_tree_is_audited_on_one_column_a_feature(table: Table) -> None:
 def test_a_black_box_without_gradient_is_a_scorer(table: Table) -> None:
     import torch
 
-    file = _foreign(table, "a.onnx")
-    with auditing.Running(file, 30) as running:
-        model = BlackBox(running, False, torch.eye(file.width, dtype=torch.float64))
-        points = torch.randn(1, 20, file.width, dtype=torch.float64)
+    file, encoding = _foreign(table, "a.onnx"), Encoding.fit(table.schema, table.values)
+    with running_of(file, table, 30) as running:
+        reading, _ = settle(running, Contract("high", layout="standardised"), table, np.arange(len(table)), True)
+        model = BlackBox(reading, encoding)
+        points = torch.tensor(encoding.encode(table.values[:20]))[None]
         alone = auditing.score(model, points)
         both = auditing.score(model.take([0, 0]), points.expand(2, -1, -1))
         assert torch.equal(both[0], both[1]) and torch.equal(both[0], alone[0])
         assert model.highest(points, points).isinf().all()
+        single = auditing.score(model.to(torch.float32), points.float())
+        assert torch.equal(single.double(), alone.float().double()), "a person is the same person in float32"
 
 
 # ---------------------------------------------------------------------- refused
@@ -175,7 +183,7 @@ def test_files_of_two_trainings_are_no_teacher_and_student(table: Table, pair: t
     with pytest.raises(BadModel, match="different standardisations"):
         audit_pair(table, pair[0], other)
     with pytest.raises(BadModel, match="ask for all rows"):
-        audit_pair(table, _foreign(table, "a.onnx"), _foreign(table, "b.onnx"), AuditOptions(rows="test"))
+        audit_pair(table, _foreign(table, "a.onnx"), _foreign(table, "b.onnx"), replace(SAID, rows="test"))
 
 
 def test_outputs_between_0_and_1_are_asked_about(table: Table) -> None:
@@ -189,17 +197,17 @@ def test_outputs_between_0_and_1_are_asked_about(table: Table) -> None:
     constants = {"W": weight, "low": np.float32(0), "high": np.float32(1)}
     file = parse_model(graph(nodes, constants, width), "p.onnx")  # type: ignore[arg-type]
     with pytest.raises(BadModel, match="--output probability"):
-        audit_pair(table, file, file, FEW)
-    found = audit_pair(table, file, file, replace(FEW, output="probability"))
+        audit_pair(table, file, file, SAID)
+    found = audit_pair(table, file, file, replace(SAID, output="probability"))
     assert _vd(found) == 0.0 and 0.1 < found.teacher.approval_rate < 0.9
 
 
 def test_what_the_runtime_computes_is_audited_where_the_import_differs(
     table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = auditing.dense(_foreign(table, "other.onnx", seed=9))
-    monkeypatch.setattr(auditing, "dense", lambda _: other)
-    found = audit_pair(table, _foreign(table, "a.onnx"), _foreign(table, "b.onnx", seed=1), FEW)
+    other = importing.dense(_foreign(table, "other.onnx", seed=9))
+    monkeypatch.setattr(importing, "dense", lambda _: other)
+    found = audit_pair(table, _foreign(table, "a.onnx"), _foreign(table, "b.onnx", seed=1), SAID)
     assert "without gradients" in found.teacher.how and any("decides" in n for n in found.notes)
     assert found.teacher.differing == 0
 
@@ -209,10 +217,16 @@ def _always(logit: float, width: int = 11) -> ModelFile:
     return parse_model(graph([helper.make_node("Gemm", ["x", "W", "B"], ["y"])], constants, width), f"{logit:g}.onnx")
 
 
-@pytest.mark.parametrize(("teacher", "student"), [(5.0, -5.0), (-5.0, 5.0), (-5.0, -5.0)])
-def test_models_that_say_one_thing_to_everybody_promise_nothing(table: Table, teacher: float, student: float) -> None:
-    found = audit_pair(table, _always(teacher), _always(student), FEW)
-    assert "promises nobody an action" in telling.verdict(found)
+@pytest.mark.parametrize("logit", [5.0, -5.0])
+def test_a_teacher_that_says_one_thing_to_everybody_is_refused_with_what_to_change(table: Table, logit: float) -> None:
+    whom = "everybody" if logit > 0 else "nobody"
+    with pytest.raises(BadModel, match=rf"approves {whom} of .* runs from .* --threshold .* --output"):
+        audit_pair(table, _always(logit), _always(-logit), SAID)
+
+
+def test_a_student_that_says_one_thing_to_everybody_is_told(table: Table) -> None:
+    found = audit_pair(table, _foreign(table, "a.onnx"), _always(-5.0), SAID)
+    assert _vd(found) == 1.0 and any("approves nobody" in n and "--threshold" in n for n in found.notes)
     assert telling.text(found) and telling.page(found) and json.dumps(telling.as_json(found), allow_nan=False)
 
 

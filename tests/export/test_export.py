@@ -20,9 +20,11 @@ from cfq_core.base.errors import BadInput, UnknownName
 from cfq_core.cli import cli
 from cfq_core.export import stored as exporting
 from cfq_core.export.parity import LEVELS, ParityFailure, computed, parity
-from cfq_core.export.provenance import KEY, read_provenance
 from cfq_core.export.stored import export_student, export_teacher, stored_run
-from cfq_core.export.write import FORMS, student_model, teacher_model
+from cfq_core.models.provenance import KEY, read_provenance
+from cfq_core.models.target import Target, target_of
+from cfq_core.models.verify import VECTORS
+from cfq_core.models.write import FORMS, student_model, teacher_model
 from cfq_core.nets.stack import Stack, score
 from cfq_core.study import tables
 from cfq_core.study.store import Store
@@ -30,6 +32,7 @@ from cfq_core.study.store import Store
 from .made import made_student, rows, told
 
 CONTAINERS = {2: TensorProto.INT2, 3: TensorProto.INT4, 4: TensorProto.INT4, 5: TensorProto.INT8, 6: TensorProto.INT8}
+TARGETS = (Target(), Target(13, "int8"), Target(21, "int8"), Target(25, "native"))
 
 
 def _logits(student: Any, points: np.ndarray) -> np.ndarray:
@@ -41,7 +44,7 @@ def test_every_stored_student_and_teacher_keeps_every_decision(stored: Store, tm
     written = 0
     for row in stored.runs(stored.study("latest")["id"]):
         run = stored_run(stored, row["id"])
-        assert run.design is not None and set(run.points) == {"test rows", "recourse points"}
+        assert set(run.points) == {"test rows", "recourse points", "made people"}
         try:
             found = [export_student(run, tmp_path / "s.onnx", form), export_teacher(run, tmp_path / "t.onnx", form)]
         except ParityFailure:
@@ -55,11 +58,13 @@ def test_every_stored_student_and_teacher_keeps_every_decision(stored: Store, tm
 
 
 @given(
-    plan=st.lists(st.sampled_from([2, 3, 4, 5, 6, 8]), min_size=1, max_size=4).map(tuple), seed=st.integers(0, 10**6)
+    plan=st.lists(st.sampled_from([2, 3, 4, 5, 6, 8]), min_size=1, max_size=4).map(tuple),
+    seed=st.integers(0, 10**6),
+    target=st.sampled_from(TARGETS),
 )
-def test_the_exact_form_computes_every_logit_bit_for_bit(plan: tuple[int, ...], seed: int) -> None:
+def test_the_exact_form_computes_every_logit_bit_for_bit(plan: tuple[int, ...], seed: int, target: Target) -> None:
     student, points = made_student(plan, seed=seed), rows(200)
-    model = student_model(student, told(plan))
+    model = student_model(student, told(plan), "exact", target)
     for level in LEVELS:
         np.testing.assert_array_equal(computed(model, level)(points), _logits(student, points))
 
@@ -73,7 +78,8 @@ def test_the_specification_itself_agrees() -> None:
 
 def test_weights_lie_in_the_containers_their_bits_need() -> None:
     plan = (2, 3, 4, 5, 6)
-    model = student_model(made_student(plan), told(plan))
+    native = Target(25, "native")
+    model = student_model(made_student(plan), told(plan), "exact", native)
     held = {c.name: c for c in model.graph.initializer}
     for layer, bits in enumerate(plan):
         weight = held[f"W{layer}"]
@@ -81,21 +87,51 @@ def test_weights_lie_in_the_containers_their_bits_need() -> None:
         assert numpy_helper.to_array(weight).astype(int).min() >= -(2 ** (bits - 1))
         assert held[f"B{layer}"].data_type == TensorProto.INT32
     two, eight = ((b,) * 2 for b in (2, 8))
-    assert [student_model(made_student(p), told(p)).opset_import[0].version for p in (two, eight)] == [25, 13]
-    sizes = [student_model(made_student(p, 400), told(p, 400)).ByteSize() for p in (two, eight)]
+    sizes = [student_model(made_student(p, 400), told(p, 400), "exact", native).ByteSize() for p in (two, eight)]
     assert sizes[1] - sizes[0] > 0.7 * 400 * 24, "two bits take a quarter of eight"
+    for target, types in zip(TARGETS, ({"INT4", "INT8"}, {"INT8"}, {"INT8"}, {"INT2", "INT4", "INT8"}), strict=True):
+        model = student_model(made_student(plan), told(plan), "standard", target)
+        held = {TensorProto.DataType.Name(c.data_type) for c in model.graph.initializer if c.name.startswith("W")}
+        assert held == types
+        assert (model.opset_import[0].version, model.ir_version) == (
+            target.opset,
+            {13: 7, 21: 10, 25: 13}[target.opset],
+        )
+
+
+def test_a_scale_a_row_has_a_zero_point_a_row() -> None:
+    """onnxruntime 1.19 fuses such a layer to QGemm, which then refuses a zero point of another shape at run time."""
+    model = student_model(made_student((3, 8, 4)), told((3, 8, 4)), "standard", Target(13, "int8"))
+    shapes = {c.name: tuple(c.dims) for c in model.graph.initializer}
+    for node in (n for n in model.graph.node if n.output[0] in ("weight0", "weight1")):
+        weight, scale, zero = node.input
+        assert shapes[scale] == shapes[zero] == shapes[weight][:1]
+
+
+def test_what_a_file_is_written_for_follows_from_what_is_said() -> None:
+    given = [(None, None), (13, None), (21, None), (25, None), (None, "int8"), (None, "native"), (25, "int8")]
+    found = [(t.opset, t.containers) for t in (target_of(*g) for g in given)]  # type: ignore[arg-type]
+    assert found == [
+        (21, "int4"), (13, "int8"), (21, "int4"), (25, "int4"), (13, "int8"), (25, "native"), (25, "int8")
+    ]  # fmt: skip
+    for opset, containers, said in (
+        (13, "int4", "need opset 21"),
+        (24, "native", "need opset 25"),
+        (9, None, "from 13"),
+    ):
+        with pytest.raises(BadInput, match=said):
+            target_of(opset, containers)  # type: ignore[arg-type]
 
 
 def test_the_metadata_says_which_run_and_which_encoding(stored: Store, tmp_path: Path) -> None:
     row = next(r for r in stored.runs(stored.study("latest")["id"]) if r["dataset"] == "example")
     run = stored_run(stored, row["id"])
     export_student(run, tmp_path / "s.onnx")
-    (entry,) = onnx.load(tmp_path / "s.onnx").metadata_props
-    assert entry.key == KEY
-    read = read_provenance(entry.value, "s.onnx")
+    held = {entry.key: entry.value for entry in onnx.load(tmp_path / "s.onnx").metadata_props}
+    assert set(held) == {KEY, VECTORS}
+    read = read_provenance(held[KEY], "s.onnx")
     assert (read.run, read.teacher, list(read.bits), read.kappa) == (row["id"], row["teacher_id"], row["bits"], 0.2)
     assert read.threshold == row["threshold"] and read.favourable == "loan approved"
-    assert run.design is not None
     encoding = run.design.encoding
     assert (tuple(i.mean for i in read.inputs), tuple(i.std for i in read.inputs)) == (encoding.mean, encoding.std)
     assert [i.name for i in read.inputs] == [f.name for f in encoding.schema.features]
@@ -150,15 +186,14 @@ def test_a_file_whose_decisions_differ_is_not_left_behind(
     assert [p.name for p in tmp_path.iterdir()] == ["s.onnx"] and path.read_bytes() == b"an earlier file"
 
 
-def test_without_its_table_a_run_is_checked_on_made_inputs_and_says_so(
+def test_without_its_table_a_run_is_not_written_and_the_reason_is_told(
     stored: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Such a file would not say how people become inputs, and our own audit would refuse it."""
     monkeypatch.setattr(tables, "_places", lambda *_: iter(["adult"]))
     monkeypatch.setattr(tables, "on_disk", lambda _: None)
-    run = stored_run(stored, stored.runs(stored.study("latest")["id"])[0]["id"])
-    written = export_student(run, tmp_path / "s.onnx")
-    assert written.points == {"made inputs": exporting.MADE_INPUTS} and written.parity.differing == 0
-    assert "adult.data, adult.test not on disk" in written.words
+    with pytest.raises(BadInput, match=r"adult\.data, adult\.test not on disk.*--card"):
+        stored_run(stored, stored.runs(stored.study("latest")["id"])[0]["id"])
 
 
 def test_parity_counts_a_decision_that_differs() -> None:

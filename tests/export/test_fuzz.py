@@ -24,11 +24,11 @@ from hypothesis import strategies as st
 from cfq_core.base.errors import BadStore, CfqError
 from cfq_core.base.identity import file_sha256
 from cfq_core.cli import cli
-from cfq_core.export.dense import dense
-from cfq_core.export.provenance import KEY, BadModel
-from cfq_core.export.read import parse_model
-from cfq_core.export.runtime import Running
-from cfq_core.export.write import student_model
+from cfq_core.models.dense import dense
+from cfq_core.models.provenance import KEY, BadModel
+from cfq_core.models.read import parse_model
+from cfq_core.models.runtime import Running
+from cfq_core.models.write import student_model
 from cfq_core.pipeline import Setting
 from cfq_core.study.plan import Plan
 from cfq_core.study.runner import run_plan

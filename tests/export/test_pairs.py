@@ -10,14 +10,15 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from cfq_core.base import cells
 from cfq_core.base.errors import BadInput
 from cfq_core.base.identity import identity
 from cfq_core.datasets import upload
 from cfq_core.datasets.card import read_card
-from cfq_core.export import audit_text, pairs
+from cfq_core.export import audit_text, pairs, people
 from cfq_core.export.audit import AuditOptions, audit_pair
 from cfq_core.export.pairs import Upload
-from cfq_core.export.read import parse_model
+from cfq_core.models.read import parse_model
 from cfq_core.study import jobs
 from cfq_core.tables.encode import Encoding
 from dashboard.lib import pair
@@ -27,7 +28,8 @@ from .made import network
 
 SCRIPT = Path(__file__).parents[2] / "dashboard" / "lib" / "script.py"
 PATIENCE = 300.0  # seconds; a worker imports torch on a busy machine
-QUESTION = {"people": 20, "n_reaudited": 5}
+#: Random networks know nothing of outcomes, so all is said of them.
+QUESTION = {"people": 20, "n_reaudited": 5, "favourable": "high", "output": "logit", "layout": "standardised"}
 
 
 def uploads() -> tuple[Upload, Upload]:
@@ -61,6 +63,7 @@ def test_a_job_finds_what_the_command_finds_and_is_found_again(tmp_path: Path, m
     assert kept.id == done.audit == pairs.known(store, given)
     models = (parse_model(u.content, u.name) for u in (teacher, student))
     again = audit_text.as_json(audit_pair(read_card(CARD), *models, AuditOptions(**QUESTION)))
+    assert cells.csv(people.frame(again.pop("per_person"))) == kept.people()
     changing = {"seconds"}
     assert {k: v for k, v in json.loads(json.dumps(again)).items() if k not in changing} == {
         k: v for k, v in kept.result.items() if k in again and k not in changing
@@ -74,6 +77,7 @@ def test_a_job_finds_what_the_command_finds_and_is_found_again(tmp_path: Path, m
 def _shown_on_study(store: Path, kept: pairs.StoredAudit, monkeypatch: pytest.MonkeyPatch) -> None:
     """The dashboard's page Study shows it with its numbers, by its address; one that is not there is told."""
     monkeypatch.setenv("CFQ_STORE", str(store))
+    assert kept.people().startswith(b"row,answer,cost,holds")
     for asked, warned in ((kept.id, False), ("nothere", True)):
         at = AppTest.from_file(str(SCRIPT), default_timeout=120)
         at.query_params["audit"] = asked
@@ -81,8 +85,10 @@ def _shown_on_study(store: Path, kept: pairs.StoredAudit, monkeypatch: pytest.Mo
         assert not at.exception and at.session_state["audit"] == kept.id
         assert any("nothere" in w.value for w in at.warning) == warned
         said = " ".join(m.value for m in at.markdown)
+        assert "run by onnxruntime" in said and "everybody is decided as audited" in said
         assert "Audited pairs" in said and "who" in said and "Audit of student" in said
         shown = next(t.value for t in at.dataframe if "95 % from" in t.value)
+        assert any("refused_when" in t.value for t in at.dataframe), "person by person"
         vd = shown.set_index("measure").value["promised actions that fail (VD)"]
         assert vd == kept.result["measures"]["vd"]
 
@@ -105,7 +111,7 @@ NAMES = nested(7, nested(1, nested(1, b"") * 1_500_000))
     [
         ("a.onnx", b"\x80\x04pickled", "not an ONNX file"),
         ("a.onnx", b"", "is empty"),
-        ("a.onnx", NODES, "has 4000000 nodes; at most 5000"),
+        ("a.onnx", NODES, "has more than 5000 nodes"),
         ("a.onnx", NAMES, "holds more than 200000 names"),
         ("../a.onnx", b"x", "not a plain file name"),
         ("a.onnx", b"\x00" * 30_000_000, "at most 20 MB"),
@@ -152,6 +158,7 @@ SIDE = {"file": "a.onnx", "how": "as a logit", "sha256": "ab", "differing": 0, "
 VD = {"value": 0.1, "low": 0.0, "high": None, "count": 9}
 GOOD = {
     "verdict": "holds", "dataset": "toy", "created": 5.0, "lines": [{"title": "fail", "measure": "vd"}], "notes": [],
+    "as_run": ["run by x"],
     "measures": {"vd": 0.1}, "intervals": {"vd": {"low": 0.0, "high": 0.2, "count": 9}}, "teacher": SIDE,
     "student": SIDE, "groups": {"sex": {"a": {"vd": VD, "frr": VD}}},
 }  # fmt: skip
@@ -201,6 +208,12 @@ def test_a_damaged_audit_is_no_answer_and_is_made_again(content: bytes, tmp_path
     stored(tmp_path, identity({"a": 2}), content)
     assert pairs.known(tmp_path, {"a": 1}) == identity({"a": 1})
     assert pairs.known(tmp_path, {"a": 2}) is None
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b'a,"b\n1,2,3\n', b"a,b\n1,2,3\n4\n"], ids=str)
+def test_a_damaged_table_of_people_is_left_out(content: bytes) -> None:
+    assert pair.people_of(content) is None or not content.startswith(b"\xff")
+    assert pair.people_of(b"row,told\n2,x\n") is not None
 
 
 def test_an_audit_without_its_report_is_left_out(tmp_path: Path) -> None:

@@ -13,13 +13,14 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from cfq_core.datasets import toy
-from cfq_core.export import read as reading
-from cfq_core.export.dense import dense
 from cfq_core.export.parity import computed
-from cfq_core.export.provenance import KEY, BadModel, encoding_of, read_provenance
-from cfq_core.export.read import MOST_BYTES, parse_model, read_model
-from cfq_core.export.runtime import Running, as_logits
-from cfq_core.export.write import FORMS, student_model
+from cfq_core.models import read as reading
+from cfq_core.models.dense import dense
+from cfq_core.models.provenance import KEY, BadModel, encoding_of, read_provenance
+from cfq_core.models.read import MOST_BYTES, parse_model, read_model
+from cfq_core.models.runtime import Running
+from cfq_core.models.scale import Scale
+from cfq_core.models.write import FORMS, student_model
 from cfq_core.nets.stack import Scorer, Stack, score
 from cfq_core.quant.quantized import QuantStack
 
@@ -52,7 +53,8 @@ def test_two_classes_become_the_difference_of_their_logits(end: str) -> None:
     import onnxruntime
 
     raw = onnxruntime.InferenceSession(content).run(None, {"x": points.astype(np.float32)})[0].astype(np.float64)
-    expected = as_logits(raw, probability=end == "Softmax", name="a.onnx")
+    kind, cut = ("probability", 0.5) if end else ("logit", 0.0)
+    expected = Scale(kind, 2, column=1, cut=cut).logits(raw, "a.onnx")
     np.testing.assert_allclose(_score(model, points), expected, rtol=1e-3, atol=1e-4)
 
 
@@ -86,9 +88,9 @@ NOT_DENSE = {
         helper.make_node("Selu", ["a"], ["b"]),
         helper.make_node("Gemm", ["b", "V"], ["y"]),
     ],
-    "an activation of another parameter": [
+    "an activation of a negative parameter": [
         helper.make_node("Gemm", ["x", "W"], ["a"]),
-        helper.make_node("Elu", ["a"], ["b"], alpha=0.5),
+        helper.make_node("Elu", ["a"], ["b"], alpha=-0.5),
         helper.make_node("Gemm", ["b", "V"], ["y"]),
     ],
     "something behind a softmax": [
@@ -148,7 +150,7 @@ HOSTILE = {
     "a pickle": (b"\x80\x04\x95\x1a\x00\x00\x00\x00\x00\x00\x00\x8c\x05posix\x8c\x06system\x93.", "not an ONNX file"),
     "cut short": (network(4)[:-40], "not an ONNX file"),
     "no graph": (onnx.ModelProto(ir_version=8).SerializeToString(), "without a graph"),
-    "data in another file": (_changed(_external), "lies in another file"),
+    "data in another file": (_changed(_external), "keeps its weights in another file"),
     "a loop": (_changed(_nested), "holds a graph of its own"),
     "an operator that reads files": (
         _changed(lambda m: setattr(m.graph.node[0], "op_type", "ImageDecoder")),
@@ -161,15 +163,15 @@ HOSTILE = {
     "no input": (_changed(lambda m: m.graph.ClearField("input")), "has 0 inputs"),
     "many nodes": (
         _changed(lambda m: m.graph.node.extend([helper.make_node("Relu", ["y"], ["z"])] * 6000)),
-        "at most 5000",
+        "more than 5000 nodes",
     ),
-    "one person at a time": (
-        _changed(lambda m: m.graph.input[0].type.tensor_type.shape.dim.__getitem__(0).__setattr__("dim_value", 1)),
-        "exactly 1 people",
+    "two people at a time": (
+        _changed(lambda m: m.graph.input[0].type.tensor_type.shape.dim.__getitem__(0).__setattr__("dim_value", 2)),
+        "exactly 2 people",
     ),
-    "words for input": (
-        _changed(lambda m: setattr(m.graph.input[0].type.tensor_type, "elem_type", TensorProto.STRING)),
-        "no float32",
+    "complex numbers for input": (
+        _changed(lambda m: setattr(m.graph.input[0].type.tensor_type, "elem_type", TensorProto.COMPLEX64)),
+        "neither numbers nor words",
     ),
     "metadata that is no JSON": (_provenance("{"), "not JSON"),
     "metadata nested without end": (_provenance("[" * 100_000), "not JSON"),

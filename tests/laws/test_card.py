@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from cfq_core.actions.action_set import ActionSet
 from cfq_core.base.errors import BadCard
 from cfq_core.datasets.card import CARD_FIELDS, FEATURE_FIELDS, parse_card, read_card
+from cfq_core.models.contract import Contract
 from cfq_core.tables.encode import Encoding
 from cfq_core.tables.schema import Feature, Table
 
@@ -123,8 +124,9 @@ IN_CARD = [
     in_card("missing key of the card", 'target = "approved"\n', "", 'no key "target"',
         "name, title, csv, target, favourable"),
     in_card("empty key of the card", 'target = "approved"', 'target = " "', "target is empty"),
-    in_card("favourable without quotes", 'favourable = "yes"', "favourable = 1", "favourable = 1",
-        "text in quotes"),
+    in_card("favourable is a number that no cell is", 'favourable = "yes"', "favourable = 1", 'favourable = "1"',
+        "one of no, yes"),
+    in_card("favourable is a table", 'favourable = "yes"', "favourable = {a = 1}", "favourable", "text in quotes"),
     in_card("missing is no list", 'title = "Lending"', 'title = "L"\nmissing = "NA"', 'missing = "NA"',
         "list in [ ]"),
     in_card("name that is a path", 'name = "lending"', 'name = "../lending"', 'name = "../lending"',
@@ -479,8 +481,12 @@ def test_a_shipped_card_loads_encodes_exactly_and_has_actions(name: str) -> None
 
 
 def test_the_template_explains_every_key() -> None:
-    keys = set(re.findall(r"^(\w+) = ", (CARDS / "template.toml").read_text(), re.MULTILINE))
-    assert keys == {*CARD_FIELDS, *FEATURE_FIELDS} - {"feature"}
+    text = (CARDS / "template.toml").read_text()
+    keys = set(re.findall(r"^(\w+) = ", text, re.MULTILINE))
+    assert keys == {*CARD_FIELDS, *FEATURE_FIELDS} - {"feature", "model"}
+    assert set(re.findall(r"^# (\w+) = ", text.split("[model]")[1].split("[[")[0], re.MULTILINE)) == {
+        f.name for f in fields(Contract)
+    }
     assert tuple(f.name for f in fields(Feature)) == FEATURE_FIELDS
 
 

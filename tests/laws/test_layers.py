@@ -88,6 +88,7 @@ def test_torchs_own_activations_agree() -> None:
     theirs = {
         "relu": nn.ReLU(), "leaky_relu": nn.LeakyReLU(), "elu": nn.ELU(), "gelu": nn.GELU(), "silu": nn.SiLU(),
         "tanh": nn.Tanh(), "sigmoid": nn.Sigmoid(), "hard_swish": nn.Hardswish(), "none": nn.Identity(),
+        "gelu_tanh": nn.GELU("tanh"),
     }  # fmt: skip
     x = drawn(1000).double() * 4
     for kind in ACTIVATIONS:

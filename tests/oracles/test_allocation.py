@@ -13,6 +13,7 @@ from cfq_core.allocators.knapsack import cheapest_plan
 from cfq_core.allocators.landscape import Points, landscape
 from cfq_core.allocators.learned import Learned
 from cfq_core.base.errors import BadPlan
+from cfq_core.matching import match
 from cfq_core.nets.stack import Stack, score
 from cfq_core.quant.bits import average_bits
 from cfq_core.quant.calibrate import Calibration
@@ -74,6 +75,12 @@ def test_the_landscape_is_that_of_the_deployed_models() -> None:
         at, on_rows = score(model, points[None].double())[0], score(model, rows[None].double())[0]
         assert found.vd[i] == pytest.approx(float((at <= 0).double().mean()), abs=1e-6)
         assert found.approval_shift[i] == pytest.approx(float((on_rows > 0).double().mean() - teacher_rate), abs=1e-6)
+        threshold = match(
+            on_rows.numpy()[None].astype(np.float32), int((score(stack, rows[None]) > 0).sum())
+        ).threshold[0]
+        assert found.vd_matched[i] == pytest.approx(float((at <= threshold).double().mean()), abs=0.021)
+        left = float((on_rows > threshold).double().mean() - teacher_rate)
+        assert found.approval_shift_matched[i] == pytest.approx(left, abs=0.0126), "one row may lie on a rounding"
         error = (at - score(stack.to(torch.float64), points[None].double())[0]).square().mean()
         assert found.recourse_error[i] == pytest.approx(float(error), rel=1e-4)
 

@@ -1,5 +1,7 @@
 """Learned steps against torch's own kernel, finite differences and the deployed integers."""
 
+from dataclasses import replace
+
 import torch
 
 from cfq_core.nets.layers import code_range
@@ -7,7 +9,8 @@ from cfq_core.nets.stack import Stack, score
 from cfq_core.quant.fake import FakeQuantize
 from cfq_core.quant.grid import signed_range
 from cfq_core.quant.training_data import TrainingData
-from cfq_core.training.finetune import QatConfig, Schedule, Student, finetune
+from cfq_core.training.finetune import QatConfig, Schedule, Student, _FakeQuantized, finetune
+from cfq_core.training.gates import Gates
 from cfq_core.training.losses import Weights
 
 
@@ -100,3 +103,53 @@ def test_codes_stay_in_their_range_after_training() -> None:
         assert (weight >= low[:, None, None]).all() and (weight <= high[:, None, None]).all()
         assert torch.equal(weight, weight.round())
     assert code_range(8, signed=False)[1] == 255
+
+
+def test_pact_learns_the_clip_of_the_activations_grid() -> None:
+    """The gradient of a 4-bit activation's clip is the sum of the gradients of what lies above it, by hand."""
+    m = replace(data(), activation_bits=4)
+    student = Student(m.teachers, torch.full((2, 3), 4), m.inputs, [QatConfig(steps="pact")] * 2, activation_bits=4)
+    steps = student.activation_steps()
+    step = steps.given[1].detach().requires_grad_()
+    values = torch.rand(2, 50, 12) * 20 * step.detach()[:, None, None]
+    how = _FakeQuantized(student, replace(steps, given=(steps.given[0], step, *steps.given[2:])))
+    coded = how.activate(0, values)
+    slopes = torch.randn(coded.shape)
+    (coded * slopes).sum().backward()
+    above = values >= 15 * step.detach()[:, None, None]
+    assert torch.isclose(step.grad / 15, (slopes * above).sum((1, 2)), rtol=1e-4, atol=1e-4).all()
+    assert (coded / step.detach()[:, None, None]).max() <= 15.01
+    trained = finetune(m, [0, 1], torch.full((2, 3), 4), [QatConfig(steps="pact")] * 2, Schedule())
+    assert trained.activations.bits == 4
+    assert all((a != b).all() for a, b in zip(trained.input_steps[1:], steps.given[1:], strict=True))
+
+
+def test_the_decay_of_pacts_clips_is_lambda_times_their_squares() -> None:
+    m = data()
+    how = [QatConfig(steps="pact", clip_decay=0.01), QatConfig(clip_decay=0.01)]
+    student = Student(m.teachers, torch.full((2, 3), 4), m.inputs, how)
+    clips = [255 * step for step in student.activation_steps().given[1:]]
+    assert torch.isclose(student.held_clips()[0], 0.01 * sum(c[0] ** 2 for c in clips))
+    assert student.held_clips()[1] == 0  # LSQ has no clip of its own
+    tight, loose = (
+        finetune(m, [0, 1], torch.full((2, 3), 4), [QatConfig(steps="pact", clip_decay=x)] * 2, Schedule())
+        for x in (1.0, 0.0)
+    )
+    assert all((a < b).all() for a, b in zip(tight.input_steps[1:], loose.input_steps[1:], strict=True))
+
+
+def test_gates_see_every_choice_as_it_will_be_deployed() -> None:
+    """With all shares on one choice the mixture is the student of those bits, int32 biases and all."""
+    m = data()
+    for choice, bits in enumerate((2, 3, 4, 8)):
+        gates = Gates(m.teachers.sizes, (2, 3, 4, 8), torch.tensor([4.0, 4.0]))
+        with torch.no_grad():
+            gates.logits.fill_(-1e4)
+            gates.logits[..., choice] = 0.0
+        each = [QatConfig()] * 2
+        mixed = Student(m.teachers, torch.full((2, 3), 8), m.inputs, each, gates)
+        alone = Student(m.teachers, torch.full((2, 3), bits), m.inputs, each)
+        assert torch.equal(mixed.logits(m.inputs), alone.logits(m.inputs))
+        mixed.logits(m.inputs).square().sum().backward()
+        moved = [[m.grad.abs().sum() > 0 for m in each] for each in mixed.weight_move]
+        assert all(which == [c == choice for c in range(4)] for which in moved)

@@ -14,12 +14,12 @@ import torch
 from torch import nn
 
 from cfq_core.base.seeds import repeatable, torch_stream
-from cfq_core.export.dense import dense
 from cfq_core.export.parity import parity
-from cfq_core.export.provenance import Input, Provenance
-from cfq_core.export.read import parse_model
 from cfq_core.export.stored import export_student, export_teacher, stored_run
-from cfq_core.export.write import FORMS, student_model, teacher_model
+from cfq_core.models.dense import dense
+from cfq_core.models.provenance import Input, Provenance
+from cfq_core.models.read import parse_model
+from cfq_core.models.write import FORMS, student_model, teacher_model
 from cfq_core.nets.layers import ACTIVATIONS, architecture, spelled
 from cfq_core.nets.stack import Scorer, Stack, score
 from cfq_core.pipeline import Setting

@@ -10,11 +10,13 @@ import pytest
 
 from cfq_core.artifacts.artifact import NUMBERS, TEXTS, artifact
 from cfq_core.base.errors import UnknownName
-from cfq_core.base.plugins import names
+from cfq_core.base.plugins import load_all, names
 from cfq_core.base.shipped import shipped
+from cfq_core.evidence import OTHER_THRESHOLD, measure
 from cfq_core.pipeline import prepare
-from cfq_core.report.frames import Stored
-from cfq_core.study import gallery
+from cfq_core.report.frames import LEFT, Stored
+from cfq_core.study import gallery, summary
+from cfq_core.study.audited import evidence_in, evidence_of, stored_teacher
 from cfq_core.study.plan import Plan, table_of
 from cfq_core.study.runner import run_plan
 from cfq_core.study.store import FILE, Store
@@ -53,6 +55,56 @@ def test_packed_study_tells_what_the_full_one_tells(packed: tuple[Store, str, Pa
     assert (a.holds == b.holds).all() and (a["group:sex"] == b["group:sex"]).all()
     assert len(theirs.sensitivities) == len(mine.sensitivities) > 0
     assert len(theirs.landscape) == len(mine.landscape)
+
+
+def test_arrays_give_back_their_own_numbers(packed: tuple[Store, str, Path]) -> None:
+    """To the last digit that is kept: values, intervals and counts, raw and at matched approval."""
+    full, study, folder = packed
+    store, compared = Store(folder, read_only=True), set()
+    for run in store.runs(study):
+        found = measure(load_all("metrics"), *evidence_of(store, run))
+        stored = store.measures(run["id"])
+        for name, m in found.overall.items():
+            assert gallery._rounded(vars(m)) == stored[name], name
+            compared.add(name)
+        exact = full.measures(run["id"])
+        assert stored == {n: m if n == OTHER_THRESHOLD else gallery._rounded(m) for n, m in exact.items()}
+    assert {"vd", "vd_matched", "worst_group_vd_matched", "crg_mean_matched", "margin_condition"} <= compared
+    store.close()
+
+
+def test_what_is_left_of_the_shift_stands_beside_every_matched_number(packed: tuple[Store, str, Path]) -> None:
+    """In the frame behind a picture, the Markdown table, and what the gallery keeps."""
+    full, study, folder = packed
+    for stored in (Stored(str(full.folder), study, 6), Stored(str(folder), study, 6, read_only=True)):
+        dataset = stored.runs.dataset.iloc[0]
+        rows, lines = stored.measured_lines(dataset, "vd_matched"), stored.lines
+        left = lines[(lines.dataset == dataset) & (lines.measure == LEFT)].set_index(["method", "budget"])["mean"]
+        assert len(rows) == len(left) > 0
+        assert [left[m, b] for m, b in zip(rows.method, rows.budget, strict=True)] == list(rows[LEFT])
+        assert {"unmatched", "tied_low", "tied_high"} <= set(rows)
+        assert LEFT not in stored.measured_lines(dataset, "vd")
+    titles = [name for _, name, *_ in summary.MARKDOWN]
+    assert titles.index(LEFT) == titles.index("vd_matched") + 1
+
+
+def test_a_logit_beside_the_threshold_is_kept_in_double_precision(packed: tuple[Store, str, Path]) -> None:
+    full, study, _ = packed
+    run = full.runs(study)[0]
+    promised, groups = stored_teacher(full, run["teacher_id"])
+    promised, person = {k: a for k, a in promised.items() if k != "logits"}, promised["person"]
+    people = gallery._of_the_denied(full.arrays(run["id"], "people"), person)
+    threshold = 0.1  # no number in binary: single precision rounds it up
+    far = people | {"student_at": np.full(len(person), threshold + 0.5)}
+    beside = people | {"student_at": np.full(len(person), threshold) + 1e-12}
+    below = people | {"student_at": np.full(len(person), threshold) - 1e-12}
+    for given, vd in ((far, 0.0), (beside, 0.0), (below, 1.0)):
+        kept = gallery.in_few_bytes(given, promised, groups, threshold)
+        found = measure(load_all("metrics"), *evidence_in(promised, groups, kept, threshold)).overall
+        assert found["vd_matched"].value == vd
+    rounded = gallery._small(below)
+    wrong = measure(load_all("metrics"), *evidence_in(promised, groups, rounded, threshold)).overall["vd_matched"]
+    assert wrong.value == 0.0, "the check above can fail"
 
 
 def test_packed_study_holds_no_row_of_its_table(packed: tuple[Store, str, Path], plan: Plan) -> None:

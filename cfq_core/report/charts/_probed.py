@@ -56,7 +56,7 @@ def tooltip(measured: fmt.Measured, about: str) -> list[Any]:
         "method:N",
         alt.Tooltip("label:N", title=about),
         alt.Tooltip("value:Q", title=measured.axis, format=".2f"),
-        alt.Tooltip("bottom:Q", title="95 % over seeds, from", format=".2f"),
+        alt.Tooltip("bottom:Q", title="95 %, t over seeds, from", format=".2f"),
         alt.Tooltip("top:Q", title="to", format=".2f"),
         "seeds:Q",
         "people:Q",

@@ -50,5 +50,5 @@ PICTURE = Picture(
     chart,
     alt_text,
     "Of each changed number a person does 1 + size × z of the change, z normal, never the other way, on its grid and "
-    "inside what is legal; categories as told. At 0 stands the promise as it was made. Bars: 95 % over seeds.",
+    "inside what is legal; categories as told. At 0 stands the promise as it was made. Bars: {interval}.",
 )

@@ -17,11 +17,11 @@ ROW, FRAME, LEAST = 62, 120, 360  # pixels of a budget; of axis and legend, whic
 
 
 def rows(study: Stored, dataset: str, method: str) -> pd.DataFrame:
-    """One row a (budget, what comes of the promise): mean over seeds, intervals over seeds and people."""
+    """One row a (budget, what comes of the promise): mean over seeds and its interval."""
     lines = study.lines
     here = lines[(lines.dataset == dataset) & (lines.method == method) & lines.measure.isin(list(MEASURES))]
     here = here.dropna(subset=["mean"])
-    kept = ["budget", "state", "mean", "sd", "seed_low", "seed_high", "low", "high", "people", "seeds"]
+    kept = ["budget", "state", "mean", "sd", "seed_low", "seed_high", "people", "seeds"]
     return here.assign(state=here.measure.map(MEASURES))[kept].sort_values("budget").reset_index(drop=True)
 
 
@@ -31,8 +31,8 @@ def chart(rows: pd.DataFrame, dataset: str, method: str) -> Any:
         bits=rows.budget.map("{:g}".format),
         order=rows.state.map({s: i for i, s in enumerate(STATES)}),
         percent=100 * rows["mean"],
-        bottom=100 * rows.low,
-        top=100 * rows.high,
+        bottom=100 * rows.seed_low,
+        top=100 * rows.seed_high,
         text=[f"{100 * m:.0f}" if m > 0.04 else "" for m in rows["mean"]],
     )
     base = alt.Chart(drawn).encode(
@@ -41,7 +41,7 @@ def chart(rows: pd.DataFrame, dataset: str, method: str) -> Any:
             alt.Tooltip("bits:N", title="budget (bits)"),
             alt.Tooltip("state:N", title="promise"),
             alt.Tooltip("percent:Q", title="% of promises", format=".1f"),
-            alt.Tooltip("bottom:Q", title="95 % over people, from", format=".1f"),
+            alt.Tooltip("bottom:Q", title="95 %, t over seeds, from", format=".1f"),
             alt.Tooltip("top:Q", title="to", format=".1f"),
             alt.Tooltip("people:Q"),
             alt.Tooltip("seeds:Q"),
@@ -77,6 +77,6 @@ PICTURE = Picture(
     rows,
     chart,
     alt_text,
-    "Mean over seeds. Black bar: Wilson's 95 % interval of the condition's share, all seeds' people together. Only the "
+    "Mean over seeds. Black bar, of the condition's share: {interval}. Only the "
     "first part is guaranteed by the condition; the second was kept, and nothing proves it.",
 )

@@ -16,11 +16,8 @@ JITTER = 0.05  # bits between methods, so that their bars do not cover each othe
 
 def rows(study: Stored, dataset: str, measure: str, methods: str = "") -> pd.DataFrame:
     """One row a (method, budget); ``methods``: comma-separated, empty for all."""
-    lines = study.lines
-    here = lines[(lines.dataset == dataset) & (lines.measure == measure)]
-    if methods:
-        here = here[here.method.isin(methods.split(","))]
-    return here.drop(columns=["dataset", "measure"]).reset_index(drop=True)
+    here = study.measured_lines(dataset, measure)
+    return here[here.method.isin(methods.split(","))].reset_index(drop=True) if methods else here
 
 
 def chart(rows: pd.DataFrame, dataset: str, measure: str, methods: str = "") -> Any:
@@ -49,10 +46,11 @@ def chart(rows: pd.DataFrame, dataset: str, measure: str, methods: str = "") -> 
         alt.Tooltip("method:N"),
         alt.Tooltip("budget:Q", title="budget (bits)"),
         alt.Tooltip("value:Q", title=measured.axis, format=".2f"),
-        alt.Tooltip("bottom:Q", title="95 % over seeds, from", format=".2f"),
+        alt.Tooltip("bottom:Q", title="95 %, t over seeds, from", format=".2f"),
         alt.Tooltip("top:Q", title="to", format=".2f"),
         alt.Tooltip("seeds:Q"),
         alt.Tooltip("people:Q"),
+        *palette.left_over(rows),
     ]
     dots = palette.models(base, names, 90, x=x, y=y, tooltip=tooltip)
     zero = (
@@ -79,5 +77,5 @@ PICTURE = Picture(
     rows,
     chart,
     alt_text,
-    "Points: mean over seeds. Bars: Student's 95 % interval of that mean; none for a single seed.",
+    "Points: mean over seeds. Bars: {interval}.",
 )

@@ -10,26 +10,30 @@ import pandas as pd
 from cfq_core.report import fmt, palette
 from cfq_core.report.frames import Stored
 from cfq_core.report.picture import Picture
-from cfq_core.study.summary import LENIENT
+from cfq_core.study.marks import ASKS_LESS, LENIENT
 
 
 def rows(study: Stored, dataset: str, budget: float) -> pd.DataFrame:
-    """One row a method: mean and sd over seeds of VD and approval shift."""
+    """One row a method: mean and sd over seeds of VD, approval shift and recourse gap, and whether it is lenient."""
     lines = study.lines
-    here = lines[(lines.dataset == dataset) & (lines.budget == budget) & lines.measure.isin(["vd", "approval_shift"])]
+    here = lines[(lines.dataset == dataset) & (lines.budget == budget)]
+    lenient = here.groupby("method").lenient.first()
+    here = here[here.measure.isin(["vd", "approval_shift", "crg_mean"])]
     wide = here.pivot(index="method", columns="measure", values=["mean", "sd", "seed_low", "seed_high"])
     wide.columns = [f"{m}_{what}" if what != "mean" else m for what, m in wide.columns]
     kept = [m for m in dict.fromkeys(here.method) if m in wide.index]
     if not {"vd", "approval_shift"} <= set(wide.columns):
         return pd.DataFrame()
-    return wide.loc[kept].dropna(subset=["vd", "approval_shift"]).reset_index().assign(budget=budget)
+    seeds = here[here.measure == "vd"].set_index("method").seeds
+    wide = wide.loc[kept].dropna(subset=["vd", "approval_shift"]).join(lenient).assign(budget=budget, seeds=seeds)
+    return wide.reset_index()
 
 
 def chart(rows: pd.DataFrame, dataset: str, budget: float) -> Any:
-    """Left and low is faithful; right of the grey band's edge is lenient."""
+    """Left and low is faithful; right of the dashed edge, or asking for less, is lenient and says so."""
     methods = list(rows.method)
     drawn = rows.assign(
-        **{c: 100 * rows[c] for c in rows.columns if c.startswith(("vd", "approval_shift"))},
+        **{c: 100 * rows[c] for c in rows.columns if c.startswith(("vd", "approval_shift", "crg_mean"))},
     )
     x = alt.X("approval_shift:Q", title="approval shift (points)", scale=alt.Scale(zero=True, padding=20))
     y = alt.Y("vd:Q", title="VD (%)", scale=alt.Scale(zero=True))
@@ -38,6 +42,7 @@ def chart(rows: pd.DataFrame, dataset: str, budget: float) -> Any:
         "method:N",
         alt.Tooltip("vd:Q", title="validity drop (%)", format=".1f"),
         alt.Tooltip("approval_shift:Q", title="approval shift (points)", format="+.1f"),
+        *([alt.Tooltip("crg_mean:Q", title="recourse gap, mean (%)", format="+.0f")] if "crg_mean" in drawn else []),
     ]
     dots = palette.models(base, methods, 130, x=x, y=y, tooltip=tooltip)
     up = base.mark_rule(strokeWidth=1).encode(x="approval_shift:Q", y="vd_seed_low:Q", y2="vd_seed_high:Q", color=hue)
@@ -46,12 +51,16 @@ def chart(rows: pd.DataFrame, dataset: str, budget: float) -> Any:
     )
     edges = pd.DataFrame({"approval_shift": [0.0, 100 * LENIENT]})
     limits = alt.Chart(edges).mark_rule(strokeDash=[4, 3], color=palette.TEACHER).encode(x="approval_shift:Q")
-    return alt.layer(limits, up, across, dots).properties(height=430)
+    marks = alt.Chart(drawn[drawn.lenient]).mark_text(dy=-14, fontSize=11, text="lenient").encode(x=x, y=y)
+    return alt.layer(limits, up, across, dots, marks).properties(height=430)
 
 
 def alt_text(rows: pd.DataFrame, dataset: str, budget: float) -> str:
     """Every method's place, in a sentence."""
-    parts = [f"{r.method}: {fmt.in_100(r.vd)} fail at {fmt.points(r.approval_shift)}" for r in rows.itertuples()]
+    parts = [
+        f"{r.method}: {fmt.in_100(r.vd)} fail at {fmt.points(r.approval_shift)}{', lenient' if r.lenient else ''}"
+        for r in rows.itertuples()
+    ]
     return f"Broken promises and approval shift on {dataset} at {fmt.bits(budget)}. {'; '.join(parts)}."
 
 
@@ -60,6 +69,7 @@ PICTURE = Picture(
     rows,
     chart,
     alt_text,
-    f"Low is faithful. Dashed: no shift, and {100 * LENIENT:g} points, beyond which validity is leniency. "
-    "Bars: 95 % over seeds.",
+    f"Low is faithful. Dashed: no shift, and {100 * LENIENT:g} points, beyond which validity is leniency; "
+    f"so it is where people are asked for over {-100 * ASKS_LESS:g} % less than promised. "
+    "Bars: {interval}.",
 )

@@ -43,5 +43,5 @@ PICTURE = Picture(
     chart,
     alt_text,
     "Share of the denied for whom the teacher has a legal action with the promised margin; costs are over those who "
-    "have one, so other people at each value. Bars: 95 % over seeds.",
+    "have one, so other people at each value. Bars: {interval}.",
 )

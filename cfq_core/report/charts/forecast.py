@@ -108,6 +108,6 @@ PICTURE = Picture(
     chart,
     alt_text,
     "A forecast, not a guarantee: odds from first-order rounding noise at each person's point, before anything is "
-    "quantized. Promises in classes of forecast odds; classes of under 30 are not shown. Bars: 95 % over teachers, "
-    "since all of one teacher's promises share one rounding.",
+    "quantized. Promises in classes of forecast odds; classes of under 30 are not shown. Bars: 95 %, bootstrap over "
+    "teachers, since all of one teacher's promises share one rounding.",
 )

@@ -8,7 +8,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from cfq_core.report import palette
+from cfq_core.report import fmt, palette
 from cfq_core.report.frames import Stored
 from cfq_core.report.picture import Picture
 
@@ -71,7 +71,8 @@ def alt_text(rows: pd.DataFrame, dataset: str, method: str, budget: float) -> st
             f"“{high.level}” {100 * high.fp32:.0f} % at {high.cost:.2f}"
         )
     gaps = "; ".join(parts) or "no two groups are large enough"
-    return f"Before any quantization the teacher approves on {dataset}: {gaps}."
+    seeds = fmt.counted(int(rows.seeds.iloc[0]), "seed")
+    return f"Before any quantization the teacher approves on {dataset} (mean over {seeds}, without a test): {gaps}."
 
 
 PICTURE = Picture(
@@ -81,5 +82,5 @@ PICTURE = Picture(
     alt_text,
     "Approval rate of test people by group, teacher and student; the distance between groups in grey is no effect of "
     "quantization. Where only a sample of the denied was asked for recourse, rates are estimated from it. Cost: mean "
-    "of the promised action, in scale units. Mean over seeds.",
+    "of the promised action, in scale units. Mean over seeds; which group is first or last is not tested here.",
 )

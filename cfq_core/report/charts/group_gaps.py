@@ -7,13 +7,12 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from cfq_core.evidence import PERMUTATIONS, SMALLEST_GROUP
+from cfq_core.group_tests import LEVEL, PERMUTATIONS, SMALLEST_GROUP
 from cfq_core.report import by_group, fmt, palette
 from cfq_core.report.frames import Stored
 from cfq_core.report.picture import Picture
 
 SIDE = 0.08  # bits between columns, so that their bars do not cover each other
-NOTABLE = 0.05  # p below which a mark is filled
 
 
 def rows(study: Stored, dataset: str, method: str, measure: str, crossing: bool = False) -> pd.DataFrame:
@@ -25,13 +24,13 @@ def rows(study: Stored, dataset: str, method: str, measure: str, crossing: bool 
 
 
 def chart(rows: pd.DataFrame, dataset: str, method: str, measure: str, crossing: bool = False) -> Any:
-    """Filled where p < 0.05 over all seeds; bars from the least to the largest gap of a seed."""
+    """Filled where p < 0.05 over all seeds and marks; bars from the least to the largest gap of a seed."""
     measured, columns = fmt.measured(measure), list(dict.fromkeys(rows.column))
     place = {c: SIDE * (i - (len(columns) - 1) / 2) for i, c in enumerate(columns)}
     drawn = rows.assign(
         at=rows.budget + rows.column.map(place),
-        notable=rows.p < NOTABLE,
-        **{c: measured.scale * rows[c] for c in ("gap", "least", "largest")},
+        notable=rows.p_of_all < LEVEL,
+        **{c: measured.scale * rows[c] for c in ("gap", "least", "largest", "by_chance")},
     )
     budgets = sorted(rows.budget.unique())
     x = alt.X(
@@ -47,9 +46,14 @@ def chart(rows: pd.DataFrame, dataset: str, method: str, measure: str, crossing:
     colour = alt.Color("column:N", scale=alt.Scale(domain=columns, range=colours), legend=legend)
     shape = alt.Shape("column:N", scale=alt.Scale(domain=columns, range=shapes), legend=legend)
     tips = ["column:N", "budget:Q", alt.Tooltip("gap:Q", format=".1f"), alt.Tooltip("p:Q", format=".3f"),
+            alt.Tooltip("p_of_all:Q", title="p, all marks together", format=".3f"),
+            alt.Tooltip("by_chance:Q", title="gap expected by chance", format=".1f"),
             alt.Tooltip("p_of_seeds:N", title="p of each seed"), "highest:N", "seeds:Q", "people:Q"]  # fmt: skip
     base = alt.Chart(drawn)
     bars = base.mark_rule(strokeWidth=2).encode(x=x, y="least:Q", y2="largest:Q", color=colour)
+    chance = base.mark_tick(thickness=2, size=14, orient="horizontal", color=palette.TEACHER).encode(
+        x=x, y="by_chance:Q"
+    )
     dots = base.mark_point(size=110, opacity=1, strokeWidth=2).encode(
         x=x,
         y=alt.Y("gap:Q", title="gap (points)", scale=alt.Scale(zero=True)),
@@ -58,7 +62,7 @@ def chart(rows: pd.DataFrame, dataset: str, method: str, measure: str, crossing:
         fill=alt.condition(alt.datum.notable, colour, alt.value("transparent")),
         tooltip=tips,
     )
-    return alt.layer(bars, dots).properties(height=320)
+    return alt.layer(bars, chance, dots).properties(height=320)
 
 
 def alt_text(rows: pd.DataFrame, dataset: str, method: str, measure: str, crossing: bool = False) -> str:
@@ -67,7 +71,8 @@ def alt_text(rows: pd.DataFrame, dataset: str, method: str, measure: str, crossi
     for column, mine in rows.groupby("column", sort=False):
         top = mine.loc[mine.gap.idxmax()]
         parts.append(
-            f"{column} at most {measured.scale * top.gap:.1f} points, at {fmt.bits(top.budget)} (p = {top.p:.2g})"
+            f"{column} at most {measured.scale * top.gap:.1f} points, at {fmt.bits(top.budget)} (by chance "
+            f"{measured.scale * top.by_chance:.1f}; p = {top.p:.2g}, {top.p_of_all:.2g} with all marks)"
         )
     return f"Gap between groups in {measured.title} of {method} on {dataset}: {'; '.join(parts)}."
 
@@ -78,7 +83,8 @@ PICTURE = Picture(
     chart,
     alt_text,
     f"Largest less smallest mean among groups of at least {SMALLEST_GROUP} people; mean over seeds, bars from the "
-    f"least to the largest. p: permutation test ({PERMUTATIONS:,} deals a seed), the seeds' p combined so that it "
-    "holds although they share people (Rüger); filled below 0.05. Of many, some are by chance. On the full-precision "
+    "least to the largest; grey tick: the gap expected of groups that do not differ. p: permutation test "
+    f"({PERMUTATIONS:,} deals a seed), the seeds' p combined so that it holds although they share people (Rüger); "
+    "filled where it is below 0.05 for all marks of the picture together (Holm). On the full-precision "
     "model the gap in VD, CRG and approval shift is 0: what it did before stands under its own heading.",
 )

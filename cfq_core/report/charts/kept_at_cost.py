@@ -67,6 +67,6 @@ PICTURE = Picture(
     rows,
     chart,
     alt_text,
-    "Kept: 1 − VD on this one student. Beside a mark of the first method: the setting. Bars: 95 % over seeds. The cost "
+    "Kept: 1 − VD on this one student. Beside a mark of the first method: the setting. Bars: {interval}. The cost "
     "is the teacher's promise, the same for every method.",
 )

@@ -12,7 +12,7 @@ from cfq_core.allocators.knapsack import cheapest_plan
 from cfq_core.base import plugins
 from cfq_core.report import fmt, palette
 from cfq_core.report.charts.profiles import ALLOCATORS
-from cfq_core.report.frames import Stored, table_of
+from cfq_core.report.frames import LEFT, Stored, table_of
 from cfq_core.report.picture import Picture
 
 ANY, FRONT = "any allocation", "best of its size"
@@ -31,6 +31,7 @@ def rows(study: Stored, teacher: str, budget: float, matched: bool = False) -> p
         "average_bits": table.average_bits,
         "vd": measure,
         "approval_shift": table.approval_shift,
+        **({LEFT: table[LEFT]} if matched and LEFT in table else {}),
         "fits": table.average_bits <= budget + 1e-9,
         "front": _front(table.average_bits.to_numpy(), measure.to_numpy()),
         "budget": budget,

@@ -36,15 +36,7 @@ def rows(study: Stored, dataset: str, budget: float, measure: str = "vd") -> pd.
     for name in ("mean", "seed_low", "seed_high", "seeds", "people"):
         out[name] = broken[name]
     out["approval_shift"] = wide.approval_shift
-    out["stack"] = [_company(study, dataset, budget, str(m)) for m in out.method]
     return out.reset_index(drop=True)
-
-
-def _company(study: Stored, dataset: str, budget: float, method: str) -> str:
-    """The methods that were trained in one stack with it, whose time it shares equally."""
-    mine = [r for r in study.run_rows if (r["dataset"], r["budget"], r["method"]) == (dataset, budget, method)]
-    names = {r["method"] for r in study.run_rows}
-    return ", ".join(n for n in mine[0]["spec"].get("company", ()) if n in names and n != method)
 
 
 def chart(rows: pd.DataFrame, dataset: str, budget: float, measure: str = "vd") -> Any:
@@ -65,7 +57,7 @@ def chart(rows: pd.DataFrame, dataset: str, budget: float, measure: str = "vd") 
                  alt.Tooltip("times_qat:Q", title="times QAT", format=".2f"),
                  alt.Tooltip("total:Q", title="seconds a model", format=".2f"),
                  alt.Tooltip("training_recourse:Q", title="of them for training recourse", format=".2f"),
-                 alt.Tooltip("value:Q", title=measured.axis, format=".1f"), "stack:N", "seeds:Q"],
+                 alt.Tooltip("value:Q", title=measured.axis, format=".1f"), "seeds:Q"],
     )  # fmt: skip
     return alt.layer(bars, dots).properties(height=340)
 
@@ -88,5 +80,5 @@ PICTURE = Picture(
     chart,
     alt_text,
     "CPU seconds a model, without an interval. Training recourse is counted in full to whatever learns from it. "
-    "Methods trained in one stack (column stack) share its time equally. Vertical bars: 95 % over seeds.",
+    "Each method trains in a stack of its own. Vertical bars: {interval}.",
 )

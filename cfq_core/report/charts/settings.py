@@ -8,7 +8,7 @@ import altair as alt
 import pandas as pd
 
 from cfq_core.report import fmt, palette
-from cfq_core.report.frames import Stored
+from cfq_core.report.frames import LEFT, Stored
 from cfq_core.report.picture import Picture
 
 AXES = {
@@ -43,7 +43,11 @@ def of_methods(study: Stored, dataset: str, measure: str, budget: float, varies:
         if other != varies:
             here = here[here[other] == study.first(other)]
     rest = [c for c in here.columns if c not in ("dataset", "measure", "method", varies)]
-    return here[["method", varies, *rest]].reset_index(drop=True)
+    here = here[["method", varies, *rest]].reset_index(drop=True)
+    if not measure.endswith("_matched") or measure == LEFT:
+        return here
+    left = of_methods(study, dataset, LEFT, budget, varies).set_index(["method", varies])["mean"].rename(LEFT)
+    return here.join(left, on=["method", varies])
 
 
 def chosen(study: Stored, varies: str) -> str:
@@ -84,7 +88,7 @@ def chart(rows: pd.DataFrame, dataset: str, measure: str, budget: float, varies:
             "method:N",
             alt.Tooltip(varies, title=title),
             alt.Tooltip("value:Q", title=measured.axis, format=".2f"),
-            alt.Tooltip("bottom:Q", title="95 % over seeds, from", format=".2f"),
+            alt.Tooltip("bottom:Q", title="95 %, t over seeds, from", format=".2f"),
             alt.Tooltip("top:Q", title="to", format=".2f"),
             "seeds:Q",
             "people:Q",
@@ -131,6 +135,5 @@ PICTURE = Picture(
     rows,
     chart,
     alt_text,
-    "Mean over seeds; bars: Student's 95 % interval of that mean, none for a single seed. Each value has its own "
-    "teachers' promises; everything else is the same.",
+    "Mean over seeds; bars: {interval}. Each value has its own teachers' promises; everything else is the same.",
 )

@@ -75,5 +75,5 @@ PICTURE = Picture(
     alt_text,
     "Tilted: test people count exp(t × where they stand along the direction in which people differ most). Noise: what "
     "is recorded of them is off, and teacher and student both decide on the record. One group: only its people come. "
-    "Populations that rest on under 30 people (effectively, where weighted) are not shown. Bars: 95 % over seeds.",
+    "Populations that rest on under 30 people (effectively, where weighted) are not shown. Bars: {interval}.",
 )

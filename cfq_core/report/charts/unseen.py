@@ -66,5 +66,5 @@ PICTURE = Picture(
     alt_text,
     "Teacher and student are trained on one slice of people. Own slice: held-out people of that slice. Never seen: the "
     "others, none of whom were in training; the teacher promises to them too. Taught on everybody: the same kind of "
-    "people, where teacher and student were trained on all. Under 30 people are not shown. Bars: 95 % over seeds.",
+    "people, where teacher and student were trained on all. Under 30 people are not shown. Bars: {interval}.",
 )

@@ -50,7 +50,7 @@ def chart(rows: pd.DataFrame, dataset: str, matched: bool = False, shown: str = 
         tooltip=["series:N", alt.Tooltip("label:N", title="strength"),
                  alt.Tooltip("cost_ratio:Q", title="cost (times)", format=".2f"),
                  alt.Tooltip("mean:Q", title=measured.axis, format=".1f"),
-                 alt.Tooltip("seed_low:Q", title="95 % over seeds, from", format=".1f"),
+                 alt.Tooltip("seed_low:Q", title="95 %, t over seeds, from", format=".1f"),
                  alt.Tooltip("seed_high:Q", title="to", format=".1f"),
                  alt.Tooltip("found:Q", title="have such an action (%)", format=".1f"), "seeds:Q", "people:Q"],
     )  # fmt: skip
@@ -96,6 +96,6 @@ PICTURE = Picture(
     chart,
     alt_text,
     "Unseen: stochastic roundings at 8, 4 and 3 bits under two clip rules, drawn anew. Share of those who have such an "
-    "action, except ‘denied people with …’, which counts whoever has none as failed. Bars: 95 % over seeds. Costs are "
+    "action, except ‘denied people with …’, which counts whoever has none as failed. Bars: {interval}. Costs are "
     "over people who have both actions.",
 )

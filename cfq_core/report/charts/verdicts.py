@@ -17,20 +17,18 @@ ROW, AXIS = 28, 70  # pixels a row; and of the axis, which the page counts in
 
 def rows(study: Stored, dataset: str, measure: str = "vd") -> pd.DataFrame:
     """One row a (method, budget)."""
-    lines = study.lines
-    here = lines[(lines.dataset == dataset) & (lines.measure == measure)]
-    return here.drop(columns=["dataset", "measure"]).reset_index(drop=True)
+    return study.measured_lines(dataset, measure)
 
 
 def chart(rows: pd.DataFrame, dataset: str, measure: str = "vd") -> Any:
-    """A cell's colour and number are the mean over seeds; lenient methods carry a mark."""
+    """A cell's colour and number are the mean over seeds; what is lenient or cannot be matched carries a mark."""
     measured = fmt.measured(measure)
     cells = rows.assign(
         value=rows["mean"] * measured.scale,
         bits=rows.budget.map("{:g}".format),
         text=[
-            f"{measured.scale * m:.1f}{' (lenient)' if lenient else ''}" if pd.notna(m) else "–"
-            for m, lenient in zip(rows["mean"], rows.lenient, strict=True)
+            f"{measured.scale * m:.1f}{mark}" if pd.notna(m) else "–"
+            for m, mark in zip(rows["mean"], _marks(rows), strict=True)
         ],
     )
     top = 100.0 if measured.share else float(max(1.0, cells.value.max()))
@@ -49,6 +47,7 @@ def chart(rows: pd.DataFrame, dataset: str, measure: str = "vd") -> Any:
             alt.Tooltip("sd:Q", title="sd over seeds (raw)", format=".4f"),
             alt.Tooltip("seeds:Q"),
             alt.Tooltip("people:Q"),
+            *palette.left_over(rows),
         ],
     )
     fill = alt.Color("value:Q", scale=alt.Scale(domain=[0, top], range=list(palette.SHARE_RANGE)), legend=None)
@@ -56,6 +55,14 @@ def chart(rows: pd.DataFrame, dataset: str, measure: str = "vd") -> Any:
     boxes = grid.mark_rect(stroke="#888888", strokeWidth=0.5).encode(color=fill)
     numbers = grid.mark_text(fontSize=13).encode(text="text:N", color=ink)
     return (boxes + numbers).properties(height=AXIS + ROW * cells.method.nunique())
+
+
+def _marks(rows: pd.DataFrame) -> list[str]:
+    """What stands behind each number: that it is lenient, that its approvals are not the teacher's."""
+    lenient = [" (lenient)" if x else "" for x in rows.lenient]
+    if "unmatched" not in rows:
+        return lenient
+    return [f"{a}{' (unmatched)' if pd.notna(x) else ''}" for a, x in zip(lenient, rows.unmatched, strict=True)]
 
 
 def alt_text(rows: pd.DataFrame, dataset: str, measure: str = "vd") -> str:
@@ -76,5 +83,5 @@ PICTURE = Picture(
     rows,
     chart,
     alt_text,
-    "Mean over seeds; the table behind it holds sd, intervals and denominators.",
+    "Mean over seeds; the table behind it holds sd, denominators and the interval: {interval}.",
 )

@@ -1,6 +1,6 @@
 """Whether a model file may be read at all, asked in a process of its own: a few megabytes can unfold into gigabytes.
 
-python -m cfq_core.export.sandbox NAME < FILE     exit 0, or one line on stderr and 2
+python -m cfq_core.models.sandbox NAME < FILE     exit 0, or one line on stderr and 2
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 from cfq_core.base.errors import BadInput, CfqError
+from cfq_core.models.limits import limited
 
 MEMORY = 3 << 30  # bytes of address space
 PROCESSOR = 30  # seconds
@@ -19,7 +20,7 @@ TOLD = 300  # characters of the reason, at most
 
 def sandboxed_parse(content: bytes, name: str) -> None:
     """Raise `BadInput` in one line where `parse_model` refuses a file, or cannot be done within the limits."""
-    command = [sys.executable, "-m", "cfq_core.export.sandbox", name]
+    command = [sys.executable, "-m", "cfq_core.models.sandbox", name]
     one_thread = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     try:
         ran = subprocess.run(command, input=content, capture_output=True, timeout=PATIENCE, env=one_thread)
@@ -33,12 +34,8 @@ def sandboxed_parse(content: bytes, name: str) -> None:
 
 def main() -> int:
     """Read stdin within the limits."""
-    import resource
-
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR, PROCESSOR))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    from cfq_core.export.read import parse_model
+    limited(MEMORY, PROCESSOR)  # where the system has none, `wire.check` still refuses what would unfold
+    from cfq_core.models.read import parse_model
 
     try:
         parse_model(sys.stdin.buffer.read(), sys.argv[1])

@@ -1,4 +1,4 @@
-"""An ONNX file from anywhere, read as untrusted: nothing is unpickled, no other file is opened, everything has a limit.
+"""An ONNX file from anywhere, read as untrusted: nothing is unpickled, everything has a limit.
 
 Only the protocol buffer is parsed here. Whatever executes a foreign graph does so in a process of its own
 (`runtime.py`), with limits on memory, time and files.
@@ -19,15 +19,19 @@ from google.protobuf.message import DecodeError
 from jaxtyping import Float
 from onnx import AttributeProto, TensorProto, helper, numpy_helper
 
-from cfq_core.export.provenance import KEY, BadModel, Provenance, read_provenance
+from cfq_core.models import wire
+from cfq_core.models.beside import taken_in
+from cfq_core.models.entries import Entry, Gives, entries, gives, without_zipmap
+from cfq_core.models.provenance import KEY, BadModel, Provenance, read_provenance
+from cfq_core.models.raw import behind_encoding, is_raw
 
 Array = Float[np.ndarray, "..."]
 
 MOST_BYTES = 64_000_000
 MOST_NODES = 5_000
 MOST_NAMES = 200_000  # of nodes, inputs, outputs, attributes and tensors together
+MOST_STRINGS = 1_000_000  # of all attributes together
 MOST_ELEMENTS = 30_000_000  # of all tensors together
-WIDEST = 20_000  # input columns
 
 #: Operators of the models this field deploys: dense networks, their quantized forms, linear models and trees. None of
 #: them loops, branches, draws random numbers, opens a file, or makes a tensor of a size that its inputs do not have.
@@ -43,28 +47,37 @@ OPERATORS = {
     "ai.onnx.ml": frozenset("""
         ArrayFeatureExtractor Binarizer FeatureVectorizer Imputer LabelEncoder LinearClassifier LinearRegressor
         Normalizer OneHotEncoder SVMClassifier SVMRegressor Scaler TreeEnsemble TreeEnsembleClassifier
-        TreeEnsembleRegressor
+        TreeEnsembleRegressor ZipMap
     """.split()),
     "com.microsoft": frozenset("""
         DequantizeLinear DynamicQuantizeMatMul FusedGemm FusedMatMul Gelu MatMulIntegerToFloat MatMulNBits QGemm
         QLinearAdd QLinearSigmoid QuantizeLinear
     """.split()),
 }  # fmt: skip
-FLOATING = {TensorProto.FLOAT: "float32", TensorProto.DOUBLE: "float64"}
 
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A file that kept to the limits: one floating input of people, and what it says about itself."""
+    """A file that kept to the limits: what it takes of people and gives, and what it says about itself."""
 
     name: str  # of the file, for messages
     content: bytes
     sha256: str
     proto: onnx.ModelProto
-    given: str  # name of its input
-    floating: str  # element type of its input
-    width: int  # input columns
+    entries: tuple[Entry, ...]  # inputs
+    batch: int | None  # people at a time; None: any number
+    gives: Gives
     provenance: Provenance | None
+
+    @property
+    def given(self) -> str:
+        """Name of its first input."""
+        return self.entries[0].name
+
+    @property
+    def width(self) -> int:
+        """Input columns, of all inputs together."""
+        return sum(e.width for e in self.entries)
 
 
 def read_model(path: Path) -> ModelFile:
@@ -77,13 +90,17 @@ def read_model(path: Path) -> ModelFile:
         content = path.read_bytes()
     except (OSError, ValueError) as problem:  # ValueError: a name with a NUL byte
         raise BadModel(f"{path.name}: cannot be read ({type(problem).__name__})") from None
-    return parse_model(content, path.name)
+    return parse_model(content, path.name, path.parent)
 
 
-def parse_model(content: bytes, name: str) -> ModelFile:
-    """The model in an upload; raises `BadModel` in one line."""
+def parse_model(content: bytes, name: str, folder: Path | None = None) -> ModelFile:
+    """The model in an upload, or (``folder``) in a file there; raises `BadModel` in one line."""
     if len(content) > MOST_BYTES:
         raise BadModel(f"{name}: has {len(content) / 1e6:.1f} MB; at most {MOST_BYTES / 1e6:g} MB")
+    try:
+        wire.check(content, {"nodes": MOST_NODES, "names": MOST_NAMES, "strings": MOST_STRINGS, "graphs": 1})
+    except wire.Refused as problem:
+        raise BadModel(f"{name}: {problem}") from None
     proto = onnx.ModelProto()
     try:
         proto.ParseFromString(content)
@@ -91,13 +108,23 @@ def parse_model(content: bytes, name: str) -> ModelFile:
         raise BadModel(f"{name}: not an ONNX file") from None
     if not proto.graph.node:
         raise BadModel(f"{name}: not an ONNX file, or one without a graph")
+    whole = taken_in(proto, folder, name, MOST_BYTES) if len(proto.graph.initializer) <= MOST_NAMES else False
+    if whole:
+        content = proto.SerializeToString()
     for mistake in _mistakes(proto):
         raise BadModel(f"{name}: {mistake}")
-    given, floating, width = _input(proto.graph, name)
     text = next((p.value for p in proto.metadata_props if p.key == KEY), None)
     told = None if text is None else read_provenance(text, name)
     sha256 = hashlib.sha256(content).hexdigest()
-    return ModelFile(name, content, sha256, proto, given, floating, width, told)
+    if told is not None and is_raw(proto, told):  # a file of ours: read as the model of encoded people it holds
+        proto = behind_encoding(proto, told, name)
+        content = proto.SerializeToString()
+    if (plain := without_zipmap(proto, name)) is not None:
+        proto, content, original = plain, plain.SerializeToString(), proto.graph
+    else:
+        original = proto.graph
+    inputs, batch = entries(proto.graph, name)
+    return ModelFile(name, content, sha256, proto, inputs, batch, gives(proto.graph, original, name), told)
 
 
 def _mistakes(proto: onnx.ModelProto) -> Iterator[str]:
@@ -115,8 +142,6 @@ def _mistakes(proto: onnx.ModelProto) -> Iterator[str]:
         yield "holds functions of its own or training graphs; a plain graph is needed"
     for node in graph.node:
         domain = "" if node.domain == "ai.onnx" else node.domain
-        if node.op_type == "ZipMap":
-            yield "ends in a ZipMap; export it with zipmap=False, so that probabilities are an array"
         if node.op_type not in OPERATORS.get(domain, ()):
             yield f'operator "{_short(node.op_type)}"{_of(domain)} is not one this audit runs'
         for attribute in node.attribute:
@@ -160,23 +185,6 @@ def _tensors(proto: onnx.ModelProto) -> Iterator[TensorProto]:
             yield from attribute.tensors
 
 
-def _input(graph: onnx.GraphProto, name: str) -> tuple[str, str, int]:
-    """Name, element type and width of the one input that is not a constant."""
-    held = {c.name for c in graph.initializer}
-    given = [i for i in graph.input if i.name not in held]
-    if len(given) != 1:
-        raise BadModel(f"{name}: has {len(given)} inputs; one is needed, a row of numbers for each person")
-    tensor = given[0].type.tensor_type
-    if tensor.elem_type not in FLOATING:
-        raise BadModel(f"{name}: its input is no float32 or float64 array of people by columns")
-    dims = [d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim]
-    if len(dims) != 2 or dims[1] is None or not 1 <= dims[1] <= WIDEST:
-        raise BadModel(f"{name}: its input must be people by columns, with a stated width from 1 to {WIDEST}")
-    if dims[0] not in (None, 0):
-        raise BadModel(f"{name}: takes exactly {dims[0]} people at a time; export it with a free first dimension")
-    return given[0].name, FLOATING[tensor.elem_type], dims[1]
-
-
 def _of(domain: str) -> str:
     return f' of "{_short(domain)}"' if domain else ""
 
@@ -193,10 +201,13 @@ def attributes(node: onnx.NodeProto) -> dict[str, object]:
 
 def constants(graph: onnx.GraphProto) -> dict[str, Array]:
     """Arrays that depend on no input, float64: initializers, constants, and what folds from them."""
-    held = {c.name: _wide(numpy_helper.to_array(c)) for c in graph.initializer}
+    held = {c.name: _wide(numpy_helper.to_array(c)) for c in graph.initializer if c.data_type != TensorProto.STRING}
     for node in graph.node:
         at = {a.name: a for a in node.attribute}
-        if node.op_type == "Constant" and "value" in at:
+        plain = next((at[k] for k in ("value_float", "value_floats", "value_int", "value_ints") if k in at), None)
+        if node.op_type == "Constant" and plain is not None:
+            held[node.output[0]] = _wide(np.array(helper.get_attribute_value(plain)))
+        elif node.op_type == "Constant" and "value" in at and at["value"].t.data_type != TensorProto.STRING:
             held[node.output[0]] = _wide(numpy_helper.to_array(at["value"].t))
         elif node.op_type in ("Identity", "Cast") and node.input[0] in held:
             held[node.output[0]] = held[node.input[0]]

@@ -10,64 +10,53 @@ Two forms of the same integers and steps:
 
 In both, a curved activation is the model's own table, read by `Gather`, so that no runtime computes it anew; the codes
 of sums are signed, on steps that leave no sum on a tie. There is no container of 3, 5 or 6 bits: those weights go
-into INT4 and INT8. The input is the encoded design, one row a person, its columns in the order that the metadata lists.
+into INT4 and INT8; `Target` says which containers a file may use. The input is the encoded design, one row a person,
+its columns in the order that the metadata lists; or (`raw.py`) one named column a feature.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
-
 import numpy as np
 import onnx
 import torch
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 from torch import Tensor
 
-from cfq_core.export.provenance import KEY, Provenance
+from cfq_core.models import raw
+from cfq_core.models.graph import Graph
+from cfq_core.models.provenance import KEY, Provenance
+from cfq_core.models.raw import INPUT
+from cfq_core.models.target import FORMS, OPSET, OPSETS, Form, Target
 from cfq_core.nets.forward import Interpreter, logit
-from cfq_core.nets.layers import ALPHA, branch_range, code_range, signed_output
+from cfq_core.nets.layers import ALPHA, BENT, branch_range, code_range, signed_output, taken
 from cfq_core.nets.stack import Stack
-from cfq_core.quant.bits import CONTAINER
 from cfq_core.quant.quantized import QuantStack
 
-Form = Literal["exact", "standard"]
-FORMS: tuple[Form, ...] = ("exact", "standard")
+__all__ = ["FORMS", "INPUT", "OUTPUT", "Form", "student_model", "teacher_model", "written_for"]
 
 TYPE = {2: TensorProto.INT2, 4: TensorProto.INT4, 8: TensorProto.INT8}
-#: First ONNX operator set whose DequantizeLinear takes the type.
-OPSET = {2: 25, 4: 21, 8: 13}
-INPUT, OUTPUT = "people", "logit"
+OUTPUT = "logit"
 
 
-class _Graph:
-    """Nodes and constants in the order they were added; every name is unique."""
+class _Graph(Graph):
+    """The graph of a model."""
 
-    def __init__(self, floating: int) -> None:
-        self.floating = floating
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
+    def encode(self, target: Target, provenance: Provenance) -> None:
+        """The encoding in front of everything else, where a file is given raw columns."""
+        if target.inputs == "raw":
+            raw.encode(self, provenance.inputs)
 
-    def constant(self, name: str, value: np.ndarray) -> str:
-        self.constants.append(numpy_helper.from_array(np.array(value, order="C"), name))
-        return name
-
-    def node(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
-        self.nodes.append(helper.make_node(kind, inputs, [output], name=output, **attributes))
-        return output
-
-    def wide(self, name: str, to: str) -> str:
-        return self.node("Cast", [name], to, to=TensorProto.DOUBLE)
-
-    def number(self, name: str, value: float) -> str:
-        return self.constant(name, np.array(value, np.float32 if self.floating == TensorProto.FLOAT else np.float64))
-
-    def model(self, width: int, opset: int, provenance: Provenance) -> onnx.ModelProto:
+    def model(self, width: int, opset: int, target: Target, provenance: Provenance) -> onnx.ModelProto:
         ends = [
             helper.make_tensor_value_info(name, self.floating, ["n", size])
             for name, size in ((INPUT, width), (OUTPUT, 1))
         ]
-        graph = helper.make_graph(self.nodes, "cfq", ends[:1], ends[1:], self.constants)
-        imports = [helper.make_opsetid("", opset)]
+        given, gives, imports = ends[:1], ends[1:], [helper.make_opsetid("", opset)]
+        if target.inputs == "raw":
+            given, imports = raw.entries(provenance.inputs), [*imports, helper.make_opsetid(raw.ML, raw.ML_OPSET)]
+            gives.append(raw.decide(self, OUTPUT))
+            raw.check_names(provenance.inputs, self)
+        graph = helper.make_graph(self.nodes, "cfq", given, gives, self.constants)
         made = helper.make_model(graph, opset_imports=imports, producer_name="cfq")
         made.ir_version = helper.find_min_ir_version_for(imports)
         helper.set_model_props(made, {KEY: provenance.text()})
@@ -75,19 +64,37 @@ class _Graph:
         return made
 
 
-def student_model(student: QuantStack, provenance: Provenance, form: Form = "exact") -> onnx.ModelProto:
+def student_model(
+    student: QuantStack, provenance: Provenance, form: Form = "exact", target: Target | None = None
+) -> onnx.ModelProto:
     """The file of one quantized model (R = 1); weights, biases and steps are the audited integers and float32 steps."""
-    containers = [CONTAINER[b] for b in provenance.bits]
+    target = target or Target()
+    containers = [target.container(b) for b in provenance.bits]
     how: _Student = (_Exact if form == "exact" else _Standard)(student, containers)
+    how.graph.encode(target, provenance)
     logit(student.architecture, how, how.linear(0, how.input()))
-    return how.graph.model(student.weights[0].shape[2], max(OPSET[c] for c in containers), provenance)
+    return how.graph.model(student.weights[0].shape[2], target.opset, target, provenance)
 
 
-def teacher_model(teacher: Stack, provenance: Provenance, form: Form = "exact") -> onnx.ModelProto:
-    """The file of one full-precision model (R = 1): FP32 weights, computed in float64 or (standard) in float32."""
-    how = _Teacher(teacher, form == "exact")
+def teacher_model(
+    teacher: Stack, provenance: Provenance, form: Form = "exact", target: Target | None = None
+) -> onnx.ModelProto:
+    """The file of one full-precision model (R = 1): FP32 weights, computed in float64 or (standard) in float32.
+
+    Its operator set is 13: it needs no later one, and so loads anywhere.
+    """
+    target, how = target or Target(), _Teacher(teacher, form == "exact")
+    how.graph.encode(target, provenance)
     logit(teacher.architecture, how, how.linear(0, INPUT))
-    return how.graph.model(teacher.weights[0].shape[2], OPSET[8], provenance)
+    return how.graph.model(teacher.weights[0].shape[2], OPSET[8], target, provenance)
+
+
+def written_for(file: onnx.ModelProto) -> Target:
+    """What a file of ours was written for, as far as its graph depends on it."""
+    held = {c.data_type for c in file.graph.initializer}
+    containers = next((c for c, bits in (("native", 2), ("int4", 4)) if TYPE[bits] in held), "int8")
+    inputs = "encoded" if [i.name for i in file.graph.input] == [INPUT] else "raw"
+    return Target(OPSETS[-1], containers, inputs)  # type: ignore[arg-type]
 
 
 class _Student(Interpreter[str]):
@@ -225,11 +232,19 @@ class _Standard(_Student):
             names = [self.code(str(layer), signed, given, step, "unit")]
             names += [graph.node("DequantizeLinear", [n, "unit"], f"{n}_whole") for n in (held, whole)]
             return graph.node("Mul", [graph.node("Gemm", names, f"sum{layer}", transB=1), scale_of_bias], OUTPUT)
-        weight = graph.node("DequantizeLinear", [held, scale], f"weight{layer}", axis=0)
+        weight = graph.node("DequantizeLinear", [held, scale, *self._zero_a_row(layer)], f"weight{layer}", axis=0)
         bias = graph.node("DequantizeLinear", [whole, scale_of_bias], f"bias{layer}", axis=0)
         given = self.clipped(given, f"within_{layer}", codes, float(student.input_steps[layer][0]))
         seen = self.code(str(layer), signed, given, step, step)
         return graph.node("Gemm", [seen, weight, bias], f"sum{layer}", transB=1)
+
+    def _zero_a_row(self, layer: int) -> list[str]:
+        """Zero points: onnxruntime 1.19 runs a fused layer only with one a row; with one, later ones refuse INT2."""
+        if (container := self.containers[layer]) == 2:
+            return []
+        held = helper.tensor_dtype_to_np_dtype(TYPE[container])
+        rows = len(self.student.biases[layer][0])
+        return [self.graph.constant(f"zeroW{layer}", np.zeros(rows, np.int8).astype(held))]
 
     def activate(self, layer: int, total: str) -> str:
         graph, of, each = self.graph, self.student.activations, self.layers[layer]
@@ -279,8 +294,11 @@ class _Teacher(Interpreter[str]):
         return self.graph.node("Gemm", [given, *names], output, transB=1)
 
     def activate(self, layer: int, total: str) -> str:
-        kind = self.teacher.architecture[layer].activation
-        return total if kind == "none" else getattr(self, f"_{kind}")(total, f"layer{layer}")
+        kind, number = taken(self.teacher.architecture[layer].activation)
+        if kind == "none":
+            return total
+        more = () if number is None else (number,)
+        return getattr(self, f"_{kind}")(total, f"layer{layer}", *more)
 
     def add(self, layer: int, branch: str, skip: str) -> str:
         return self.graph.node("Add", [branch, skip], f"both{layer}")
@@ -295,22 +313,42 @@ class _Teacher(Interpreter[str]):
         return self.graph.node("Sigmoid", [x], to)
 
     def _silu(self, x: str, to: str) -> str:
-        return self.graph.node("Mul", [x, self._sigmoid(x, f"{to}_gate")], to)
-
-    def _leaky_relu(self, x: str, to: str) -> str:
         if not self.exact:
-            return self.graph.node("LeakyRelu", [x], to, alpha=ALPHA)
-        low = self.graph.node("Mul", [x, self.graph.number(f"{to}_alpha", ALPHA)], f"{to}_low")
-        return self.graph.node("Max", [x, low], to)
+            return self.graph.node("Mul", [x, self._sigmoid(x, f"{to}_gate")], to)
+        grown = self.graph.node("Exp", [self.graph.node("Neg", [x], f"{to}_minus")], f"{to}_exp")
+        below = self.graph.node("Add", [grown, self.graph.number(f"{to}_one", 1.0)], f"{to}_below")
+        return self.graph.node("Div", [x, below], to)  # onnxruntime 1.19 fuses the product, and has none in float64
 
-    def _elu(self, x: str, to: str) -> str:
+    def _leaky_relu(self, x: str, to: str, alpha: float = ALPHA) -> str:
         if not self.exact:
-            return self.graph.node("Elu", [x], to, alpha=1.0)
+            return self.graph.node("LeakyRelu", [x], to, alpha=alpha)
+        low = self.graph.node("Mul", [x, self.graph.number(f"{to}_alpha", alpha)], f"{to}_low")
+        return self.graph.node("Max" if alpha <= 1 else "Min", [x, low], to)
+
+    def _elu(self, x: str, to: str, alpha: float = 1.0) -> str:
+        if not self.exact:
+            return self.graph.node("Elu", [x], to, alpha=alpha)
         below = self.graph.node("Min", [x, self.graph.number(f"{to}_zero", 0.0)], f"{to}_below")
         grown = self.graph.node(
             "Sub", [self.graph.node("Exp", [below], f"{to}_exp"), self.graph.number(f"{to}_one", 1.0)], f"{to}_low"
         )
+        if alpha != 1:
+            grown = self.graph.node("Mul", [grown, self.graph.number(f"{to}_alpha", alpha)], f"{to}_scaled")
         return self.graph.node("Add", [self._relu(x, f"{to}_high"), grown], to)
+
+    def _gelu_tanh(self, x: str, to: str) -> str:
+        def number(name: str, value: float) -> str:
+            return self.graph.number(f"{to}_{name}", value)
+
+        cube = self.graph.node("Mul", [self.graph.node("Mul", [x, x], f"{to}_square"), x], f"{to}_cube")
+        bent = self.graph.node(
+            "Add", [x, self.graph.node("Mul", [cube, number("bend", BENT[1])], f"{to}_part")], f"{to}_sum"
+        )
+        gate = self.graph.node(
+            "Tanh", [self.graph.node("Mul", [bent, number("root", BENT[0])], f"{to}_in")], f"{to}_tanh"
+        )
+        half = self.graph.node("Mul", [x, number("half", 0.5)], f"{to}_half_x")
+        return self.graph.node("Mul", [half, self.graph.node("Add", [gate, number("one", 1.0)], f"{to}_gate")], to)
 
     def _hard_swish(self, x: str, to: str) -> str:
         if not self.exact:

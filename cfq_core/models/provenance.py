@@ -55,7 +55,7 @@ class Provenance:
     method: str = ""
     budget: float = 0.0
     bits: tuple[int, ...] = ()  # weight bits of every layer; empty for a teacher
-    threshold: float = 0.0  # logit at which the student approves as many training people as its teacher
+    threshold: float = 0.0  # logit at which the student approves as many validation people as its teacher
     layers: tuple[str, ...] = ()  # as `nets.layers.spelled`; none: a ReLU behind every hidden layer
     activation_bits: int = 8
     format: int = FORMAT
