@@ -37,7 +37,7 @@ from cfq_core.nets.stack import Scorer, Stack, score
 from cfq_core.quant.bits import BitPlan, average_bits, size_bytes
 from cfq_core.quant.quantized import QuantStack, Shifted
 from cfq_core.quant.training_data import RecoursePairs, TrainingData
-from cfq_core.recourse.find import Solver, find_recourse, logits64
+from cfq_core.recourse.find import POSITIVE, Solver, find_recourse, logits64
 from cfq_core.recourse.outcome import Recourse
 from cfq_core.recourse.pgd import Pgd
 from cfq_core.recourse.problem import RecourseQuery
@@ -446,14 +446,40 @@ def _lowest(p: TeacherRecourse[Any], student: Scorer) -> dict[str, Float[np.ndar
 
 
 def _evidence(p: TeacherRecourse[Any], model: Scorer, moved: float, setting: Setting) -> list[Evidence]:
-    """Evidence of one student (R = 1), raw and with its threshold moved: both are searched side by side."""
+    """Evidence of one student (R = 1), raw and with its threshold moved."""
     both = Shifted(model.take([0, 0]), torch.tensor([0.0, moved], dtype=torch.float64))
     asked = _sample(np.ones(len(p.person), bool), setting.n_reaudited, p.design.seed)
     test = p.design.table.values[p.design.split.test]
     student, at = ([logits64(both, r, p.design.encoding, v) for r in (0, 1)] for v in (test, p.recourse.after))
-    query = RecourseQuery(p.recourse.before[asked], p.design.encoding, p.design.actions)
-    own = find_recourse(both, [query] * 2, setting.solver, setting.kappa, [bool((z > 0).any()) for z in student])
-    return [_seen(p, student[r], at[r], asked, own.of(r)) for r in (0, 1)]
+    own = _own_recourse(p, both, moved, asked, [bool((z > 0).any()) for z in student], setting)
+    return [_seen(p, student[r], at[r], asked, own[r]) for r in (0, 1)]
+
+
+def _own_recourse(
+    p: TeacherRecourse[Any],
+    both: Shifted,
+    moved: float,
+    asked: Int[np.ndarray, "a"],
+    approves: Sequence[bool],
+    setting: Setting,
+) -> list[Recourse]:
+    """What one student tells the same people, raw and with its threshold moved: searches that start from the promise.
+
+    The stricter threshold comes first: its answers hold at the other one, which starts from them.
+    """
+    strict, loose = (1, 0) if moved > 0 else (0, 1)
+    promised = p.recourse.after[asked]
+    query = RecourseQuery(p.recourse.before[asked], p.design.encoding, p.design.actions, promised)
+
+    def found(run: int, query: RecourseQuery) -> Recourse:
+        return find_recourse(both.take([run]), [query], setting.solver, setting.kappa, [approves[run]])
+
+    first = found(strict, query)
+    still = logits64(both, loose, p.design.encoding, promised) >= max(setting.kappa, POSITIVE)
+    settled = first.has_recourse & ~(still & (p.recourse.cost[asked] < first.cost))
+    known = np.where(settled[:, None], first.after, promised)
+    second = found(loose, replace(query, known=known, settled=settled))
+    return [second, first] if strict else [first, second]
 
 
 def _seen(
