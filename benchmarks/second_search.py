@@ -36,6 +36,7 @@ SEEDS = {"german": (100, 101, 102), "adult": (100,)}
 PEOPLE = {"german": 10_000, "adult": 300}  # denied test people a teacher
 BITS = (2.0, 3.0, 4.0, 8.0)
 PASSES = 2
+FASTER = 1.4  # times, aimed at, at a mean cost that is not higher
 SAME = 1e-9  # of a cost
 
 
@@ -129,15 +130,20 @@ def section(path: Path = OUT) -> str:
         "| cheaper / dearer than cold | found, cold / warm | dearer than a promise that holds, cold | warm |",
         "|" + "---|" * 11,
     ]
+    aims = []
     for r in json.loads(path.read_text(encoding="utf-8")):
+        faster, change = r["cold_cpu"] / r["warm_cpu"], r["mean_warm"] / r["mean_cold"] - 1
+        met = faster >= FASTER and change <= SAME and not r["over_warm"]
+        aims.append(f"{r['dataset']} {'met' if met else '**not met**'} ({faster:.2f} times, mean cost {change:+.2%})")
         cells = [
             r["dataset"], r["searches"], f"{r['cold_cpu']:.1f}", f"{r['warm_cpu']:.1f}",
-            f"{r['cold_cpu'] / r['warm_cpu']:.2f}", f"{r['mean_cold']:.4f}", f"{r['mean_warm']:.4f}",
+            f"{faster:.2f}", f"{r['mean_cold']:.4f}", f"{r['mean_warm']:.4f}",
             f"{r['cheaper']} / {r['dearer']}", f"{r['found_cold']} / {r['found_warm']}",
             f"{r['over_cold']} of {r['holds']}", f"{r['over_warm']} of {r['holds']}",
         ]  # fmt: skip
         out.append("| " + " | ".join(map(str, cells)) + " |")
-    return "\n".join(out)
+    aimed = f"Aim: {FASTER} times faster, mean cost not higher, nobody dearer than a promise that holds"
+    return "\n".join([*out, "", f"{aimed}: {'; '.join(aims)}."])
 
 
 def main() -> None:
