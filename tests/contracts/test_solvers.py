@@ -277,6 +277,25 @@ def test_own_rows_and_rows_nobody_may_go_to_are_as_if_nothing_were_known(name: s
     _same(questions.ask(name, "student", 0.2, moved), cold)
 
 
+def test_a_solver_is_not_shown_rows_nobody_may_go_to(questions: Questions) -> None:
+    class Watching(Idle):
+        def best(self, problem: Problem, feasible: torch.Tensor) -> Points:
+            assert (problem.known.numbers >= problem.low).all() and (problem.known.numbers <= problem.high).all()
+            shown.append((problem.known.numbers != problem.own.numbers).any(1))
+            return problem.own
+
+    shown: list[torch.Tensor] = []
+    queries = questions.promised(0.2)
+    income = [f.name for f in queries[0].actions.schema.features].index("income")  # may only grow
+    for q in queries:
+        assert q.known is not None
+        q.known[::2, income] = q.values[::2, income] - 1
+    with repeatable():
+        find_recourse(questions.models["student"], queries, Watching(), 0.2)
+    assert not torch.cat([part[::2] for part in shown[0].split(PEOPLE)]).any(), "told to earn less: forgotten"
+    assert shown[0].any(), "the others' promises are shown"
+
+
 @every_solver
 def test_nobody_asking_is_answered_with_nothing(name: str, questions: Questions) -> None:
     queries = questions.queries()
