@@ -8,6 +8,7 @@ from __future__ import annotations
 from cfq_core.allocators.hessian_trace import HessianTrace
 from cfq_core.allocators.learned import Learned
 from cfq_core.allocators.loss_sensitivity import LossSensitivity
+from cfq_core.allocators.measured import Measured
 from cfq_core.allocators.random import Random
 from cfq_core.allocators.recourse_sensitivity import RecourseSensitivity
 from cfq_core.allocators.uniform import Uniform
@@ -64,6 +65,10 @@ PARTS: dict[str, Ptq | Qat | AdaRoundPtq | ApprovalMatchedQat] = {
         "CF-PTQ + recourse allocation", RecourseSensitivity(), FITTED, FITTED_SCHEDULE,
         about="CF-PTQ with bits by recourse sensitivity.",
     ),
+    "cf_ptq_measured": Qat(
+        "CF-PTQ + measured allocation", Measured(), FITTED, FITTED_SCHEDULE,
+        about="CF-PTQ with the bits that keep most promises when every allocation is tried.",
+    ),
     "cfq": Qat(
         "CFQ (paper)", Learned(OUTCOME), OUTCOME,
         about="CFQ as the paper describes it: task loss plus the target outcome at x + sg(delta), bits learned under "
@@ -84,6 +89,11 @@ PARTS: dict[str, Ptq | Qat | AdaRoundPtq | ApprovalMatchedQat] = {
     "ptq_hawq": Ptq(
         "mixed PTQ (HAWQ)", HessianTrace(), MSE,
         about="Mixed-precision PTQ: bits by HAWQ-V2 (mean Hessian trace times squared weight error).",
+    ),
+    "ptq_measured": Ptq(
+        "mixed PTQ (measured)", Measured(), MSE,
+        about="Mixed-precision PTQ: every allocation is tried, and the one that keeps most promises at matched "
+        "approval is taken.",
     ),
     "ptq_minmax": Ptq(
         "PTQ (min-max)", Uniform(), Calibration("min-max", "min-max"),

@@ -23,7 +23,7 @@ from cfq_core.study.runner import run_plan
 from cfq_core.study.store import Store
 
 ALLOCATED = {"ptq": "uniform", "ptq_mixed": "loss_sensitivity", "ptq_hawq": "hessian_trace"}
-ALLOCATED |= {"ptq_recourse": "recourse_sensitivity"}
+ALLOCATED |= {"ptq_recourse": "recourse_sensitivity", "ptq_measured": "measured"}
 
 
 def _fails(*_: Any, **__: Any) -> Any:
