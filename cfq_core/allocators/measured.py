@@ -1,10 +1,10 @@
 """Measures plans in place of estimating them: the plan that keeps most promises, as it would be deployed.
 
-Every plan is rounded and judged at ``x + delta*_f`` of training people, with the threshold at which it approves as many
-validation rows as the teacher, which is where its matched threshold will be. A promise counts by ``Phi(-margin / 0.07)``,
-not as broken or kept: of the few training people of a small table a plain count chooses by luck. A quarter of the
-approval shift without that threshold is added. Both numbers were chosen on people held out of the training rows of
-seeds that no reported result uses (German 100 to 135, COMPAS 100 to 109, Adult 100 to 102).
+Every plan is rounded and judged at ``x + delta*_f`` of training people, with the threshold at which it approves as
+many validation rows as the teacher, which is where its matched threshold will be. A promise counts by
+``Phi(-margin / 0.07)``, not as broken or kept: of the few training people of a small table a plain count chooses by
+luck. A quarter of the approval shift without that threshold is added. Both numbers were chosen on people held out of
+the training rows of seeds that no reported result uses (German 100 to 135, COMPAS 100 to 109, Adult 100 to 102).
 
 Beyond `most_layers` a beam: beginnings of plans are judged with all further layers at most bits, and the best of each
 range of sizes are continued.
@@ -105,10 +105,8 @@ class _Criterion:
         wanted = int(approved(self.truth[self.ends[0] : self.ends[1]]).sum())
         threshold = torch.from_numpy(match(valid.numpy(), wanted).threshold)
         broken = torch.special.ndtr((threshold[:, None] - at).double() / self.by.noise).mean(1)
-        rows = (
-            approved(logits[:, self.ends[0] :]).double().mean(1) - approved(self.truth[self.ends[0] :]).double().mean()
-        )
-        self.out[start : start + len(logits)] = (broken + self.by.shift * rows.abs()).numpy()
+        rate, teachers = (approved(z[..., self.ends[0] :]).double().mean(-1) for z in (logits, self.truth))
+        self.out[start : start + len(logits)] = (broken + self.by.shift * (rate - teachers).abs()).numpy()
 
 
 PLUGIN = Measured()

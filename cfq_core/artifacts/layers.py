@@ -7,6 +7,7 @@ is judged at the test people's recourse points: it is shown, and no method ever 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -24,6 +25,8 @@ from cfq_core.pipeline import TeacherRecourse, has_training_recourse, training_d
 from cfq_core.quant.bits import BitPlan
 from cfq_core.quant.calibrate import Calibration
 from cfq_core.quant.training_data import TrainingData
+
+A = TypeVar("A")
 
 _PROFILE = "sensitivity."
 _LANDSCAPE = "landscape."
@@ -87,6 +90,11 @@ def _judges() -> dict[str, PlanJudge]:
     return {name: a for name, a in load_all("allocators").items() if isinstance(a, PlanJudge)}
 
 
+def _seeing(allocators: dict[str, A], recourse: bool) -> dict[str, A]:
+    """Those that can be asked: all, or those that need no training recourse."""
+    return {n: a for n, a in allocators.items() if recourse or not getattr(a, "needs_recourse", False)}
+
+
 @dataclass(frozen=True)
 class Layers:
     """Profiles and judged plans as allocators see them, those at recourse where there is training recourse, and the
@@ -109,10 +117,7 @@ class Layers:
     def of(self, p: TeacherRecourse) -> TeacherLayers:
         """Profiles, judged plans and landscape of one teacher."""
         data, asked = training_data_of([p]), p.training_recourse is not None and has_training_recourse(p)
-        profilers, judges = (
-            {n: a for n, a in parts.items() if asked or not getattr(a, "needs_recourse", False)}
-            for parts in (self.profilers, self.judges)
-        )
+        profilers, judges = _seeing(self.profilers, asked), _seeing(self.judges, asked)
         profiles = {n: a.sensitivity(data, self.calibration)[0].double().numpy() for n, a in profilers.items()}
         shallow = len(p.teacher.weights) <= self.deepest
         judged = {n: a.judged(data, self.calibration) for n, a in judges.items() if shallow}
