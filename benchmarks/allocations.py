@@ -202,7 +202,8 @@ def _less(found: Found) -> list[Aim]:
             one, other = (mean(at[a]["vd_matched"]) for a in ("measured", "hessian_trace"))
             _, low, high = _difference(at, "measured", "hessian_trace")
             out.append(Aim(
-                f"{name}: measured at most {LESS:g} times Hessian trace's (VD matched)", float(budget), one <= LESS * other,
+                f"{name}: measured at most {LESS:g} times Hessian trace's (VD matched)", float(budget),
+                one <= LESS * other,
                 f"{one:.3f} against {other:.3f}, difference [{low:+.3f}, {high:+.3f}]",
                 "the interval of the difference holds 0" if low <= 0 <= high else "Hessian trace's is near the best",
                 tie=low <= 0 <= high,
