@@ -69,7 +69,7 @@ def main() -> None:
 def teachers(name: str, seeds: list[int], store: Path | None) -> Iterator[tuple[int, TeacherLayers]]:
     """Seeds and their teachers' layers: stored ones where they know the measuring allocator, else made."""
     stored = _stored(name, store) if store else {}
-    setting, layers = pipeline.Setting(people=None), Layers()
+    setting, layers = pipeline.Setting(), Layers()
     for seed in seeds:
         if seed not in stored:
             designs = [pipeline.prepare(table_of(name), seed, setting.regime)]

@@ -25,6 +25,7 @@ MARKS = ("<!-- results:start -->", "<!-- results:end -->")
 TABLES = ("adult", "compas", "german")
 KAPPAS = ("kappa", "kappa_adult")
 FURTHER = (
+    "w4a4",
     "steps", "regimes", "noise", "shift", "slices", "variants", "overhead", "landscape", "forecast",
     "digits", "fashion",
 )  # fmt: skip

@@ -9,6 +9,7 @@ from cfq_core.base.numerics import pin_kernels
 
 if TYPE_CHECKING:
     from cfq_core.base.plugins import load
+    from cfq_core.models.objects import own_teacher
     from cfq_core.pipeline import Setting, audit, prepare, promise, training_recourse
     from cfq_core.study.safe import safe
 
@@ -16,9 +17,12 @@ pin_kernels()  # before torch is loaded, whichever part is imported first
 
 __version__ = "0.1.0"
 
-__all__ = ["Setting", "audit", "load", "prepare", "promise", "safe", "training_recourse"]
+__all__ = ["Setting", "audit", "load", "own_teacher", "prepare", "promise", "safe", "training_recourse"]
 
-_ELSEWHERE = {"load": "cfq_core.base.plugins", "safe": "cfq_core.study.safe"}  # what is not of the pipeline
+#: What is not of the pipeline.
+_ELSEWHERE = {
+    "load": "cfq_core.base.plugins", "own_teacher": "cfq_core.models.objects", "safe": "cfq_core.study.safe"
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

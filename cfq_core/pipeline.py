@@ -37,8 +37,9 @@ from cfq_core.nets.stack import Scorer, Stack, score
 from cfq_core.quant.bits import BitPlan, average_bits, size_bytes
 from cfq_core.quant.quantized import QuantStack, Shifted
 from cfq_core.quant.training_data import RecoursePairs, TrainingData
-from cfq_core.recourse.find import Solver, find_recourse, logits64
+from cfq_core.recourse.find import POSITIVE, Solver, find_recourse, logits64
 from cfq_core.recourse.outcome import Recourse
+from cfq_core.recourse.pgd import Pgd
 from cfq_core.recourse.problem import RecourseQuery
 from cfq_core.recourse.search import Search
 from cfq_core.tables.encode import Encoding
@@ -99,6 +100,13 @@ class TeacherRecourse(Generic[Teacher]):
     training_recourse: Recourse | None = None  # recourse of denied training people, where a method asks for it
     training_recourse_seconds: float | None = None  # seconds that took; None where it was stored without them
     activation_bits: int = 8  # of its students
+    further_recourse: tuple[Recourse, ...] = ()  # of the same training people, from `FURTHER`; beside training_recourse
+    further_seconds: float | None = None
+
+
+#: Where else promises come from that a method may learn from, besides the setting's: solver and margin (None: the
+#: setting's), and one in how many people is asked. Found wherever training recourse is.
+FURTHER: tuple[tuple[Solver, float | None, int], ...] = ((Search(), 0.0, 2), (Pgd(), None, 1), (Pgd(), 0.0, 1))
 
 
 @dataclass(frozen=True)
@@ -159,7 +167,7 @@ def promise(designs: Sequence[Design], setting: Setting, teacher: Any = None) ->
     """Teachers, and recourse for the test people they deny; repeatable bit for bit.
 
     ``teacher``: one model of your own instead of those trained here; the path of an ONNX file, a `torch.nn.Module`, a
-    fitted scikit-learn model, or what `models.own.own_teacher` made of a file.
+    fitted scikit-learn model, or what `models.objects.own_teacher` made of a file.
     """
     with repeatable():
         started = time.process_time()
@@ -205,7 +213,15 @@ def _with_training_recourse(p: TeacherRecourse, setting: Setting) -> TeacherReco
     people = _sample(denied, setting.n_training_recourse, p.design.seed)
     query = RecourseQuery(training[people], p.design.encoding, p.design.actions)
     recourse = find_recourse(p.teacher, [query], setting.solver, setting.kappa)
-    return replace(p, training_recourse=recourse, training_recourse_seconds=time.process_time() - started)
+    seconds, started = time.process_time() - started, time.process_time()
+    further = []
+    for solver, kappa, one_in in FURTHER:
+        few = RecourseQuery(training[people[::one_in]], p.design.encoding, p.design.actions)
+        further.append(find_recourse(p.teacher, [few], solver, setting.kappa if kappa is None else kappa))
+    return replace(
+        p, training_recourse=recourse, training_recourse_seconds=seconds, further_recourse=tuple(further),
+        further_seconds=time.process_time() - started,
+    )  # fmt: skip
 
 
 #: Students that are there already, by their method's identity, seed and budget, for methods that take others' students.
@@ -332,7 +348,9 @@ def _learning_from_recourse(method: Method, p: TeacherRecourse) -> dict[str, Mea
         return {"training_recourse_seconds": _plain(0.0)}
     if p.training_recourse is None or p.training_recourse_seconds is None:
         return {}
-    out = {"training_recourse_seconds": _plain(p.training_recourse_seconds)}
+    several = isinstance(method, Qat) and method.several_sources
+    took = p.training_recourse_seconds + (p.further_seconds or 0.0 if several else 0.0)
+    out = {"training_recourse_seconds": _plain(took)}
     if isinstance(method, Qat):
         people = method.schedule.pairs_per_step * method.schedule.steps(len(p.design.split.train))
         out["on_the_fly_seconds"] = _plain(
@@ -357,19 +375,29 @@ def training_data_of(promises: Sequence[TeacherRecourse]) -> TrainingData:
     train, valid = (_fold([p.design for p in promises], part) for part in ("train", "valid"))
     seeds = tuple(p.design.seed for p in promises)
     stack, bits = Stack.join([p.teacher for p in promises]), promises[0].activation_bits
-    pairs = _pairs(promises)
-    return TrainingData(stack, train.inputs, train.outcome, seeds, pairs, bits, valid.inputs, valid.outcome)
+    known = (stack, train.inputs, train.outcome, seeds, _pairs(promises), bits, valid.inputs, valid.outcome)
+    return TrainingData(*known, _further_pairs(promises))
 
 
 def _pairs(promises: Sequence[TeacherRecourse]) -> RecoursePairs | None:
-    """Encoded training recourse of every teacher, padded by repetition."""
-    recourse = [
-        p.training_recourse
-        for p in promises
-        if p.training_recourse is not None and p.training_recourse.has_recourse.any()
-    ]
-    if len(recourse) < len(promises):
-        return None
+    """Encoded training recourse of every teacher; None where one has none."""
+    recourse = [p.training_recourse for p in promises if has_training_recourse(p) and p.training_recourse is not None]
+    return _encoded(promises, recourse) if len(recourse) == len(promises) else None
+
+
+def _further_pairs(promises: Sequence[TeacherRecourse]) -> tuple[RecoursePairs, ...]:
+    """The same of each further source; a teacher on which a source found nothing has its first recourse there."""
+    own = [p.training_recourse for p in promises if p.training_recourse is not None and p.further_recourse]
+    if len(own) < len(promises) or not all(map(has_training_recourse, promises)):
+        return ()
+    each = zip(*(p.further_recourse for p in promises), strict=True)
+    return tuple(
+        _encoded(promises, [r if r.has_recourse.any() else o for r, o in zip(of, own, strict=True)]) for of in each
+    )
+
+
+def _encoded(promises: Sequence[TeacherRecourse], recourse: Sequence[Recourse]) -> RecoursePairs:
+    """Encoded recourse of every teacher, padded by repetition."""
     count = [int(r.has_recourse.sum()) for r in recourse]
     width = max(count)
     ends = []
@@ -418,14 +446,40 @@ def _lowest(p: TeacherRecourse[Any], student: Scorer) -> dict[str, Float[np.ndar
 
 
 def _evidence(p: TeacherRecourse[Any], model: Scorer, moved: float, setting: Setting) -> list[Evidence]:
-    """Evidence of one student (R = 1), raw and with its threshold moved: both are searched side by side."""
+    """Evidence of one student (R = 1), raw and with its threshold moved."""
     both = Shifted(model.take([0, 0]), torch.tensor([0.0, moved], dtype=torch.float64))
     asked = _sample(np.ones(len(p.person), bool), setting.n_reaudited, p.design.seed)
     test = p.design.table.values[p.design.split.test]
     student, at = ([logits64(both, r, p.design.encoding, v) for r in (0, 1)] for v in (test, p.recourse.after))
-    query = RecourseQuery(p.recourse.before[asked], p.design.encoding, p.design.actions)
-    own = find_recourse(both, [query] * 2, setting.solver, setting.kappa, [bool((z > 0).any()) for z in student])
-    return [_seen(p, student[r], at[r], asked, own.of(r)) for r in (0, 1)]
+    own = _own_recourse(p, both, moved, asked, [bool((z > 0).any()) for z in student], setting)
+    return [_seen(p, student[r], at[r], asked, own[r]) for r in (0, 1)]
+
+
+def _own_recourse(
+    p: TeacherRecourse[Any],
+    both: Shifted,
+    moved: float,
+    asked: Int[np.ndarray, "a"],
+    approves: Sequence[bool],
+    setting: Setting,
+) -> list[Recourse]:
+    """What one student tells the same people, raw and with its threshold moved: searches that start from the promise.
+
+    The stricter threshold comes first: its answers hold at the other one, which starts from them.
+    """
+    strict, loose = (1, 0) if moved > 0 else (0, 1)
+    promised = p.recourse.after[asked]
+    query = RecourseQuery(p.recourse.before[asked], p.design.encoding, p.design.actions, promised)
+
+    def found(run: int, query: RecourseQuery) -> Recourse:
+        return find_recourse(both.take([run]), [query], setting.solver, setting.kappa, [approves[run]])
+
+    first = found(strict, query)
+    still = logits64(both, loose, p.design.encoding, promised) >= max(setting.kappa, POSITIVE)
+    settled = first.has_recourse & ~(still & (p.recourse.cost[asked] < first.cost))
+    known = np.where(settled[:, None], first.after, promised)
+    second = found(loose, replace(query, known=known, settled=settled))
+    return [second, first] if strict else [first, second]
 
 
 def _seen(

@@ -37,7 +37,7 @@ Values = Float[np.ndarray, "p"]
 class Measured:
     """Expected share of broken promises at matched approval, plus a share of the approval shift."""
 
-    KEY = "measured"
+    KEY = "measured_on_validation"  # "measured" set its threshold on training rows and counted broken promises
     rows: int = ROWS  # training people with recourse, and training rows, at most
     noise: float = 0.07  # logits
     shift: float = 0.25  # weight of the approval shift
@@ -55,9 +55,12 @@ class Measured:
         """Plans of one teacher (R = 1), and of each what it is chosen by."""
         layers = len(data.teachers.weights)
         if layers <= self.most_layers:
-            plans = every_plan(layers)
-            return plans, self._values(data, calibration, plans)
+            return every_plan(layers), self.criterion(data, calibration)
         return self._beam(data, calibration)
+
+    def criterion(self, data: TrainingData, calibration: Calibration) -> Values:
+        """What is minimised, of all plans of one teacher in the landscape's order."""
+        return self._values(data, calibration, every_plan(len(data.teachers.weights)))
 
     def _beam(self, data: TrainingData, calibration: Calibration) -> tuple[Plans, Values]:
         """Longer and longer beginnings; the last are whole plans."""
@@ -88,6 +91,11 @@ class Measured:
         criterion = _Criterion(self, logits_of(data.teachers, inputs), ends, np.empty(len(plans)))
         judge(data.teachers, inputs, calibration, watched, plans, criterion, activation_bits=data.activation_bits)
         return criterion.out
+
+
+def chosen(value: Values, sizes: Sequence[int], budget: float) -> BitPlan:
+    """The plan of least value within a budget, of all plans in the landscape's order; ties go to fewer bits."""
+    return least_plan(every_plan(len(sizes)), value, sizes, budget)
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,8 @@ from dataclasses import replace
 from functools import update_wrapper
 from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from cfq_core.allocators.knapsack import cheapest_plan
@@ -35,17 +34,6 @@ class Profiler(Protocol):
 
     def sensitivity(self, data: TrainingData, calibration: Calibration) -> Float[Tensor, "r l c"]:
         """What rounding each layer to each choice of bits does; the knapsack minimises its sum."""
-        ...
-
-
-@runtime_checkable
-class PlanJudge(Protocol):
-    """An allocator that judges whole plans."""
-
-    def judged(
-        self, data: TrainingData, calibration: Calibration
-    ) -> tuple[Int[np.ndarray, "p l"], Float[np.ndarray, "p"]]:
-        """Plans of one teacher (R = 1), and of each what it is to be chosen by: the least within a budget is."""
         ...
 
 

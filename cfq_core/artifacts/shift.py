@@ -80,7 +80,8 @@ class Shift:
         if c.series in (NOISY, HOME):  # other records, other people: the student is asked anew
             random = numpy_stream(p.design.seed, "probes/shift/again")
             asked = np.sort(random.permutation(len(p.person))[: self.n_reaudited])
-            ask = RecourseQuery(p.recourse.before[asked], p.design.encoding, p.design.actions)
+            before, promised = p.recourse.before[asked], p.recourse.after[asked]
+            ask = RecourseQuery(before, p.design.encoding, p.design.actions, promised)
             own = find_recourse(student.model, [ask], setting.solver, setting.kappa)
             found, again = own.has_recourse, own.cost
         return PartialEvidence(

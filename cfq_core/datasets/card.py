@@ -28,7 +28,9 @@ from cfq_core.datasets.card_rows import (
     MAX_CSV,
     MAX_LEVELS,
     MAX_TEXT,
+    MIN_OUTCOMES,
     UNSAFE,
+    Column,
     Place,
     as_counts,
     check_present,
@@ -40,7 +42,7 @@ from cfq_core.datasets.card_rows import (
     read_columns,
 )
 from cfq_core.datasets.dialect import THOUSANDS, Dialect, mistakes
-from cfq_core.tables.schema import Feature, Schema, Table
+from cfq_core.tables.schema import PARTS, Feature, Schema, Table
 
 GIVES_AWAY = 0.98  # area under the ROC curve of one column alone
 MAX_CARD = 1_000_000  # bytes; a card is written by hand
@@ -79,6 +81,7 @@ class Card:
     source: Prose = Prose("")
     licence: Prose = Prose("")
     missing: tuple[str, ...] = ()  # cells that mean missing, besides the empty one
+    split: str = ""  # column that says of each row whether it is of train, valid or test; empty: split anew each seed
     model: Mapping[str, Any] | None = None  # how files of models are read, see `models.contract`
     ignore: Cells = Cells(())  # cells of the target whose outcome is still open: their rows are left out
     delimiter: Mark = Mark(",")
@@ -295,6 +298,8 @@ def _check_together(card: Card, place: Place) -> None:
     for name, count in Counter(f.name for f in card.feature).items():
         if count > 1:
             raise place.at("feature", name).bad(f"described {count} times; each feature once")
+    if card.split and card.split in (card.target, *(f.name for f in card.feature)):
+        raise place.at("split", card.split).bad("is also the target or a feature; a split is neither")
     if card.target in [f.name for f in card.feature]:
         raise place.at("feature", card.target).bad("is also the target; an outcome is no input")
     if all(f.move == "fixed" for f in card.feature):
@@ -306,7 +311,8 @@ def _table(card: Card, data: bytes | str, card_name: str, csv_name: str) -> Tabl
     place = Place(card_name)
     target = place.at("target", card.target)
     places = {f.name: place.at("feature", f.name) for f in card.feature}
-    columns = read_columns(data, csv_name, {card.target: target, **places}, _dialect(card, place))
+    own = {card.split: place.at("split", card.split)} if card.split else {}
+    columns = read_columns(data, csv_name, {card.target: target, **places, **own}, _dialect(card, place))
     check_present(columns.values(), card.missing)
     judged = as_outcome(card.favourable, card.ignore, columns[card.target], target)
     columns = {name: column.of_rows(judged.kept) for name, column in columns.items()}
@@ -320,7 +326,22 @@ def _table(card: Card, data: bytes | str, card_name: str, csv_name: str) -> Tabl
     warnings = [judged.warning, *(doubt_about_numbers(columns[f.name]) for f in features if not f.levels)]
     warnings += [_gives_away(f, values[:, i], outcome) for i, f in enumerate(features)]
     schema = _schema(card, features, columns[card.target].words)
-    return Table(schema, values, outcome, warnings=tuple(w for w in warnings if w), model=card.model or {})
+    part = _parts(columns[card.split], outcome) if card.split else None
+    return Table(schema, values, outcome, part=part, warnings=tuple(w for w in warnings if w), model=card.model or {})
+
+
+def _parts(column: Column, outcome: np.ndarray) -> np.ndarray:
+    """Which part each row is of, by the words of its split column."""
+    index = {word: k for k, word in enumerate(PARTS)} | {"validation": 1}
+    for k, word in enumerate(column.words):
+        if word.lower() not in index:
+            raise column.bad(k, f"is no part of a split; one of {', '.join(PARTS)}")
+    part = np.array([index[word.lower()] for word in column.words], np.int64)[column.cells]
+    for k in (0, 2):
+        good = int(outcome[part == k].sum())
+        if min(good, int((part == k).sum()) - good) < MIN_OUTCOMES:
+            raise column.place.bad(f"{PARTS[k]} has fewer than {MIN_OUTCOMES} rows of an outcome")
+    return part
 
 
 def _dialect(card: Card, place: Place) -> Dialect:

@@ -163,12 +163,13 @@ def _design(table: Table, files: Sequence[ModelFile], question: AuditOptions) ->
         names = " and ".join(f.name for f in known)
         raise BadModel(f"{names} were trained with different standardisations; they are no teacher and student")
     home = next((t for _, t in pinned if t.data == table.fingerprint()), None)
-    if question.rows == "test" and home is None:
+    if question.rows == "test" and home is None and table.part is None:
         raise BadModel("rows = test: neither file says that it was trained on this very table; ask for all rows")
-    if home is not None and question.rows != "all":
-        design = prepare(table, home.seed, question.regime)
-        note = f"judged on the {len(design.split.test)} test rows of seed {home.seed}: the files name this table"
-        return replace(design, encoding=encodings[0]), [note]
+    if (home is not None or table.part is not None) and question.rows != "all":
+        design = prepare(table, home.seed if home else 0, question.regime)
+        whose = f"of seed {home.seed}: the files name this table" if home else "of the card's own split"
+        encoding = encodings[0] if encodings else design.encoding
+        return replace(design, encoding=encoding), [f"judged on the {len(design.split.test)} test rows {whose}"]
     everybody = np.arange(len(table))
     unseen = everybody if home is None else split(table, home.seed).valid
     actions = ActionSet.fit(table.schema, table.values, question.regime)

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any
 
-from cfq_core.base.errors import BadStore
+from cfq_core.base.errors import BadInput, BadStore
 from cfq_core.base.identity import identity, of_kinds, read_object
 from cfq_core.datasets.upload import checked_upload
 from cfq_core.models.sandbox import sandboxed_parse
@@ -135,7 +135,10 @@ def keep(
     """Keep an audit that was made in this process, as if a page had asked for it; its id."""
     files = {r: {"name": f.name, "sha256": f.sha256} for r, f in ((TEACHER, teacher), (STUDENT, student))}
     given = {"kind": jobs.AUDIT, "datasets": [str(card.absolute())], **files, "question": dict(question)}
-    return _keep(store, identity(given), found, question)
+    try:
+        return _keep(store, identity(given), found, question)
+    except OSError as problem:
+        raise BadInput(f"{store}: the audit cannot be kept there ({problem.strerror}); name another --store") from None
 
 
 def known(store: Path, given: Mapping[str, Any]) -> str | None:

@@ -178,7 +178,7 @@ def _line(s: SeenAs) -> str:
     if s.failed:
         return f"not computed so ({s.failed})"
     if not s.otherwise:
-        return "everybody is decided as audited"
+        return f"all of {s.people:,} people and {s.promises:,} promised points are decided as audited"
     vd = "" if s.vd is None else f"; {100 * s.vd:.1f} in 100 promised points refused"
     return (
         f"{s.differing} of {s.people:,} people, {s.differing_promises} of {s.promises:,} promised points are decided "

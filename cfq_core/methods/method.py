@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -106,6 +106,7 @@ class Qat:
     config: QatConfig
     schedule: Schedule = field(default_factory=Schedule)
     about: str = field(default="", metadata=LABEL)  # one line for a list of all methods
+    several_sources: bool = False  # learns from promises of further sources too, in equal turn (`pipeline.FURTHER`)
 
     @property
     def needs_recourse(self) -> bool:
@@ -115,8 +116,9 @@ class Qat:
     def students(self, data: TrainingData, budgets: Sequence[float]) -> Students:
         """One student a teacher and budget; the teachers are not changed."""
         runs = each_budget(data, budgets)
-        plans = self.allocator.plans(data, Calibration(), budgets)
-        models = finetune(data, runs, torch.tensor(plans), [self.config] * len(runs), self.schedule)
+        seen = data if self.several_sources else replace(data, further=())
+        plans = self.allocator.plans(seen, Calibration(), budgets)
+        models = finetune(seen, runs, torch.tensor(plans), [self.config] * len(runs), self.schedule)
         return Students(models, plans)
 
 

@@ -121,7 +121,12 @@ class Classes:
     logit: Map
 
 
-Value = Map | Func | Index | Parts | Classes
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of tensors, and what is made of them; the only use is the shape of a person's numbers."""
+
+
+Value = Map | Func | Index | Parts | Classes | Shape
 
 
 def dense(file: ModelFile, groups: Sequence[Group] | None = None) -> Scorer | None:
@@ -202,6 +207,9 @@ class Reader:
         given = [i for i in node.input if i in self.values]
         if not given or len(self.weights) > MOST_LAYERS:
             raise NotDense
+        if node.op_type == "Shape" or all(isinstance(self.values[g], Shape) for g in given):
+            self.values[node.output[0]] = Shape()
+            return
         domain = "" if node.domain == "ai.onnx" else node.domain
         kind = f"{domain}.{node.op_type}" if domain else node.op_type
         step = steps.get("Gelu" if kind == "com.microsoft.Gelu" else kind)
@@ -227,7 +235,7 @@ class Reader:
             return value.number
         if isinstance(value, Parts):
             return stacked([self.map(p) for p in value.parts])
-        if isinstance(value, Classes):
+        if isinstance(value, Classes | Shape):
             raise NotDense
         found = recognised(value.values, self.hints)
         if found is None:

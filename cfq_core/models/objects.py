@@ -10,8 +10,9 @@ from typing import Any
 import torch
 
 from cfq_core.base.errors import BadInput
-from cfq_core.models.contract import Contract
-from cfq_core.models.own import OwnTeacher, own_teacher
+from cfq_core.models.columns import Layout
+from cfq_core.models.contract import Contract, Output
+from cfq_core.models.own import OwnTeacher, file_teacher
 from cfq_core.models.read import ModelFile, parse_model, read_model
 from cfq_core.tables.schema import Table
 
@@ -24,9 +25,9 @@ def teacher_from(model: Any, table: Table, contract: Contract | None = None) -> 
     if isinstance(model, OwnTeacher):
         return model
     if isinstance(model, str | Path):
-        return own_teacher(read_model(Path(model)), contract, table)
+        return file_teacher(read_model(Path(model)), contract, table)
     if isinstance(model, torch.nn.Module):
-        return own_teacher(exported(model), contract, table)
+        return file_teacher(exported(model), contract, table)
     if hasattr(model, "get_params") and hasattr(model, "predict"):
         from cfq_core.models.sklearn_layers import sklearn_teacher
 
@@ -35,6 +36,21 @@ def teacher_from(model: Any, table: Table, contract: Contract | None = None) -> 
         f"teacher is a {type(model).__name__}; the path of an ONNX file, a torch.nn.Module or a fitted scikit-learn "
         "model is needed"
     )
+
+
+def own_teacher(
+    model: Any,
+    table: Table,
+    favourable: str = "",
+    threshold: float | None = None,
+    output: Output = "auto",
+    layout: Layout = "auto",
+) -> OwnTeacher:
+    """A model of your own for `promise(..., teacher=...)`, and how it is read: see `models.contract`.
+
+    ``model``: the path of an ONNX file, a torch module, or a fitted scikit-learn model.
+    """
+    return teacher_from(model, table, Contract(favourable, threshold, output, layout))
 
 
 def exported(module: torch.nn.Module) -> ModelFile:

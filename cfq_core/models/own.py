@@ -69,7 +69,7 @@ class OwnTeacher:
         return kinds.pop() if len(kinds) == 1 else "relu"
 
 
-def own_teacher(file: ModelFile, contract: Contract, table: Table) -> OwnTeacher:
+def file_teacher(file: ModelFile, contract: Contract, table: Table) -> OwnTeacher:
     """A file as a teacher that can be quantized; raises `BadModel` with why it cannot."""
     contract = contract.over(Contract.read(table.model, "card, [model]"))
     rows = np.arange(len(table))

@@ -16,6 +16,7 @@ from cfq_core.models.dense import (
     NotDense,
     Parts,
     Reader,
+    Shape,
     Value,
     is_sigmoid,
     joined,
@@ -214,6 +215,8 @@ def _clip(reader: Reader, node: onnx.NodeProto, given: list[str]) -> Func:
 # ---------------------------------------------------------------------- shapes and columns
 def _same(reader: Reader, node: onnx.NodeProto, given: list[str]) -> Value:
     """What gives on what it is given."""
+    if len(given) == 2 and node.op_type == "Reshape" and isinstance(reader.value(given[1]), Shape):
+        return reader.value(given[0])  # to a shape that follows from its own
     at, value = attributes(node), reader.value(_only(node, given))
     if node.op_type == "Flatten" and at.get("axis", 1) not in (1, -1):
         raise NotDense

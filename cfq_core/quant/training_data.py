@@ -43,6 +43,7 @@ class TrainingData:
     activation_bits: int = 8  # of the students
     valid_inputs: Float[Tensor, "r m d"] | None = None  # of validation rows, which no weight is learned from
     valid_outcome: Float[Tensor, "r m"] | None = None
+    further: tuple[RecoursePairs, ...] = ()  # training recourse of other sources, where it was found
 
     @property
     def validation(self) -> Float[Tensor, "r m d"]:
@@ -64,5 +65,6 @@ class TrainingData:
         pairs = None if self.recourse is None else self.recourse.take(runs)
         seeds = tuple(self.seeds[r] for r in runs)
         taken = self.teachers.take(runs), self.inputs[index], self.outcome[index]
-        valid = [None if x is None else x[index] for x in (self.valid_inputs, self.valid_outcome)]
-        return TrainingData(*taken, seeds, pairs, self.activation_bits, *valid)
+        rows, outcome = (None if x is None else x[index] for x in (self.valid_inputs, self.valid_outcome))
+        further = tuple(source.take(runs) for source in self.further)
+        return TrainingData(*taken, seeds, pairs, self.activation_bits, rows, outcome, further)

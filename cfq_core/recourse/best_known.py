@@ -26,6 +26,12 @@ class BestKnown:
         self.numbers = problem.own.numbers.clone()
         self.levels = problem.own.levels.clone()
 
+    def start(self) -> None:
+        """Take the known points that are answers."""
+        rows = (self.problem.holds & (self.cost > 0)).nonzero()[:, 0]
+        points = self.problem.known.take(rows)
+        self.offer(rows, self.problem.cost(points, rows), points.take)
+
     @property
     def points(self) -> Points:
         """Where every instance would go."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import count
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -37,6 +38,7 @@ class Exact:
     """Settings of branch and bound."""
 
     KEY = "exact"
+    STARTS: ClassVar[bool] = True  # from known points
     boxes: int = 20_000  # a person may take; who needs more is answered without proof
     at_once: int = 32  # of a person's boxes bounded before any of them is split
     enumerated: int = 64  # actions; a box of no more is tried out
@@ -57,8 +59,9 @@ class Exact:
         return Proof(best.points, torch.minimum(floor, best.cost))
 
     def _warm_start(self, problem: Problem, feasible: Bool[Tensor, "i"]) -> BestKnown:
-        """The search's answers, as far as they hold in float64."""
+        """Known answers and the search's, as far as they hold in float64."""
         best = BestKnown(problem)
+        best.start()
         everybody = torch.arange(len(problem))
         fast = replace(problem.to(torch.float32), target=problem.target + SLACK[0])
         points = self.warm.best(fast, feasible)

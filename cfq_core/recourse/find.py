@@ -7,7 +7,7 @@ the model in float64; only what stands is an answer.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -74,9 +74,12 @@ def find_recourse(
     """Least-cost actions of everybody in ``queries`` (``queries[r]`` ask run r) with logit >= kappa.
 
     ``approves[r]``: whether run r approves anybody in the reference rows; it only names the reason where
-    nothing is found. ``kappa`` in logits.
+    nothing is found. ``kappa`` in logits. No answer costs more than a known row of a query that reaches the margin;
+    a solver without ``STARTS`` is not shown known rows, and its answers may.
     """
     target = max(kappa, POSITIVE)
+    starts = getattr(solver, "STARTS", False)
+    queries = [_judged(model, r, a, target) if starts else replace(a, known=None) for r, a in enumerate(queries)]
     run = np.repeat(np.arange(len(queries)), [len(a.values) for a in queries])
     before = np.concatenate([a.values for a in queries])
     tried = _attempt(model, queries, solver, target, SLACK[0])
@@ -84,18 +87,47 @@ def find_recourse(
     margin = _judge(model, queries, run, after)
     short = (margin < target) & (after != before).any(1)
     if short.any():
-        few = [RecourseQuery(before[short & (run == r)], a.encoding, a.actions) for r, a in enumerate(queries)]
+        few = [a.take(short[run == r]) for r, a in enumerate(queries)]
         after[short] = _attempt(model, few, solver, target, SLACK[1]).after
         margin = _judge(model, queries, run, after)
     found = (margin >= target) & _per_run(queries, run, lambda a, mine: a.actions.legal(before[mine], after[mine]))
     after[~found] = before[~found]
     cost = np.where(found, _per_run(queries, run, lambda a, mine: a.actions.cost(before[mine], after[mine])), np.inf)
+    known = _known(queries)
+    cheaper = known.cost < cost
+    if cheaper.any():
+        after[cheaper], cost[cheaper] = known.after[cheaper], known.cost[cheaper]
+        found |= cheaper
+        margin = _judge(model, queries, run, after)
     never = ~np.asarray(approves, bool)[run] if approves is not None else np.zeros(len(run), bool)
     nothing = np.where(np.isinf(lower), Why.NO_ACTION, np.where(never, Why.NEVER_APPROVES, Why.BUDGET))
     return Recourse(
         run, before, after, cost, np.where(found, margin, np.nan), np.where(found, Why.FOUND, nothing),
         np.minimum(lower, cost), lower >= cost * (1 - CLOSE),
     )  # fmt: skip
+
+
+def _judged(model: Scorer, run: int, ask: RecourseQuery, target: float) -> RecourseQuery:
+    """The same question with what its known rows are worth on this model."""
+    if ask.known is None:
+        return ask
+    legal = ask.actions.legal(ask.values, ask.known)
+    return replace(ask, holds=legal & (logits64(model, run, ask.encoding, ask.known) >= target))
+
+
+@dataclass(frozen=True)
+class _Known:
+    """Rows known before the search, and the least a person who has one needs to pay; infinite where it is no answer."""
+
+    after: Values
+    cost: Float[np.ndarray, "i"]
+
+
+def _known(queries: Sequence[RecourseQuery]) -> _Known:
+    rows = [a.values if a.holds is None or a.known is None else a.known for a in queries]
+    holds = [np.zeros(len(a.values), bool) if a.holds is None else a.holds for a in queries]
+    paid = [a.actions.cost(a.values, known) for a, known in zip(queries, rows, strict=True)]
+    return _Known(np.concatenate(rows), np.where(np.concatenate(holds), np.concatenate(paid), np.inf))
 
 
 def logits64(model: Scorer, run: int, encoding: Encoding, values: Values) -> Float[np.ndarray, "n"]:
@@ -136,10 +168,10 @@ def _blocks(queries: Sequence[RecourseQuery]) -> Iterator[tuple[list[int], list[
     for run, ask in enumerate(queries):
         start = 0
         while start < len(ask.values) or not runs:
-            part = ask.values[start : start + INSTANCES - held]
+            part = ask.take(slice(start, start + INSTANCES - held))
             runs.append(run)
-            few.append(RecourseQuery(part, ask.encoding, ask.actions))
-            start, held = start + len(part), held + len(part)
+            few.append(part)
+            start, held = start + len(part.values), held + len(part.values)
             if held == INSTANCES:
                 yield runs, few
                 runs, few, held = [], [], 0
@@ -163,13 +195,13 @@ def _per_run(
 
 
 def _feasible(problem: Problem) -> Bool[Tensor, "i"]:
-    """False where interval bounds prove that no action reaches the target."""
+    """False where interval bounds prove that no action reaches the target, slack included, and none is known."""
     if not len(problem):
         return torch.zeros(0, dtype=torch.bool)
     low, high = first_box(problem)
     index, real = by_run(problem)
     reachable = problem.model.highest(low[index], high[index]) >= problem.target
-    return reachable[real]
+    return reachable[real] | problem.holds
 
 
 def first_box(problem: Problem) -> tuple[Float[Tensor, "i h"], Float[Tensor, "i h"]]:

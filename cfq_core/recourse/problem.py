@@ -32,6 +32,14 @@ class RecourseQuery:
     values: Values
     encoding: Encoding
     actions: ActionSet
+    known: Values | None = None  # legal rows to start from, such as another model's answers; a person's own row: none
+    settled: Bool[np.ndarray, "n"] | None = None  # which of them the solver found for a stricter demand of this model
+    holds: Bool[np.ndarray, "n"] | None = None  # which of them reach the margin, in float64; filled by `find_recourse`
+
+    def take(self, rows: np.ndarray | slice) -> RecourseQuery:
+        """The same question of some of the people."""
+        of_each = (None if a is None else a[rows] for a in (self.known, self.settled, self.holds))
+        return RecourseQuery(self.values[rows], self.encoding, self.actions, *of_each)
 
 
 @dataclass(frozen=True)
@@ -78,6 +86,9 @@ class Problem:
     number_price: Float[Tensor, "r p"]  # cost per modelled unit
     switch_price: Float[Tensor, "q"]
     target: float  # logit to reach
+    known: Points  # where a search may start; their own places where nothing is known
+    settled: Bool[Tensor, "i"]  # which of those the solver found for a stricter demand of the same model
+    holds: Bool[Tensor, "i"]  # which of those are known to be answers: they reach the margin in float64
 
     def __len__(self) -> int:
         return len(self.run)
@@ -97,6 +108,7 @@ class Problem:
         return replace(
             self, run=self.run[rows], base=self.base[rows], own=self.own.take(rows), low=self.low[rows],
             high=self.high[rows], allowed=self.allowed[rows],
+            known=self.known.take(rows), settled=self.settled[rows], holds=self.holds[rows],
         )  # fmt: skip
 
     def to(self, dtype: torch.dtype) -> Problem:
@@ -190,10 +202,11 @@ def build_problem(
     run = torch.repeat_interleave(torch.arange(len(queries)), torch.tensor([len(a.values) for a in queries]))
     columns = _columns(queries[0].encoding, numbers, switches)
     boxes = [[a.actions.box(i, a.values[:, i]) for i in numbers] for a in queries]
-    own = Points(
-        _rows(queries, lambda a: a.values[:, numbers]),
-        _rows(queries, lambda a: a.values[:, switches] + starts[:-1]).long(),
-    )
+
+    def points(rows: Callable[[RecourseQuery], Values]) -> Points:
+        levels = _rows(queries, lambda a: rows(a)[:, switches] + starts[:-1]).long()
+        return Points(_rows(queries, lambda a: rows(a)[:, numbers]), levels)
+
     number_weight = model.first_weight[:, :, columns.numbers].mT.contiguous()
     ones = torch.ones(model.runs, 1, len(columns.levels), dtype=dtype)
     switch_weight = (
@@ -203,7 +216,7 @@ def build_problem(
         model=model,
         run=run,
         base=_base(model, queries, columns, dtype),
-        own=own,
+        own=points(lambda a: a.values),
         low=_bound(queries, boxes, 0),
         high=_bound(queries, boxes, 1),
         allowed=_rows(queries, lambda a: _allowed(a, switches)).bool(),
@@ -223,6 +236,9 @@ def build_problem(
             [features[i].weight for i in switches for _ in features[i].levels], dtype=torch.float64
         ),
         target=target,
+        known=points(lambda a: a.values if a.known is None else a.known),
+        settled=_rows(queries, lambda a: np.zeros(len(a.values)) if a.settled is None else a.settled).bool(),
+        holds=_rows(queries, lambda a: np.zeros(len(a.values)) if a.holds is None else a.holds).bool(),
     )
 
 
@@ -268,13 +284,14 @@ def _bound(
     return torch.cat([torch.tensor(p, dtype=torch.float64) for p in parts])
 
 
-def by_run(problem: Problem) -> tuple[Int[Tensor, "r n"], Bool[Tensor, "r n"]]:
-    """Instances of each model side by side, padded; and which entries are real."""
-    counts = torch.bincount(problem.run, minlength=problem.model.runs)
+def by_run(problem: Problem, rows: Int[Tensor, "i"] | None = None) -> tuple[Int[Tensor, "r n"], Bool[Tensor, "r n"]]:
+    """Instances of each model side by side, padded; and which entries are real. ``rows``: only these, increasing."""
+    rows = torch.arange(len(problem)) if rows is None else rows
+    counts = torch.bincount(problem.run[rows], minlength=problem.model.runs)
     place = torch.arange(int(counts.max()))
     index = (counts.cumsum(0) - counts)[:, None] + place
     real = place < counts[:, None]
-    return torch.where(real, index, 0), real
+    return rows[torch.where(real, index, 0)], real
 
 
 def decoded(problem: Problem, queries: Sequence[RecourseQuery], points: Points) -> Values:

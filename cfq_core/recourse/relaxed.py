@@ -32,11 +32,12 @@ class Relaxed:
     learning_rate: float = 0.08
     prices: tuple[float, ...] = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)  # logits per unit of cost
 
-    def improve(self, problem: Problem, best: BestKnown) -> None:
-        """Offer the hardened iterates of every instance as candidates for the best known."""
-        if problem.numbers + problem.groups == 0 or self.steps == 0 or not len(problem):
+    def improve(self, problem: Problem, best: BestKnown, rows: Int[Tensor, "n"] | None = None) -> None:
+        """Offer the hardened iterates of every instance, or of the listed, as candidates for the best known."""
+        rows = torch.arange(len(problem)) if rows is None else rows
+        if problem.numbers + problem.groups == 0 or self.steps == 0 or not len(rows):
             return
-        index, real = by_run(problem)
+        index, real = by_run(problem, rows)
         block = max(1, EVALUATIONS // (len(self.prices) * len(index)))
         for start in range(0, index.shape[1], block):
             _Block(problem, self, index[:, start : start + block], real[:, start : start + block]).descend(best)

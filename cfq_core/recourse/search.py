@@ -6,11 +6,16 @@
 4. polish: drop a change in part or whole, add or swap a switch, re-optimise a number; where that is stuck, pairs.
 
 All people and all models advance together. Against exact answers see benchmarks/README.md.
+
+Where another model's answer is known, its point is tried first, with what its numbers can be changed to; who has an
+answer after step 1 then skips step 2. A known answer to a stricter demand of the same model has been through step 4,
+so pairs are tried from it only, not from its parts.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from jaxtyping import Int
@@ -39,6 +44,7 @@ class Search:
     """Settings of the default search."""
 
     KEY = "search"
+    STARTS: ClassVar[bool] = True  # from known points
     relaxed: Relaxed = field(default_factory=Relaxed)
     restarts: int = 8  # rescue starts a person
     rounds: int = 8  # polish rounds at most
@@ -50,14 +56,22 @@ class Search:
     def best(self, problem: Problem, feasible: Tensor) -> Points:
         """Cheapest valid points found; ``feasible``: instances not proved to have none."""
         best_known = BestKnown(problem)
+        best_known.start()
         everybody = torch.arange(len(problem))
+        known = problem.cost(problem.known, everybody) > 0
+        self._start(problem, best_known, everybody[feasible & known])
         self._enumerate(problem, best_known, everybody[feasible])
-        self.relaxed.improve(problem, best_known)
+        self.relaxed.improve(problem, best_known, everybody[best_known.cost.isinf() | ~known])
         without = (best_known.cost.isinf() & feasible).nonzero()[:, 0]
         if len(without):
             rescue(problem, best_known, without, self.restarts)
         self._polish(problem, best_known)
         return best_known.points
+
+    def _start(self, problem: Problem, best: BestKnown, rows: Int[Tensor, "n"]) -> None:
+        """The known points, shortened and lengthened in one number."""
+        rows = rows[best.cost[rows] > 0]
+        self._try(problem, best, Candidates.at(problem, rows, problem.known.take(rows)))
 
     def _enumerate(self, problem: Problem, best: BestKnown, rows: Int[Tensor, "n"]) -> None:
         rows = rows[best.cost[rows] > 0]
@@ -75,7 +89,7 @@ class Search:
             self._try(problem, best, self._and_switched(problem, best, self._bases(problem, best, active, self.kept)))
             stuck = active[best.cost[active] >= before]
             for part in stuck.split(PAIRS_AT_A_TIME):
-                few = self._bases(problem, best, part, self.kept_in_pairs)
+                few = self._bases_of_pairs(problem, best, part)
                 step = stepped(problem, few, _dearest(problem, best, few), self.steps)
                 self._try(problem, best, self._and_switched(problem, best, step))
                 for pairs in switched_twice(problem, few, lambda c: _dearest(problem, best, c)):
@@ -90,6 +104,11 @@ class Search:
     def _try(self, problem: Problem, best: BestKnown, tried: Candidates) -> None:
         try_points(problem, best, tried)
         try_lines(problem, best, worth_trying(problem, best, tried), self.grid)
+
+    def _bases_of_pairs(self, problem: Problem, best: BestKnown, rows: Int[Tensor, "n"]) -> Candidates:
+        settled = (problem.settled & problem.holds)[rows]
+        alone = Candidates.at(problem, rows[settled], best.points.take(rows[settled]))
+        return Candidates.join(problem, [alone, self._bases(problem, best, rows[~settled], self.kept_in_pairs)])
 
     def _bases(self, problem: Problem, best: BestKnown, rows: Int[Tensor, "n"], kept: tuple[float, ...]) -> Candidates:
         """The incumbents, and each with one changed number scaled back or one switch undone."""

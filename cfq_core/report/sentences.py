@@ -39,7 +39,7 @@ def bits(study: Stored, dataset: str, teacher: str, budget: float, matched: bool
         ("uniform", "uniform bits"),
         ("factual: loss", "factual"),
         ("recourse", "recourse sensitivity"),
-        ("measured", "trying every allocation on training people"),
+        (landscape.MEASURED, "trying every allocation on training people"),
     ):
         if allocator in marks.index:
             text += f", {by} **{fmt.in_100(marks.vd[allocator])}**"

@@ -60,6 +60,7 @@ class TeacherFile:
     threshold: float | None = None
     output: str = "auto"
     layout: str = "auto"
+    unseen: bool = False  # the table's own split keeps the rows it is judged on from it; found when it is run
 
 
 @dataclass(frozen=True)
@@ -349,7 +350,7 @@ SETTING_KEYS = (
 _FIELD = {"recourse": "solver"}
 
 #: Keys that take a list too: the study then runs under every combination of their values.
-LISTABLE = ("kappa", "regime", "recourse")
+LISTABLE = ("kappa", "regime", "recourse", "activation_bits")
 
 READERS: dict[str, Callable[[Any], Any]] = {
     "name": _text,

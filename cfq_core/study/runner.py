@@ -68,7 +68,8 @@ def run_plan(
     work = list(chunks(plan))
     if plan.teacher is not None:
         first, *further = dict.fromkeys(c.setting for c in work)
-        plan = replace(plan, setting=first, further=tuple(further))
+        file = replace(plan.teacher, unseen=all(c.table.part is not None for c in work))
+        plan = replace(plan, setting=first, further=tuple(further), teacher=file)
     study = _record(plan, work, store)
     if executor is None and workers is None:
         workers = (os.cpu_count() or 1) if sum(takes(plan, c) for c in work) > LONG else 0

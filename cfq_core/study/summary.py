@@ -280,10 +280,12 @@ def about_own(plan: Mapping[str, Any]) -> str:
     if not own:
         return ""
     name = str(own["path"]).replace("\\", "/").rsplit("/", 1)[-1]
-    return (
-        f"One teacher: {name}. Seeds vary split, calibration, training and people, not the teacher. It may have been "
-        "trained on people whom it is judged on here."
+    judged = (
+        "The card's own split keeps the people it is judged on apart."
+        if own.get("unseen")
+        else "It may have been trained on people whom it is judged on here."
     )
+    return f"One teacher: {name}. Seeds vary calibration, training and people, not the teacher. {judged}"
 
 
 def format_interval(m: OverSeeds, own: bool = False) -> str:

@@ -118,11 +118,13 @@ def own_of(file: TeacherFile | None, table: Table) -> Any:
     if file is None:
         return None
     from cfq_core.models.contract import Contract  # need onnx, which is an extra
-    from cfq_core.models.own import own_teacher
+    from cfq_core.models.own import file_teacher
     from cfq_core.models.read import read_model
 
-    said = Contract.read({k: v for k, v in asdict(file).items() if k != "path" and v is not None}, file.path)
-    return own_teacher(read_model(Path(file.path)), said, table)
+    said = Contract.read(
+        {k: v for k, v in asdict(file).items() if k not in ("path", "unseen") and v is not None}, file.path
+    )
+    return file_teacher(read_model(Path(file.path)), said, table)
 
 
 def runs_of(plan: Plan, chunk: Chunk) -> list[RunSpec]:

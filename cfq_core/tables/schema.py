@@ -26,6 +26,8 @@ Move = Literal["any", "up", "down", "fixed"]
 KINDS: tuple[Kind, ...] = ("number", "integer", "ordinal", "category")
 MOVES: tuple[Move, ...] = ("any", "up", "down", "fixed")
 
+PARTS = ("train", "valid", "test")  # of a table that is split already
+
 #: Spare significant digits when a grid count is turned back into a raw number.
 DECIMALS = 9
 
@@ -125,6 +127,7 @@ class Table:
     values: Int[np.ndarray, "n f"]  # grid counts and level indices
     outcome: Bool[np.ndarray, "n"]  # True: favourable
     published_test: Bool[np.ndarray, "n"] | None = field(default=None)
+    part: Int[np.ndarray, "n"] | None = field(default=None)  # its card's own split: an index into `PARTS`
     unseen: Bool[np.ndarray, "n"] | None = field(default=None)  # people whom no model is trained on, only tested on
     model: Mapping[str, Any] = field(default_factory=dict)  # what its card says of model files
     warnings: tuple[str, ...] = ()  # of a user's own table: what may have been meant otherwise, a line each
@@ -147,8 +150,9 @@ class Table:
     def _about(self, schema: Any) -> list[Any]:
         split = b"" if self.published_test is None else self.published_test.tobytes()
         apart = b"" if self.unseen is None else self.unseen.tobytes()
-        rows = hashlib.sha256(self.values.tobytes() + self.outcome.tobytes() + split + apart).hexdigest()
-        about = [schema, rows, self.published_test is not None]
+        own = b"" if self.part is None else self.part.astype(np.int8).tobytes()
+        rows = hashlib.sha256(self.values.tobytes() + self.outcome.tobytes() + split + apart + own).hexdigest()
+        about = [schema, rows, self.published_test is not None, *([] if self.part is None else ["parts"])]
         return about if self.unseen is None else [*about, "unseen"]
 
     def frame(self) -> pd.DataFrame:

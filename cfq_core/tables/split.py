@@ -1,8 +1,8 @@
 """Train, validation and test rows of one seed.
 
-A published split is kept (seeds then vary the training only); any other table is split anew for each
-seed, so that S seeds are S splits and small test sets are pooled. Where a table has people whom no
-model may be trained on, they are the test rows, and people like those in training are held out beside them.
+A published split, or one that a card names, is kept (seeds then vary the training only); any other table is split anew
+for each seed, so that S seeds are S splits and small test sets are pooled. Where a table has people whom no model may
+be trained on, they are the test rows, and people like those in training are held out beside them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from jaxtyping import Int
 from sklearn.model_selection import train_test_split
 
 from cfq_core.base.streams import stream
-from cfq_core.tables.schema import Table
+from cfq_core.tables.schema import PARTS, Table
 
 Rows = Int[np.ndarray, "n"]
 
@@ -33,6 +33,8 @@ class Split:
 def split(table: Table, seed: int, test_share: float = 0.3, valid_share: float = 0.1) -> Split:
     """Stratified split of one seed; ``valid_share`` is taken from the rows that are not test rows."""
     rows = np.arange(len(table))
+    if table.part is not None:
+        return _as_said(table, table.part, rows, seed, valid_share)
     if table.unseen is not None:
         return _across(table, rows, seed, test_share, valid_share)
     if table.published_test is not None:
@@ -41,6 +43,14 @@ def split(table: Table, seed: int, test_share: float = 0.3, valid_share: float =
         rest, test = _cut(table, rows, test_share, stream(seed, "split/test"))
     train, valid = _cut(table, rest, valid_share, stream(seed, "split/valid"))
     return Split(np.sort(train), np.sort(valid), np.sort(test))
+
+
+def _as_said(table: Table, part: Rows, rows: Rows, seed: int, valid_share: float) -> Split:
+    """The split that the table's card names; validation rows are taken from training rows where it has none."""
+    train, valid, test = (rows[part == k] for k in range(len(PARTS)))
+    if not len(valid):
+        train, valid = _cut(table, train, valid_share, stream(seed, "split/valid"))
+    return Split(np.sort(train), np.sort(valid), test)
 
 
 def _across(table: Table, rows: Rows, seed: int, test_share: float, valid_share: float) -> Split:

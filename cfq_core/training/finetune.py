@@ -320,7 +320,12 @@ class _Batches:
         return _Batch([inputs, *self._segments(self.pairs)], outcome)
 
     def _segments(self, pairs: RecoursePairs) -> tuple[Float[Tensor, "m p d"], Float[Tensor, "m p d"]]:
-        size = self.schedule.pairs_per_step
+        """Points on segments and their ends, as many of every source."""
+        sources = (pairs, *self.data.further)
+        each = [self._of_source(p, self.schedule.pairs_per_step // len(sources)) for p in sources]
+        return torch.cat([on for on, _ in each], dim=1), torch.cat([end for _, end in each], dim=1)
+
+    def _of_source(self, pairs: RecoursePairs, size: int) -> tuple[Float[Tensor, "m q d"], Float[Tensor, "m q d"]]:
         chosen = torch.stack([torch.rand(size, generator=g) for g in self.random_pairs]) * pairs.count[:, None]
         along = torch.stack([torch.rand(size, generator=g) for g in self.random_pairs])
         low, high = NEAR_END

@@ -11,12 +11,13 @@ import streamlit as st
 from cfq_core.actions.regimes import REGIMES
 from cfq_core.base.errors import BadInput
 from cfq_core.export.pairs import STUDENT, TEACHER, StoredAudit, Upload
-from dashboard.lib import state, ui, work
+from dashboard.lib import contract_fields, state, ui, work
 
 HOW = (
-    "The first file promises, the second is deployed; both judge people of the table. Ours carry their encoding; of "
-    "others the encoded design is assumed, and said. Nothing in a file is unpickled or run in this server: a process "
-    "with limits on memory, time and files computes it. What is found appears below, and stays."
+    "The first file promises, the second is deployed; both judge people of the table. How a file is read is said "
+    "below, or found on people whose outcomes are known, and told; in doubt it is refused with what to say. "
+    "Nothing in a file is unpickled or run in this server: a process with limits on memory, time and files "
+    "computes it. What is found appears below, and stays."
 )
 GROUPS = {"vd": "VD", "crg_median": "CRG, median", "frr": "FRR", "approval_shift": "approval shift"}
 
@@ -49,8 +50,7 @@ def _question(place: Any) -> dict[str, Any]:
     people = line.number_input("Refused people who ask", 10, 100_000, 600, 100, key="pair-people", width=200)
     regime = line.selectbox("Who may change what", list(REGIMES), list(REGIMES).index("default"), key="pair-regime",
                             width=180)  # fmt: skip
-    output = line.selectbox("They give", ("auto", "logit", "probability"), key="pair-output", width=150)
-    return {"people": int(people), "regime": regime, "output": output}
+    return {"people": int(people), "regime": regime, **contract_fields.fields("pair")}
 
 
 def stored() -> None:

@@ -14,6 +14,7 @@ from cfq_core.base.shipped import shipped
 from cfq_core.datasets import upload
 from cfq_core.datasets.fetch import FILES, on_disk
 from cfq_core.export import pairs
+from cfq_core.models import kept
 from cfq_core.report import fmt
 from cfq_core.study import estimate, jobs
 from dashboard.lib import data
@@ -96,3 +97,8 @@ def about_plan(given: dict[str, Any]) -> str:
 def keep(card: str, content: bytes, csv_name: str) -> str:
     """Check an uploaded table and keep it; gives its card's path. Raises `BadCard`."""
     return str(upload.keep(data.own_store(), card, content, csv_name).resolve())
+
+
+def keep_model(name: str, content: bytes) -> str:
+    """Check an uploaded model and keep it; gives its path. Raises `BadInput`."""
+    return str(kept.keep(data.own_store(), name, content).resolve())

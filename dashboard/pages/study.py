@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from cfq_core.report import fmt
-from dashboard.lib import data, own_table, pages, pair, running, state, study_form, ui, work
+from dashboard.lib import data, own_model, own_table, pages, pair, running, state, study_form, ui, work
 from dashboard.lib.page import Page
 
 TERMS = ("teacher", "student", "bit budget", "promise margin κ", "regime", "seed")
@@ -26,7 +26,12 @@ def body() -> None:
         running.panel()
     ui.section("A new study")
     given = study_form.plan()
+    with st.expander(
+        "Use a model of your own as the teacher (ONNX)", icon=":material/model_training:", key="own-model"
+    ):
+        teacher = own_model.panel()
     if given is not None:
+        given = own_model.with_teacher(given, teacher)
         st.caption(f"{_size(given)}, {work.how_long(given)} on a free core.")
     left, _ = st.columns([1, 3])
     left.button("Run", key="run", icon=":material/play_arrow:", width="stretch", disabled=given is None,
@@ -47,7 +52,8 @@ def _start(given: dict[str, object]) -> None:
 
 def _size(given: dict[str, object]) -> str:
     runs = len(given["methods"]) * len(given["bits"]) * given["seeds"]
-    return f"{fmt.counted(given['seeds'], 'teacher')}, {fmt.counted(runs, 'quantized model')}"
+    teachers = "one teacher" if "teacher" in given else fmt.counted(given["seeds"], "teacher")
+    return f"{teachers}, {fmt.counted(runs, 'quantized model')}"
 
 
 def _stored() -> None:

@@ -89,7 +89,7 @@ def test_a_graph_that_is_only_computed_gets_recourse_as_good(
     table: Table, pair: tuple[ModelFile, ModelFile], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_gradients = audit_pair(table, *pair, FEW)
-    monkeypatch.setattr(importing, "dense", lambda _: None)
+    monkeypatch.setattr(importing, "dense", lambda *_: None)
     without = audit_pair(table, *pair, FEW)
     assert "without gradients" in without.teacher.how and "without gradients" in without.student.how
     a, b = with_gradients.promise.recourse, without.promise.recourse
@@ -206,7 +206,7 @@ def test_what_the_runtime_computes_is_audited_where_the_import_differs(
     table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = importing.dense(_foreign(table, "other.onnx", seed=9))
-    monkeypatch.setattr(importing, "dense", lambda _: other)
+    monkeypatch.setattr(importing, "dense", lambda *_: other)
     found = audit_pair(table, _foreign(table, "a.onnx"), _foreign(table, "b.onnx", seed=1), SAID)
     assert "without gradients" in found.teacher.how and any("decides" in n for n in found.notes)
     assert found.teacher.differing == 0

@@ -85,7 +85,7 @@ def _shown_on_study(store: Path, kept: pairs.StoredAudit, monkeypatch: pytest.Mo
         assert not at.exception and at.session_state["audit"] == kept.id
         assert any("nothere" in w.value for w in at.warning) == warned
         said = " ".join(m.value for m in at.markdown)
-        assert "run by onnxruntime" in said and "everybody is decided as audited" in said
+        assert "run by onnxruntime" in said and "promised points are decided as audited" in said
         assert "Audited pairs" in said and "who" in said and "Audit of student" in said
         shown = next(t.value for t in at.dataframe if "95 % from" in t.value)
         assert any("refused_when" in t.value for t in at.dataframe), "person by person"

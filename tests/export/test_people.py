@@ -15,9 +15,11 @@ import pytest
 from click.testing import CliRunner
 
 from cfq_core.base import cells
+from cfq_core.base.errors import BadInput
 from cfq_core.cli import cli
 from cfq_core.datasets.card import read_card
 from cfq_core.export import pairs
+from cfq_core.models.read import read_model
 
 from .conftest import CARD
 from .made import network
@@ -110,6 +112,12 @@ def test_the_command_keeps_it_where_the_page_finds_it(folder: Path) -> None:
     assert answer["audit"] == kept.id and kept.title == "s.onnx against t.onnx on example"
     assert kept.result["measures"] == answer["measures"] and kept.people() == (folder / "p.csv").read_bytes()
     assert kept.page().decode() == (folder / "p.html").read_text()
+
+
+def test_a_store_that_cannot_be_written_is_told_in_a_line(folder: Path) -> None:
+    file = folder / "p.csv"
+    with pytest.raises(BadInput, match="the audit cannot be kept there"):
+        pairs.keep(file, CARD, {}, *(read_model(folder / f"{n}.onnx") for n in "ts"), None)  # type: ignore[arg-type]
 
 
 def test_no_spreadsheet_runs_a_cell_or_a_heading_and_numbers_stay_numbers() -> None:

@@ -174,7 +174,7 @@ def test_the_student_that_asks_for_less_is_never_the_most_faithful(store: Store)
     assert "asks people for 30 % less" in (fmt.caution(lines, "toy", "kind", 3.0) or "")
     assert "approves 5.0 points more" in (fmt.caution(lines, "toy", "generous", 3.0) or "")
     assert fmt.caution(lines, "toy", "honest", 3.0) is None
-    study = SimpleNamespace(lines=lines, paired=lambda *_: summary.NOTHING)
+    study = SimpleNamespace(row={"plan": {}}, lines=lines, paired=lambda *_: summary.NOTHING)
     assert "with honest" in fmt.answer(study, "toy", "kind", 3.0)  # type: ignore[arg-type]
 
 

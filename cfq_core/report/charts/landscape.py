@@ -8,15 +8,14 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from cfq_core.allocators.knapsack import cheapest_plan, least_plan
+from cfq_core.allocators.knapsack import cheapest_plan
 from cfq_core.base import plugins
 from cfq_core.report import fmt, palette
 from cfq_core.report.charts.profiles import ALLOCATORS
 from cfq_core.report.frames import LEFT, Stored, table_of
 from cfq_core.report.picture import Picture
 
-#: Allocators that judge whole plans, in words, and the method whose style they are drawn in.
-JUDGES = {"measured": ("measured", "ptq_measured")}
+MEASURED = "measured on training people"
 ANY, FRONT = "any allocation", "best of its size"
 BESIDE = 0.08  # bits between marks of allocators that chose the same plan
 
@@ -45,7 +44,7 @@ def rows(study: Stored, teacher: str, budget: float, matched: bool = False) -> p
 
 
 def _plans(study: Stored, stored: dict[str, np.ndarray], teacher: str, budget: float) -> dict[str, tuple[int, ...]]:
-    """The plan of each allocator at a budget: uniform, as it was stored, and as methods learned it."""
+    """The plan of each allocator at a budget: uniform, by each stored profile, and as methods learned it."""
     choices, sizes = (tuple(int(i) for i in stored[k]) for k in ("choices", "sizes"))
     if budget < min(choices):
         return {}
@@ -55,11 +54,17 @@ def _plans(study: Stored, stored: dict[str, np.ndarray], teacher: str, budget: f
     for name, (profile, _) in ALLOCATORS.items():
         if f"sensitivity.{name}" in stored:
             plans[profile] = cheapest_plan(stored[f"sensitivity.{name}"].tolist(), choices, sizes, budget)
-    for name, (judge, _) in JUDGES.items():
-        if f"plans.{name}" in stored:
-            plans[judge] = least_plan(stored[f"plans.{name}"], stored[f"value.{name}"], sizes, budget)
+    if "criterion.measured" in stored:
+        plans[MEASURED] = _least(stored, budget)
     learned = _with(runs, "learns_bits")
     return plans | {f"learned by {m}": plan for m, plan in zip(learned.method, learned.bits, strict=True)}
+
+
+def _least(stored: dict[str, np.ndarray], budget: float) -> tuple[int, ...]:
+    """The plan of least stored criterion within a budget; ties go to fewer bits."""
+    bits = stored["landscape.average_bits"]
+    allowed = np.where(bits <= budget + 1e-9, stored["criterion.measured"], np.inf)
+    return tuple(int(b) for b in stored["landscape.plans"][np.lexsort((bits, allowed))[0]])
 
 
 def _with(runs: pd.DataFrame, trait: str) -> pd.DataFrame:
@@ -131,7 +136,7 @@ def chart(rows: pd.DataFrame, teacher: str, budget: float, matched: bool = False
 
 def _method(allocator: str) -> str:
     """The method whose style an allocator is drawn in."""
-    named = dict([*ALLOCATORS.values(), *JUDGES.values()]) | {"uniform": "ptq"}
+    named = dict(ALLOCATORS.values()) | {"uniform": "ptq", MEASURED: "ptq_measured"}
     return named.get(allocator, allocator.removeprefix("learned by "))
 
 
