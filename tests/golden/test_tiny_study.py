@@ -15,16 +15,16 @@ from cfq_core.study.runner import run_plan
 from cfq_core.study.store import Store
 
 PLAN = {"datasets": ["toy"], "methods": ["ptq"], "bits": [2, 4, 8], "seeds": 2, "hidden": [8, 8], "people": 100}
-STUDY = "6061eec2d834"
+STUDY = "a1edb7f31b22"
 #: Seed: id, accuracy, mean recourse cost.
-TEACHERS = {0: ("e12c0a0a83fd", 0.875, 2.454), 1: ("f574fa823732", 0.917, 1.746)}
+TEACHERS = {0: ("dafeca8acac7", 0.875, 2.454), 1: ("2952dfa1b907", 0.917, 1.746)}
 RUNS = {
-    (0, 2.0): "32143a743256",
-    (0, 4.0): "020a673c0ce4",
-    (0, 8.0): "d4f545919b2e",
-    (1, 2.0): "24d2d618dfb8",
-    (1, 4.0): "adadc4af5e28",
-    (1, 8.0): "bab89f83cc2c",
+    (0, 2.0): "3487c659396e",
+    (0, 4.0): "8a6ca2797cd0",
+    (0, 8.0): "1df337001be1",
+    (1, 2.0): "9c7263d103a1",
+    (1, 4.0): "d2f4984c389f",
+    (1, 8.0): "b17ef21a0c4d",
 }
 #: How far a measure may be off: a few people of a share, a rounding error of a logit.
 TOLERANCE = {
@@ -40,7 +40,7 @@ MEASURES = {
     (0, 4.0): (0.875, 0.0, 0.0, 0.0, 0.128, 0.0),
     (0, 8.0): (0.881, 0.0, 0.0, 0.0, 0.001, -0.002),
     (1, 2.0): (0.733, 0.92, 0.5, -0.267, -0.17, 1.359),
-    (1, 4.0): (0.925, 0.0, 0.0, -0.003, 0.024, -0.023),
+    (1, 4.0): (0.925, 0.0, 0.0, -0.003, 0.024, -0.022),
     (1, 8.0): (0.922, 0.0, 0.0, -0.006, -0.007, -0.005),
 }
 
