@@ -475,6 +475,8 @@ def _own_recourse(
         return find_recourse(both.take([run]), [query], setting.solver, setting.kappa, [approves[run]])
 
     first = found(strict, query)
+    if moved == 0:
+        return [first, first]
     still = logits64(both, loose, p.design.encoding, promised) >= max(setting.kappa, POSITIVE)
     settled = first.has_recourse & ~(still & (p.recourse.cost[asked] < first.cost))
     known = np.where(settled[:, None], first.after, promised)

@@ -108,11 +108,12 @@ def find_recourse(
 
 
 def _judged(model: Scorer, run: int, ask: RecourseQuery, target: float) -> RecourseQuery:
-    """The same question with what its known rows are worth on this model."""
+    """The same question with what its known rows are worth on this model; rows that nobody may go to are forgotten."""
     if ask.known is None:
         return ask
     legal = ask.actions.legal(ask.values, ask.known)
-    return replace(ask, holds=legal & (logits64(model, run, ask.encoding, ask.known) >= target))
+    known = np.where(legal[:, None], ask.known, ask.values)
+    return replace(ask, known=known, holds=legal & (logits64(model, run, ask.encoding, known) >= target))
 
 
 @dataclass(frozen=True)

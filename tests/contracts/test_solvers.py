@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -18,11 +18,13 @@ from cfq_core.pipeline import Design
 from cfq_core.quant.quantized import QuantStack, Shifted
 from cfq_core.recourse.find import POSITIVE, Solver, find_recourse, logits64
 from cfq_core.recourse.outcome import Recourse, Why
-from cfq_core.recourse.problem import RecourseQuery
+from cfq_core.recourse.problem import Points, Problem, RecourseQuery
 
 PEOPLE = 20  # a model
 KAPPAS = (0.0, 0.2, 12.0)
 every_solver = pytest.mark.parametrize("name", plugins.names("recourse"))
+starting = [n for n in plugins.names("recourse") if getattr(plugins.load("recourse", n), "STARTS", False)]
+every_start = pytest.mark.parametrize("name", starting)
 every_kappa = pytest.mark.parametrize("kappa", KAPPAS)
 every_model = pytest.mark.parametrize("kind", ["teacher", "student", "matched"])
 
@@ -42,6 +44,11 @@ class Questions:
     def queries(self, regime: str | None = None) -> list[RecourseQuery]:
         designs = self.designs if regime is None else [pipeline.prepare(d.table, d.seed, regime) for d in self.designs]
         return [RecourseQuery(v.copy(), d.encoding, d.actions) for v, d in zip(self.values, designs, strict=True)]
+
+    def promised(self, kappa: float) -> list[RecourseQuery]:
+        """The same questions, with what the teachers promised known."""
+        told = self.answers("search", "teacher", kappa)
+        return [replace(q, known=told.of(run).after) for run, q in enumerate(self.queries())]
 
     def ask(self, name: str, kind: str, kappa: float, queries: Sequence[RecourseQuery] | None = None) -> Recourse:
         with repeatable():
@@ -160,6 +167,114 @@ def test_answers_keep_to_the_regime(name: str, regime: str, questions: Questions
         np.testing.assert_array_equal(
             mine.cost[mine.has_recourse], ask.actions.cost(mine.before, mine.after)[mine.has_recourse]
         )
+
+
+def _same(one: Recourse, other: Recourse) -> None:
+    for field in ("run", "before", "after", "cost", "margin", "why"):
+        assert getattr(one, field).tobytes() == getattr(other, field).tobytes(), field
+
+
+@every_start
+@every_kappa
+@pytest.mark.parametrize("kind", ["student", "matched"])
+def test_none_costs_more_than_a_promise_that_holds(name: str, kappa: float, kind: str, questions: Questions) -> None:
+    queries = questions.promised(kappa)
+    r = questions.ask(name, kind, kappa, queries)
+    for run, ask in enumerate(queries):
+        assert ask.known is not None
+        mine, promised = r.of(run), ask.actions.cost(ask.values, ask.known)
+        holds = logits64(questions.models[kind], run, ask.encoding, ask.known) >= max(kappa, POSITIVE)
+        assert mine.has_recourse[holds].all()
+        assert (mine.cost[holds] <= promised[holds]).all()
+        assert kappa == 12 or (holds.any() and not holds.all()), "promises of both kinds"
+
+
+class Idle:
+    """Finds nothing."""
+
+    STARTS = True
+
+    def best(self, problem: Problem, feasible: torch.Tensor) -> Points:
+        return problem.own
+
+
+def test_a_promise_that_holds_is_an_answer_whatever_the_solver_finds(questions: Questions) -> None:
+    queries = questions.promised(0.2)
+    with repeatable():
+        r = find_recourse(questions.models["student"], queries, Idle(), 0.2)
+    for run, ask in enumerate(queries):
+        assert ask.known is not None
+        mine, holds = r.of(run), logits64(questions.models["student"], run, ask.encoding, ask.known) >= 0.2
+        own = logits64(questions.models["student"], run, ask.encoding, ask.values) >= 0.2
+        np.testing.assert_array_equal(mine.has_recourse, holds | own)
+        np.testing.assert_array_equal(mine.after[holds & ~own], ask.known[holds & ~own])
+        assert (mine.cost[holds] <= ask.actions.cost(ask.values, ask.known)[holds]).all()
+        assert (mine.why[mine.has_recourse] == Why.FOUND).all()
+
+
+@pytest.mark.parametrize("ending", ["raw", "matched"])
+def test_an_audit_asks_nobody_for_more_than_a_promise_that_holds(ending: str, cell) -> None:  # type: ignore[no-untyped-def]
+    for method in ("ptq", "qat_lsq"):
+        for a in cell.audits(method):
+            e = getattr(a, ending)
+            holds = e.reaudited & e.has_recourse & (e.student_at >= max(cell.setting.kappa, POSITIVE))
+            assert e.student_has_recourse[holds].all()
+            assert (e.student_cost[holds] <= e.cost[holds]).all()
+
+
+@pytest.mark.parametrize("moved", [-0.3, 0.0, 0.3])
+def test_the_stricter_threshold_is_never_cheaper(moved: float, cell) -> None:  # type: ignore[no-untyped-def]
+    p, model = cell.promises[0], cell.audits("ptq")[0].student
+    with repeatable():
+        raw, matched = pipeline._evidence(p, model, moved, cell.setting)
+    np.testing.assert_array_equal(raw.student_at - moved, matched.student_at)
+    strict, loose = (matched, raw) if moved > 0 else (raw, matched)
+    assert (loose.student_cost <= strict.student_cost).all()
+    if moved == 0:
+        np.testing.assert_array_equal(raw.student_cost, matched.student_cost)
+    else:
+        assert (loose.student_cost < strict.student_cost).any()
+
+
+@pytest.mark.parametrize("kind", ["student", "matched"])
+def test_what_is_known_makes_no_proved_answer_cheaper_or_dearer(kind: str, questions: Questions) -> None:
+    queries = questions.promised(0.2)
+    best, warm = questions.ask("exact", kind, 0.2, queries), questions.ask("search", kind, 0.2, queries)
+    cold = questions.answers("exact", kind, 0.2)
+    both = best.proved & cold.proved & best.has_recourse
+    assert both.sum() > PEOPLE
+    np.testing.assert_allclose(best.cost[both], cold.cost[both], rtol=1e-6)
+    assert (best.cost <= warm.cost).all()
+    assert (warm.cost >= cold.lower * (1 - 1e-9)).all()
+
+
+@every_start
+def test_an_answer_from_a_promise_does_not_depend_on_who_else_asks(name: str, questions: Questions) -> None:
+    queries = questions.promised(0.2)
+    together = questions.ask(name, "student", 0.2, queries)
+    for run in range(2):
+        few = [q if r == run else q.take(slice(3)) for r, q in enumerate(queries)]
+        fewer = questions.ask(name, "student", 0.2, few).of(run)
+        np.testing.assert_array_equal(fewer.after, together.of(run).after)
+        np.testing.assert_array_equal(fewer.cost, together.of(run).cost)
+    odd = [q.take(slice(1, None, 2)) for q in queries]
+    np.testing.assert_array_equal(
+        questions.ask(name, "student", 0.2, odd).cost,
+        np.concatenate([together.of(run).cost[1::2] for run in range(2)]),
+    )
+
+
+@every_solver
+def test_own_rows_and_rows_nobody_may_go_to_are_as_if_nothing_were_known(name: str, questions: Questions) -> None:
+    cold, queries = questions.answers(name, "student", 0.2), questions.queries()
+    _same(questions.ask(name, "student", 0.2, [replace(q, known=q.values) for q in queries]), cold)
+    moved = []
+    for q in queries:
+        known, fixed = q.values.copy(), [i for i, f in enumerate(q.actions.schema.features) if f.move == "fixed"]
+        known[:, fixed[0]] += np.where(known[:, fixed[0]] > 0, -1, 1)
+        assert not q.actions.legal(q.values, known).any()
+        moved.append(replace(q, known=known))
+    _same(questions.ask(name, "student", 0.2, moved), cold)
 
 
 @every_solver
