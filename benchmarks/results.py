@@ -31,8 +31,8 @@ FURTHER = (
 )  # fmt: skip
 #: Programs whose numbers stand in benchmarks/numbers, each with a section of its own.
 PROGRAMS = (
-    "allocations", "transfer", "ablation", "tune", "speeds", "search_speed", "parity", "pair_audit", "exact",
-    "certificates", "runtimes",
+    "allocations", "transfer", "ablation", "tune", "speeds", "search_speed", "second_search", "parity", "pair_audit",
+    "exact", "certificates", "runtimes",
 )  # fmt: skip
 INTRODUCTION = """# Results
 
