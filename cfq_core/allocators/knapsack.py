@@ -13,6 +13,9 @@ from collections.abc import Sequence
 from functools import reduce
 from operator import or_
 
+import numpy as np
+from jaxtyping import Float, Int
+
 from cfq_core.base.errors import BadPlan
 from cfq_core.quant.bits import BitPlan
 
@@ -65,6 +68,21 @@ def fullest_plan(
     if not best:
         raise BadPlan(f"a budget of {budget:g} bits per weight; at least {min(bits)}")
     return min((total, cost, plan) for cost, (total, plan) in best.items())[2]
+
+
+def least_plan(
+    plans: Int[np.ndarray, "p l"], value: Float[np.ndarray, "p"], sizes: Sequence[int], budget: float
+) -> BitPlan:
+    """The plan of least ``value`` within ``budget`` average bits, of plans that were each judged; ties: fewer bits.
+
+    Raises `BadPlan` where none of them fits.
+    """
+    cost = plans @ np.array(sizes)
+    within = cost <= math.floor(budget * sum(sizes) + 1e-6)
+    if not within.any():
+        raise BadPlan(f"a budget of {budget:g} bits per weight; at least {plans.min()}")
+    best = np.lexsort((cost, np.where(within, value, np.inf)))[0]
+    return tuple(int(b) for b in plans[best])
 
 
 def _most_spent(bits: Sequence[int], sizes: Sequence[int], allowed: int) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -77,17 +78,47 @@ def landscape(
 ) -> Landscape:
     """All ``len(choices) ** L`` plans of one teacher (R = 1); ``watched`` rows calibrate the activations."""
     layers = len(teacher.weights)
-    bits = torch.tensor([[b] * layers for b in choices])
-    models = calibration.quantize(teacher, bits, watched[None], [0] * len(choices), activation_bits)
     judged = [points.recourse, points.rows] + ([] if points.shown is None else [points.shown])
-    inputs = torch.cat(judged)[None]
-    truth = score(teacher.to(torch.float64), inputs.double())[0].float()
-    table = _Table(truth, len(points.recourse), len(points.rows), torch.empty(5, len(choices) ** layers))
-    first = models.to(torch.float32)
-    _descend(first, [first.take([0]).quantize_input(inputs.float())[0]], table, 0)
-    plans = np.array(list(product(choices, repeat=layers)))
+    inputs, plans = torch.cat(judged), every_plan(layers, choices)
+    table = _Table(logits_of(teacher, inputs), len(points.recourse), len(points.rows), torch.empty(5, len(plans)))
+    judge(teacher, inputs, calibration, watched, plans, table, choices, activation_bits)
     bits_of = np.array([average_bits(tuple(p), teacher.sizes) for p in plans.tolist()])
     return Landscape(plans, bits_of, *table.out.numpy().astype(np.float64))
+
+
+def every_plan(layers: int, choices: Sequence[int] = CHOICES) -> Int[np.ndarray, "p l"]:
+    """All plans, those that begin alike side by side."""
+    return np.array(list(product(choices, repeat=layers)))
+
+
+def logits_of(teacher: Stack, inputs: Float[Tensor, "t d"]) -> Float[Tensor, "t"]:
+    """What plans are judged by: the teacher's logits, computed in float64."""
+    return score(teacher.to(torch.float64), inputs[None].double())[0].float()
+
+
+class Writer(Protocol):
+    """Takes what consecutive plans say of all inputs."""
+
+    def write(self, start: int, logits: Float[Tensor, "c t"]) -> None:
+        """Of the plans that begin at place ``start``."""
+        ...
+
+
+def judge(
+    teacher: Stack,
+    inputs: Float[Tensor, "t d"],
+    calibration: Calibration,
+    watched: Float[Tensor, "m d"],
+    plans: Int[np.ndarray, "p l"],
+    writer: Writer,
+    choices: Sequence[int] = CHOICES,
+    activation_bits: int = 8,
+) -> None:
+    """Logits of some plans of one teacher (R = 1), in their order; ``plans`` are sorted, no two alike."""
+    bits = torch.tensor([[b] * len(teacher.weights) for b in choices])
+    first = calibration.quantize(teacher, bits, watched[None], [0] * len(choices), activation_bits).to(torch.float32)
+    walk = _Walk(first, np.searchsorted(choices, plans), writer)
+    walk.descend([first.take([0]).quantize_input(inputs[None].float())[0]], 0, len(plans))
 
 
 @dataclass(frozen=True)
@@ -120,14 +151,25 @@ class _Table:
         return [at, rows, shown if shown.shape[1] else rows]
 
 
-def _descend(models: QuantStack, given: list[Float[Tensor, "t _"]], table: _Table, start: int) -> None:
-    """All plans that share the layers so far; ``given`` are the codes that each of them and the next one receive."""
-    layer, choices = len(given) - 1, models.runs
-    total = models.linear(layer, given[-1].expand(choices, -1, -1))
-    passed = behind(models.architecture, models, layer, total, [g[None] for g in given[1:]])
-    below = len(models.weights) - layer - 1
-    if below == 0:
-        table.write(start, passed.output[..., 0])
-        return
-    for choice in range(choices):
-        _descend(models, [*given, passed.output[choice]], table, start + choice * choices**below)
+@dataclass(frozen=True)
+class _Walk:
+    """Through plans that are sorted, so that those that begin alike are neighbours."""
+
+    models: QuantStack  # one a choice, the same for all layers
+    plans: Int[np.ndarray, "p l"]  # places among the choices
+    writer: Writer
+
+    def descend(self, given: list[Float[Tensor, "t _"]], start: int, end: int) -> None:
+        """Plans of places start to end, which share the layers so far; ``given`` are the codes that each of them and
+        the next one receive."""
+        layer = len(given) - 1
+        chosen, first = np.unique(self.plans[start:end, layer], return_index=True)
+        models = self.models.take(chosen.tolist())
+        total = models.linear(layer, given[-1].expand(models.runs, -1, -1))
+        passed = behind(models.architecture, models, layer, total, [g[None] for g in given[1:]])
+        if layer + 1 == self.plans.shape[1]:
+            return self.writer.write(start, passed.output[..., 0])
+        ends = [*(start + first[1:]).tolist(), end]
+        for output, begin, until in zip(passed.output, (start + first).tolist(), ends, strict=True):
+            self.descend([*given, output], begin, until)
+        return None

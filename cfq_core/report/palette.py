@@ -12,6 +12,7 @@ from typing import Any
 from zlib import crc32
 
 import altair as alt
+import pandas as pd
 
 COLOURS = ("#D55E00", "#009E73", "#AA4499", "#785EF0", "#B58900", "#648FFF", "#117733", "#CC3311", "#888888", "#CC79A7")
 TWO = ("#648FFF", "#FE6100")  # two groups: the farthest pair

@@ -29,7 +29,7 @@ def condition(study: Stored, dataset: str, method: str, budget: float) -> str:
 
 
 def bits(study: Stored, dataset: str, teacher: str, budget: float, matched: bool = False) -> str:
-    """What the best allocation within a budget breaks, and what two simple rules break."""
+    """What the best allocation within a budget breaks, and what simple rules and measuring break."""
     rows = landscape.rows(study, teacher, budget, matched)
     if rows.empty or not rows.fits.any():
         return f"What each layer gets under {fmt.bits(budget)} on {dataset}; all allocations are not stored here."
@@ -39,6 +39,7 @@ def bits(study: Stored, dataset: str, teacher: str, budget: float, matched: bool
         ("uniform", "uniform bits"),
         ("factual: loss", "factual"),
         ("recourse", "recourse sensitivity"),
+        (landscape.MEASURED, "trying every allocation on training people"),
     ):
         if allocator in marks.index:
             text += f", {by} **{fmt.in_100(marks.vd[allocator])}**"

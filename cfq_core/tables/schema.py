@@ -141,7 +141,8 @@ class Table:
 
     def fingerprint_of_3(self) -> str:
         """The same as engine revision 3 computed it, labels and class names included: its stores are found by it."""
-        features = [{"kind": "Feature", **asdict(f)} for f in self.schema.features]
+        features = [{"kind": "Feature", **{k: v for k, v in asdict(f).items() if k != "thousands"}}
+                    for f in self.schema.features]  # fmt: skip
         schema = {k: v for k, v in asdict(self.schema).items() if k != "favourable_cells"}  # it had none
         about = self._about({"kind": "Schema", **schema, "features": features})
         text = json.dumps(about, sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -10,7 +10,7 @@ from dashboard.lib.page import Page
 
 MEASURES = ("vd", "crg_abs", "crg_median", "direction", "accuracy", "approval_shift", "flip_rate", "recourse_lost")
 MOST = 5  # methods shown at first: more lines than that are not told apart
-FIRST = ("ptq", "qat_lsq", "cfq", "cfq_anchored", "ptq_recourse")
+FIRST = ("ptq", "qat_lsq", "cfq", "cfq_anchored", "ptq_measured")
 TERMS = (
     "VD, validity drop",
     "CRG, recourse gap",

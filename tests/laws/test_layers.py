@@ -198,7 +198,8 @@ def test_training_sees_the_integer_model_and_every_step_receives_lsqs_gradient(k
     student = Student(teacher, bits, x, [QatConfig()] * 2)
     moved = student.activation_move
     with torch.no_grad():
-        for i, p in enumerate((*moved.given, *moved.total, *moved.branch, *student.weight_move)):
+        of_weights = [step for each in student.weight_move for step in each]
+        for i, p in enumerate((*moved.given, *moved.total, *moved.branch, *of_weights)):
             p += 0.01 * (i + 1)  # off the rim of a range, where only one of the two gradients is 0
     logits = student.logits(x)
     integer = score(student.deployed(), x.double())

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import norm
 
 from cfq_core.allocators.hessian_trace import hessian_traces
 from cfq_core.allocators.knapsack import cheapest_plan
@@ -106,44 +107,72 @@ def test_learned_gates_end_within_the_budget_and_listen_to_it() -> None:
     assert spent[2] > spent[0]
 
 
-def _measured_data() -> TrainingData:
-    torch.manual_seed(1)
-    teachers = Stack.initial(6, (8, 5), [3, 4])
-    rows, pairs = torch.randn(2, 300, 6), torch.randn(2, 2, 80, 6)
-    recourse = RecoursePairs(pairs[0], pairs[1], torch.tensor([80, 60]))
-    return TrainingData(teachers, rows, torch.zeros(2, 300), (3, 4), recourse)
+def _to_measure(hidden: tuple[int, ...], seed: int = 4) -> TrainingData:
+    """A teacher with wide logits, half of whose rows it denies, and recourse points on its side of the boundary."""
+    torch.manual_seed(seed)
+    stack = Stack.initial(7, hidden, [seed])
+    inputs, valid = torch.randn(1, 300, 7), torch.randn(1, 201, 7)
+    logits = score(stack, inputs)
+    scaled = Stack((*stack.weights[:-1], 3 / logits.std() * stack.weights[-1]), stack.biases)
+    scaled = Stack(scaled.weights, (*stack.biases[:-1], stack.biases[-1] - score(scaled, inputs).median()))
+    near = score(scaled, inputs)[0].argsort()[155:275]
+    pairs = RecoursePairs(inputs[:, near], inputs[:, near], torch.tensor([110]))
+    no = torch.zeros
+    return TrainingData(scaled, inputs, no(1, 300), (seed,), pairs, 8, valid, no(1, 201))
 
 
-def _by_hand(data: TrainingData, run: int, budget: float) -> list[tuple[float, float, tuple[int, ...]]]:
-    """Every plan within a budget, made and judged one by one in numpy: criterion, bits, plan."""
-    teacher, out = data.teachers.take([run]), []
-    at, rows = data.pairs.end[[run], : int(data.pairs.count[run])], data.inputs[[run]]
-    wanted = int((score(teacher.to(torch.float64), rows.double())[0] > 0).sum())
-    for plan in itertools.product(BITS, repeat=3):
-        bits = average_bits(plan, teacher.sizes)
-        if bits > budget + 1e-9:
-            continue
-        model = Calibration().quantize(teacher, torch.tensor([plan]), data.inputs[[run]]).to(torch.float32)
-        there, here = score(model, at)[0].numpy(), score(model, rows)[0].numpy()
-        cut = match(here[None], wanted).threshold[0]
-        shift = abs((here > 0).mean() - wanted / here.size)
-        out.append((float((there <= cut).mean() + 0.1 * shift), bits, plan))
-    return out
+def test_measured_bits_are_those_of_trying_every_plan_one_by_one() -> None:
+    data, by = _to_measure((6, 5, 4)), Measured()
+    teacher, at, valid = data.teachers, data.pairs.end[0, :110], data.validation[0]
+    rows = torch.cat([valid, data.inputs[0]])
+
+    def logits(model: object, x: torch.Tensor) -> np.ndarray:
+        return score(model.to(torch.float64), x[None].double())[0].numpy()  # type: ignore[attr-defined]
+
+    plans, value = list(itertools.product(BITS, repeat=4)), []
+    truth = (logits(teacher, valid) > 0).sum(), (logits(teacher, rows) > 0).mean()
+    for plan in plans:
+        student = Calibration().quantize(teacher, torch.tensor([plan]), data.inputs)
+        threshold = match(logits(student, valid).astype(np.float32)[None], int(truth[0])).threshold[0]
+        broken = norm.cdf((threshold - logits(student, at)) / by.noise).mean()
+        value.append(broken + by.shift * abs((logits(student, rows) > 0).mean() - truth[1]))
+    found = by.judged(data, Calibration())
+    assert [tuple(p) for p in found[0]] == plans
+    np.testing.assert_allclose(found[1], value, atol=1e-4)
+    assert len({round(v, 3) for v in value}) > 50, "plans that differ in nothing prove nothing"
+    for budget, chosen in zip((2.0, 2.5, 3.0, 4.0), by.plans(data, Calibration(), (2.0, 2.5, 3.0, 4.0)), strict=True):
+        within = [v for p, v in zip(plans, value, strict=True) if average_bits(p, teacher.sizes) <= budget]
+        assert average_bits(chosen, teacher.sizes) <= budget
+        assert value[plans.index(chosen)] <= min(within) + 2e-4
 
 
-@pytest.mark.parametrize("budget", [2.5, 3.0, 4.0])
-@pytest.mark.parametrize("deepest", [6, 1])  # all plans; a beam that keeps every beginning
-def test_measured_bits_are_the_plan_that_keeps_most_promises_of_all(budget: float, deepest: int) -> None:
-    data = _measured_data()
-    plans = Measured(deepest=deepest, width=4**3).plans(data, Calibration(), [budget])
-    for run, plan in enumerate(plans):
-        by_hand = {p: (value, bits) for value, bits, p in _by_hand(data, run, budget)}
-        least = min(by_hand.values())
-        assert by_hand[plan][0] == pytest.approx(least[0], abs=1e-6), (plan, by_hand[plan], least)
+def test_a_beam_of_full_width_finds_what_trying_every_plan_finds() -> None:
+    data = _to_measure((6, 5, 4))
+    every = Measured().judged(data, Calibration())
+    plans, value = Measured(most_layers=2, kept=256).judged(data, Calibration())
+    np.testing.assert_array_equal(plans, every[0])
+    np.testing.assert_array_equal(value, every[1])
 
 
-def test_a_narrow_beam_stays_within_the_budget() -> None:
-    data = _measured_data()
-    plans = Measured(deepest=1, width=2).plans(data, Calibration(), [2.3, 3.0, 5.0])
-    for plan, budget in zip(plans, [2.3, 3.0, 5.0] * 2, strict=True):
-        assert average_bits(plan, data.teachers.sizes) <= budget + 1e-9
+def test_a_narrow_beam_keeps_to_the_budget_and_is_near_the_best() -> None:
+    data, budgets = _to_measure((6, 5, 4)), (2.0, 2.4, 3.0, 4.0, 6.0)
+    plans, value = Measured().judged(data, Calibration())
+    of = {tuple(p): v for p, v in zip(plans.tolist(), value, strict=True)}
+    best = Measured().plans(data, Calibration(), budgets)
+    found = Measured(most_layers=2).plans(data, Calibration(), budgets)
+    for budget, plan, least in zip(budgets, found, best, strict=True):
+        assert average_bits(plan, data.teachers.sizes) <= budget
+        assert of[plan] <= of[least] + 0.02
+
+
+def test_measured_bits_do_not_depend_on_other_teachers_or_budgets() -> None:
+    one, other = _to_measure((6, 5)), _to_measure((6, 5), seed=9)
+    both = TrainingData(
+        Stack.join([one.teachers, other.teachers]), torch.cat([one.inputs, other.inputs]),
+        torch.cat([one.outcome, other.outcome]), (4, 9),
+        RecoursePairs(*(torch.cat([getattr(d.pairs, n) for d in (one, other)]) for n in ("start", "end", "count"))),
+        8, torch.cat([one.validation, other.validation]), torch.zeros(2, 201),
+    )  # fmt: skip
+    together = Measured().plans(both, Calibration(), (2.5, 3.5))
+    alone = [Measured().plans(d, Calibration(), (b,))[0] for d in (one, other) for b in (2.5, 3.5)]
+    assert list(together) == alone
