@@ -100,9 +100,7 @@ class TeacherRecourse(Generic[Teacher]):
     training_recourse: Recourse | None = None  # recourse of denied training people, where a method asks for it
     training_recourse_seconds: float | None = None  # seconds that took; None where it was stored without them
     activation_bits: int = 8  # of its students
-    further_recourse: tuple[
-        Recourse, ...
-    ] = ()  # of the same training people, from `FURTHER`; where a method asks for it
+    further_recourse: tuple[Recourse, ...] = ()  # of the same training people, from `FURTHER`; where asked for
     further_seconds: float | None = None
 
 
