@@ -156,7 +156,7 @@ def bench(table: str) -> Bench:
     setting = pipeline.Setting(people=1)
     designs = [pipeline.prepare(table_of(table), s, setting.regime) for s in SEEDS[table]]
     with repeatable():
-        promises = pipeline.training_recourse(pipeline.promise(designs, setting), setting)
+        promises = pipeline.training_recourse(pipeline.promise(designs, setting), setting)  # as the trials were made
         return Bench(pipeline.training_data_of(promises), [_held(p, setting) for p in promises])
 
 
