@@ -154,7 +154,8 @@ def section(path: Path = OUT) -> str:
     parts = [
         "## Promises from anywhere",
         "`python -m benchmarks.transfer`: share of promises that break, as the student is / at its matched threshold, "
-        "mean over seeds, with half of the 95 % interval over seeds (t) of the first; n: promises of all seeds. With a margin of 0 a promise lies on the boundary, where the "
+        "mean over seeds, with half of the 95 % interval over seeds (t) of the first; n: promises of all seeds. With a "
+        "margin of 0 a promise lies on the boundary, where the "
         "smallest move of a threshold breaks many. *distill + outcome* and *cfq, gradient recourse* are no methods of "
         "the product: the first has a low VD because it is lenient where promises end, the second is trained as the "
         "paper trains.",

@@ -214,6 +214,7 @@ class _Runner:
             "frr": float(found.mean()) if len(found) else None,
             "recourse_cost": float(r.cost[found].mean()) if found.any() else None,
             "seconds": p.seconds,
+            **({} if p.kappa is None else {"kappa": p.kappa}),
         }
         weights = arrays_of_teacher(p.teacher)
         people = {**per_teacher(p), **recourse_arrays(r)}
