@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import streamlit as st
@@ -26,6 +27,22 @@ def head(title: str, sentence: str, terms: Sequence[str] = (), caution: str | No
     st.markdown(sentence)
     if caution:
         st.warning(caution, icon=":material/warning:")
+
+
+def small_head(title: str, terms: Sequence[str] = ()) -> None:
+    """The head of a page whose first line says more than its title."""
+    with st.container(horizontal=True, vertical_alignment="center", key="small-head"):
+        st.title(title, anchor=False)
+        if terms:
+            with st.popover("Terms", icon=":material/menu_book:"):
+                glossary(terms)
+
+
+@contextmanager
+def fold(title: str, key: str) -> Iterator[bool]:
+    """A closed part; gives whether it is open, so that a closed one costs nothing."""
+    with st.expander(title, on_change="rerun", key=key) as opened:
+        yield bool(opened.open)
 
 
 def glossary(terms: Sequence[str]) -> None:

@@ -76,5 +76,5 @@ def _what_if(sel: state.Selection, test_people: people.TestPeople, person: int) 
     ui.picture("person_decides", sel, teacher=sel.teacher, values=packed, matched=sel.matched)
 
 
-PAGE = Page(order=7, title="Person", icon="person", body=body)
+PAGE = Page(order=4, title="People", question="Who?", icon="person", body=body)
 PAGE.draw(__name__)

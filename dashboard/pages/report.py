@@ -50,5 +50,5 @@ def _download(label: str, content: object, file: str, mime: str, icon: str) -> N
     st.download_button(label, content, file, mime, on_click="ignore", icon=f":material/{icon}:", key=f"get-{icon}")
 
 
-PAGE = Page(order=10, title="Report", icon="description", body=body)
+PAGE = Page(order=10, title="Report", question="Show it", icon="description", body=body)
 PAGE.draw(__name__)
