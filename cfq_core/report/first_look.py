@@ -104,7 +104,9 @@ def _look(study: Stored, dataset: str, method: str, budget: float, place: Place,
     if mine.lenient and verdict != NO:
         words = "Only by leniency"
     line = f"{words}: at {fmt.bits(budget)} {mine.failing} of 100 promised actions {_fail(mine)}."
-    said = f"Best here: {other.name}, {other.failing} of 100." if other else "No method here does better." if best else ""
+    said = (
+        f"Best here: {other.name}, {other.failing} of 100." if other else "No method here does better." if best else ""
+    )
     return Look(f"{budget:g}", verdict, line, said, mine, other, _groups(study, dataset, method, budget, place))
 
 

@@ -80,9 +80,7 @@ def numbers(
     return items
 
 
-def groups(
-    study: Stored, dataset: str, method: str, budget: float, measure: str, crossing: bool = False
-) -> str:
+def groups(study: Stored, dataset: str, method: str, budget: float, measure: str, crossing: bool = False) -> str:
     """Which group is hit most where the data show one, beside everybody and beside chance; of the measure on show."""
     hit, measured = by_group.hit_most(study, dataset, method, budget, measure, crossing), fmt.measured(measure)
     if hit is None:
@@ -94,11 +92,10 @@ def groups(
         f"{measured.format(hit.largest)}, where {measured.format(hit.by_chance)} is expected of equal groups "
         f"({sure}; the same group in {hit.named} of {hit.seeds})."
     )
-    group = f"{hit.column}: {hit.level}"
     if not hit.shown:
         return (
-            f"{where} **no group is shown to be hit more than the others**. Highest on average is {group}, "
-            f"{measured.title} {measured.format(hit.value)}; that may be chance. {chance}"
+            f"{where} **no group is shown to be hit more than the others**: the highest mean of a group, "
+            f"{measured.title} {measured.format(hit.value)}, may be chance. {chance}"
         )
     d, unit = hit.beyond, "" if measured.unit in ("%", "points") else f" {measured.unit}"
     sure = "this one model" if d.low is None or d.high is None else (
@@ -106,6 +103,6 @@ def groups(
     )  # fmt: skip
     apart = f"{abs(measured.scale * (d.mean or 0.0)):.1f}{unit or ' points'}"
     return (
-        f"{where} the group hit most is **{group}**: {measured.title} **{measured.format(hit.value)}**, {apart} worse "
+        f"{where} the group hit most is **{hit.column}: {hit.level}**: {measured.title} **{measured.format(hit.value)}**, {apart} worse "
         f"than everybody ({sure}). {chance}"
     )

@@ -93,26 +93,12 @@ def _picked(key: str, people_of: list[tuple[int, int]]) -> None:
         state.choose(seed=int(seed), person=int(person))
 
 
-def show_action(title: str, action: people.Action | None, nothing: str, sure: str) -> None:
-    """An action in the card's words and units, and what is proved of it."""
-    with st.container(border=True):
-        st.markdown(f"**{title}**")
-        if action is None:
-            st.markdown(nothing)
-            st.caption(sure)
-            return
-        for line in action.lines or ("nothing: approved as they are",):
-            st.markdown(f"- {ui.escape(line)}")
-        st.caption(f"cost {action.cost:.2f} units, logit {action.margin:+.2f} there; {action.origin}")
-        st.markdown(f":material/{'verified' if sure.startswith('Proved') else 'info'}: {sure}")
-
-
 def what_if(who: people.TestPeople, start: tuple[int, ...], before: tuple[int, ...], key: str) -> tuple[int, ...]:
     """One widget a feature the person can change, on its grid, inside what they can reach; starts at ``start``."""
     actions, values = who.actions, list(before)
-    columns = st.columns(3)
+    columns = st.columns(2)
     for place, i in enumerate((*actions.numbers, *actions.switches)):
-        with columns[place % 3]:
+        with columns[place % 2]:
             values[i] = _widget(who, i, before[i], start[i], f"{key}-{i}")
     return tuple(values)
 
