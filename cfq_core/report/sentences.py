@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from cfq_core.group_tests import LEVEL
 from cfq_core.report import by_group, fmt
 from cfq_core.report import names as names_of
 from cfq_core.report.charts import landscape
@@ -93,9 +94,10 @@ def groups(study: Stored, dataset: str, method: str, budget: float, measure: str
         f"({sure}; the same group in {hit.named} of {hit.seeds})."
     )
     if not hit.shown:
+        why = "the seeds do not agree on which" if hit.p < LEVEL else "the highest may be chance"
         return (
-            f"{where} **no group is shown to be hit more than the others**: the highest mean of a group, "
-            f"{measured.title} {measured.format(hit.value)}, may be chance. {chance}"
+            f"{where} **no group is shown to be hit more than the others**: the highest mean of a group is "
+            f"{measured.title} {measured.format(hit.value)}, but {why}. {chance}"
         )
     d, unit = hit.beyond, "" if measured.unit in ("%", "points") else f" {measured.unit}"
     sure = "this one model" if d.low is None or d.high is None else (
@@ -103,6 +105,6 @@ def groups(study: Stored, dataset: str, method: str, budget: float, measure: str
     )  # fmt: skip
     apart = f"{abs(measured.scale * (d.mean or 0.0)):.1f}{unit or ' points'}"
     return (
-        f"{where} the group hit most is **{hit.column}: {hit.level}**: {measured.title} **{measured.format(hit.value)}**, {apart} worse "
-        f"than everybody ({sure}). {chance}"
+        f"{where} the group hit most is **{hit.column}: {hit.level}**, {measured.title} "
+        f"**{measured.format(hit.value)}**, {apart} worse than everybody ({sure}). {chance}"
     )

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from cfq_core.report.advice import Checked
 
 HOW = (
-    "A CSV (commas, semicolons or tabs) with two rows a person: `before`, and `after`, in which an empty cell says “as before”. It is filled in "
-    "with what FP32 told this person: change it, paste a letter's or another tool's advice over it, or upload a file."
+    "A CSV (commas, semicolons or tabs) with two rows a person: `before`, and `after`, in which an empty cell says “as "
+    "before”. It is filled in with what FP32 told this person: change it, paste a letter's or another tool's advice "
+    "over it, or upload a file."
 )
 LONGEST = 100_000  # characters of a pasted text; a file may be longer
 

@@ -16,6 +16,7 @@ class NamesItsStudy:
         self.app, self.names = app, {"/", *(f"/{name}" for name, p in pages.found().items() if not p.default)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on, or send to the address with the study."""
         if scope["type"] == "http" and scope["method"] == "GET" and scope["path"] in self.names:
             query = scope["query_string"].decode("latin-1")
             bare = not any(part.startswith("study=") for part in query.split("&"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from cfq_core.report import fmt, safe_text, sentences
-from dashboard.lib import first_look, state, ui
+from dashboard.lib import first_look, state, targets, ui
 from dashboard.lib.page import Page
 
 TERMS = (
@@ -46,7 +46,7 @@ def body() -> None:
 
 def _pictures(sel: state.Selection) -> None:
     measure = sel.at("vd")
-    ui.picture("verdicts", sel, dataset=sel.dataset, measure=measure)
+    ui.picture("verdicts", sel, people=targets.MODEL, dataset=sel.dataset, measure=measure)
     left, right = ui.side_by_side()
     with left:
         ui.picture("curves", sel, on_pick=_pick, dataset=sel.dataset, measure=measure)

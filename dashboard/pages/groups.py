@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from cfq_core.report import by_group, fmt, sentences
-from dashboard.lib import state, ui
+from dashboard.lib import state, targets, ui
 from dashboard.lib.page import Page
 
 TERMS = ("VD, validity drop", "CRG, recourse gap", "approval shift", "matched approval", "worst group", "interval")
@@ -34,7 +34,7 @@ def body() -> None:
     with top:
         head = sentences.groups(sel.study, sel.dataset, sel.method, sel.budget, measure, crossing)
         ui.head("Groups", head, TERMS)
-    ui.picture("groups", sel, **chosen, budget=sel.budget, measure=measure, crossing=crossing)
+    ui.picture("groups", sel, people=targets.GROUP, **chosen, budget=sel.budget, measure=measure, crossing=crossing)
     missing = "needs two groups of at least 30 people on one seed."
     if asked == "approval_shift" and sel.listed.gallery:
         missing = "needs every test person's decision, which a gallery leaves out; own studies hold it."

@@ -24,9 +24,8 @@ def rows(study: Stored, dataset: str, method: str, budget: float) -> pd.DataFram
     for run, teacher in zip(runs.run, runs.teacher, strict=True):
         people, shift = study.people(run), shifts[shifts.run == run]
         asked = float(denied.denied[teacher]) / max(len(people), 1)  # denied people for each one asked
-        every = (
-            shifts[shifts.run.isin(study.runs.run[study.runs.teacher == teacher])].groupby(["column", "level"]).value
-        )
+        siblings = study.runs.run[study.runs.teacher == teacher]
+        every = shifts[shifts.run.isin(siblings)].groupby(["column", "level"]).value
         least, most = -every.min(), 1 - every.max()  # no student approves fewer than nobody, or more than everybody
         for column, level, moved, count in zip(shift.column, shift.level, shift.value, shift["count"], strict=True):
             if f"group:{column}" not in people:
@@ -50,7 +49,8 @@ def chart(rows: pd.DataFrame, dataset: str, method: str, budget: float) -> Any:
         drawn.assign(model=MODELS[0], at=drawn.a), drawn.assign(model=MODELS[1], at=drawn.b)
     ])  # fmt: skip
     y = alt.Y("label:N", title=None, sort=label, axis=alt.Axis(labelLimit=0))
-    x = alt.X("at:Q", title="approved (%)", scale=alt.Scale(zero=False, padding=16))
+    ends = [max(0.0, float(long["at"].min()) - 2), min(100.0, float(long["at"].max()) + 2)]
+    x = alt.X("at:Q", title="approved (%)", scale=alt.Scale(domain=ends, nice=False))
     legend = alt.Legend(title="model", orient="top")
     between = alt.Chart(drawn).mark_rule(strokeWidth=2, color=palette.TEACHER).encode(y=y, x="a:Q", x2="b:Q")
     colours = [palette.TEACHER, palette.style(method).colour]
@@ -87,6 +87,7 @@ PICTURE = Picture(
     chart,
     alt_text,
     "Approval rate of test people by group, teacher and student; the distance between groups in grey is no effect of "
-    "quantization. Where only a sample of the denied was asked for recourse, FP32's rates are estimated from it, within what the exact shifts of all students leave possible. Cost: mean "
-    "of the promised action, in scale units. Mean over seeds; which group is first or last is not tested here.",
+    "quantization. Where only a sample of the denied was asked for recourse, FP32's rates are estimated from it, "
+    "within what the exact shifts of all students leave possible. Cost: mean of the promised action, in scale units. "
+    "Mean over seeds; which group is first or last is not tested here.",
 )

@@ -55,7 +55,8 @@ def chart(rows: pd.DataFrame, dataset: str, method: str, measure: str, crossing:
     colour = alt.Color("column:N", scale=alt.Scale(domain=columns, range=colours), legend=legend)
     shape = alt.Shape("column:N", scale=alt.Scale(domain=columns, range=shapes), legend=legend)
     tips = ["column:N", "budget:Q", alt.Tooltip("gap:Q", title="gap within a seed, on average", format=".1f"),
-            alt.Tooltip("gap_of_means:Q", title="gap between the groups' means", format=".1f"), alt.Tooltip("p:Q", format=".3f"),
+            alt.Tooltip("gap_of_means:Q", title="gap between the groups' means", format=".1f"),
+            alt.Tooltip("p:Q", format=".3f"),
             alt.Tooltip("p_of_all:Q", title="p, all marks together", format=".3f"),
             alt.Tooltip("by_chance:Q", title="gap expected by chance", format=".1f"),
             alt.Tooltip("p_of_seeds:N", title="p of each seed"), "highest:N", "seeds:Q", "people:Q"]  # fmt: skip
@@ -97,7 +98,8 @@ PICTURE = Picture(
     f"Largest less smallest mean among groups of at least {SMALLEST_GROUP} people; mean over seeds, bars from the "
     "least to the largest. Coloured tick: the gap between the groups' means over seeds, as in the picture above; it is "
     "the smaller where seeds name other groups. Grey tick: the gap expected of groups that do not differ. p: "
-    f"permutation test ({PERMUTATIONS:,} deals a seed), the seeds' p combined so that it holds although they share people (Rüger); "
+    f"permutation test ({PERMUTATIONS:,} deals a seed), the seeds' p combined so that it holds although they "
+    "share people (Rüger); "
     "filled where it is below 0.05 for all marks of the picture together (Holm). On the full-precision "
     "model the gap in VD, CRG and approval shift is 0: what it did before stands under its own heading.",
 )
