@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import streamlit as st
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse
 from starlette.routing import Route
 
-from dashboard.lib import pages, startup
+from dashboard.lib import front_door, pages, startup
 
 
 @asynccontextmanager
@@ -32,5 +33,6 @@ def at_the_root(request: Request) -> RedirectResponse:
 app = st.App(
     Path(__file__).parent / "lib" / "script.py",
     lifespan=warm,
+    middleware=[Middleware(front_door.NamesItsStudy)],
     routes=[Route(f"/{name}", at_the_root) for name, place in pages.found().items() if place.default],
 )
