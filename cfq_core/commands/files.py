@@ -109,7 +109,7 @@ def export(
 def verify(file: Path, as_json: bool) -> None:
     """Run the people an exported file carries: does it decide here as it was audited? Exit 1 where it does not."""
     _needs("onnxruntime", extra="export")
-    command = [sys.executable, str(VERIFY), str(file), *(["--json"] if as_json else [])]
+    command = [sys.executable, "-P", str(VERIFY), str(file), *(["--json"] if as_json else [])]
     try:
         ran = subprocess.run(command, capture_output=True, text=True, timeout=VERIFYING)
     except subprocess.TimeoutExpired:

@@ -29,6 +29,7 @@ from typing import Any
 
 from cfq_core.base.errors import BadInput, BadStore, CfqError, UnknownName, did_you_mean
 from cfq_core.base.identity import identity, read_object
+from cfq_core.base.processes import environment, module_command
 
 FOLDER = "jobs"
 GIVEN = "given"  # in a job's folder: files it works on
@@ -219,12 +220,12 @@ def _spawn(folder: Path, module: str) -> int:
     """A session of its own: no signal to the server reaches it, and one signal reaches all its processes."""
     with (folder / "log.txt").open("ab") as log:
         child = subprocess.Popen(
-            [sys.executable, "-m", module, str(folder)],
+            module_command(module, str(folder)),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
+            env=environment(OMP_NUM_THREADS="1", PYTHONUNBUFFERED="1"),
         )
     _children.append(child)
     return child.pid
