@@ -23,6 +23,8 @@ from jaxtyping import Bool, Float, Int
 from typing_extensions import TypeVar
 
 from cfq_core.actions.action_set import ActionSet
+from cfq_core.base.door import Needs, Numbers, door, shown
+from cfq_core.base.errors import BadInput
 from cfq_core.base.identity import identity
 from cfq_core.base.plugins import load_all
 from cfq_core.base.seeds import numpy_stream, repeatable
@@ -35,6 +37,7 @@ from cfq_core.methods.method import Method, Qat, Students, has_several_sources
 from cfq_core.nets.layers import Activation
 from cfq_core.nets.stack import Scorer, Stack, score
 from cfq_core.quant.bits import BitPlan, average_bits, size_bytes
+from cfq_core.quant.grid import WEIGHT_BITS
 from cfq_core.quant.quantized import QuantStack, Shifted
 from cfq_core.quant.training_data import RecoursePairs, TrainingData
 from cfq_core.recourse.find import POSITIVE, Solver, find_recourse, logits64
@@ -47,6 +50,10 @@ from cfq_core.tables.encode import Encoding
 from cfq_core.tables.schema import Table
 from cfq_core.tables.split import Split, split
 from cfq_core.training.loop import Fold, TeacherTraining, train_teachers
+
+
+SEED = Numbers(0, 2**31 - 1, "the seed of split and training", whole=True)
+BUDGETS = Numbers(min(WEIGHT_BITS), max(WEIGHT_BITS), "average bits per weight", several=True)
 
 
 @dataclass(frozen=True)
@@ -68,6 +75,15 @@ class Setting:
     threshold: float = 0.5  # probability of the favourable outcome above which a teacher approves
     approve: float | None = None  # instead: the share of training people whom each teacher approves
     margin: float | None = None  # instead of kappa: by which share the promise's margin raises its mean cost
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.hidden, tuple | list):
+            raise BadInput(f"Setting: hidden is {shown(self.hidden)}; widths of the hidden layers, such as (64, 64, 32)")
+        object.__setattr__(self, "hidden", tuple(self.hidden))
+        Numbers(0, 100, "the promise's margin in logits").check(self.kappa, "Setting", "kappa")
+        if not hasattr(self.solver, "best"):
+            how = 'cfq_core.load("recourse", "search")'
+            raise BadInput(f"Setting: solver is {shown(self.solver)}; a recourse solver is needed: {how}")
 
 
 @dataclass(frozen=True)
@@ -145,6 +161,7 @@ class Audited:
     measures: Measures
 
 
+@door(table=Needs("Table"), seed=SEED)
 def prepare(table: Table, seed: int, regime: str = "default") -> Design:
     """Split, encoding and action set of one seed, fitted on its training rows."""
     parts = split(table, seed)
@@ -173,6 +190,7 @@ def _cut(stack: Stack, train: Fold, setting: Setting) -> Stack:
     return replace(stack, biases=(*stack.biases[:-1], (stack.biases[-1].double() - at[:, None]).float()))
 
 
+@door(designs=Needs("Design", Sequence), setting=Needs("Setting"))
 def promise(designs: Sequence[Design], setting: Setting, teacher: Any = None) -> list[TeacherRecourse]:
     """Teachers, and recourse for the test people they deny; repeatable bit for bit.
 
@@ -220,6 +238,7 @@ def _solved_margin(model: Scorer, d: Design, setting: Setting, share: float, app
     return margin_costing(share, model, RecourseQuery(valid[people], d.encoding, d.actions), setting.solver, approves)
 
 
+@door(promises=Needs("TeacherRecourse", Sequence), setting=Needs("Setting"))
 def training_recourse(promises: Sequence[TeacherRecourse], setting: Setting) -> list[TeacherRecourse]:
     """The same promises with recourse for a sample of the training people their teachers deny."""
     with repeatable():
@@ -256,6 +275,10 @@ def _with_further_recourse(p: TeacherRecourse, setting: Setting) -> TeacherRecou
 Known = Mapping[tuple[str, int, float], Students]
 
 
+@door(
+    promises=Needs("TeacherRecourse", Sequence), methods=Needs("Method", Mapping),
+    budgets=BUDGETS, setting=Needs("Setting"),
+)
 def audit(
     promises: Sequence[TeacherRecourse],
     methods: Mapping[str, Method],

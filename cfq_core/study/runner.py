@@ -60,13 +60,15 @@ def run_plan(
     workers: int | None = None,
     progress: Progress | None = None,
     executor: Executor | None = None,
+    own: Any = None,
 ) -> str:
     """Run what is missing of a plan and give the study's id.
 
     ``workers``: processes; None takes one a core, and none at all for a few seconds of work (starting them costs more).
     ``executor``: any `concurrent.futures` executor instead, for example a cluster's.
+    ``own``: the plan's own teacher (`models.own.OwnTeacher`) where it is no file: a torch or scikit-learn object.
     """
-    work = list(chunks(plan))
+    work = list(chunks(plan, own))
     if plan.teacher is not None:
         first, *further = dict.fromkeys(c.setting for c in work)
         file = replace(plan.teacher, unseen=all(c.table.part is not None for c in work))
