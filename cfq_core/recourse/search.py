@@ -9,7 +9,7 @@ All people and all models advance together. Against exact answers see benchmarks
 
 Where another model's answer is known, its point is tried first, with what its numbers can be changed to; who has an
 answer after step 1 then skips step 2. A known answer to a stricter demand of the same model has been through step 4,
-so pairs are tried from it only, not from its parts.
+so pairs are tried from it only, not from its parts. Where constraints tie features together, see `constrained.py`.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from cfq_core.recourse.best_known import (
     try_points,
     worth_trying,
 )
+from cfq_core.recourse.constrained import Constrained
 from cfq_core.recourse.problem import Points, Problem
 from cfq_core.recourse.relaxed import Relaxed
 from cfq_core.recourse.rescue import rescue
@@ -52,9 +53,12 @@ class Search:
     kept: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 0.9)  # shares of a number's change tried by the polish
     kept_in_pairs: tuple[float, ...] = (0.0, 0.5)  # the same where two moves are tried at once
     steps: tuple[int, ...] = (1, 2)  # grid steps of a second number, from the person's own value
+    boxes: int = 400  # of branch and bound a person may take where constraints tie features together
 
     def best(self, problem: Problem, feasible: Tensor) -> Points:
         """Cheapest valid points found; ``feasible``: instances not proved to have none."""
+        if problem.tied is not None:
+            return Constrained(self.boxes, self.rounds).best(problem, feasible)
         best_known = BestKnown(problem)
         best_known.start()
         everybody = torch.arange(len(problem))
