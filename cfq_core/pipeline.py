@@ -31,7 +31,7 @@ from cfq_core.certificates.table import RADIUS
 from cfq_core.evidence import MATCHING_SHIFT, OTHER_THRESHOLD, Evidence, Measure, Measures, approved, measure, tied
 from cfq_core.matching import Matching, match
 from cfq_core.methods.approval_matched import ApprovalMatchedQat
-from cfq_core.methods.method import Method, Qat, Students
+from cfq_core.methods.method import Method, Qat, Students, has_several_sources
 from cfq_core.nets.layers import Activation
 from cfq_core.nets.stack import Scorer, Stack, score
 from cfq_core.quant.bits import BitPlan, average_bits, size_bytes
@@ -100,12 +100,12 @@ class TeacherRecourse(Generic[Teacher]):
     training_recourse: Recourse | None = None  # recourse of denied training people, where a method asks for it
     training_recourse_seconds: float | None = None  # seconds that took; None where it was stored without them
     activation_bits: int = 8  # of its students
-    further_recourse: tuple[Recourse, ...] = ()  # of the same training people, from `FURTHER`; beside training_recourse
+    further_recourse: tuple[Recourse, ...] = ()  # of the same training people, from `FURTHER`; where asked for
     further_seconds: float | None = None
 
 
 #: Where else promises come from that a method may learn from, besides the setting's: solver and margin (None: the
-#: setting's), and one in how many people is asked. Found wherever training recourse is.
+#: setting's), and one in how many people is asked.
 FURTHER: tuple[tuple[Solver, float | None, int], ...] = ((Search(), 0.0, 2), (Pgd(), None, 1), (Pgd(), 0.0, 1))
 
 
@@ -213,15 +213,24 @@ def _with_training_recourse(p: TeacherRecourse, setting: Setting) -> TeacherReco
     people = _sample(denied, setting.n_training_recourse, p.design.seed)
     query = RecourseQuery(training[people], p.design.encoding, p.design.actions)
     recourse = find_recourse(p.teacher, [query], setting.solver, setting.kappa)
-    seconds, started = time.process_time() - started, time.process_time()
-    further = []
+    seconds = time.process_time() - started
+    return replace(p, training_recourse=recourse, training_recourse_seconds=seconds)
+
+
+def further_recourse(promises: Sequence[TeacherRecourse], setting: Setting) -> list[TeacherRecourse]:
+    """The same promises with recourse from `FURTHER` for those who have training recourse; kept where it is there."""
+    with repeatable():
+        return [_with_further_recourse(p, setting) for p in promises]
+
+
+def _with_further_recourse(p: TeacherRecourse, setting: Setting) -> TeacherRecourse:
+    if p.training_recourse is None or p.further_recourse:
+        return p
+    started, found = time.process_time(), []
     for solver, kappa, one_in in FURTHER:
-        few = RecourseQuery(training[people[::one_in]], p.design.encoding, p.design.actions)
-        further.append(find_recourse(p.teacher, [few], solver, setting.kappa if kappa is None else kappa))
-    return replace(
-        p, training_recourse=recourse, training_recourse_seconds=seconds, further_recourse=tuple(further),
-        further_seconds=time.process_time() - started,
-    )  # fmt: skip
+        few = RecourseQuery(p.training_recourse.before[::one_in], p.design.encoding, p.design.actions)
+        found.append(find_recourse(p.teacher, [few], solver, setting.kappa if kappa is None else kappa))
+    return replace(p, further_recourse=tuple(found), further_seconds=time.process_time() - started)
 
 
 #: Students that are there already, by their method's identity, seed and budget, for methods that take others' students.
@@ -242,7 +251,7 @@ def audit(
     the other teachers and methods have theirs. ``known``: students of other methods that need not be made again.
     """
     with repeatable():
-        made = _students(methods, promises, budgets, known or {})
+        made = _students(methods, promises, budgets, known or {}, setting)
         return [a for name in methods if name in made for a in _audited(name, made[name], budgets, setting)]
 
 
@@ -266,7 +275,11 @@ class _Made:
 
 
 def _students(
-    methods: Mapping[str, Method], promises: Sequence[TeacherRecourse], budgets: Sequence[float], known: Known
+    methods: Mapping[str, Method],
+    promises: Sequence[TeacherRecourse],
+    budgets: Sequence[float],
+    known: Known,
+    setting: Setting,
 ) -> dict[str, _Made]:
     """The students of every method, each trained in a stack of its own, so that its seconds are nobody else's."""
     out: dict[str, _Made] = {}
@@ -274,6 +287,7 @@ def _students(
         of = [p for p in promises if has_training_recourse(p)] if method.needs_recourse else promises
         if not of:
             continue
+        of = further_recourse(of, setting) if has_several_sources(method) else of
         started = time.process_time()
         made = _of_method(method, of, budgets, {**known, **_each(out.values(), budgets)})
         out[name] = _Made(of, method, made, (time.process_time() - started) / made.models.runs)
@@ -348,8 +362,7 @@ def _learning_from_recourse(method: Method, p: TeacherRecourse) -> dict[str, Mea
         return {"training_recourse_seconds": _plain(0.0)}
     if p.training_recourse is None or p.training_recourse_seconds is None:
         return {}
-    several = isinstance(method, Qat) and method.several_sources
-    took = p.training_recourse_seconds + (p.further_seconds or 0.0 if several else 0.0)
+    took = p.training_recourse_seconds + (p.further_seconds or 0.0 if has_several_sources(method) else 0.0)
     out = {"training_recourse_seconds": _plain(took)}
     if isinstance(method, Qat):
         people = method.schedule.pairs_per_step * method.schedule.steps(len(p.design.split.train))

@@ -20,6 +20,7 @@ from jaxtyping import Float
 
 from cfq_core.base.errors import BadInput, BadStore
 from cfq_core.export import vectors
+from cfq_core.export.flags import saturating
 from cfq_core.export.parity import Parity, ParityFailure, parity
 from cfq_core.models import raw, verify
 from cfq_core.models.provenance import Provenance, Role, inputs_of
@@ -157,7 +158,7 @@ def _with_people(
 def export_student(run: StoredRun, path: Path, form: Form | None = None, target: Target | None = None) -> Exported:
     """Write the student; the file stays only if every decision is the audited one. Raises `ParityFailure`.
 
-    ``form``: None: the standard one where it decides alike, else the exact one.
+    ``form``: None: the standard one where it decides alike on any processor, else the exact one.
     """
     return _exported(run, "student", path, form, target or Target())
 
@@ -174,6 +175,9 @@ def _exported(run: StoredRun, role: Role, path: Path, form: Form | None, target:
         raise BadInput(f"{path}: a folder; name a file")
     if form is not None:
         return _written(run, role, path, form, target, "")
+    standard = parse_model(_file(run, role, "standard", target).SerializeToString(), path.name)
+    if cut_off := saturating(standard):  # also where this processor decides alike: another one would not
+        return _written(run, role, path, "exact", target, f"in the standard form, {cut_off}")
     try:
         return _written(run, role, path, "standard", target, "")
     except ParityFailure as problem:
