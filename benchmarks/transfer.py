@@ -133,12 +133,17 @@ def _random(p: pipeline.TeacherRecourse, before: np.ndarray, kappa: float) -> np
     for _ in range(DRAWS):
         tried = before.copy()
         for i in actions.numbers:
-            low, high = actions.box(i, before[:, i])
+            low, high = actions.box(i, before)
             tried[:, i] = random.integers(low, high + 1)
         for i in actions.switches:
-            reach = actions.reachable(i, before[:, i])
+            reach = actions.reachable(i, before)
             tried[:, i] = (random.random(reach.shape) * reach).argmax(1)
-        good = ~told & (logits64(p.teacher, 0, p.design.encoding, tried) >= max(kappa, 1e-9))
+        tried = actions.completed(before, tried)
+        good = (
+            ~told
+            & actions.legal(before, tried)
+            & (logits64(p.teacher, 0, p.design.encoding, tried) >= max(kappa, 1e-9))
+        )
         after[good] = tried[good]
         told |= good
     assert actions.legal(before, after).all()

@@ -35,5 +35,5 @@ app = st.App(
     Path(__file__).parent / "lib" / "script.py",
     lifespan=warm,
     routes=[Route(f"{base}/{name}", at_the_root) for name, place in pages.found().items() if place.default],
-    middleware=[Middleware(headers.Guard), Middleware(front_door.NamesItsStudy)],
+    middleware=[Middleware(headers.Guard), Middleware(front_door.NamesItsStudy, base=base)],
 )

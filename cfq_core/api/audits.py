@@ -51,7 +51,7 @@ class ModelAudit:
             {"measure": name, "title": titles.get(name, ""), **{k: getattr(m, k) for k in INTERVAL}}
             for name, m in self.pair.seen.measures.overall.items()
         ]
-        return pd.DataFrame(rows).astype({k: float for k in INTERVAL[:3]})
+        return pd.DataFrame(rows).astype(dict.fromkeys(INTERVAL[:3], float))
 
     @property
     def groups(self) -> pd.DataFrame:
