@@ -32,7 +32,7 @@ from cfq_core.tables.constraints import (
     quoted_name,
     read,
 )
-from cfq_core.tables.schema import Schema
+from cfq_core.tables.schema import Feature, Schema
 
 KEYS = ("derive", "follows", "from", "max_change")
 COLUMN = "column:"  # before the name of a column in low and high
@@ -155,7 +155,7 @@ def _check_formula(place: Place, schema: Schema, values: Values, i: int, formula
 
 def _bounded(schema: Schema, found: tuple[Constraint, ...], values: Values) -> Schema:
     """A limit in a column stands instead of the percentile that bounds a number without one."""
-    changed = {}
+    changed: dict[str, Feature] = {}
     for c in found:
         if not isinstance(c, AtMost) or not isinstance(c.left, Of) or not isinstance(c.right, Of):
             continue

@@ -21,7 +21,7 @@ from .legality import Rules, cell, count, frame
 
 BLOCK = 64  # points judged at a time, in order of cost
 TRAINING = 80
-LARGEST = 1000  # actions a person has, without constraints
+LARGEST = 400  # actions a person has, without constraints
 DENIED = 0.6  # share of the people made
 
 FEATURES = (
