@@ -219,12 +219,16 @@ def _is_long(given: Mapping[str, Any]) -> bool:
 
 
 def _warn(datasets: Sequence[str]) -> None:
-    """What may have been meant otherwise in users' own tables, on stderr."""
+    """What may have been meant otherwise in users' own tables, and how constraints were understood, on stderr."""
     from cfq_core.study.plan import table_of
+    from cfq_core.tables.constraints import sentences
 
     for card in (d for d in datasets if d.endswith(".toml")):
-        for warning in table_of(card).warnings:
+        table = table_of(card)
+        for warning in table.warnings:
             click.echo(f"note: {Path(card).name}: {warning}", err=True)
+        for sentence in sentences(table.schema):
+            click.echo(f"note: {Path(card).name}: every action keeps: {sentence}", err=True)
 
 
 def _run(plan: Any, workers: int | None, folder: Path | None, as_json: bool, scheduler: str | None = None) -> None:

@@ -159,7 +159,11 @@ class Space:
         return kept(self.problem, boxes.rows[of], points)
 
     def split(
-        self, boxes: Boxes, slope: Float[Tensor, "b k"], blame: Float[Tensor, "b h"], barred: Bool[Tensor, "b"]
+        self,
+        boxes: Boxes,
+        slope: Float[Tensor, "b k"],
+        blame: Float[Tensor, "b h"],
+        barred: Bool[Tensor, "b"] | None = None,
     ) -> Boxes:
         """Each box in two, along the coordinate whose width costs the form most.
 
@@ -186,7 +190,7 @@ class Space:
         return Boxes.join([*self._cut(boxes, pick), *self._parted(boxes, pick - p.numbers, best)])
 
     def _tied_scores(
-        self, boxes: Boxes, scores: Float[Tensor, "b pg"], barred: Bool[Tensor, "b"]
+        self, boxes: Boxes, scores: Float[Tensor, "b pg"], barred: Bool[Tensor, "b"] | None
     ) -> Float[Tensor, "b pg"]:
         """What follows is narrowed by splitting what it follows from; what is barred along what constraints tie."""
         p, tied = self.problem, self.problem.tied
@@ -197,8 +201,9 @@ class Space:
         for k, sources in enumerate(tied.sources):
             scores[:, :numbers] += scores[:, tied.free + k, None].clamp_min(0.0) * sources
         scores = torch.where(wide & tied.involved, scores.clamp_min(LEAST_SCORE), scores)
-        urgent = barred[:, None] & tied.involved & wide
-        scores = scores + torch.where(urgent, scores.amax(1, keepdim=True).clamp_min(0.0) + 1.0, 0.0)
+        if barred is not None:
+            urgent = barred[:, None] & tied.involved & wide
+            scores = scores + torch.where(urgent, scores.amax(1, keepdim=True).clamp_min(0.0) + 1.0, 0.0)
         follows = torch.cat([self.follows, torch.zeros(p.groups, dtype=torch.bool)])
         return torch.where(follows, -1.0, torch.where(wide, scores, scores.clamp_max(-0.5)))
 

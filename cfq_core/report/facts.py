@@ -17,6 +17,7 @@ from cfq_core.report.figures import chosen, figures
 from cfq_core.report.frames import Stored
 from cfq_core.study import summary
 from cfq_core.study.measured import about_unknown
+from cfq_core.tables.constraints import determined
 from cfq_core.tables.schema import Feature, Schema
 
 #: Keys of a plan file that stand in the plan itself, and those of its setting.
@@ -40,8 +41,9 @@ def schema_of(study: Stored, dataset: str) -> Schema | None:
 
 def features(schema: Schema, study: Stored) -> pd.DataFrame:
     """One row a feature: its words, kind, unit, and what a person may do about it under the study's regime."""
+    follows = determined(schema)
     rows = [
-        (f.words, f.kind, f.unit or "–", _move(f), "yes" if f.protected else "")
+        (f.words, f.kind, f.unit or "–", "follows" if f.name in follows else _move(f), "yes" if f.protected else "")
         for f in under(study.setting["regime"], schema).features
     ]
     return pd.DataFrame(rows, columns=["feature", "kind", "unit", "may change", "group column"])

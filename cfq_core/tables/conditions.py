@@ -272,7 +272,7 @@ class Is:
         """Whether it is."""
         there = span.levels(self.column, self.own)
         inside = np.isin(np.arange(there.shape[1]), self.levels)
-        return Verdicts(~(there & ~inside).any(1), (there & inside).any(1))
+        return Verdicts(np.asarray(~(there & ~inside).any(1)), np.asarray((there & inside).any(1)))
 
     def columns(self) -> frozenset[int]:
         """Itself, unless its level now is meant."""

@@ -11,6 +11,8 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache, cached_property
+from types import CodeType
 from typing import Any
 
 from cfq_core.tables.schema import Feature, Schema
@@ -21,7 +23,12 @@ _WORD = re.compile(r'"[^"]*"|\'[^\']*\'|\d+(?:\.\d+)?|[^\W\d]\w*|<=|>=|[<>+\-*/(
 
 def exact(cell: Any) -> Any:
     """A number as the fraction its digits say; a word as it is."""
-    return cell if isinstance(cell, str) else Fraction(str(float(cell)))
+    return cell if isinstance(cell, str | Fraction) else _fraction(float(cell))
+
+
+@cache
+def _fraction(number: float) -> Fraction:
+    return Fraction(str(number))
 
 
 @dataclass(frozen=True)
@@ -29,6 +36,10 @@ class Sentences:
     """All constraints of a schema, for one move at a time."""
 
     schema: Schema
+
+    @cached_property
+    def _sources(self) -> dict[str, list[str]]:
+        return self.followers()
 
     def followers(self) -> dict[str, list[str]]:
         """Columns that follow, each with the columns it follows from."""
@@ -43,7 +54,7 @@ class Sentences:
 
     def completed(self, before: Cells, after: Cells) -> dict[str, Any] | None:
         """The move with what follows put in place; None where it follows to nowhere."""
-        row, left = dict(after), self.followers()
+        row, left = dict(after), dict(self._sources)
         while left:
             name = next(n for n, sources in left.items() if not set(sources) & left.keys())
             if (value := self._followed(name, left.pop(name), before, row)) is None:
@@ -54,8 +65,9 @@ class Sentences:
     def broken(self, before: Cells, after: Cells) -> list[str]:
         """The sentences that a move breaks."""
         out = []
+        before, after = ({n: exact(v) for n, v in row.items()} for row in (before, after))
         done = self.completed(before, after)
-        for name in self.followers():
+        for name in self._sources:
             if done is None or exact(done[name]) != exact(after[name]):
                 out.append(f"{name} does not follow")
         return out + [text for text in self.schema.constraints if not self._kept(text, before, after)]
@@ -172,19 +184,8 @@ class Sentences:
 
     # ------------------------------------------------------------------ arithmetic
     def _value(self, text: str, before: Cells, after: Cells) -> Fraction:
-        python, own = [], False
-        for word in _WORD.findall(text):
-            if word == "own":
-                own = True
-            elif word[0].isdigit():
-                python.append(f"F({word!r})")
-            elif word[0] in "\"'" or word[0].isalpha() or word[0] == "_":
-                python.append(f"{'b' if own else 'a'}[{_bare(word)!r}]")
-                own = False
-            else:
-                python.append(word)
-        names = {n: exact(v) for n, v in after.items()}, {n: exact(v) for n, v in before.items()}
-        return Fraction(eval(" ".join(python), {"F": Fraction, "a": names[0], "b": names[1]}))
+        names = [{n: exact(v) for n, v in row.items()} for row in (after, before)]
+        return Fraction(eval(_python(text), {"F": Fraction, "a": names[0], "b": names[1]}))
 
     def _names(self, text: str) -> list[str]:
         words, known = _WORD.findall(text), {f.name for f in self.schema.features}
@@ -195,11 +196,29 @@ class Sentences:
         return self._names(text)
 
 
+@cache
+def _python(text: str) -> CodeType:
+    """An expression on the later cells ``a`` and the cells now, ``b``."""
+    python, own = [], False
+    for word in _WORD.findall(text):
+        if word == "own":
+            own = True
+        elif word[0].isdigit():
+            python.append(f"F({word!r})")
+        elif word[0] in "\"'" or word[0].isalpha() or word[0] == "_":
+            python.append(f"{'b' if own else 'a'}[{_bare(word)!r}]")
+            own = False
+        else:
+            python.append(word)
+    return compile(" ".join(python), text, "eval")
+
+
 def _bare(word: str) -> str:
     word = word.strip()
     return word[1:-1] if word[:1] in "\"'" else word
 
 
+@cache
 def _follow(text: str) -> tuple[str, Fraction, str] | None:
     told = re.fullmatch(r"(.+) (rises|falls) by ([\d.]+) with (.+)", text)
     if not told:
@@ -207,6 +226,7 @@ def _follow(text: str) -> tuple[str, Fraction, str] | None:
     return _bare(told[1]), Fraction(told[3]) * (1 if told[2] == "rises" else -1), _bare(told[4])
 
 
+@cache
 def _derive(text: str) -> tuple[str, str] | None:
     told = re.fullmatch(r"(\"[^\"]*\"|'[^']*'|\w+) = (.+)", text)
     return (_bare(told[1]), told[2]) if told else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,6 +21,8 @@ from .legality import Rules, cell, count, frame
 
 BLOCK = 64  # points judged at a time, in order of cost
 TRAINING = 80
+LARGEST = 400  # actions a person has, without constraints
+DENIED = 0.6  # share of the people made
 
 FEATURES = (
     Feature("pay", "number", step=0.5, low=0.0, high=4.0),
@@ -38,24 +40,57 @@ LIMIT = Feature("limit", "number", step=0.5, move="fixed", immutable=True)
 RATIO = Feature("ratio", "number", step=0.1, move="fixed")
 TOTAL = Feature("total", "number", step=0.5, move="fixed", high=9.0)
 STILL = (AGE, LIMIT, RATIO, TOTAL)
-TOPS = {"pay": 9, "debt": 7, "gain": 7, "job years": 6, "school": 4, "home": 4, "job": 3, "phone": 2, "car": 2, "age": 30,
-        "limit": 13, "ratio": 20, "total": 20}  # fmt: skip
+TOPS = {
+    "pay": 9, "debt": 7, "gain": 7, "job years": 6, "school": 4, "home": 4, "job": 3, "phone": 2, "car": 2,
+    "age": 30, "limit": 13, "ratio": 20, "total": 20,
+}  # fmt: skip
 
-TEMPLATES = (
-    "ratio = debt / gain", "ratio = (debt + 1) / (pay + 1)", 'ratio = "job years" / 2 - gain', "total = pay + 2 * debt",
-    "total = pay * gain", "age rises by 2 with school", "age rises by 1 with gain", "age falls by 3 with phone",
-    "ratio <= 0.8", "ratio >= own ratio - 0.5", "total <= limit", "total < own total + 3",
-    "debt <= gain", "pay + gain <= 6", "pay * 2 >= gain", 'gain - debt < "job years" + 2', 'pay / gain <= "job years"',
-    "gain <= own limit", "debt >= 1 + own phone", "pay < limit", "pay >= limit - 2",
-    "if school rises then gain >= +2", "if school changes to much or all then gain >= 2",
-    "if home is own then pay >= 2", "if home is not rent then debt <= 2 and gain >= 1", "if job changes then gain >= +1",
-    "if home changes to own and debt > 1 then pay <= 1.5", "if school >= much then job is b or c",
-    "if own home is rent then home is rent or own", 'if own home is "with family" then home is "with family" or rent',
-    "if own job is a then job is a or c", "if own school is none then school is none or some", "home is not free",
-    "at most one of phone, car", "at most one of home is own, school is all, job is c", "at most one of phone, gain > 3",
-    "pay changes by at most 20%", "pay changes by at most 50%", "debt changes by at most 2", "gain changes by at most 40%",
-    "if debt falls then pay <= 2", "age <= 25", "if phone falls then car rises",
-)  # fmt: skip
+TEXT = """
+    ratio = debt / gain
+    ratio = (debt + 1) / (pay + 1)
+    ratio = "job years" / 2 - gain
+    total = pay + 2 * debt
+    total = pay * gain
+    age rises by 2 with school
+    age rises by 1 with gain
+    age falls by 3 with phone
+    ratio <= 0.8
+    ratio >= own ratio - 0.5
+    total <= limit
+    total < own total + 3
+    debt <= gain
+    pay + gain <= 6
+    pay * 2 >= gain
+    gain - debt < "job years" + 2
+    pay / gain <= "job years"
+    gain <= own limit
+    debt >= 1 + own phone
+    pay < limit
+    pay >= limit - 2
+    if school rises then gain >= +2
+    if school changes to much or all then gain >= 2
+    if home is own then pay >= 2
+    if home is not rent then debt <= 2 and gain >= 1
+    if job changes then gain >= +1
+    if home changes to own and debt > 1 then pay <= 1.5
+    if school >= much then job is b or c
+    if own home is rent then home is rent or own
+    if own home is "with family" then home is "with family" or rent
+    if own job is a then job is a or c
+    if own school is none then school is none or some
+    home is not free
+    at most one of phone, car
+    at most one of home is own, school is all, job is c
+    at most one of phone, gain > 3
+    pay changes by at most 20%
+    pay changes by at most 50%
+    debt changes by at most 2
+    gain changes by at most 40%
+    if debt falls then pay <= 2
+    age <= 25
+    if phone falls then car rises
+    """
+TEMPLATES = tuple(line.strip() for line in TEXT.strip().splitlines())
 
 
 @dataclass(frozen=True)
@@ -78,7 +113,7 @@ def small_schema(seed: int) -> Schema:
         for k in random.permutation(len(TEMPLATES)):
             if len(told) < random.integers(1, 5) and _names(TEMPLATES[k]) <= names and _new(told, TEMPLATES[k]):
                 told.append(TEMPLATES[k])
-        if told and np.prod([TOPS[FEATURES[i].name] for i in chosen]) <= 3000:
+        if told and np.prod([TOPS[FEATURES[i].name] for i in chosen]) <= LARGEST:
             return Schema("small", "A small card", features, "yes", "no", constraints=tuple(told))
 
 
@@ -101,8 +136,10 @@ def small_case(seed: int, people: int, hidden: tuple[int, ...] = (8, 6)) -> Smal
     values = _following(schema, values)
     encoding, actions = Encoding.fit(schema, values), ActionSet.fit(schema, values)
     model = random_models(encoding.width, hidden, [seed])
-    denied = values[Network.of(model, 0).logits(encoding, values) <= 0]
-    asked = (denied if len(denied) >= people else values)[:people]
+    at = Network.of(model, 0).logits(encoding, values)
+    last = model.biases[-1] - float(np.quantile(at, DENIED))
+    model = replace(model, biases=(*model.biases[:-1], last))
+    asked = values[at < np.quantile(at, DENIED)][:people]
     return SmallCase(model, RecourseQuery(asked, encoding, actions), Rules.read(schema, frame(schema, values)))
 
 
