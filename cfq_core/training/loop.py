@@ -22,7 +22,6 @@ from cfq_core.nets.elementwise import aligned, cross_entropy, padded
 from cfq_core.nets.optim import Adam
 from cfq_core.nets.stack import Stack, score
 
-
 LARGE = 50_000  # training rows beyond which a table is large: more rows need no more steps
 LARGE_STEPS = 4000  # of a large table, about
 MOST_LARGER = 4  # times rows a step; the learning rate grows with its root
