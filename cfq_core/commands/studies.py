@@ -214,7 +214,7 @@ def _is_long(given: Mapping[str, Any]) -> bool:
     from cfq_core.study import estimate
 
     pace, several = estimate.pace_of(given["datasets"][0]), (os.cpu_count() or 1) > 1
-    known = given["datasets"][0] in estimate.PACES and several
+    known = estimate.is_known(given["datasets"][0]) and several
     return known and estimate.seconds(pace, given["methods"], len(given["bits"]), given["seeds"]) > estimate.LONG
 
 
@@ -248,7 +248,7 @@ def _run(plan: Any, workers: int | None, folder: Path | None, as_json: bool, sch
 
     try:
         with dask_executor(scheduler) if scheduler else nullcontext() as executor:
-            found = run_plan(plan, store, workers, progress, executor)
+            found = run_plan(plan, store, workers, progress, executor, lambda line: click.echo(line, err=True))
     finally:
         if bar is not None:
             bar.close()

@@ -44,6 +44,7 @@ from cfq_core.tables.schema import Table
 
 #: Raised when the same spec would give other numbers: runs of an older engine are then run anew.
 REVISION = 5
+LARGE_REVISION = 1  # of how tables are worked that are wide or long; raised where only their numbers change
 
 MOST_SEEDS = 1000
 MOST_STEPS = 1000  # of a gradient teacher
@@ -102,6 +103,7 @@ class TeacherSpec:
     setting: Setting
     numerics: str  # which kernels computed it (`base.numerics.tag`): they decide how sums round
     own: Any = None  # `models.own.OwnSpec` of a teacher that was not trained here
+    large: int = 0  # `LARGE_REVISION` of a wide or long table, whose id it is part of; 0 of all others
 
     @property
     def id(self) -> str:
