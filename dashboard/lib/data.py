@@ -11,6 +11,7 @@ import streamlit as st
 
 from cfq_core.base.errors import CfqError
 from cfq_core.base.shipped import gallery
+from cfq_core.report import bench as plan_bench
 from cfq_core.report import first_look as looks
 from cfq_core.report import picture, robust
 from cfq_core.report.frames import Stored
@@ -82,6 +83,11 @@ def first_look(of: Stored, method: str, place: looks.Place) -> dict[str, Any]:
     return _first_look(of.folder, of.id, of.finished, of.read_only, method, place.dataset, place.matched, place.seed)
 
 
+def bench(of: Stored, dataset: str) -> dict[str, Any] | None:
+    """Every allocation of bits that a study judged."""
+    return _bench(of.folder, of.id, of.finished, of.read_only, dataset)
+
+
 def warm() -> None:
     """What the first visitor's first page stands on: the numbers of the newest study, then what draws them."""
     for listed in studies()[:1]:
@@ -113,6 +119,11 @@ def _list(store: Store, folder: str, shipped: bool) -> list[Listed]:
 @st.cache_resource(max_entries=MOST_STUDIES, show_spinner=False)
 def _study(folder: str, id: str, finished: int, read_only: bool) -> Stored:
     return Stored(folder, id, finished, read_only)
+
+
+@st.cache_resource(max_entries=MOST_STUDIES, show_spinner=False)
+def _bench(folder: str, id: str, finished: int, read_only: bool, dataset: str) -> dict[str, Any] | None:
+    return plan_bench.of(_study(folder, id, finished, read_only), dataset)
 
 
 @st.cache_resource(max_entries=MOST_PICTURES, show_spinner=False)
