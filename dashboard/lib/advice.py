@@ -64,7 +64,7 @@ def _one(verdicts: list[Verdict], key: str) -> Verdict:
 def _show(sel: state.Selection, verdict: Verdict, key: str) -> None:
     from cfq_core.report import advice
 
-    st.markdown(advice.sentence(verdict))
+    st.markdown(ui.marked(advice.sentence(verdict)))
     for line in verdict.changes or ("nothing changes",):
         st.markdown(f"- {ui.escape(line)}")
     for line in verdict.objections:

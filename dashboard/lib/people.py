@@ -51,7 +51,7 @@ def _filtered(who: pd.DataFrame) -> pd.DataFrame:
         who = who[who.fate == FATES[fate]]
     for name in (c for c in who.columns if c.startswith("group:")):
         levels = ["all", *sorted(set(who[name]))]
-        level = line.selectbox(name.removeprefix("group:"), levels, key=f"filter-{name}", width=GROUP)
+        level = line.selectbox(ui.escape(name.removeprefix("group:")), levels, key=f"filter-{name}", width=GROUP)
         who = who if level == "all" else who[who[name] == level]
     top = float(np.ceil(10 * who.cost.max()) / 10) if who.cost.notna().any() else 0.0
     if top > 0:
@@ -106,7 +106,7 @@ def _widget(who: people.TestPeople, i: int, own: int, start: int, key: str) -> i
         return st.selectbox(label, found, found.index(start), format_func=f.format_cell, key=key)
     low, high = (int(bound[0]) for bound in who.actions.box(i, one))
     if low == high:
-        st.caption(f"{label}: {f.format_cell(own)}, at its limit")
+        st.caption(f"{label}: {ui.escape(f.format_cell(own))}, at its limit")
         return own
     whole = float(f.step).is_integer()
     raw: list[Any] = [int(v) if whole else float(v) for v in f.raw(np.array([low, high, start]))]

@@ -43,7 +43,7 @@ def body() -> None:
 def _limits(sel: state.Selection) -> None:
     with st.expander("Limits, in plain words", icon=":material/info:"):
         for limit in facts.limits(sel.study, [sel.dataset]):
-            st.markdown(f"- {limit}")
+            st.markdown(f"- {ui.escape(limit)}")
 
 
 def _download(label: str, content: object, file: str, mime: str, icon: str) -> None:
