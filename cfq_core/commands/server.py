@@ -83,14 +83,14 @@ def variables(server: Server, operator: Mapping[str, str]) -> tuple[dict[str, st
         ours[HOSTS] = " ".join([*ours[HOSTS].split(), *server.hosts])
     told, result = [], environment() | {k: v for k, v in operator.items() if k.startswith(("STREAMLIT_", "CFQ_"))}
     for name, value in ours.items():
-        given, (_, strict) = operator.get(name), GUARDS.get(name, ("", lambda _: True))
-        if given is None or not (strict(given) or operator.get(LOOSE) == "1"):
+        said, (_, strict) = operator.get(name), GUARDS.get(name, ("", lambda _: True))
+        if said is None or not (strict(said) or operator.get(LOOSE) == "1"):
             result[name] = value
-            if given is not None:
-                told.append(f'{name}="{given}" takes a guard away and is not used; {LOOSE}=1 says that it shall be')
+            if said is not None:
+                told.append(f'{name}="{said}" takes a guard away and is not used; {LOOSE}=1 says that it shall be')
     for name in ("CFQ_STORE", "CFQ_DATA_DIR", "CFQ_GALLERY"):  # the server starts in another folder
-        if value := operator.get(name):
-            result[name] = str(Path(value).absolute())
+        if folder := operator.get(name):
+            result[name] = str(Path(folder).absolute())
     result["CFQ_STORE"] = str(server.store.absolute())
     return result, [*told, *_about(server, result)]
 

@@ -116,7 +116,7 @@ def limits(study: Stored, datasets: list[str]) -> list[str]:
         f"{_how_cheap(study)} Costs are in scale units (a change over the feature's median absolute deviation), not in "
         "money or time.",
         "Weights have the stated bits; activations have 8, biases 32. Other runtimes may round otherwise: "
-        "`cfq export` proves a file on its own runtime.",
+        "cfq export proves a file on its own runtime.",
         "The people are in the test rows of the tables named above. Nothing is said about others.",
     ]
     lines += [gone] if (gone := about_unknown(study.measured.values())) else []

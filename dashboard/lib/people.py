@@ -119,7 +119,7 @@ def _widget(who: people.TestPeople, i: int, before: tuple[int, ...], start: int,
         return st.selectbox(label, found, found.index(start), format_func=f.format_cell, key=key)
     low, high = (int(bound[0]) for bound in who.actions.box(i, one))
     if low == high:
-        st.caption(f"{label}: {f.format_cell(own)}, at its limit")
+        st.caption(f"{label}: {ui.escape(f.format_cell(own))}, at its limit")
         return own
     whole = float(f.step).is_integer()
     raw: list[Any] = [int(v) if whole else float(v) for v in f.raw(np.array([low, high, start]))]
