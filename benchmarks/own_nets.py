@@ -109,14 +109,16 @@ def trained(kind: str, seed: int, design: Design) -> nn.Module:
 
 def section(path: Path = OUT) -> str:
     """The table for benchmarks/RESULTS.md, from the stored numbers."""
+    if not path.is_file():
+        return ""
     found = json.loads(path.read_text(encoding="utf-8"))
     out = [
         "## Own networks as teachers",
         "",
-        f"Adult, {NETS} torch networks of another author of each kind (2 layers of 32) through `promise(..., teacher=)`,",
-        f"{BITS:g} bits, {SETTING.people} people a net; means over nets. Bar: cfq_anchored's VD at most {SHARE:g} of ptq's,",
-        "and the returned ONNX decides every test row and promised point as the audited model. Made by",
-        "`python -m benchmarks.own_nets`.",
+        f"Adult, {NETS} torch networks of another author of each kind (2 layers of 32) through",
+        f"`promise(..., teacher=)`, {BITS:g} bits, {SETTING.people} people a net; means over nets. Bar: cfq_anchored's",
+        f"VD at most {SHARE:g} of ptq's, and the returned ONNX decides every test row and promised point as the",
+        "audited model. Made by `python -m benchmarks.own_nets`.",
         "",
         "| kind | nets | VD ptq | VD cfq_anchored | matched ptq | matched cfq_anchored | approval shift ptq, points "
         "| cfq_anchored | share of ptq's VD | worst net | decisions that differ | CPU s a net | reached |",

@@ -32,7 +32,7 @@ FURTHER = (
 #: Programs whose numbers stand in benchmarks/numbers, each with a section of its own.
 PROGRAMS = (
     "allocations", "transfer", "ablation", "tune", "speeds", "search_speed", "second_search", "parity", "pair_audit",
-    "exact", "certificates", "runtimes",
+    "exact", "certificates", "runtimes", "corpus", "own_nets",
 )  # fmt: skip
 INTRODUCTION = """# Results
 

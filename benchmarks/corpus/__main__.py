@@ -28,6 +28,7 @@ from cfq_core.cli import cli
 
 PEOPLE = 30  # refused people who are asked of a pair
 REFUSED, RIGHT, WRONG = "refused", "right", "silent wrong answer"
+OURS = "ours, 3 bits"
 
 
 def main() -> None:
@@ -43,9 +44,9 @@ def main() -> None:
             warnings.simplefilter("ignore")  # of other libraries' coming versions
             teachers = [*torch_files.files(folder), *sklearn_files.files(folder)]
             pairs = [*students(teachers, folder), *halves(teachers, folder), *across(teachers)]
-        teachers_found = [teacher_found(t, folder) for t in teachers]
         found = [audited(t, s, folder) for t, s in pairs]
-        found += ours(teachers, teachers_found, folder)
+        found += ours(teachers, found, folder)
+        teachers_found = [teacher_found(t, found) for t in teachers]
         settle(found, folder)
     OUT.write_text(json.dumps({"teachers": teachers_found, "pairs": found}, indent=1) + "\n", encoding="utf-8")
     print(section())
@@ -61,50 +62,48 @@ def asked(*words: str) -> tuple[Any, str]:
 
 
 def audited(teacher: Made, student: Student, folder: Path) -> dict[str, Any]:
-    """One pair through the command line."""
-    began = time.monotonic()
-    answer, refusal = asked(
+    """One pair through the command line; asked about the layout, a user says it, and asks again."""
+    began, asks = time.monotonic(), ""
+    words = [
         "audit", "--card", str(folder / f"{teacher.card}.toml"), "--teacher", str(folder / f"{teacher.name}.onnx"),
         "--student", str(folder / f"{student.name}.onnx"), "--people", str(PEOPLE), "--json", *teacher.options,
         *student.options,
-    )  # fmt: skip
+    ]  # fmt: skip
+    answer, refusal = asked(*words)
+    if refusal.endswith("say which with --layout") and not teacher.refuse:
+        asks = refusal
+        own = () if student.kind == OURS else ("--student-layout", student.truth.layout)
+        answer, refusal = asked(*words, "--layout", teacher.truth.layout, *own)
     return {
         "pair": f"{teacher.name} | {student.name}", "family": teacher.family, "kind": student.kind,
         "card": teacher.card, "must_refuse": teacher.refuse, "must_say": teacher.words, "refusal": refusal,
-        "teacher": f"{teacher.name}.onnx", "student": f"{student.name}.onnx",
+        "asked": asks, "teacher": f"{teacher.name}.onnx", "student": f"{student.name}.onnx",
         "teacher_truth": asdict(teacher.truth), "student_truth": asdict(student.truth), "found": answer,
         "seconds": round(time.monotonic() - began, 1),
     }  # fmt: skip
 
 
-def teacher_found(teacher: Made, folder: Path) -> dict[str, Any]:
-    """Whether a teacher can be quantized, and with what refusal not."""
-    from cfq_core.datasets.card import read_card
-    from cfq_core.models.contract import Contract
-    from cfq_core.models.own import file_teacher
-    from cfq_core.models.read import read_model
-
-    said = dict(zip((o.removeprefix("--") for o in teacher.options[::2]), teacher.options[1::2], strict=True))
-    contract: dict[str, Any] = {**said, **({"threshold": float(said["threshold"])} if "threshold" in said else {})}
-    table, refusal = read_card(folder / f"{teacher.card}.toml"), ""
-    try:
-        file_teacher(read_model(folder / f"{teacher.name}.onnx"), Contract(**contract), table)
-    except CfqError as problem:
-        refusal = problem.line()
-    return {"name": teacher.name, "family": teacher.family, "must_refuse": teacher.refuse, "refusal": refusal}
+def teacher_found(teacher: Made, pairs: list[dict[str, Any]]) -> dict[str, Any]:
+    """What became of a teacher: read as layers, which every method quantizes, or computed; or why it was refused."""
+    mine = [p for p in pairs if p["pair"].startswith(f"{teacher.name} | ")]
+    how = [p["found"]["teacher"]["how"] for p in mine if p["found"]]
+    return {
+        "name": teacher.name, "family": teacher.family, "must_refuse": teacher.refuse,
+        "layers": any(h.startswith("dense network") for h in how), "audited": bool(how),
+        "refusal": "" if how or not mine else mine[0]["refusal"],
+    }  # fmt: skip
 
 
-def ours(teachers: list[Made], found: list[dict[str, Any]], folder: Path) -> list[dict[str, Any]]:
-    """Our own student of each kind of teacher that is quantized: a study, an export, and its audit."""
-    quantized = {f["name"] for f in found if not f["refusal"]}
-    first = {t.family: t for t in reversed(teachers) if t.name in quantized}
+def ours(teachers: list[Made], pairs: list[dict[str, Any]], folder: Path) -> list[dict[str, Any]]:
+    """Our own student of the first of each family of teachers that reads as layers: a study, an export, its audit."""
+    layers = [t for t in reversed(teachers) if teacher_found(t, pairs)["layers"]]
     out = []
-    for t in first.values():
+    for t in {t.family: t for t in layers}.values():
         store = folder / f"store_{t.name}"
         study, refusal = asked(
-            "run", "--dataset", str(folder / f"{t.card}.toml"), "--teacher", str(folder / f"{t.name}.onnx"), "--methods",
-            "ptq", "--bits", "3", "--seeds", "1", "--people", str(PEOPLE), "--workers", "0", "--store", str(store),
-            "--json", *t.options,
+            "run", "--dataset", str(folder / f"{t.card}.toml"), "--teacher", str(folder / f"{t.name}.onnx"),
+            "--methods", "ptq", "--bits", "3", "--seeds", "1", "--people", str(PEOPLE), "--workers", "0", "--store", str(store),
+            "--json", "--layout", t.truth.layout, *t.options,
         )  # fmt: skip
         name = f"{t.name}__ours"
         if not refusal:
@@ -112,10 +111,10 @@ def ours(teachers: list[Made], found: list[dict[str, Any]], folder: Path) -> lis
             run = study["runs"][0]["id"]
             _, refusal = asked("export", run, "--onnx", file, "--inputs", "raw", "--store", str(store), "--json")
         if refusal:
-            out.append({"pair": f"{t.name} | {name}", "family": t.family, "kind": "ours, 3 bits", "refusal": refusal,
+            out.append({"pair": f"{t.name} | {name}", "family": t.family, "kind": OURS, "refusal": refusal, "asked": "",
                         "must_refuse": "", "must_say": "", "found": None, "seconds": 0.0})  # fmt: skip
             continue
-        out.append(audited(t, Student(name, "ours, 3 bits", our_truth(), OWN), folder))
+        out.append(audited(t, Student(name, OURS, our_truth(), OWN), folder))
     return out
 
 
@@ -143,7 +142,8 @@ def settle(found: list[dict[str, Any]], folder: Path) -> None:
         f["wrong"], f["promises"] = verdict["wrong"], verdict["promises"]
         if f["found"] is None:
             f["outcome"] = REFUSED
-            if f["must_say"] and f["must_say"] not in f["refusal"] or "\n" in f["refusal"].strip():
+            silent = bool(f["must_say"]) and f["must_say"] not in f["refusal"]
+            if silent or "\n" in f["refusal"].strip():
                 f["wrong"] = [f"its refusal does not say {f['must_say']}"]
         elif f["must_refuse"]:
             f["outcome"], f["wrong"] = WRONG, [f["must_refuse"]]

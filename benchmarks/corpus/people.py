@@ -1,7 +1,7 @@
 """Loan applications made up from a fixed seed, and how each kind of model file is given them.
 
-Nothing here is taken from the package that is tested: what a file takes and gives is said by whoever makes it (`Truth`),
-so that `judge.py` can ask the file itself.
+Nothing here is taken from the package that is tested: what a file takes and gives is said by whoever makes it
+(`Truth`), so that `judge.py` can ask the file itself.
 """
 
 from __future__ import annotations
@@ -138,6 +138,16 @@ class Truth:
     at_cut: bool = False  # whether who stands at the cut is approved
     batch: int | None = None  # people at a time; one where a person's numbers depend on who else is asked
     levels: dict[str, tuple[str, ...]] = field(default_factory=lambda: dict(LEVELS))
+
+    @property
+    def layout(self) -> str:
+        """What `--layout` calls how it is given people."""
+        columns = [c for i in self.inputs for c in i.columns]
+        if len(self.inputs) > 1:
+            return "named"
+        if not any(c.level for c in columns):
+            return "levels"
+        return "standardised" if any(c.std != 1 for c in columns) else "raw"
 
 
 def hot(scaled: bool, rows: np.ndarray | None = None) -> tuple[Column, ...]:

@@ -38,9 +38,18 @@ def models() -> dict[str, tuple[str, Any]]:
     scaled = preprocessing.StandardScaler
     return {
         "lr": ("scikit-learn linear", make_pipeline(scaled(), linear_model.LogisticRegression())),
-        "lr_minmax": ("scikit-learn linear", make_pipeline(preprocessing.MinMaxScaler(), linear_model.LogisticRegression(C=10))),
-        "lr_robust": ("scikit-learn linear", make_pipeline(preprocessing.RobustScaler(), linear_model.LogisticRegression(C=10))),
-        "sgd": ("scikit-learn linear", make_pipeline(scaled(), linear_model.SGDClassifier(loss="log_loss", random_state=0))),
+        "lr_minmax": (
+            "scikit-learn linear",
+            make_pipeline(preprocessing.MinMaxScaler(), linear_model.LogisticRegression(C=10)),
+        ),
+        "lr_robust": (
+            "scikit-learn linear",
+            make_pipeline(preprocessing.RobustScaler(), linear_model.LogisticRegression(C=10)),
+        ),
+        "sgd": (
+            "scikit-learn linear",
+            make_pipeline(scaled(), linear_model.SGDClassifier(loss="log_loss", random_state=0)),
+        ),
         "mlp_relu": ("scikit-learn networks", make_pipeline(scaled(), _mlp("relu"))),
         "mlp_tanh": ("scikit-learn networks", make_pipeline(scaled(), _mlp("tanh"))),
         "mlp_logistic": ("scikit-learn networks", make_pipeline(scaled(), _mlp("logistic"))),
@@ -49,12 +58,18 @@ def models() -> dict[str, tuple[str, Any]]:
         "extra": ("forests", ensemble.ExtraTreesClassifier(20, max_depth=6, random_state=0)),
         "boosted": ("boosted trees", ensemble.GradientBoostingClassifier(n_estimators=30, random_state=0)),
         "hist": ("boosted trees", ensemble.HistGradientBoostingClassifier(max_iter=30, random_state=0)),
-        "bagged": ("forests", ensemble.BaggingClassifier(linear_model.LogisticRegression(max_iter=2000), 5, random_state=0)),
+        "bagged": (
+            "forests",
+            ensemble.BaggingClassifier(linear_model.LogisticRegression(max_iter=2000), 5, random_state=0),
+        ),
         "svc": ("support vectors", make_pipeline(scaled(), svm.SVC(probability=True, random_state=0))),
-        "svc_linear": ("support vectors", make_pipeline(scaled(), svm.SVC(kernel="linear", probability=True, random_state=0))),
+        "svc_linear": (
+            "support vectors",
+            make_pipeline(scaled(), svm.SVC(kernel="linear", probability=True, random_state=0)),
+        ),
         "bayes": ("naive Bayes", naive_bayes.GaussianNB()),
         "neighbours": ("to be refused", make_pipeline(scaled(), neighbors.KNeighborsClassifier(9))),
-    }  # fmt: skip
+    }
 
 
 def _mlp(activation: str) -> Any:
@@ -87,9 +102,11 @@ def _write(path: Path, model: Any, x: np.ndarray, zipmap: bool = False) -> Truth
     last = model[-1] if hasattr(model, "steps") else model
     try:
         proto = to_onnx(
-            model, initial_types=[("x", FloatTensorType([None, x.shape[1]]))], target_opset={"": 15, "ai.onnx.ml": 3},
+            model,
+            initial_types=[("x", FloatTensorType([None, x.shape[1]]))],
+            target_opset={"": 15, "ai.onnx.ml": 3},
             options={id(last): {"zipmap": zipmap}},
-        )  # fmt: skip
+        )
     except Exception as problem:  # whatever a converter says of a model that it does not know
         warnings.warn(f"{path.name}: {problem}", stacklevel=1)
         return None
@@ -130,8 +147,11 @@ def _write_named(path: Path, model: Any, frame: pd.DataFrame) -> bool:
     types = [(f, (StringTensorType if f in CATEGORIES else FloatTensorType)([None, 1])) for f in frame]
     try:
         proto = to_onnx(
-            model, initial_types=types, target_opset={"": 15, "ai.onnx.ml": 3}, options={id(model[-1]): {"zipmap": False}}
-        )  # fmt: skip
+            model,
+            initial_types=types,
+            target_opset={"": 15, "ai.onnx.ml": 3},
+            options={id(model[-1]): {"zipmap": False}},
+        )
     except Exception as problem:  # whatever a converter says
         warnings.warn(f"{path.name}: {problem}", stacklevel=1)
         return False

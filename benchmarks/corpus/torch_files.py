@@ -203,8 +203,17 @@ def files(folder: Path) -> Iterator[Made]:
     plain = Truth((Input("x", hot(True, rows)),))
     given = [torch.tensor(scaled[:2], dtype=torch.float32)]
 
-    def one(name: str, family: str, module: nn.Module, x: np.ndarray = scaled, truth: Truth = plain, seed: int = 0,
-            dynamo: bool = False, after: Callable[[nn.Module], nn.Module] = lambda m: m, **more: Any) -> Made:  # fmt: skip
+    def one(
+        name: str,
+        family: str,
+        module: nn.Module,
+        x: np.ndarray = scaled,
+        truth: Truth = plain,
+        seed: int = 0,
+        dynamo: bool = False,
+        after: Callable[[nn.Module], nn.Module] = lambda m: m,
+        **more: Any,
+    ) -> Made:
         fitted = after(trained(module, x, seed))
         write(fitted, [torch.tensor(x[:2], dtype=torch.float32)], folder / f"{name}.onnx", ["x"], dynamo)
         return Made(name, family, truth, **more)
@@ -243,11 +252,24 @@ def _outputs(one: Callable[..., Made], plain: Truth) -> Iterator[Made]:
               after=lambda m: Behind(m, torch.sigmoid), options=("--threshold", "0.7"))  # fmt: skip
     yield one("p_default", "probability of default", net(nn.ReLU()), truth=replace(p, sign=-1.0), seed=2,
               after=lambda m: Behind(m, lambda z: torch.sigmoid(-z)), options=("--favourable", "low"))  # fmt: skip
-    yield one("p_default_cut", "probability of default", net(nn.GELU()), seed=3,
-              truth=replace(plain, cut=0.3, sign=-1.0, at_cut=True), after=lambda m: Behind(m, lambda z: torch.sigmoid(-z)),
-              options=("--favourable", "low", "--threshold", "0.3"))  # fmt: skip
-    yield one("score", "score", net(nn.ReLU()), truth=replace(plain, cut=620.0, at_cut=True), seed=4,
-              after=lambda m: Behind(m, lambda z: 600 + 40 * z), options=("--output", "score", "--threshold", "620"))  # fmt: skip
+    yield one(
+        "p_default_cut",
+        "probability of default",
+        net(nn.GELU()),
+        seed=3,
+        truth=replace(plain, cut=0.3, sign=-1.0, at_cut=True),
+        after=lambda m: Behind(m, lambda z: torch.sigmoid(-z)),
+        options=("--favourable", "low", "--threshold", "0.3"),
+    )
+    yield one(
+        "score",
+        "score",
+        net(nn.ReLU()),
+        truth=replace(plain, cut=620.0, at_cut=True),
+        seed=4,
+        after=lambda m: Behind(m, lambda z: 600 + 40 * z),
+        options=("--output", "score", "--threshold", "620"),
+    )
     yield one("score_auto", "score", net(nn.SiLU()), truth=replace(plain, cut=580.0, at_cut=True), seed=4,
               after=lambda m: Behind(m, lambda z: 600 + 40 * z), options=("--threshold", "580"))  # fmt: skip
     yield one("squeezed", "squeeze, flatten", net(nn.ReLU()), after=lambda m: Behind(m, lambda z: z.squeeze(-1)))
@@ -265,12 +287,36 @@ def _outputs(one: Callable[..., Made], plain: Truth) -> Iterator[Made]:
               after=lambda m: Behind(m, lambda z: z.flip(1)), options=("--favourable", "low"))  # fmt: skip
     yield one("backwards", "to be refused", net(nn.ReLU()), truth=plain, seed=4,
               after=lambda m: Behind(m, lambda z: -z), refuse="ranks backwards", words="--favourable")  # fmt: skip
-    yield one("p_backwards", "to be refused", net(nn.ReLU()), truth=p, seed=4,
-              after=lambda m: Behind(m, lambda z: torch.sigmoid(-z)), refuse="ranks backwards", words="--favourable")  # fmt: skip
-    yield one("score_uncut", "to be refused", net(nn.ReLU()), truth=plain, seed=4,
-              after=lambda m: Behind(m, lambda z: 600 + 40 * z), refuse="score without a cut", words="--threshold")  # fmt: skip
-    yield one("three", "to be refused", net(nn.ReLU(), outputs=2), truth=plain, seed=4,
-              after=lambda m: Behind(m, lambda z: torch.cat([z, z[:, :1]], 1)), refuse="three numbers", words="3 numbers")  # fmt: skip
+    yield one(
+        "p_backwards",
+        "to be refused",
+        net(nn.ReLU()),
+        truth=p,
+        seed=4,
+        after=lambda m: Behind(m, lambda z: torch.sigmoid(-z)),
+        refuse="ranks backwards",
+        words="--favourable",
+    )
+    yield one(
+        "score_uncut",
+        "to be refused",
+        net(nn.ReLU()),
+        truth=plain,
+        seed=4,
+        after=lambda m: Behind(m, lambda z: 600 + 40 * z),
+        refuse="score without a cut",
+        words="--threshold",
+    )
+    yield one(
+        "three",
+        "to be refused",
+        net(nn.ReLU(), outputs=2),
+        truth=plain,
+        seed=4,
+        after=lambda m: Behind(m, lambda z: torch.cat([z, z[:, :1]], 1)),
+        refuse="three numbers",
+        words="3 numbers",
+    )
 
 
 def _inputs(one: Callable[..., Made], folder: Path, raw: np.ndarray) -> Iterator[Made]:

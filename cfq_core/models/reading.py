@@ -35,6 +35,18 @@ GIVES_PROBABILITY = (
     "LinearClassifier",
     "SVMClassifier",
     "QLinearSigmoid",
+    "QLinearSoftmax",
+)
+#: And those behind which it still is one.
+PASSED_ON = (
+    "Identity",
+    "Flatten",
+    "Cast",
+    "Reshape",
+    "Squeeze",
+    "Unsqueeze",
+    "QuantizeLinear",
+    "DequantizeLinear",
 )
 
 
@@ -219,7 +231,7 @@ def ends_in_probability(file: ModelFile) -> bool:
     name = file.gives.name
     for _ in range(len(makers)):
         node = makers.get(name)
-        if node is None or node.op_type not in ("Identity", "Flatten", "Cast", "Reshape", "Squeeze", "Unsqueeze"):
+        if node is None or node.op_type not in PASSED_ON:
             return node is not None and node.op_type in GIVES_PROBABILITY
         name = node.input[0]
     return False
