@@ -156,7 +156,7 @@ def bench(table: str) -> Bench:
     setting = pipeline.Setting(people=1)
     designs = [pipeline.prepare(table_of(table), s, setting.regime) for s in SEEDS[table]]
     with repeatable():
-        promises = pipeline.training_recourse(pipeline.promise(designs, setting), setting)
+        promises = pipeline.training_recourse(pipeline.promise(designs, setting), setting)  # as the trials were made
         return Bench(pipeline.training_data_of(promises), [_held(p, setting) for p in promises])
 
 
@@ -243,9 +243,9 @@ def section() -> str:
         f"`{found['command']}`: {found['trials']} trials a method, ours among them, judged on validation rows of seeds "
         f"that no other table uses ({seeds}) at {', '.join(f'{b:g}' for b in found['bits'])} bits. Score: matched VD "
         "+ |approval shift| + accuracy drop, mean over seeds and bits, smaller is better. **Best**: the least mean "
-        "of Adult and COMPAS; best of small tables: the least on German among trials of the same losses, whose rate small "
-        "tables get; least loss: what the validation rows' cross-entropy alone would choose. The first line of each method is what it "
-        "had before."
+        "of Adult and COMPAS; best of small tables: the least on German among trials of the same losses, whose rate "
+        "small tables get; least loss: what the validation rows' cross-entropy alone would choose. The first line of "
+        "each method is what it had before."
     )
     head = (
         "| method | losses | schedule | Adult | COMPAS | German | accuracy drop, Adult, 4 bits | |\n" + "|---" * 8 + "|"
@@ -253,8 +253,8 @@ def section() -> str:
     rows = [row for name, trials in found["methods"].items() for row in _rows(name, trials)]
     apart = [n for n, trials in TRIALS.items() if not any(_shipped(n, t) for t in trials)]
     note = (
-        f"As shipped, {', '.join(apart)} is none of these trials: its terms and sources were set after them, on validation "
-        "people too; each change by itself stands in *What each change of anchored CFQ does*."
+        f"As shipped, {', '.join(apart)} is none of these trials: its terms and sources were set after them, on "
+        "validation people too; each change by itself stands in *What each change of anchored CFQ does*."
     )
     return "\n\n".join([heading, about, "\n".join([head, *rows]), *([note] if apart else [])])
 

@@ -21,7 +21,8 @@ def stored_recourse(table: Table, seed: int, setting: Setting, store: Store, id:
     design = prepare(table, seed, setting.regime)
     known = (design, stack, people["logits"], people["person"], recourse, 0.0, training_recourse, took)
     further = store.arrays(id, "further_recourse") if store.has_artifact(id, "further_recourse") else {}
-    return TeacherRecourse(*known, setting.activation_bits, *_further(further))
+    kappa = None if setting.margin is None else store.teacher(id)["measures"]["kappa"]
+    return TeacherRecourse(*known, setting.activation_bits, *_further(further), kappa)
 
 
 RECOURSE_ARRAYS = ("before", "after", "cost", "margin", "why", "lower", "proved")

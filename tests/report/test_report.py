@@ -99,7 +99,7 @@ def test_report_says_what_the_store_says(german: Stored) -> None:
     said = " ".join(Page(html.page(german)).words)
     with german.store() as store:
         for line in summary.lines(store, german.id):
-            assert summary.verdict(line, german.setting["kappa"]) in said
+            assert summary.verdict(line, german.setting) in said
     for told in (
         german.id,
         *german.row["versions"].values(),
