@@ -9,7 +9,7 @@ All people and all models advance together. Against exact answers see benchmarks
 
 Where another model's answer is known, its point is tried first, with what its numbers can be changed to; who has an
 answer after step 1 then skips step 2. A known answer to a stricter demand of the same model has been through step 4,
-so pairs are tried from it only, not from its parts.
+so pairs are tried from it only, not from its parts. Where constraints tie features together, see `constrained.py`.
 
 Pairs of moves are cubic in the features, so a wide table's are made of the best moves only (`narrowed.py`), and its
 candidates are held in small parts. Both only beyond ``wide`` moves: up to there, nothing is left out.
@@ -36,6 +36,7 @@ from cfq_core.recourse.best_known import (
     try_points,
     worth_trying,
 )
+from cfq_core.recourse.constrained import Constrained
 from cfq_core.recourse.narrowed import narrowed
 from cfq_core.recourse.problem import Points, Problem
 from cfq_core.recourse.relaxed import Relaxed
@@ -60,9 +61,12 @@ class Search:
     steps: tuple[int, ...] = (1, 2)  # grid steps of a second number, from the person's own value
     wide: int = 64  # moves beyond which a table is wide: two a number, one a level; German has 59 with everything free
     best_moves: int = 24  # of a wide table's moves, tried in pairs beside those made already
+    boxes: int = 400  # of branch and bound a person may take where constraints tie features together
 
     def best(self, problem: Problem, feasible: Tensor) -> Points:
         """Cheapest valid points found; ``feasible``: instances not proved to have none."""
+        if problem.tied is not None:
+            return Constrained(self.boxes, self.rounds).best(problem, feasible)
         best_known = BestKnown(problem)
         best_known.start()
         everybody = torch.arange(len(problem))

@@ -158,4 +158,6 @@ def format_time(estimate: float) -> str:
     if estimate < 5400:
         minutes = round(estimate / 60)
         return f"about {minutes} minute{'s' if minutes > 1 else ''}"
-    return f"about {estimate / 3600:.1f} hours"
+    if estimate < 48 * 3600:
+        return f"about {estimate / 3600:.1f} hours"
+    return f"about {estimate / 86400:,.0f} days"

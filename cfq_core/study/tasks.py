@@ -64,6 +64,7 @@ class TeacherTask:
     chunk: Chunk
     seeds: tuple[int, ...]
     with_training_recourse: bool
+    several_sources: bool = False  # of that recourse
 
     @property
     def seconds(self) -> float:
@@ -115,11 +116,11 @@ def large_revision(table: Table, regime: str) -> int:
     return LARGE_REVISION if moves > Search().wide or len(table) > LARGE else 0
 
 
-def chunks(plan: Plan) -> Iterator[Chunk]:
-    """All chunks of a plan; loads each table once."""
+def chunks(plan: Plan, given: Any = None) -> Iterator[Chunk]:
+    """All chunks of a plan; loads each table once. ``given``: its own teacher, where that is no file to be read."""
     for dataset in plan.datasets:
         table = table_of(dataset)
-        data, own = table.fingerprint(), own_of(plan.teacher, table)
+        data, own = table.fingerprint(), given or own_of(plan.teacher, table)
         for setting in plan.settings:
             yield Chunk(shaped(setting, own), table.schema.name, table, data, plan.seeds, own)
 
@@ -155,11 +156,13 @@ def takes(plan: Plan, chunk: Chunk) -> float:
     return estimate.seconds(chunk.pace, plan.methods, len(plan.bits), len(chunk.seeds))
 
 
-def teacher_tasks(chunk: Chunk, seeds: Sequence[int], with_training_recourse: bool, workers: int) -> list[TeacherTask]:
+def teacher_tasks(
+    chunk: Chunk, seeds: Sequence[int], with_training_recourse: bool, several_sources: bool, workers: int
+) -> list[TeacherTask]:
     """Teachers of these seeds in as many parts as there are workers, or more where the table is large."""
     size = max(1, min(-(-len(seeds) // workers), MOST_ROWS // len(chunk.table)))
     parts = [tuple(seeds[i : i + size]) for i in range(0, len(seeds), size)]
-    return [TeacherTask(chunk, part, with_training_recourse) for part in parts]
+    return [TeacherTask(chunk, part, with_training_recourse, several_sources) for part in parts]
 
 
 def audit_tasks(chunk: Chunk, missing: Iterable[tuple[str, int, float]], workers: int) -> list[AuditTask]:
