@@ -27,7 +27,12 @@ def body() -> None:
         "no network and prints to PDF from any browser.",
         TERMS,
     )
-    page = lambda: html.page(sel.study, sel.dataset, sel.method, sel.budget, sel.seed, sel.matched)  # noqa: E731
+    limit = st.number_input(
+        "Decide by: of 100 promises at most so many may fail", 0.1, 50.0, 2.0, 0.5, key="at-most", width=420,
+        **state.IN_LINK,
+    )  # fmt: skip
+    about = (sel.study, sel.dataset, sel.method, sel.budget, sel.seed, sel.matched)
+    page = lambda: html.page(*about, at_most=limit / 100)  # noqa: E731
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", f"cfq-{sel.dataset}-{sel.study.id}")
     with st.container(horizontal=True):
         _download("Report (HTML)", lambda: page().encode(), f"{name}.html", "text/html", "description")
