@@ -46,7 +46,7 @@ def bits(study: Stored, dataset: str, teacher: str, budget: float, matched: bool
         if allocator in marks.index:
             text += f", {by} **{fmt.in_100(marks.vd[allocator])}**"
     how = ", at the teacher's approval rate" if matched else ""
-    return f"{text} promised actions{how} (one teacher, post-training; how sure: see the seeds, and *Curves*)."
+    return f"{text} promised actions{how} (one teacher, post-training; how sure: see the seeds, and Curves)."
 
 
 def by_chance(line: pd.DataFrame, measure: str) -> str:

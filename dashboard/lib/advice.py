@@ -66,7 +66,7 @@ def _show(sel: state.Selection, found: Checked, key: str) -> None:
     from cfq_core.report import advice
 
     verdict = found.own
-    st.markdown(advice.sentence(found))
+    st.markdown(ui.marked(advice.sentence(found)))
     for line in verdict.changes or ("nothing changes",):
         st.markdown(f"- {ui.escape(line)}")
     for line in verdict.objections:

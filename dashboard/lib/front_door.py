@@ -12,8 +12,10 @@ from dashboard.lib import pages, startup
 class NamesItsStudy:
     """Middleware for the addresses of pages; everything else passes."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app, self.names = app, {"/", *(f"/{name}" for name, p in pages.found().items() if not p.default)}
+    def __init__(self, app: ASGIApp, base: str = "") -> None:
+        """``base``: the path under which a proxy shows the dashboard, without a slash at its end."""
+        others = (name for name, p in pages.found().items() if not p.default)
+        self.app, self.names = app, {f"{base}/{name}" for name in ("", *others)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on, or send to the address with the study."""

@@ -99,12 +99,12 @@ def what_if(who: people.TestPeople, start: tuple[int, ...], before: tuple[int, .
     columns = st.columns(2)
     for place, i in enumerate((*actions.numbers, *actions.switches)):
         with columns[place % 2]:
-            values[i] = _widget(who, i, before[i], start[i], f"{key}-{i}")
-    return tuple(values)
+            values[i] = _widget(who, i, before, start[i], f"{key}-{i}")
+    return tuple(int(v) for v in actions.completed(np.array([before]), np.array([values]))[0])
 
 
-def _widget(who: people.TestPeople, i: int, own: int, start: int, key: str) -> int:
-    f, one = who.actions.schema.features[i], np.array([own])
+def _widget(who: people.TestPeople, i: int, before: tuple[int, ...], start: int, key: str) -> int:
+    f, one, own = who.actions.schema.features[i], np.array([before]), before[i]
     label = f"{ui.escape(f.words)}{f' ({ui.escape(f.unit)})' if f.unit else ''}"
     if f.is_category or f.levels:
         if f.is_category:
@@ -119,7 +119,7 @@ def _widget(who: people.TestPeople, i: int, own: int, start: int, key: str) -> i
         return st.selectbox(label, found, found.index(start), format_func=f.format_cell, key=key)
     low, high = (int(bound[0]) for bound in who.actions.box(i, one))
     if low == high:
-        st.caption(f"{label}: {f.format_cell(own)}, at its limit")
+        st.caption(f"{label}: {ui.escape(f.format_cell(own))}, at its limit")
         return own
     whole = float(f.step).is_integer()
     raw: list[Any] = [int(v) if whole else float(v) for v in f.raw(np.array([low, high, start]))]

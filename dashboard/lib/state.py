@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from cfq_core.report import fmt
+from cfq_core.report.escape import plain
 from cfq_core.report.frames import Stored
 from dashboard.lib import component, data
 
@@ -97,7 +98,7 @@ def sidebar() -> None:
     listed = {s.id: s for s in data.studies()}
     with st.sidebar:
         if trouble := data.problem():
-            st.error(trouble)
+            st.error(plain(trouble))
         if not listed:
             st.caption("No study yet. The page **Study** makes one.")
             return
@@ -140,7 +141,7 @@ def one(label: str, key: str, options: Sequence[str], usual: str) -> str:
 def _slider(label: str, key: str, options: Sequence[str], usual: str) -> str:
     _drop_stale(key, options, usual)
     if len(options) == 1:
-        st.caption(f"{label}: {options[0]}")
+        st.caption(plain(f"{label}: {options[0]}"))
         return options[0]
     return st.select_slider(label, options, value=usual, key=key, bind="query-params")
 
@@ -163,7 +164,7 @@ def _drop_stale(key: str, options: Sequence[str], usual: str) -> None:
     raw = st.query_params.get(key)
     first = key not in st.session_state
     if first and raw is not None and raw not in options:
-        st.warning(f'The link asks for {key} "{raw[:60]}", which is not in this study. Showing {usual}.')
+        st.warning(plain(f'The link asks for {key} "{raw[:60]}", which is not in this study. Showing {usual}.'))
     if not first and st.session_state[key] not in options:
         st.session_state[key] = usual
 
@@ -193,7 +194,8 @@ def _adopt(key: str, options: Mapping[str, str]) -> None:
         if len(matching) == 1:
             st.session_state[key] = matching[0]
         else:
-            st.warning(f'The link asks for {key} "{raw[:60]}", which is not stored here. Showing "{options[default]}".')
+            shown = f'Showing "{options[default]}".'
+            st.warning(plain(f'The link asks for {key} "{raw[:60]}", which is not stored here. {shown}'))
     if st.session_state.get(key) not in options:
         st.session_state[key] = default
 
@@ -204,7 +206,7 @@ def _person() -> int | None:
         if raw.isascii() and raw.isdigit() and len(raw) < 9:
             st.session_state["person"] = raw
         else:
-            st.warning(f'The link asks for person "{raw[:60]}"; a person is a whole number.')
+            st.warning(plain(f'The link asks for person "{raw[:60]}"; a person is a whole number.'))
     chosen = st.session_state.get("person")
     _write("person", chosen)
     return None if chosen is None else int(chosen)
@@ -237,4 +239,4 @@ def _permalink(of: Selection) -> None:
     with st.popover("Link to this view", icon=":material/link:", width="stretch"):
         st.code(permalink(of), language=None, wrap_lines=True)
         st.caption("Reopens this study, model and person, whatever is the newest study by then.")
-    st.caption(f"study {of.study.id} · κ {of.study.setting['kappa']:g} logits · {fmt.counted(seeds, 'seed')}")
+    st.caption(f"study {of.study.id} · {of.study.margin_words} · {fmt.counted(seeds, 'seed')}")

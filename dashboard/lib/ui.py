@@ -11,6 +11,8 @@ from typing import Any
 import streamlit as st
 
 from cfq_core.report import files, fmt
+from cfq_core.report.escape import plain as escape
+from cfq_core.report.escape import sentence as marked
 from dashboard.lib import chart, data, pages, targets
 from dashboard.lib.state import Selection
 
@@ -26,9 +28,9 @@ def head(title: str, sentence: str, terms: Sequence[str] = (), caution: str | No
     if terms:
         with right.popover("Terms", icon=":material/menu_book:", width="stretch"):
             glossary(terms)
-    st.markdown(sentence)
+    st.markdown(marked(sentence))
     if caution:
-        st.warning(caution, icon=":material/warning:")
+        st.warning(escape(caution), icon=":material/warning:")
 
 
 def small_head(title: str, terms: Sequence[str] = ()) -> None:
@@ -92,7 +94,7 @@ def _fate(options: Mapping[str, data.Plain]) -> str:
 
 def section(title: str) -> None:
     """What stands under a page's title: a heading of the second level, as screen readers expect it there."""
-    st.markdown(f"## {title}")
+    st.markdown(f"## {escape(title)}")
 
 
 def show(drawn: Any, key: str, file: str, on_pick: Any = None, found: Sequence[targets.Target] = ()) -> None:
@@ -113,11 +115,6 @@ def takeaway(drawn: Any) -> str:
         return str(drawn.alt)
     first, _, rest = drawn.note.partition(". ")
     return f"{first}." if rest else str(drawn.note)
-
-
-def escape(text: str) -> str:
-    """A card's word, as it is: nothing of it is markup."""
-    return "".join(f"\\{c}" if c in "\\`*_{}[]()<>#+!|$~:" else c for c in text)
 
 
 def picked(key: str) -> dict[str, Any]:
@@ -158,17 +155,17 @@ def metrics(items: Sequence[tuple[str, str, str]]) -> None:
     """A row of (title, value, help)."""
     with st.container(horizontal=True):  # wraps where the page is narrow
         for title, value, about in items:
-            st.metric(title, value, help=about or None, width=METRIC)
+            st.metric(escape(title), escape(value), help=escape(about) or None, width=METRIC)
 
 
 def empty(text: str) -> None:
     """A picture that this study cannot show, and why."""
-    st.info(text, icon=":material/visibility_off:")
+    st.info(escape(text), icon=":material/visibility_off:")
 
 
 def failed(text: str) -> None:
     """Something that went wrong, in one line."""
-    st.error(text, icon=":material/error:")
+    st.error(escape(text), icon=":material/error:")
 
 
 def nothing_stored() -> None:

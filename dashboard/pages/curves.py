@@ -55,7 +55,7 @@ def _controls(sel: state.Selection) -> tuple[str, list[str]]:
                           **state.IN_LINK)  # fmt: skip
     state.forget("methods", all_methods)
     methods = right.pills("Methods", all_methods, default=first, selection_mode="multi", wrap=True, key="methods",
-                          **state.IN_LINK)  # fmt: skip
+                          format_func=ui.escape, **state.IN_LINK)  # fmt: skip
     measure = sel.at(name) if sel.at(name) in known else name
     return measure, list(methods)
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import streamlit as st
 
+from cfq_core.actions.action_set import objections
 from cfq_core.report import fmt
 from cfq_core.report import person as people
+from cfq_core.tables.constraints import sentences
 from dashboard.lib import advice, cards, state, ui
 from dashboard.lib import people as parts
 from dashboard.lib.page import Page
@@ -60,6 +63,11 @@ def _what_if(sel: state.Selection, test_people: people.TestPeople, person: int) 
     decision = "approves" if teacher[0] > 0 else "refuses"
     with right:
         st.markdown(f"FP32 **{decision}** at logit {teacher[0]:+.3f}; this change costs {cost:.2f} units.")
+        for why in objections(test_people.actions, np.array(before), np.array(values)):
+            st.warning(f"They cannot do this: {ui.escape(why)}")
+        if told := sentences(test_people.actions.schema):
+            with st.expander("Constraints that every action keeps"):
+                st.markdown("\n".join(f"- {ui.escape(line)}" for line in told))
         ui.picture("person_decides", sel, teacher=sel.teacher, values=packed, matched=sel.matched)
 
 

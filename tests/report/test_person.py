@@ -31,7 +31,7 @@ def anybody(who: people.TestPeople) -> Values:
     """All test people, and as many with every feature drawn anew inside what they can reach."""
     random, made = numpy_stream(0, "tests/person"), who.values.copy()
     for i in who.actions.numbers:
-        made[:, i] = random.integers(*who.actions.box(i, who.values[:, i]), endpoint=True)
+        made[:, i] = random.integers(*who.actions.box(i, who.values), endpoint=True)
     for i in who.actions.switches:
         made[:, i] = random.integers(0, len(who.actions.schema.features[i].levels), len(made))
     return np.concatenate([who.values, made])
