@@ -22,7 +22,7 @@ def body() -> None:
     row = sel.study.row
     ui.head(
         "Report",
-        f"**{ui.escape(row['name'])}** as one file: {row['finished']} of {row['runs']} runs, the decision on its first "
+        f"**{row['name']}** as one file: {row['finished']} of {row['runs']} runs, the decision on its first "
         "page, then every verdict, picture and allocation, what it was made with, and what it does not say. It needs "
         "no network and prints to PDF from any browser.",
         TERMS,
