@@ -11,6 +11,10 @@ from cfq_core.report.frames import Stored
 from cfq_core.study.safe import CONFIDENCE, Safe
 
 PASS, FAIL, OPEN = "PASS", "FAIL", "NOT SHOWN"
+RULE = (
+    "PASS: the upper bound is within the limit. FAIL: the mean over seeds is beyond it. NOT SHOWN: neither; more people "
+    "or seeds are needed. One seed alone does not fail a method."
+)
 
 
 @dataclass(frozen=True)
@@ -71,10 +75,8 @@ def page(study: Stored, of: Chosen, at_most: float) -> str:
     lines = "".join(f"<div><span></span>{_e(x)}</div>" for x in ("Name", "Date", "Signature"))
     return (
         f'<section class="decision" id="decision"><p class="stamp {d.verdict.split()[0].lower()}">{d.verdict}</p>'
-        f'<table>{body}</table><p class="note">PASS: the upper bound is within the limit. FAIL: the mean over seeds is beyond it. '
-        f'NOT SHOWN: neither; more people or seeds are needed. One seed alone does not fail a method.</p>'
-        f'<div class="sign">{lines}</div></section>'
-    )  # fmt: skip
+        f'<table>{body}</table><p class="note">{RULE}</p><div class="sign">{lines}</div></section>'
+    )
 
 
 def _e(text: str) -> str:
