@@ -12,8 +12,8 @@ from cfq_core.study.safe import CONFIDENCE, Safe
 
 PASS, FAIL, OPEN = "PASS", "FAIL", "NOT SHOWN"
 RULE = (
-    "PASS: the upper bound is within the limit. FAIL: the mean over seeds is beyond it. NOT SHOWN: neither; more people "
-    "or seeds are needed. One seed alone does not fail a method."
+    "PASS: the upper bound is within the limit. FAIL: the mean over seeds is beyond it. NOT SHOWN: neither; more "
+    "people or seeds are needed. One seed alone does not fail a method."
 )
 
 
