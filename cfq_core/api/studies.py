@@ -12,7 +12,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from cfq_core.api.stored import Study
-from cfq_core.api.tables import dataset_of
+from cfq_core.api.tables import dataset_of, titled
 from cfq_core.base.door import path_of, shown
 from cfq_core.base.errors import BadInput
 from cfq_core.base.place import store_place
@@ -85,8 +85,10 @@ def study(
         BadInput: in one line, before anything runs.
     """
     folder = store_place(None if store is None else path_of(store, WHERE, "store"))
+    dataset = dataset_of(data, card, folder)
+    name = name or titled(dataset, _list(methods))
     given: dict[str, Any] = {
-        "datasets": [dataset_of(data, card, folder)], "methods": _list(methods), "bits": _list(bits),
+        "datasets": [dataset], "methods": _list(methods), "bits": _list(bits),
         "seeds": _seeds(seeds), "name": name, "kappa": _list(kappa), "people": people, "regime": _list(regime),
         "recourse": _list(recourse), "activation_bits": activation_bits, "probes": _list(probes),
         "hidden": None if hidden is None else _list(hidden), "activation": activation, "residual": residual,
