@@ -41,11 +41,20 @@ class _Product:
 
 def flags(file: ModelFile) -> tuple[str, ...]:
     """What the graph alone says, a line each; a graph that cannot be read so says nothing."""
-    try:
-        products = [p for p in _products(file.proto.graph) if p.weight.ndim == 2 and p.weight.size]
-    except (KeyError, IndexError, ValueError, TypeError, AttributeError):  # shapes that do not fit: the runtime says so
-        products = []
+    products = _integer_layers(file)
     return (*_saturating(products), *_overflowing(products), *_dynamic(file.proto.graph))
+
+
+def saturating(file: ModelFile) -> str | None:
+    """The line on pairs of products that a processor without VNNI cuts off; None where no pair can exceed 16 bits."""
+    return next(_saturating(_integer_layers(file)), None)
+
+
+def _integer_layers(file: ModelFile) -> list[_Product]:
+    try:
+        return [p for p in _products(file.proto.graph) if p.weight.ndim == 2 and p.weight.size]
+    except (KeyError, IndexError, ValueError, TypeError, AttributeError):  # shapes that do not fit: the runtime says so
+        return []
 
 
 def _saturating(products: list[_Product]) -> Iterator[str]:

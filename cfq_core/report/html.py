@@ -66,8 +66,8 @@ def _opening(study: Stored, datasets: Sequence[str]) -> str:
     links = "".join(f'<a href="#{_anchor(d)}">{_e(d)}</a>' for d in datasets)
     return (
         f"<h1>{_e(row['name'])}</h1><p>Does the recourse that full-precision models promised survive their "
-        f"quantization? Nets {summary.net_words(setting)}, {seeds}, promise margin {setting['kappa']:g} "
-        f"logits, actions: {_e(setting['regime'])}.{rest} {_e(summary.about_own(row['plan']))}</p>"
+        f"quantization? Nets {summary.net_words(setting)}, {seeds}, promise {study.margin_words}, "
+        f"actions: {_e(setting['regime'])}.{rest} {_e(summary.about_own(row['plan']))}</p>"
         f'<nav>{links}<a href="#made">How it was made</a><a href="#limits">Limits</a><a href="#terms">Terms</a></nav>'
     )
 
@@ -112,8 +112,7 @@ def _facts(study: Stored, dataset: str) -> str:
 def _verdicts(study: Stored, dataset: str) -> str:
     with study.store() as store:
         found = [line for line in summary.lines(store, study.id) if line.dataset == dataset]
-    kappa = study.setting["kappa"]
-    return f"<ul>{''.join(f'<li>{_e(summary.verdict(x, kappa))}</li>' for x in found)}</ul>"
+    return f"<ul>{''.join(f'<li>{_e(summary.verdict(x, study.setting))}</li>' for x in found)}</ul>"
 
 
 def _safe(study: Stored, of: Chosen) -> str:

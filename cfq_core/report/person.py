@@ -174,7 +174,7 @@ def cheapest(study: Stored, teacher: str, owner: str, person: int) -> Cheapest:
 
     x = who.values[[person]]
     found = proved(
-        study.arrays(owner, "weights"), RecourseQuery(x, who.encoding, who.actions), study.setting["kappa"], BOXES
+        study.arrays(owner, "weights"), RecourseQuery(x, who.encoding, who.actions), study.kappa(teacher), BOXES
     )
     if not found.has_recourse[0]:
         return Cheapest(None, float(found.lower[0]))
@@ -195,7 +195,8 @@ def _again(study: Stored, who: TestPeople, owner: str, person: int, stored: floa
     from cfq_core.study.models import searched
 
     x = who.values[[person]]
-    found = searched(study.arrays(owner, "weights"), RecourseQuery(x, who.encoding, who.actions), study.setting)
+    ask = RecourseQuery(x, who.encoding, who.actions)
+    found = searched(study.arrays(owner, "weights"), ask, study.setting, study.kappa(owner))
     if not found.has_recourse[0]:
         return None
     same = np.isclose(found.cost[0], stored, rtol=SAME, atol=SAME)

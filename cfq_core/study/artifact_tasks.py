@@ -21,6 +21,8 @@ from cfq_core.study.tasks import Chunk
 
 #: Name of the artifact that holds a teacher's training recourse.
 TRAINING_RECOURSE = "training_recourse"
+#: The same of further sources (`pipeline.FURTHER`), where a method learns from them.
+FURTHER_RECOURSE = "further_recourse"
 
 
 # ---------------------------------------------------------------------- of every teacher

@@ -22,26 +22,27 @@ from cfq_core.base.errors import CfqError
 from cfq_core.base.identity import described, identity
 from cfq_core.base.plugins import load_all
 from cfq_core.methods.approval_matched import ApprovalMatchedQat
-from cfq_core.methods.method import Qat, Students
+from cfq_core.methods.method import Qat, Students, has_several_sources
 from cfq_core.pipeline import (
     NO_TRAINING_RECOURSE,
     Audited,
     Known,
     TeacherRecourse,
     audit,
+    further_recourse,
     prepare,
     promise,
     training_recourse,
 )
 from cfq_core.study import artifact_tasks
-from cfq_core.study.artifact_tasks import TRAINING_RECOURSE, ProbeTask
+from cfq_core.study.artifact_tasks import FURTHER_RECOURSE, TRAINING_RECOURSE, ProbeTask
 from cfq_core.study.audited import codes_of, groups_of, per_person, per_teacher
 from cfq_core.study.estimate import LONG
 from cfq_core.study.executors import Inline, pool, with_kernels
 from cfq_core.study.measured import specs
 from cfq_core.study.models import arrays_of_teacher, student_of
 from cfq_core.study.plan import Plan, RunSpec, method_of
-from cfq_core.study.promises import recourse_arrays, stored_recourse, training_recourse_arrays
+from cfq_core.study.promises import further_recourse_arrays, recourse_arrays, stored_recourse, training_recourse_arrays
 from cfq_core.study.store import Store
 from cfq_core.study.tasks import AuditTask, Chunk, TeacherTask, audit_tasks, chunks, runs_of, takes, teacher_tasks
 
@@ -97,10 +98,11 @@ class _Runner:
         for chunk in work:
             missing = self._missing(chunk)
             recourse = {s for m, s, _ in missing if method_of(m).needs_recourse}
-            untaught = [s for s in chunk.seeds if not self._taught(chunk, s, s in recourse)]
-            for with_recourse in (True, False):
-                seeds = [s for s in untaught if (s in recourse) is with_recourse]
-                teachers += teacher_tasks(chunk, seeds, with_recourse, parts) if seeds else []
+            several = {s for m, s, _ in missing if has_several_sources(method_of(m))}
+            untaught = [s for s in chunk.seeds if not self._taught(chunk, s, s in recourse, s in several)]
+            for asks in ((True, True), (True, False), (False, False)):
+                seeds = [s for s in untaught if (s in recourse, s in several) == asks]
+                teachers += teacher_tasks(chunk, seeds, *asks, parts) if seeds else []
             self.open += audit_tasks(chunk, missing, parts)
             self.open += artifact_tasks.probe_tasks(chunk, plan.probes, runs_of(plan, chunk), store)
         self.open = [*teachers, *self.open]
@@ -170,8 +172,10 @@ class _Runner:
         self.progress(self.done, self.total, what)
 
     # ------------------------------------------------------------------ to and from the store
-    def _taught(self, chunk: Chunk, seed: int, with_training_recourse: bool) -> bool:
+    def _taught(self, chunk: Chunk, seed: int, with_training_recourse: bool, several_sources: bool) -> bool:
         teacher, store = chunk.teacher(seed).id, self.store
+        if several_sources and not store.has_artifact(teacher, FURTHER_RECOURSE):
+            return False
         if with_training_recourse and not store.has_artifact(teacher, TRAINING_RECOURSE):
             return False
         return store.has_teacher(teacher) and not artifact_tasks.missing(store, teacher, with_training_recourse)
@@ -212,6 +216,7 @@ class _Runner:
             "frr": float(found.mean()) if len(found) else None,
             "recourse_cost": float(r.cost[found].mean()) if found.any() else None,
             "seconds": p.seconds,
+            **({} if p.kappa is None else {"kappa": p.kappa}),
         }
         weights = arrays_of_teacher(p.teacher)
         people = {**per_teacher(p), **recourse_arrays(r)}
@@ -219,6 +224,8 @@ class _Runner:
         artifact_tasks.put(self.store, spec.id, taught.artifacts, p.training_recourse is not None)
         if p.training_recourse is not None:
             self.store.put_artifact(spec.id, TRAINING_RECOURSE, training_recourse_arrays(p))
+        if p.further_recourse:
+            self.store.put_artifact(spec.id, FURTHER_RECOURSE, further_recourse_arrays(p))
 
     def _put_run(self, chunk: Chunk, spec: RunSpec, a: Audited) -> None:
         columns = {
@@ -252,6 +259,8 @@ def make_teachers(known: list[TeacherRecourse], task: TeacherTask, artifacts: Se
     promises = known or promise([prepare(table, s, setting.regime) for s in task.seeds], setting, task.chunk.own)
     if task.with_training_recourse and any(p.training_recourse is None for p in promises):
         promises = training_recourse(promises, setting)
+    if task.several_sources:
+        promises = further_recourse(promises, setting)
     return [Taught(p, artifact_tasks.compute(artifacts, ArtifactInput(p, setting))) for p in promises]
 
 

@@ -59,6 +59,7 @@ class TeacherTask:
     chunk: Chunk
     seeds: tuple[int, ...]
     with_training_recourse: bool
+    several_sources: bool = False  # of that recourse
 
 
 @dataclass(frozen=True)
@@ -137,11 +138,13 @@ def takes(plan: Plan, chunk: Chunk) -> float:
     return estimate.seconds(chunk.pace, plan.methods, len(plan.bits), len(chunk.seeds))
 
 
-def teacher_tasks(chunk: Chunk, seeds: Sequence[int], with_training_recourse: bool, workers: int) -> list[TeacherTask]:
+def teacher_tasks(
+    chunk: Chunk, seeds: Sequence[int], with_training_recourse: bool, several_sources: bool, workers: int
+) -> list[TeacherTask]:
     """Teachers of these seeds in as many parts as there are workers, or more where the table is large."""
     size = max(1, min(-(-len(seeds) // workers), MOST_ROWS // len(chunk.table)))
     parts = [tuple(seeds[i : i + size]) for i in range(0, len(seeds), size)]
-    return [TeacherTask(chunk, part, with_training_recourse) for part in parts]
+    return [TeacherTask(chunk, part, with_training_recourse, several_sources) for part in parts]
 
 
 def audit_tasks(chunk: Chunk, missing: Iterable[tuple[str, int, float]], workers: int) -> list[AuditTask]:

@@ -232,4 +232,4 @@ def _permalink(of: Selection) -> None:
     with st.popover("Link to this view", icon=":material/link:", width="stretch"):
         st.code(permalink(of), language=None, wrap_lines=True)
         st.caption("Reopens this study, model and person, whatever is the newest study by then.")
-    st.caption(f"study {of.study.id} · κ {of.study.setting['kappa']:g} logits · {fmt.counted(seeds, 'seed')}")
+    st.caption(f"study {of.study.id} · {of.study.margin_words} · {fmt.counted(seeds, 'seed')}")
