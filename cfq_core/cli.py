@@ -21,7 +21,14 @@ def cli() -> None:
     """Does the recourse we promised survive at b bits?"""
 
 
-for command in (*studies.COMMANDS, *data.COMMANDS, *card.COMMANDS, *files.COMMANDS, *installed.COMMANDS, *serve.COMMANDS):
+for command in (
+    *studies.COMMANDS,
+    *data.COMMANDS,
+    *card.COMMANDS,
+    *files.COMMANDS,
+    *installed.COMMANDS,
+    *serve.COMMANDS,
+):
     cli.add_command(command)
 
 

@@ -51,7 +51,6 @@ from cfq_core.tables.schema import Table
 from cfq_core.tables.split import Split, split
 from cfq_core.training.loop import Fold, TeacherTraining, train_teachers
 
-
 SEED = Numbers(0, 2**31 - 1, "the seed of split and training", whole=True)
 BUDGETS = Numbers(min(WEIGHT_BITS), max(WEIGHT_BITS), "average bits per weight", several=True)
 
@@ -78,7 +77,9 @@ class Setting:
 
     def __post_init__(self) -> None:
         if not isinstance(self.hidden, tuple | list):
-            raise BadInput(f"Setting: hidden is {shown(self.hidden)}; widths of the hidden layers, such as (64, 64, 32)")
+            raise BadInput(
+                f"Setting: hidden is {shown(self.hidden)}; widths of the hidden layers, such as (64, 64, 32)"
+            )
         object.__setattr__(self, "hidden", tuple(self.hidden))
         Numbers(0, 100, "the promise's margin in logits").check(self.kappa, "Setting", "kappa")
         if not hasattr(self.solver, "best"):
@@ -276,8 +277,10 @@ Known = Mapping[tuple[str, int, float], Students]
 
 
 @door(
-    promises=Needs("TeacherRecourse", Sequence), methods=Needs("Method", Mapping),
-    budgets=BUDGETS, setting=Needs("Setting"),
+    promises=Needs("TeacherRecourse", Sequence),
+    methods=Needs("Method", Mapping),
+    budgets=BUDGETS,
+    setting=Needs("Setting"),
 )
 def audit(
     promises: Sequence[TeacherRecourse],

@@ -97,7 +97,8 @@ def plan_keys() -> str:
     example = re.search(r"(?ms)^(datasets = .*?|name = .*?)(?=\Z)", plan.__doc__ or "")
     several = ", ".join(f"`{k}`" for k in plan.LISTABLE)
     keys = ", ".join(f"`{k}`" for k in plan.READERS)
-    return f"```toml\n{(example[0] if example else '').rstrip()}\n```\n\nKeys: {keys}. A list makes a study over several settings: {several}."
+    shown = (example[0] if example else "").rstrip()
+    return f"```toml\n{shown}\n```\n\nKeys: {keys}. A list makes a study over several settings: {several}."
 
 
 def parts() -> str:

@@ -1,6 +1,6 @@
 """Draws the pictures of README and the documentation from the shipped gallery, for light and for dark pages.
 
-    python docs/pictures.py
+python docs/pictures.py
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import altair as alt
 import pandas as pd
 import vl_convert
 
-from cfq_core.api.studies import open_study
 from cfq_core.api.stored import Study
+from cfq_core.api.studies import open_study
 from cfq_core.base.shipped import shipped
 from cfq_core.report import palette
 
@@ -66,7 +66,9 @@ def answer(study: Study) -> Any:
 
 def _panel(rows: pd.DataFrame, measure: str, axis: str, title: str, domain: list[float], teacher: float | None) -> Any:
     """One measure against bits, a line a method."""
-    tidy = rows.assign(**{k: (100 * rows[measure + e]).clip(*domain) for k, e in (("at", ""), ("low", "_low"), ("high", "_high"))})
+    tidy = rows.assign(
+        **{k: (100 * rows[measure + e]).clip(*domain) for k, e in (("at", ""), ("low", "_low"), ("high", "_high"))}
+    )
     x = alt.X("budget:O", title="bits per weight", sort="descending", axis=alt.Axis(labelAngle=0, format="~g"))
     y = alt.Y("at:Q", title=axis, scale=alt.Scale(domain=domain))
     base = alt.Chart(tidy)
@@ -85,7 +87,7 @@ def _panel(rows: pd.DataFrame, measure: str, axis: str, title: str, domain: list
 def svg(chart: Any, ink: str) -> str:
     """A chart as SVG without a background, its text and axes in one colour."""
     told = chart.to_dict()
-    axis = {k: ink for k in ("labelColor", "titleColor", "domainColor", "tickColor")} | {"gridColor": "#88888844"}
+    axis = dict.fromkeys(("labelColor", "titleColor", "domainColor", "tickColor"), ink) | {"gridColor": "#88888844"}
     told["background"] = None
     told["config"] = {**told.get("config", {}), "axis": axis, "legend": {"labelColor": ink, "titleColor": ink},
                       "title": {"color": ink, "subtitleColor": ink}, "view": {"stroke": None},

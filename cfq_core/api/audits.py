@@ -51,7 +51,7 @@ class ModelAudit:
             {"measure": name, "title": titles.get(name, ""), **{k: getattr(m, k) for k in INTERVAL}}
             for name, m in self.pair.seen.measures.overall.items()
         ]
-        return pd.DataFrame(rows).astype({k: float for k in INTERVAL[:3]})
+        return pd.DataFrame(rows).astype(dict.fromkeys(INTERVAL[:3], float))
 
     @property
     def groups(self) -> pd.DataFrame:
@@ -66,7 +66,7 @@ class ModelAudit:
 
     @property
     def people(self) -> pd.DataFrame:
-        """One row a person who was refused: what they were told, its cost, and in which ways to run the files it holds."""
+        """One row a person who was refused: what they were told, its cost, and where it holds."""
         return people.frame(people.results(self.pair))
 
     def as_dict(self) -> dict[str, Any]:

@@ -31,7 +31,9 @@ class Person:
     def __repr__(self) -> str:
         kept = int(self.students.holds.sum())
         told = "; ".join(self.told) or self.note or "no action was found"
-        return f"person {self.person} ({self.dataset}, seed {self.seed}): {told}. Holds on {kept} of {len(self.students)}."
+        return (
+            f"person {self.person} ({self.dataset}, seed {self.seed}): {told}. Holds on {kept} of {len(self.students)}."
+        )
 
     def _repr_html_(self) -> str:
         head = shown.heading(f"Person {self.person} ({self.dataset}, seed {self.seed})")

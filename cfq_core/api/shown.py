@@ -37,4 +37,6 @@ def pre(text: str) -> str:
 
 def table(frame: pd.DataFrame) -> str:
     """A DataFrame without its index; numbers in four digits."""
-    return str(frame.to_html(index=False, border=0, escape=True, max_rows=MOST_ROWS, na_rep="–", float_format="{:.4g}".format))
+    return str(
+        frame.to_html(index=False, border=0, escape=True, max_rows=MOST_ROWS, na_rep="–", float_format="{:.4g}".format)
+    )

@@ -91,7 +91,8 @@ def study(
     name = name or titled(dataset, _list(methods))
     given: dict[str, Any] = {
         "datasets": [dataset], "methods": _list(methods), "bits": _list(bits),
-        "seeds": _seeds(seeds), "name": name, "kappa": None if kappa is None else _list(kappa), "people": people, "regime": _list(regime),
+        "seeds": _seeds(seeds), "name": name, "kappa": None if kappa is None else _list(kappa),
+        "people": people, "regime": _list(regime),
         "recourse": _list(recourse), "activation_bits": activation_bits, "probes": _list(probes),
         "hidden": None if hidden is None else _list(hidden), "activation": activation, "residual": residual,
         "threshold": threshold, "approve": approve, "margin": margin,

@@ -119,9 +119,7 @@ def _named(data: Any, store: Path) -> str:
             "study: data is a DataFrame without a card; say what its columns mean, study(data, card), with a path or a "
             "dict; cfq_core.draft(data, target=..., favourable=...) drafts one"
         )
-    raise BadInput(
-        f"study: data is {shown(data)}; a DataFrame, a file, a card or the name of a data set is needed"
-    )
+    raise BadInput(f"study: data is {shown(data)}; a DataFrame, a file, a card or the name of a data set is needed")
 
 
 def _is_its_own(card: Path, table: Path) -> bool:

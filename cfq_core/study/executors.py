@@ -72,7 +72,7 @@ class _Worker(ForkServerProcess):
     """A process that does not run its caller's script again: a script without a guard may start a study."""
 
     @staticmethod
-    def _Popen(process: Any) -> Any:  # the name that multiprocessing calls
+    def _Popen(process: Any) -> Any:  # noqa: N802  # the name that multiprocessing calls
         main = sys.modules["__main__"]
         sys.modules["__main__"] = ModuleType("__main__")  # what the worker is told to import: nothing
         try:

@@ -43,7 +43,6 @@ def test_completion_shows_the_public_names() -> None:
 
 
 def test_the_package_of_studies_is_the_function_too() -> None:
-    import cfq_core.study.plan  # sets the attribute of the same name
 
     assert callable(cfq.study) and "teacher" in inspect.signature(cfq.study).parameters
     assert cfq.study.plan is cfq_core_plan()
@@ -66,7 +65,9 @@ def test_results_are_frames(made: Study) -> None:
     assert list(summary.budget) == [2.0, 4.0] and set(summary.method) == {"ptq"} and set(summary.seeds) == {2}
     for name in ("vd", "vd_matched", "crg_mean", "approval_shift", "accuracy"):
         kept = summary[[f"{name}_low", name, f"{name}_high"]].dropna()
-        assert len(kept) == 2 and (kept.iloc[:, 0] <= kept.iloc[:, 1]).all() and (kept.iloc[:, 1] <= kept.iloc[:, 2]).all()
+        assert (
+            len(kept) == 2 and (kept.iloc[:, 0] <= kept.iloc[:, 1]).all() and (kept.iloc[:, 1] <= kept.iloc[:, 2]).all()
+        )
     people = made.people
     rates = people[people.has_recourse].groupby(["budget", "seed"]).holds.mean().groupby("budget").mean()
     np.testing.assert_allclose(1 - rates, summary.set_index("budget").vd)
@@ -145,7 +146,8 @@ def test_odd_values_of_a_dict_card_survive() -> None:
     import tomllib
 
     odd = {"a b": 'quote " and \\ back', "ü": "\U0001f600\x7f", "n": np.int64(3), "f": np.float64(0.1), "none": None,
-           "list": ("x", 1.5, True), "feature": [{"name": "a", "from": {"rent": ["own"]}}], "model": {"layout": "raw"}}  # fmt: skip
+           "list": ("x", 1.5, True), "feature": [{"name": "a", "from": {"rent": ["own"]}}], 
+           "model": {"layout": "raw"}}  # fmt: skip
     kept = tomllib.loads(tables.as_toml(odd))
     assert kept == {**{k: v for k, v in odd.items() if v is not None}, "list": ["x", 1.5, True]}
     with pytest.raises(BadCard, match="card: feature: name is an object"):
@@ -196,7 +198,9 @@ def test_a_draft_goes_from_a_frame_to_a_study_and_to_files(frame: pd.DataFrame, 
         (lambda f: cfq.open_study(store="/nowhere/at/all"), "no store here"),
     ],
 )
-def test_a_wrong_argument_is_one_line(frame: pd.DataFrame, tmp_path: Path, monkeypatch: Any, call: Any, words: str) -> None:
+def test_a_wrong_argument_is_one_line(
+    frame: pd.DataFrame, tmp_path: Path, monkeypatch: Any, call: Any, words: str
+) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(BadInput, match=words) as refused:
         call(frame)

@@ -36,7 +36,9 @@ def pipeline(people: pd.DataFrame) -> Any:
     return make_pipeline(columns, LogisticRegression()).fit(people, people.approved == "yes")
 
 
-def test_a_pipeline_is_audited_as_scikit_learns_users_expect(people: pd.DataFrame, pipeline: Any, tmp_path: Path) -> None:
+def test_a_pipeline_is_audited_as_scikit_learns_users_expect(
+    people: pd.DataFrame, pipeline: Any, tmp_path: Path
+) -> None:
     audit = cfq.RecourseAudit(CARD, bits=[3, 8], seeds=2, people=20, store=tmp_path)
     assert audit.fit(pipeline, people.drop(columns="approved"), people.approved) is audit
     assert list(audit.report_.budget) == [3.0, 8.0] and len(audit.people_) == 80
@@ -59,10 +61,13 @@ def test_a_torch_module_is_a_teacher_too(people: pd.DataFrame, tmp_path: Path) -
         optimiser.zero_grad()
         torch.nn.functional.binary_cross_entropy_with_logits(model(x)[:, 0], y).backward()
         optimiser.step()
-    found = cfq.study(people, CARD, bits=[8], seeds=1, people=20, teacher=cfq.own_teacher(model, table, layout="standardised"),
+    teacher = cfq.own_teacher(model, table, layout="standardised")
+    found = cfq.study(people, CARD, bits=[8], seeds=1, people=20, teacher=teacher,
                       store=tmp_path, workers=0, progress=False)  # fmt: skip
     assert len(found.runs) == 1 and found.export(tmp_path / "mine.onnx")
-    told = cfq.audit_models(table, model, tmp_path / "mine.onnx", people=20, layout="standardised", student_layout="auto")
+    told = cfq.audit_models(
+        table, model, tmp_path / "mine.onnx", people=20, layout="standardised", student_layout="auto"
+    )
     assert told.pair.denied > 0
 
 

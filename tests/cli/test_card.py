@@ -15,7 +15,8 @@ from cfq_core.cli import cli
 CARD = Path(__file__).parents[2] / "data" / "cards" / "example.toml"
 #: Required of each kind of object by Croissant 1.0, and the responsible-AI fields that a card can fill.
 REQUIRED = {
-    "sc:Dataset": {"@context", "@type", "name", "description", "conformsTo", "license", "url", "distribution", "recordSet"},
+    "sc:Dataset": {"@context", "@type", "name", "description", "conformsTo", "license", "url",
+                   "distribution", "recordSet"},
     "cr:FileObject": {"@id", "name", "contentUrl", "encodingFormat", "sha256"},
     "cr:RecordSet": {"@id", "name", "field"},
     "cr:Field": {"@id", "name", "dataType", "source"},
@@ -63,7 +64,9 @@ def test_it_describes_this_very_file_and_none_of_its_rows(described: tuple[Path,
     assert about["rai:personalSensitiveInformation"] == ["age", "gender"]
 
 
-def test_the_formats_own_reader_takes_it(described: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_formats_own_reader_takes_it(
+    described: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     croissant = pytest.importorskip("mlcroissant")
     found = croissant.Dataset(str(described[0]))
     assert not found.metadata.issues.errors and len(list(found.records("people"))) == 400

@@ -16,7 +16,6 @@ from cfq_core.base.errors import BadInput
 from cfq_core.base.plugins import load
 from cfq_core.pipeline import Design, Setting, TeacherRecourse
 from cfq_core.tables.schema import Table
-
 from tests.conftest import Cell, mixed_table
 
 #: What people pass where something of ours is needed.
