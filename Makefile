@@ -11,7 +11,7 @@ FUZZED := tests/export/test_fuzz.py tests/laws/test_card.py tests/laws/test_plan
 
 run: $(INSTALLED)
 	@$(BIN)/cfq run --dataset diabetes --methods ptq,ptq_minmax --seeds 10
-	@if [ -f dashboard/app.py ] && ! echo "$(ARGS)" | grep -q -- "--no-serve"; then $(BIN)/streamlit run dashboard/app.py; fi
+	@if [ -f dashboard/app.py ] && ! echo "$(ARGS)" | grep -q -- "--no-serve"; then $(BIN)/cfq dashboard; fi
 
 test: lint layers $(INSTALLED)
 	@$(MAKE) --no-print-directory -j2 types short

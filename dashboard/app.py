@@ -1,4 +1,4 @@
-"""The dashboard's server: `make run`, `cfq dashboard`, or `streamlit run dashboard/app.py`.
+"""The dashboard's server: `cfq dashboard`, which starts this file with safe settings whatever the folder holds.
 
 The script stands in ``lib/``: beside the folder ``pages/`` streamlit would take that folder for its own multipage
 scheme, and a server's first visitor would get a bare page from a deep link.
@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import streamlit as st
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse
 from starlette.routing import Route
 
-from dashboard.lib import pages, startup
+from dashboard.lib import front_door, headers, pages, startup
 
 
 @asynccontextmanager
@@ -29,8 +30,10 @@ def at_the_root(request: Request) -> RedirectResponse:
     return RedirectResponse(f"./?{request.url.query}" if request.url.query else "./")
 
 
+base = "/".join(["", *st.get_option("server.baseUrlPath").split("/")]).rstrip("/")  # behind a proxy: /tools/cfq
 app = st.App(
     Path(__file__).parent / "lib" / "script.py",
     lifespan=warm,
-    routes=[Route(f"/{name}", at_the_root) for name, place in pages.found().items() if place.default],
+    routes=[Route(f"{base}/{name}", at_the_root) for name, place in pages.found().items() if place.default],
+    middleware=[Middleware(headers.Guard), Middleware(front_door.NamesItsStudy, base=base)],
 )

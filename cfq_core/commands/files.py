@@ -36,6 +36,7 @@ def report(study: str, path: Path, folder: Path | None, as_json: bool) -> None:
     """Write a study as one HTML file that needs no network: verdicts, pictures with their tables, groups, limits."""
     from cfq_core.report import files, html
     from cfq_core.report.frames import Stored
+    from cfq_core.study.store import readable
 
     store = open_store(folder, must_exist=True)
     row = store.study(study)
@@ -43,7 +44,8 @@ def report(study: str, path: Path, folder: Path | None, as_json: bool) -> None:
         raise BadInput(
             f'study "{row["id"]}": none of its {row["runs"]} runs is finished, so there is nothing to report'
         )
-    content = html.page(Stored(str(store.folder), row["id"], row["finished"])).encode()
+    with readable(store):
+        content = html.page(Stored(str(store.folder), row["id"], row["finished"])).encode()
     files.write_whole(path, content)
     if as_json:
         print_json({"study": row["id"], "path": str(path), "bytes": len(content)})
@@ -109,7 +111,7 @@ def export(
 def verify(file: Path, as_json: bool) -> None:
     """Run the people an exported file carries: does it decide here as it was audited? Exit 1 where it does not."""
     _needs("onnxruntime", extra="export")
-    command = [sys.executable, str(VERIFY), str(file), *(["--json"] if as_json else [])]
+    command = [sys.executable, "-P", str(VERIFY), str(file), *(["--json"] if as_json else [])]
     try:
         ran = subprocess.run(command, capture_output=True, text=True, timeout=VERIFYING)
     except subprocess.TimeoutExpired:
@@ -219,10 +221,9 @@ def _needs(*modules: str, extra: str) -> None:
 
 
 def _write(path: Path, content: str) -> None:
-    try:
-        path.write_text(content, encoding="utf-8")
-    except OSError as problem:
-        raise BadInput(f"{path}: cannot be written ({problem.strerror})") from None
+    from cfq_core.report import files
+
+    files.write_whole(path, content.encode())
 
 
 COMMANDS = (report, export, verify, audit, check)

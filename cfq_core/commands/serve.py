@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -85,33 +84,22 @@ def gallery_pack(
 @click.command("dashboard")
 @click.option("--port", default=8501, show_default=True, type=click.IntRange(1, 65535))
 @click.option("--address", default="127.0.0.1", show_default=True, help="Interface to listen on.")
+@click.option("--host", "hosts", multiple=True, help="A name that people open it by; may be repeated.")
+@click.option("--base-path", default="", help="Where it stands below the host, behind a proxy: tools/cfq.")
 @store_option
-def dashboard_command(port: int, address: str, folder: Path | None) -> None:
-    """Serve the dashboard."""
-    found = importlib.util.find_spec("dashboard")
-    if found is None or not found.submodule_search_locations or importlib.util.find_spec("streamlit") is None:
+def dashboard_command(port: int, address: str, hosts: Sequence[str], base_path: str, folder: Path | None) -> None:
+    """Serve the dashboard, with safe settings whatever the current folder holds."""
+    from cfq_core.commands import server
+
+    if importlib.util.find_spec("streamlit") is None:
         raise BadInput("the dashboard is not installed: pip install cfq")
-    app = Path(found.submodule_search_locations[0]) / "app.py"
-    if folder:
-        os.environ["CFQ_STORE"] = str(folder.resolve())
-    if not Path(".streamlit/config.toml").is_file():  # installed: the safe settings lie beside the app
-        os.environ.update(_settings(app.parent / "settings.toml"))
-    server = ["--server.port", str(port), "--server.address", address]
-    os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", str(app), *server])
-
-
-def _settings(file: Path) -> dict[str, str]:
-    """Streamlit's settings as environment variables, for where no ``.streamlit/`` is at hand."""
-    import json
-    import tomllib
-
-    out = {}
-    for section, values in tomllib.loads(file.read_text()).items():
-        for key, value in values.items():
-            words = "".join(f"_{c}" if c.isupper() else c for c in key).upper()
-            if not isinstance(value, dict):
-                out[f"STREAMLIT_{section.upper()}_{words}"] = value if isinstance(value, str) else json.dumps(value)
-    return out
+    asked = server.Server(port, address, tuple(hosts), base_path, place(folder))
+    variables, told = server.variables(asked, os.environ)
+    run = server.command(asked)
+    for line in told:
+        click.echo(line, err=True)
+    os.chdir(server.app_file().parent)  # no settings and no modules of the current folder
+    os.execve(run[0], run, variables)
 
 
 COMMANDS = (jobs_group, gallery_group, dashboard_command)

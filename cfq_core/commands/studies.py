@@ -214,17 +214,21 @@ def _is_long(given: Mapping[str, Any]) -> bool:
     from cfq_core.study import estimate
 
     pace, several = estimate.pace_of(given["datasets"][0]), (os.cpu_count() or 1) > 1
-    known = given["datasets"][0] in estimate.PACES and several
+    known = estimate.is_known(given["datasets"][0]) and several
     return known and estimate.seconds(pace, given["methods"], len(given["bits"]), given["seeds"]) > estimate.LONG
 
 
 def _warn(datasets: Sequence[str]) -> None:
-    """What may have been meant otherwise in users' own tables, on stderr."""
+    """What may have been meant otherwise in users' own tables, and how constraints were understood, on stderr."""
     from cfq_core.study.plan import table_of
+    from cfq_core.tables.constraints import sentences
 
     for card in (d for d in datasets if d.endswith(".toml")):
-        for warning in table_of(card).warnings:
+        table = table_of(card)
+        for warning in table.warnings:
             click.echo(f"note: {Path(card).name}: {warning}", err=True)
+        for sentence in sentences(table.schema):
+            click.echo(f"note: {Path(card).name}: every action keeps: {sentence}", err=True)
 
 
 def _run(plan: Any, workers: int | None, folder: Path | None, as_json: bool, scheduler: str | None = None) -> None:
@@ -244,7 +248,7 @@ def _run(plan: Any, workers: int | None, folder: Path | None, as_json: bool, sch
 
     try:
         with dask_executor(scheduler) if scheduler else nullcontext() as executor:
-            found = run_plan(plan, store, workers, progress, executor)
+            found = run_plan(plan, store, workers, progress, executor, lambda line: click.echo(line, err=True))
     finally:
         if bar is not None:
             bar.close()

@@ -20,7 +20,7 @@ from onnx import TensorProto, helper, numpy_helper
 from cfq_core.models import verify
 from cfq_core.models.entries import Gives
 from cfq_core.models.provenance import BadModel
-from cfq_core.models.read import Array, ModelFile, attributes, constants
+from cfq_core.models.read import BATCH_STEPS, Array, ModelFile, attributes, constants
 from cfq_core.models.runtime import Running
 
 CODES = 255  # largest code of an unsigned activation; signed ones are shifted to unsigned on x86
@@ -84,8 +84,11 @@ def _overflowing(products: list[_Product]) -> Iterator[str]:
 
 
 def _dynamic(graph: onnx.GraphProto) -> Iterator[str]:
-    if any(n.op_type in ("DynamicQuantizeLinear", "DynamicQuantizeMatMul") for n in graph.node):
-        yield "its 8-bit steps are found anew in every batch: what is decided of a person depends on who else is asked"
+    if any(n.op_type in BATCH_STEPS for n in graph.node):
+        yield (
+            "its 8-bit steps are found anew in every batch: what is decided of a person depends on who else is asked; "
+            "audited one person at a time"
+        )
 
 
 def _listed(names: list[str]) -> str:

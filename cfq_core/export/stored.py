@@ -227,7 +227,7 @@ def _file(run: StoredRun, role: Role, form: Form, target: Target) -> onnx.ModelP
 def _written(run: StoredRun, role: Role, path: Path, form: Form, target: Target, why: str) -> Exported:
     file = _file(run, role, form, target)
     given = {k: raw.feed(run.design.table.schema, v) for k, v in run.people.items()}
-    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as written:

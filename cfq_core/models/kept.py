@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from cfq_core.base.whole import write_whole
 from cfq_core.datasets.upload import checked_upload
 from cfq_core.models.sandbox import sandboxed_parse
 
@@ -17,5 +18,5 @@ def keep(store: Path, name: str, content: bytes) -> Path:
     sandboxed_parse(content, plain)
     home = store / FOLDER / hashlib.sha256(content).hexdigest()[:16]
     home.mkdir(parents=True, exist_ok=True)
-    (home / plain).write_bytes(content)
+    write_whole(home / plain, content)
     return home / plain

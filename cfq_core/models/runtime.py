@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from cfq_core.base.processes import environment, module_command
 from cfq_core.models.provenance import BadModel
 from cfq_core.models.read import ModelFile
 from cfq_core.models.worker import DONE, ROWS, WAY, receive, send
@@ -31,11 +31,12 @@ class Running:
         """``seconds`` it may compute; ``feeds``: how rows become its inputs, as `columns.feeds` says."""
         self.file, self.left = file, seconds
         self.feeds = [dict(f) for f in feeds] or _one_after_another(file)
-        self.door = {"feeds": self.feeds, "output": file.gives.name, "batch": file.batch}
+        self.door = {"feeds": self.feeds, "output": file.gives.name, "batch": file.batch, "alone": file.alone}
         self.rows = 0  # computed so far
         self.unlimited: tuple[str, ...] = ()  # of its process, what this system cannot limit
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "cfq_core.models.worker"],
+            module_command("cfq_core.models.worker"),
+            env=environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -5,11 +5,11 @@ python -m cfq_core.models.sandbox NAME < FILE     exit 0, or one line on stderr 
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 
 from cfq_core.base.errors import BadInput, CfqError
+from cfq_core.base.processes import environment, module_command
 from cfq_core.models.limits import limited
 
 MEMORY = 3 << 30  # bytes of address space
@@ -20,8 +20,8 @@ TOLD = 300  # characters of the reason, at most
 
 def sandboxed_parse(content: bytes, name: str) -> None:
     """Raise `BadInput` in one line where `parse_model` refuses a file, or cannot be done within the limits."""
-    command = [sys.executable, "-m", "cfq_core.models.sandbox", name]
-    one_thread = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    command = module_command("cfq_core.models.sandbox", name)
+    one_thread = environment(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
     try:
         ran = subprocess.run(command, input=content, capture_output=True, timeout=PATIENCE, env=one_thread)
     except subprocess.TimeoutExpired:

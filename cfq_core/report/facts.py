@@ -17,6 +17,7 @@ from cfq_core.report.figures import chosen, figures
 from cfq_core.report.frames import Stored
 from cfq_core.study import summary
 from cfq_core.study.measured import about_unknown
+from cfq_core.tables.constraints import determined
 from cfq_core.tables.schema import Feature, Schema
 
 #: Keys of a plan file that stand in the plan itself, and those of its setting.
@@ -40,8 +41,9 @@ def schema_of(study: Stored, dataset: str) -> Schema | None:
 
 def features(schema: Schema, study: Stored) -> pd.DataFrame:
     """One row a feature: its words, kind, unit, and what a person may do about it under the study's regime."""
+    follows = determined(schema)
     rows = [
-        (f.words, f.kind, f.unit or "–", _move(f), "yes" if f.protected else "")
+        (f.words, f.kind, f.unit or "–", "follows" if f.name in follows else _move(f), "yes" if f.protected else "")
         for f in under(study.setting["regime"], schema).features
     ]
     return pd.DataFrame(rows, columns=["feature", "kind", "unit", "may change", "group column"])
@@ -114,7 +116,7 @@ def limits(study: Stored, datasets: list[str]) -> list[str]:
         f"{_how_cheap(study)} Costs are in scale units (a change over the feature's median absolute deviation), not in "
         "money or time.",
         "Weights have the stated bits; activations have 8, biases 32. Other runtimes may round otherwise: "
-        "`cfq export` proves a file on its own runtime.",
+        "cfq export proves a file on its own runtime.",
         "The people are in the test rows of the tables named above. Nothing is said about others.",
     ]
     lines += [gone] if (gone := about_unknown(study.measured.values())) else []

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import io
-import os
 import re
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
+from cfq_core.base import whole
 from cfq_core.base.cells import csv
 from cfq_core.base.errors import BadInput
 
@@ -45,21 +44,9 @@ def write_whole(path: Path, content: bytes) -> None:
     if not path.parent.is_dir():
         raise BadInput(f"{path}: the folder {path.parent} is not there")
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        whole.write_whole(path, content)
     except OSError as problem:
         raise BadInput(f"{path}: cannot be written ({problem.strerror})") from None
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except OSError as problem:
-        raise BadInput(f"{path}: cannot be written ({problem.strerror})") from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _free(name: str, taken: set[str]) -> str:

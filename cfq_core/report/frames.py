@@ -112,7 +112,7 @@ class Stored:
         return summary.margin_words(self.setting, list(self.teachers.get("kappa", ())))
 
     def kappa(self, teacher: str = "") -> float:
-        """The promise's margin in logits: of one teacher (its id), or the mean over all where it was solved for each."""
+        """The promise's margin in logits: of one teacher (its id), or the mean over all whose margin was solved."""
         solved = self.teachers.get("kappa")
         if self.setting.get("margin") is None or solved is None:
             return float(self.setting["kappa"])

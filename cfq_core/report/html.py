@@ -23,6 +23,8 @@ from cfq_core.report.figures import Chosen, Figure, chosen, figures, svg
 from cfq_core.report.frames import Stored
 from cfq_core.report.person import Action, examples
 from cfq_core.study import summary
+from cfq_core.tables.constraints import sentences
+from cfq_core.tables.schema import Schema
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 MOST_ROWS = 120  # of a table that is printed; a longer one stands in the zip of tables
@@ -106,7 +108,16 @@ def _facts(study: Stored, dataset: str) -> str:
     rows = pd.DataFrame([(k, v) for k, v in named if v], columns=["", " "])
     return (
         f"<p>{_e(about)}</p>{note}{_table(rows)}<h3>What people may change</h3>{_table(facts.features(schema, study))}"
+        f"{_constraints(schema)}"
     )
+
+
+def _constraints(schema: Schema) -> str:
+    """What ties the features together, a sentence each; nothing where nothing does."""
+    if not schema.constraints:
+        return ""
+    lines = "".join(f"<li>{_e(line)}</li>" for line in sentences(schema))
+    return f"<p>Every action also keeps these constraints of the card:</p><ul>{lines}</ul>"
 
 
 def _verdicts(study: Stored, dataset: str) -> str:

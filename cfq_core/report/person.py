@@ -76,9 +76,14 @@ class Cheapest:
         best = min(cost, self.action.cost) if self.action is not None else cost
         if self.lower >= best * (1 - LEAST):
             return f"Not the cheapest: {best:.2f} units are enough, proved the least ({1 - best / cost:.1%} less)."
-        cheaper = f"{best:.2f} units are enough; " if best < cost * (1 - LEAST) else ""
-        surely = "" if cheaper else ", none surely"
-        return f"Not proved cheapest: {cheaper}at most {1 - self.lower / cost:.1%} could be saved{surely}."
+        if best < cost * (1 - LEAST):
+            return (
+                f"Not the cheapest: {best:.2f} units are enough; a still cheaper one is not ruled out (none costs less "
+                f"than {self.lower:.2f})."
+            )
+        return (
+            f"No cheaper action was found; it is not proved that there is none (none costs less than {self.lower:.2f})."
+        )
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import forkserver
 from multiprocessing.context import BaseContext, ForkServerContext, ForkServerProcess
@@ -76,13 +76,13 @@ class _Worker(ForkServerProcess):
         main = sys.modules["__main__"]
         sys.modules["__main__"] = ModuleType("__main__")  # what the worker is told to import: nothing
         try:
-            return ForkServerProcess._Popen(process)  # type: ignore[attr-defined]
+            return ForkServerProcess._Popen(process)
         finally:
             sys.modules["__main__"] = main
 
 
 class _Context(ForkServerContext):
-    Process = _Worker  # type: ignore[assignment]
+    Process = _Worker
 
 
 def _end_with_parent() -> None:
@@ -110,5 +110,13 @@ def dask_executor(address: str) -> Iterator[Executor]:
         client = Client(address, timeout=CONNECT_TIMEOUT, set_as_default=False)
     except OSError as problem:
         raise CfqError(f"{address}: no Dask scheduler answers within {CONNECT_TIMEOUT} s") from problem
-    with client, client.get_executor(retries=RETRIES) as executor:
-        yield executor
+    try:
+        with client, client.get_executor(retries=RETRIES) as executor:
+            yield executor
+    except (OSError, CancelledError) as problem:  # distributed's own errors of a lost connection are both
+        if isinstance(problem, OSError) and client.status == "running" and client.scheduler_info(n_workers=1):
+            raise
+        raise CfqError(
+            f"{address}: the Dask scheduler went away ({type(problem).__name__}); finished runs are stored; start it "
+            "and run the same command again"
+        ) from problem

@@ -29,6 +29,8 @@ from typing import Any
 
 from cfq_core.base.errors import BadInput, BadStore, CfqError, UnknownName, did_you_mean
 from cfq_core.base.identity import identity, read_object
+from cfq_core.base.processes import environment, module_command
+from cfq_core.base.whole import system_refused, write_whole
 
 FOLDER = "jobs"
 GIVEN = "given"  # in a job's folder: files it works on
@@ -124,13 +126,17 @@ def submit(store: Path, given: Mapping[str, Any], files: Mapping[str, bytes] | N
                 return job
         id = f"{time.strftime('%Y%m%d-%H%M%S')}-{identity([dict(given), time.time_ns()])[:6]}"
         folder = home / id
-        folder.mkdir()
-        for name, content in (files or {}).items():
-            (folder / GIVEN).mkdir(exist_ok=True)
-            (folder / GIVEN / name).write_bytes(content)
-        _write(folder / PARAMS, dict(given))
-        _write(folder / STATUS, {"state": QUEUED, "created": time.time()})
-        _write(folder / PROCESS, _process(_spawn(folder, WORKERS[str(given.get("kind", STUDY))])))
+        try:
+            folder.mkdir()
+            for name, content in (files or {}).items():
+                (folder / GIVEN).mkdir(exist_ok=True)
+                write_whole(folder / GIVEN / name, content)
+            _write(folder / PARAMS, dict(given))
+            _write(folder / STATUS, {"state": QUEUED, "created": time.time()})
+            _write(folder / PROCESS, _process(_spawn(folder, WORKERS[str(given.get("kind", STUDY))])))
+        except OSError as problem:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise system_refused(problem) from None
     return read(folder)
 
 
@@ -219,12 +225,12 @@ def _spawn(folder: Path, module: str) -> int:
     """A session of its own: no signal to the server reaches it, and one signal reaches all its processes."""
     with (folder / "log.txt").open("ab") as log:
         child = subprocess.Popen(
-            [sys.executable, "-m", module, str(folder)],
+            module_command(module, str(folder)),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
+            env=environment(OMP_NUM_THREADS="1", PYTHONUNBUFFERED="1"),
         )
     _children.append(child)
     return child.pid
@@ -295,7 +301,10 @@ def work(folder: Path, run: Callable[[Path, Tell], dict[str, str]]) -> int:
         return problem.exit_code
     except Exception as problem:
         logging.exception("it failed")
-        tell(state=FAILED, error=f"{type(problem).__name__}: {problem}"[:300], ended=time.time())
+        refused = system_refused(problem) if isinstance(problem, OSError) else None
+        said = refused.line() if refused else f"{type(problem).__name__}: {problem}"
+        with suppress(OSError):  # a disk that is full takes no word either; the log may
+            tell(state=FAILED, error=said[:300], ended=time.time())
         return 1
     finally:
         shutil.rmtree(folder / GIVEN, ignore_errors=True)
@@ -372,9 +381,7 @@ def _written(path: Path) -> float | None:
 
 def _write(path: Path, value: dict[str, Any]) -> None:
     """Whole or not at all: readers never see half a file."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_text(json.dumps(value))
-    part.replace(path)
+    write_whole(path, json.dumps(value).encode())
 
 
 def main(run: Callable[[Path, Tell], dict[str, str]]) -> None:

@@ -25,8 +25,9 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from itertools import product
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +41,15 @@ from cfq_core.methods.method import Method, Qat
 from cfq_core.nets.layers import ACTIVATIONS
 from cfq_core.pipeline import Setting
 from cfq_core.quant.grid import ACTIVATION_BITS, WEIGHT_BITS
+from cfq_core.study import estimate
 from cfq_core.tables.schema import Table
 
 #: Raised when the same spec would give other numbers: runs of an older engine are then run anew.
 REVISION = 5
+LARGE_REVISION = 1  # of how tables are worked that are wide or long; raised where only their numbers change
 
 MOST_SEEDS = 1000
+MOST_RUNS = 100_000  # quantized models of one plan; what a store, a page and a patient person can take
 MOST_STEPS = 1000  # of a gradient teacher
 MOST_LAYERS = 16
 WIDEST = 4096
@@ -102,6 +106,7 @@ class TeacherSpec:
     setting: Setting
     numerics: str  # which kernels computed it (`base.numerics.tag`): they decide how sums round
     own: Any = None  # `models.own.OwnSpec` of a teacher that was not trained here
+    large: int = 0  # `LARGE_REVISION` of a wide or long table, whose id it is part of; 0 of all others
 
     @property
     def id(self) -> str:
@@ -166,6 +171,7 @@ def read_plan(given: Mapping[str, Any], where: str) -> Plan:
             f'{where}: "datasets" is missing; one of {", ".join(plugins.names("datasets"))}, or a card\'s path'
         )
     read = {key: _read(key, value, where) for key, value in given.items()}
+    _check_size(read, where)
     for key in ("threshold", "approve", "hidden", "activation", "residual") if "teacher" in given else ():
         if key in given and read[key] != getattr(Setting(), key):
             raise BadPlan(f'{where}: "{key}" is of teachers that are trained here; "teacher" is a model of your own')
@@ -176,6 +182,24 @@ def read_plan(given: Mapping[str, Any], where: str) -> Plan:
     first, *further = _settings({k: v for k, v in read.items() if k in SETTING_KEYS})
     rest = {k: v for k, v in read.items() if k not in SETTING_KEYS}
     return Plan(setting=first, further=tuple(further), **rest)
+
+
+def _check_size(read: Mapping[str, Any], where: str) -> None:
+    """Raise `BadPlan` with an estimate where a plan asks for more runs than anybody can wait for or look at."""
+    defaults = {f.name: f.default for f in fields(Plan)}
+    number = {k: len(read.get(k, defaults.get(k))) for k in ("datasets", "methods", "bits", "seeds")}
+    number |= {k: len(v) for k, v in read.items() if isinstance(v, _Listed)}
+    runs = prod(number.values())
+    if runs <= MOST_RUNS:
+        return
+    methods, settings = read.get("methods", defaults["methods"]), prod(number[k] for k in LISTABLE if k in number)
+    paces = [estimate.pace_of(d) for d in read["datasets"]]
+    took = sum(estimate.seconds(pace, methods, number["bits"], number["seeds"]) for pace in paces)
+    times = " × ".join(f"{n:,} {k}" for k, n in number.items() if n > 1)
+    raise BadPlan(
+        f"{where}: {times} are {runs:,} quantized models, {estimate.format_time(took * settings)} on one core; "
+        f"at most {MOST_RUNS:,} in one plan"
+    )
 
 
 def _settings(read: Mapping[str, Any]) -> list[Setting]:
@@ -210,8 +234,8 @@ class _Refused(ValueError):
 
 
 def _text(value: Any) -> str:
-    if not isinstance(value, str) or len(value) > 200:
-        raise _Refused(f'"name" = {value!r}; a text of at most 200 characters')
+    if not isinstance(value, str) or len(value) > 200 or not value.isprintable():
+        raise _Refused(f'"name" = {str(value)[:200]!r}; a text of at most 200 characters, no control character')
     return value
 
 

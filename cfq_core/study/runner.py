@@ -37,7 +37,7 @@ from cfq_core.pipeline import (
 from cfq_core.study import artifact_tasks
 from cfq_core.study.artifact_tasks import FURTHER_RECOURSE, TRAINING_RECOURSE, ProbeTask
 from cfq_core.study.audited import codes_of, groups_of, per_person, per_teacher
-from cfq_core.study.estimate import LONG
+from cfq_core.study.estimate import LONG, format_time
 from cfq_core.study.executors import Inline, pool, with_kernels
 from cfq_core.study.measured import specs
 from cfq_core.study.models import arrays_of_teacher, student_of
@@ -49,6 +49,7 @@ from cfq_core.study.tasks import AuditTask, Chunk, TeacherTask, audit_tasks, chu
 PARTS = 8  # in which work for a cluster of unknown size is cut
 
 Progress = Callable[[int, int, str], None]  # done, total, what
+Announce = Callable[[str], None]  # a line before anything long starts
 
 #: What the runner hands to an executor.
 _Task = TeacherTask | AuditTask | ProbeTask
@@ -61,12 +62,14 @@ def run_plan(
     progress: Progress | None = None,
     executor: Executor | None = None,
     own: Any = None,
+    announce: Announce | None = None,
 ) -> str:
     """Run what is missing of a plan and give the study's id.
 
     ``workers``: processes; None takes one a core, and none at all for a few seconds of work (starting them costs more).
     ``executor``: any `concurrent.futures` executor instead, for example a cluster's.
     ``own``: the plan's own teacher (`models.own.OwnTeacher`) where it is no file: a torch or scikit-learn object.
+    ``announce`` is told about how long it takes, where that is long.
     """
     work = list(chunks(plan, own))
     if plan.teacher is not None:
@@ -77,6 +80,8 @@ def run_plan(
     if executor is None and workers is None:
         workers = (os.cpu_count() or 1) if sum(takes(plan, c) for c in work) > LONG else 0
     runner = _Runner(plan, store, work, progress or (lambda *_: None), PARTS if executor else max(1, workers or 0))
+    if announce and runner.seconds > LONG:
+        announce(_how_long(runner.seconds, 0 if executor else max(1, workers or 0)))
     if executor is not None:
         runner.go(executor, slots=max(1, runner.total))
         return study
@@ -107,6 +112,7 @@ class _Runner:
             self.open += artifact_tasks.probe_tasks(chunk, plan.probes, runs_of(plan, chunk), store)
         self.open = [*teachers, *self.open]
         self.done, self.total = 0, len(self.open)
+        self.seconds = sum(t.seconds for t in self.open)  # about, on one core
 
     def _missing(self, chunk: Chunk) -> list[tuple[str, int, float]]:
         each = [(m, s, b) for m in self.plan.methods for s in chunk.seeds for b in self.plan.bits]
@@ -287,6 +293,12 @@ def _takes_students_of(task: AuditTask, other: AuditTask) -> bool:
     if not sources or not set(task.budgets) & set(other.budgets):
         return False
     return identity(method_of(other.method)) in sources
+
+
+def _how_long(seconds: float, cores: int) -> str:
+    """In words; of a cluster, whose size is not known, on one core."""
+    of = "on a free core" if cores < 2 else f"on {cores} free cores"
+    return f"{format_time(seconds / max(1, cores))} {of}"
 
 
 def _record(plan: Plan, work: Sequence[Chunk], store: Store) -> str:

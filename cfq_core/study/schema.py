@@ -116,3 +116,8 @@ def is_packed(file: Path) -> bool:
     except OSError:
         return False
     return head.startswith(MAGIC) and head[18:] != IN_WAL_MODE
+
+
+def as_json(value: Any) -> str:
+    """A cell of plain values."""
+    return json.dumps(value, separators=(",", ":"), allow_nan=False)

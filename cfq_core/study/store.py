@@ -7,26 +7,22 @@ appended, never edited.
 
 from __future__ import annotations
 
-import json
-import os
 import sqlite3
-import tempfile
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
-from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from cfq_core.base.errors import BadInput, BadStore, UnknownName, did_you_mean
 from cfq_core.base.identity import file_sha256, identity
-from cfq_core.study.schema import AS_PRESENT, MIGRATIONS, RENAMED, Row, is_packed, read_row
+from cfq_core.base.whole import HINTS, system_refused, write_whole
+from cfq_core.study.arrays import NO_ARRAYS, Arrays, as_npz, of_npz
+from cfq_core.study.schema import AS_PRESENT, MIGRATIONS, RENAMED, Row, as_json, is_packed, read_row
 
 FILE = "studies.sqlite"
 BUSY_TIMEOUT = 30_000  # milliseconds another process may hold the write lock
@@ -36,10 +32,6 @@ PUT_ARTIFACT = "INSERT OR REPLACE INTO artifact VALUES (?, ?, ?, ?, ?, ?)"
 
 #: What sqlite3 raises at a file that is damaged; the second where it cannot even decode its own message.
 BROKEN = (sqlite3.Error, UnicodeDecodeError)
-#: What the readers of arrays raise at a file that is.
-NO_ARRAYS = (SafetensorError, BadZipFile, zlib.error, OSError, RuntimeError, ValueError, EOFError, AttributeError)
-
-Arrays = Mapping[str, np.ndarray]
 
 #: Artifacts without which a teacher or run is not stored.
 WHOLE = ("weights", "people")
@@ -57,16 +49,20 @@ class Store:
         if read_only:
             self.db = self._unwritten()
             return
-        if self.folder.exists() and not self.folder.is_dir():
-            raise BadInput(f"{self.folder}: a file; a store is a folder")
         try:
+            if self.folder.exists() and not self.folder.is_dir():
+                raise BadInput(f"{self.folder}: a file; a store is a folder")
             self.folder.mkdir(parents=True, exist_ok=True)
             self.db = sqlite3.connect(self.folder / FILE, timeout=BUSY_TIMEOUT / 1000, isolation_level=None)
             self.db.row_factory = sqlite3.Row
+            about = (self.folder / FILE).stat()
+            self._file = about.st_dev, about.st_ino
             self.db.execute("PRAGMA journal_mode = WAL")
             self.db.execute("PRAGMA foreign_keys = ON")
             self._migrate()
         except (OSError, *BROKEN) as problem:
+            if isinstance(problem, OSError) and problem.errno in HINTS:
+                raise system_refused(problem, self.folder) from problem
             raise BadStore(f"{self.folder}: cannot be opened as a store ({problem})") from problem
 
     @classmethod
@@ -111,13 +107,29 @@ class Store:
 
     @contextmanager
     def _write(self) -> Iterator[None]:
-        self.db.execute("BEGIN IMMEDIATE")
+        self._still_here()
         try:
+            self.db.execute("BEGIN IMMEDIATE")
             yield
-        except BaseException:
-            self.db.execute("ROLLBACK")
+            self.db.execute("COMMIT")
+        except BaseException as problem:
+            with suppress(sqlite3.Error):  # a full disk has rolled it back already
+                self.db.execute("ROLLBACK")
+            if isinstance(problem, sqlite3.Error):
+                raise system_refused(problem, self.folder) from problem
             raise
-        self.db.execute("COMMIT")
+
+    def _still_here(self) -> None:
+        """Raises `BadStore` where the folder was moved or removed: files would go where no database lies."""
+        try:
+            now = (self.folder / FILE).stat()
+        except OSError:
+            now = None
+        if now is None or (now.st_dev, now.st_ino) != self._file:
+            raise BadStore(
+                f"{self.folder}: was moved, removed or replaced while it was written to; what was finished is in it; "
+                "run the same command with its new place as --store"
+            )
 
     # ------------------------------------------------------------------ writing
     def put_study(self, study: str, name: str, plan: Any, versions: Any, runs: Iterable[tuple[str, str]]) -> None:
@@ -126,7 +138,7 @@ class Store:
             if self.db.execute("SELECT 1 FROM study WHERE id = ?", [study]).fetchone():
                 return
             self.db.execute(
-                "INSERT INTO study VALUES (?, ?, ?, ?, ?)", [study, name, _json(plan), _json(versions), _now()]
+                "INSERT INTO study VALUES (?, ?, ?, ?, ?)", [study, name, as_json(plan), as_json(versions), _now()]
             )
             rows = [(study, i, run, teacher) for i, (run, teacher) in enumerate(runs)]
             self.db.executemany("INSERT INTO study_run VALUES (?, ?, ?, ?)", rows)
@@ -142,15 +154,15 @@ class Store:
         people: Arrays,
     ) -> None:
         """A teacher with its weights and what it promised to whom."""
-        files = [self._artifact(id, "weights", save_tensors(dict(weights))), self._artifact(id, "people", _npz(people))]
+        files = self._both(id, weights, people)
         with self._write():
-            row = [id, dataset, seed, _json(spec), _json(measures), _now()]
+            row = [id, dataset, seed, as_json(spec), as_json(measures), _now()]
             self.db.execute("INSERT OR IGNORE INTO teacher VALUES (?, ?, ?, ?, ?, ?)", row)
             self.db.executemany(PUT_ARTIFACT, files)
 
     def put_artifact(self, owner: str, name: str, arrays: Arrays, spec: str = "") -> None:
         """Further arrays of a stored teacher or run; ``spec`` is the identity of what computed them."""
-        file = self._artifact(owner, name, _npz(arrays), spec)
+        file = self._artifact(owner, name, as_npz(arrays), spec)
         with self._write():
             self.db.execute(PUT_ARTIFACT, file)
 
@@ -169,9 +181,9 @@ class Store:
         id = columns["id"]
         if self.has_run(id):
             return
-        files = [self._artifact(id, "weights", save_tensors(dict(weights))), self._artifact(id, "people", _npz(people))]
+        files = self._both(id, weights, people)
         order = "id teacher_id dataset method budget seed bits avg_bits threshold spec groups".split()
-        row = [_json(columns[c]) if c in ("bits", "spec", "groups") else columns[c] for c in order]
+        row = [as_json(columns[c]) if c in ("bits", "spec", "groups") else columns[c] for c in order]
         with self._write():
             self.db.execute("DELETE FROM measure WHERE run_id = ?", [id])  # of a run whose files are damaged
             self.db.execute("DELETE FROM run WHERE id = ?", [id])
@@ -184,7 +196,7 @@ class Store:
         with self._write():
             for id, measures, groups, metrics in runs:
                 self.db.execute("DELETE FROM measure WHERE run_id = ?", [id])
-                self.db.execute("UPDATE run SET groups = ? WHERE id = ?", [_json(groups), id])
+                self.db.execute("UPDATE run SET groups = ? WHERE id = ?", [as_json(groups), id])
                 self._measured(id, measures, metrics)
 
     def _measured(self, run: str, measures: Mapping[str, Any], metrics: Mapping[str, str]) -> None:
@@ -192,20 +204,23 @@ class Store:
         self.db.executemany("INSERT INTO measure VALUES (?, ?, ?, ?, ?, ?)", values)
         if metrics:
             id = identity(dict(metrics))
-            self.db.execute("INSERT OR IGNORE INTO metrics VALUES (?, ?)", [id, _json(dict(metrics))])
+            self.db.execute("INSERT OR IGNORE INTO metrics VALUES (?, ?)", [id, as_json(dict(metrics))])
             self.db.execute("UPDATE run SET measured = ? WHERE id = ?", [id, run])
+
+    def _both(self, id: str, weights: Arrays, people: Arrays) -> list[tuple[str, str, str, str, int, str]]:
+        made = {"weights": save_tensors(dict(weights)), "people": as_npz(people)}
+        return [self._artifact(id, name, content) for name, content in made.items()]
 
     def _artifact(self, owner: str, name: str, content: bytes, spec: str = "") -> tuple[str, str, str, str, int, str]:
         """Write a file under its owner's name, whole or not at all."""
         suffix = "safetensors" if name == "weights" else "npz"
         path = self.folder / "artifacts" / owner[:2] / f"{owner}-{name}.{suffix}"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
+        self._still_here()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(path, content)
+        except OSError as problem:
+            raise system_refused(problem, path) from problem
         return owner, name, str(path.relative_to(self.folder)), file_sha256(path), len(content), spec
 
     # ------------------------------------------------------------------ reading
@@ -358,8 +373,7 @@ class Store:
                 raise BadStore(f"{path}: missing or changed; its sha256 is not the stored one")
             if name == "weights":
                 return load_tensors(path.read_bytes())
-            with np.load(path, allow_pickle=False) as file:
-                return {RENAMED.get(k, k): file[k] for k in file.files}
+            return {RENAMED.get(k, k): v for k, v in of_npz(path).items()}
         except NO_ARRAYS as problem:
             what = f"{name} of {owner} cannot be read as arrays ({type(problem).__name__})"
             raise BadStore(f"{self.folder}: {what}") from problem
@@ -382,17 +396,6 @@ def readable(store: Store) -> Iterator[None]:
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as problem:
         what = f"{type(problem).__name__}: {str(problem)[:80]}"
         raise BadStore(f"{store.folder}: holds what this version does not read ({what})") from problem
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"), allow_nan=False)
-
-
-def _npz(arrays: Arrays) -> bytes:
-    with tempfile.SpooledTemporaryFile(max_size=1 << 28) as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
-        file.seek(0)
-        return file.read()
 
 
 def _now() -> str:

@@ -40,7 +40,7 @@ def _row(job: jobs.Job) -> None:
     about.markdown(f"**{_title(job)}** · {WORDS[job.state]}{_when(job)}")
     if job.live:
         share = job.done / job.total if job.total else 0.0
-        about.progress(share, text=f"{job.done} of {job.total or '?'} tasks · {job.what or 'starting'}")
+        about.progress(share, text=ui.escape(f"{job.done} of {job.total or '?'} tasks · {job.what or 'starting'}"))
         button.button("Cancel", key=f"cancel-{job.id}", on_click=work.stop, args=(job.id,), width="stretch")
     elif job.state == jobs.DONE and job.study:
         opened = button.button(

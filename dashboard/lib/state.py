@@ -16,8 +16,9 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from cfq_core.report import fmt
+from cfq_core.report.escape import plain
 from cfq_core.report.frames import Stored
-from dashboard.lib import data
+from dashboard.lib import component, data
 
 #: For a page's own control with a plain key: its choice stands in the address while the page is open.
 IN_LINK: dict[str, Any] = {"bind": "query-params"}
@@ -27,6 +28,7 @@ APPROVAL_HELP = (
     "validation people as the teacher."
 )
 USUAL_METHOD, USUAL_BUDGET = "ptq", 4.0  # what a study opens with, where it has them
+LONG_NAME = 34  # characters of a name that a select box of the sidebar shows
 ECHO = 2.0  # seconds in which the browser may still send the address from before a change
 
 
@@ -96,7 +98,7 @@ def sidebar() -> None:
     listed = {s.id: s for s in data.studies()}
     with st.sidebar:
         if trouble := data.problem():
-            st.error(trouble)
+            st.error(plain(trouble))
         if not listed:
             st.caption("No study yet. The page **Study** makes one.")
             return
@@ -107,26 +109,30 @@ def sidebar() -> None:
 def _select(listed: dict[str, data.Listed]) -> Selection:
     study_id = _named("Study", "study", {i: s.label for i, s in listed.items()})
     of = listed[study_id]
+    if len(of.label) > LONG_NAME:  # a select box cuts it
+        st.text(of.label)
     study = data.study(of)
     runs = study.runs
     datasets = list(dict.fromkeys(runs.dataset))
-    dataset = _one("Data set", "dataset", datasets, datasets[0]) if len(datasets) > 1 else datasets[0]
+    dataset = one("Data set", "dataset", datasets, datasets[0]) if len(datasets) > 1 else datasets[0]
     runs = runs[runs.dataset == dataset]
     methods = list(dict.fromkeys(runs.method))
-    method = _one("Method", "method", methods, USUAL_METHOD if USUAL_METHOD in methods else methods[0])
+    method = one("Method", "method", methods, USUAL_METHOD if USUAL_METHOD in methods else methods[0])
     budgets = sorted(set(runs[runs.method == method].budget))
     usual = min(budgets, key=lambda b: abs(b - USUAL_BUDGET))
     budget = _slider("Budget (bits per weight)", "budget", [f"{b:g}" for b in budgets], f"{usual:g}")
     seeds = [str(s) for s in sorted(set(runs.seed))]
-    seed = _one("Seed (for single models and people)", "seed", seeds, seeds[0])
+    seed = one("Seed (for single models and people)", "seed", seeds, seeds[0])
     approval = _approval()
     person = _person()
     _write("study", study_id)
+    component.mount("address", {"study": study_id}, key="address")
     return Selection(of, study, dataset, method, float(budget), int(seed), approval == "matched", person)
 
 
 # ---------------------------------------------------------------------- bound widgets
-def _one(label: str, key: str, options: Sequence[str], usual: str) -> str:
+def one(label: str, key: str, options: Sequence[str], usual: str) -> str:
+    """A select box whose choice stands in the address; a link to what is not there says so."""
     _drop_stale(key, options, usual)
     chosen = st.selectbox(label, options, index=list(options).index(usual), key=key, bind="query-params")
     return chosen if chosen in options else usual
@@ -135,7 +141,7 @@ def _one(label: str, key: str, options: Sequence[str], usual: str) -> str:
 def _slider(label: str, key: str, options: Sequence[str], usual: str) -> str:
     _drop_stale(key, options, usual)
     if len(options) == 1:
-        st.caption(f"{label}: {options[0]}")
+        st.caption(plain(f"{label}: {options[0]}"))
         return options[0]
     return st.select_slider(label, options, value=usual, key=key, bind="query-params")
 
@@ -158,7 +164,7 @@ def _drop_stale(key: str, options: Sequence[str], usual: str) -> None:
     raw = st.query_params.get(key)
     first = key not in st.session_state
     if first and raw is not None and raw not in options:
-        st.warning(f'The link asks for {key} "{raw[:60]}", which is not in this study. Showing {usual}.')
+        st.warning(plain(f'The link asks for {key} "{raw[:60]}", which is not in this study. Showing {usual}.'))
     if not first and st.session_state[key] not in options:
         st.session_state[key] = usual
 
@@ -188,7 +194,8 @@ def _adopt(key: str, options: Mapping[str, str]) -> None:
         if len(matching) == 1:
             st.session_state[key] = matching[0]
         else:
-            st.warning(f'The link asks for {key} "{raw[:60]}", which is not stored here. Showing "{options[default]}".')
+            shown = f'Showing "{options[default]}".'
+            st.warning(plain(f'The link asks for {key} "{raw[:60]}", which is not stored here. {shown}'))
     if st.session_state.get(key) not in options:
         st.session_state[key] = default
 
@@ -199,7 +206,7 @@ def _person() -> int | None:
         if raw.isascii() and raw.isdigit() and len(raw) < 9:
             st.session_state["person"] = raw
         else:
-            st.warning(f'The link asks for person "{raw[:60]}"; a person is a whole number.')
+            st.warning(plain(f'The link asks for person "{raw[:60]}"; a person is a whole number.'))
     chosen = st.session_state.get("person")
     _write("person", chosen)
     return None if chosen is None else int(chosen)

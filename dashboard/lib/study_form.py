@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from cfq_core.actions.regimes import REGIMES
+from cfq_core.report.escape import plain
 from dashboard.lib import work
 
 BUDGETS = (2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 8.0)
@@ -27,7 +28,7 @@ def plan() -> dict[str, Any] | None:
     tables = work.datasets()
     if kept := st.session_state.pop("_kept_table", None):
         st.session_state["form-dataset"] = kept
-        st.success(f"{tables.get(kept, kept)}: read and kept; it is chosen below.")
+        st.success(plain(f"{tables.get(kept, kept)}: read and kept; it is chosen below."))
     left, right = st.columns(2, gap="large")
     with left:
         first = list(tables).index("diabetes")
@@ -84,7 +85,7 @@ def _hidden() -> list[int] | None:
     typed = st.text_input("Net: widths of the hidden layers", "64, 64, 32", max_chars=60, key="form-hidden", **KEPT)
     widths = [int(w) for w in re.findall(r"\d+", typed)]
     if not re.fullmatch(r"\s*\d{1,4}(\s*[,\- ]\s*\d{1,4})*\s*", typed) or not all(1 <= w <= 512 for w in widths):
-        st.error(f'"{typed[:40]}": 1 to 16 widths from 1 to 512, such as 64, 64, 32.')
+        st.error(f'"{plain(typed[:40])}": 1 to 16 widths from 1 to 512, such as 64, 64, 32.')
         return None
     if len(widths) > 16:
         st.error(f"{len(widths)} layers; at most 16.")
@@ -93,4 +94,4 @@ def _hidden() -> list[int] | None:
 
 
 def _methods_help() -> str:
-    return "\n".join(f"- **{name}**: {about}" for name, about in work.methods().items())
+    return "\n".join(f"- **{plain(name)}**: {plain(about)}" for name, about in work.methods().items())

@@ -33,7 +33,8 @@ def _beside(sel: state.Selection) -> str:
     here = runs[(runs.dataset == sel.dataset) & (runs.budget == sel.budget)]
     others = [m for m in dict.fromkeys(here.method) if m != sel.method]
     state.forget("beside", others)
-    more = st.pills("Beside it", others, selection_mode="multi", key="beside", **state.IN_LINK) if others else []
+    chosen = {"selection_mode": "multi", "key": "beside", "format_func": ui.escape, **state.IN_LINK}
+    more = st.pills("Beside it", others, **chosen) if others else []
     return ",".join(m for m in more if m in others)
 
 
@@ -42,5 +43,5 @@ def _pick(key: str) -> None:
         state.choose(person=point["person"])
 
 
-PAGE = Page(order=4, title="Margins", icon="align_end", body=body)
+PAGE = Page(order=5, title="Margins", question="Why?", icon="align_end", body=body)
 PAGE.draw(__name__)

@@ -62,8 +62,9 @@ def _run(question: robust.Question, stored: bool) -> None:
     """The shipped plan as a background job."""
     given = work.shipped_plan(question.plan)
     ui.section("Run it again" if stored else "Make this study")
+    about = ui.escape(work.about_plan(given))
     st.caption(
-        f"`cfq study data/studies/{question.plan}.toml`: {work.about_plan(given)}. It runs in the background: close "
+        f"`cfq study data/studies/{question.plan}.toml`: {about}. It runs in the background: close "
         "the page, come back later. What is stored is not run again."
     )
     if st.button("Run", key=f"robust-run-{question.name}", icon=":material/play_arrow:"):
@@ -73,5 +74,5 @@ def _run(question: robust.Question, stored: bool) -> None:
         running.panel()
 
 
-PAGE = Page(order=9, title="Robustness", icon="shield", body=body)
+PAGE = Page(order=8, title="Robustness", question="What to do?", icon="shield", body=body)
 PAGE.draw(__name__)

@@ -146,7 +146,7 @@ def test_odd_values_of_a_dict_card_survive() -> None:
     import tomllib
 
     odd = {"a b": 'quote " and \\ back', "ü": "\U0001f600\x7f", "n": np.int64(3), "f": np.float64(0.1), "none": None,
-           "list": ("x", 1.5, True), "feature": [{"name": "a", "from": {"rent": ["own"]}}], 
+           "list": ("x", 1.5, True), "feature": [{"name": "a", "from": {"rent": ["own"]}}],
            "model": {"layout": "raw"}}  # fmt: skip
     kept = tomllib.loads(tables.as_toml(odd))
     assert kept == {**{k: v for k, v in odd.items() if v is not None}, "list": ["x", 1.5, True]}

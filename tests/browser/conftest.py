@@ -18,6 +18,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 QUIET = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
          "--disable-background-networking", "--disable-component-update")  # fmt: skip
+CHECKOUT = (sys.executable, "-m", "cfq_core.cli")
 PATIENCE = 120_000  # milliseconds: the gate's machine may be busy
 #: A deep link makes streamlit's front end probe these under the page's address before it finds them at the root.
 PROBES = ("_stcore/health", "_stcore/host-config")
@@ -28,20 +29,20 @@ def chromium() -> str | None:
 
 
 class Server:
-    """A dashboard on a free port, with a store of its own."""
+    """A dashboard on a free port, with a store of its own: this checkout's, or what ``cfq`` starts in a folder."""
 
-    def __init__(self, store: Path) -> None:
+    def __init__(self, store: Path, cfq: tuple[str, ...] = CHECKOUT, folder: Path = ROOT) -> None:
         with socket.socket() as s:
             s.bind(("127.0.0.1", 0))
             self.port = s.getsockname()[1]
-        self.url, self.store = f"http://127.0.0.1:{self.port}", store
+        self.url, self.store, self.cfq, self.folder = f"http://127.0.0.1:{self.port}", store, cfq, folder
         self.log = (store.parent / "server.log").open("ab")
         self.start()
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "streamlit", "run", "dashboard/app.py", "--server.port", str(self.port)]
-        environment = {**os.environ, "CFQ_STORE": str(self.store), "PYTHONPATH": str(ROOT)}
-        self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=self.log, stderr=self.log)
+        command = [*self.cfq, "dashboard", "--port", str(self.port), "--store", str(self.store)]
+        environment = os.environ | ({"PYTHONPATH": str(ROOT)} if self.cfq == CHECKOUT else {})
+        self.process = subprocess.Popen(command, cwd=self.folder, env=environment, stdout=self.log, stderr=self.log)
         end = time.monotonic() + PATIENCE / 1000
         while time.monotonic() < end:
             try:
