@@ -1,4 +1,4 @@
-"""Commands that read or write files: `cfq report | export | verify | audit | check`."""
+"""Commands that read or write files: `cfq report | export | certify | verify | audit | check`."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from cfq_core.commands.options import (
 
 #: Runs by itself, also where nothing of this package is installed.
 VERIFY = Path(models_folder.__file__).parent / "verify.py"
+VERIFY_PROMISES = VERIFY.with_name("verify_promises.py")
 VERIFYING = 300  # seconds
 
 
@@ -106,16 +107,61 @@ def export(
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("run")
+@click.option(
+    "--output", "-o", "path", required=True, type=click.Path(path_type=Path), help="File of promises (.jsonl)."
+)
+@click.option("--student", type=click.Path(path_type=Path), help="The file that ships [OUTPUT's name.student.onnx].")
+@click.option("--teacher", type=click.Path(path_type=Path), help="The FP32 file [OUTPUT's name.teacher.onnx].")
+@click.option("--cells", default=256, show_default=True, type=click.IntRange(1, 4096), help="Most cells of a box.")
+@click.option("--card", type=click.Path(path_type=Path), help="Where the run's card lies now, if it has moved.")
+@store_option
 @json_option
-def verify(file: Path, as_json: bool) -> None:
-    """Run the people an exported file carries: does it decide here as it was audited? Exit 1 where it does not."""
+def certify(
+    run: str, path: Path, student: Path | None, teacher: Path | None, cells: int, card: Path | None,
+    folder: Path | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Write each promise with a box in which both files approve everybody: cfq verify OUTPUT FILE.onnx checks it anew.
+
+    Files that are not there are exported; files that are there must be this run's, with encoded inputs.
+    """
+    _needs("onnx", "onnxruntime", extra="export")
+    from cfq_core.export.certify import certify as certified
+    from cfq_core.export.stored import stored_run
+    from cfq_core.study.store import readable
+
+    store = open_store(folder, must_exist=True)
+    files = {"student": student, "teacher": teacher}
+    named = {role: file or path.with_suffix(f".{role}.onnx") for role, file in files.items()}
+    with readable(store):
+        found = stored_run(store, run, card)
+    written = certified(store, found, path, named, cells)
+    if as_json:
+        print_json(written.as_json())
+    else:
+        click.echo(written.words)
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("models", nargs=-1, type=click.Path(path_type=Path))
+@json_option
+def verify(file: Path, models: tuple[Path, ...], as_json: bool) -> None:
+    """Run the people an exported file carries: does it decide here as it was audited? Exit 1 where it does not.
+
+    Of promises (cfq certify): cfq verify PROMISES.jsonl FILE.onnx [FILE.onnx] runs every cell of every box on them.
+    """
     _needs("onnxruntime", extra="export")
-    command = [sys.executable, "-P", str(VERIFY), str(file), *(["--json"] if as_json else [])]
+    if file.suffix == ".jsonl" and not models:
+        raise BadInput(f"{file}: promises are checked against a model: cfq verify {file} FILE.onnx")
+    program = VERIFY_PROMISES if models else VERIFY
+    command = [sys.executable, "-P", str(program), *map(str, (file, *models)), *(["--json"] if as_json else [])]
     try:
-        ran = subprocess.run(command, capture_output=True, text=True, timeout=VERIFYING)
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=None if models else VERIFYING)
     except subprocess.TimeoutExpired:
         raise BadInput(f"{file}: takes longer than {VERIFYING} s for 32 people; refused") from None
+    if models and ran.returncode == 1 and not ran.stdout:
+        raise CfqError(ran.stderr.strip())
     if ran.returncode not in (0, 1) or not ran.stdout:
         raise BadInput(ran.stderr.strip() or f"{file}: crashed the runtime")
     click.echo(ran.stdout.rstrip())
@@ -226,4 +272,4 @@ def _write(path: Path, content: str) -> None:
     files.write_whole(path, content.encode())
 
 
-COMMANDS = (report, export, verify, audit, check)
+COMMANDS = (report, export, certify, verify, audit, check)
