@@ -41,8 +41,8 @@ class Certified:
         """For a reader."""
         files = ", ".join(f"{role} {path}" for role, path in self.files.items())
         return (
-            f"{self.path}: {self.certified} of {self.promised} promises hold on both files, in boxes of {self.cells:.1f} "
-            f"cells on average; publish the digest {self.digest}\n  about {files}"
+            f"{self.path}: {self.certified} of {self.promised} promises hold on both files, in boxes of "
+            f"{self.cells:.1f} cells on average; publish the digest {self.digest}\n  about {files}"
         )
 
     def as_json(self) -> dict[str, Any]:

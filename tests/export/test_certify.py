@@ -51,7 +51,8 @@ def test_the_verifier_is_short_and_stands_alone(promises: Path, tmp_path: Path) 
     text = VERIFIER.read_text()
     assert len(text.splitlines()) <= 250 and "cfq_core" not in text
     (tmp_path / "v.py").write_text(text)
-    code = f"import sys; sys.modules['cfq_core'] = None; sys.argv[1:] = {[str(promises), *map(str, files(promises))]!r};" \
+    given = [str(promises), *map(str, files(promises))]
+    code = f"import sys; sys.modules['cfq_core'] = None; sys.argv[1:] = {given!r};" \
         "import runpy; runpy.run_path('v.py', run_name='__main__')"  # fmt: skip
     ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert ran.returncode == 0 and ", 0 do not" in ran.stdout, ran.stderr
