@@ -62,7 +62,7 @@ def of_table(name: str, seeds: list[int]) -> dict[str, Any]:
     out: dict[str, Any] = {"seeds": seeds}
     with repeatable():
         promises = pipeline.promise([pipeline.prepare(table, s) for s in seeds], setting)
-        promises = pipeline.training_recourse(promises, setting)
+        promises = pipeline.further_recourse(pipeline.training_recourse(promises, setting), setting)
         data, told = pipeline.training_data_of(promises), [_told(p) for p in promises]
         for variant, method in VARIANTS.items():
             students = method.students(data, BITS)

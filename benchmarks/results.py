@@ -2,6 +2,8 @@
 
 cfq study data/studies/adult.toml --store .cfq      # and the others there but quick.toml
 python -m benchmarks.results --store .cfq
+
+A study that is not in the store keeps its section, if this engine revision made it.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from cfq_core.base.shipped import shipped
 from cfq_core.report.charts import overhead
 from cfq_core.report.frames import Stored
 from cfq_core.study import summary
+from cfq_core.study.plan import REVISION, read_plan_file
 from cfq_core.study.store import Row, Store
 
 OUT = Path(__file__).parent / "RESULTS.md"
@@ -25,15 +28,16 @@ MARKS = ("<!-- results:start -->", "<!-- results:end -->")
 TABLES = ("adult", "compas", "german")
 KAPPAS = ("kappa", "kappa_adult")
 FURTHER = (
-    "w4a4",
+    "margin", "w4a4",
     "steps", "regimes", "noise", "shift", "slices", "variants", "overhead", "landscape", "forecast",
     "digits", "fashion",
 )  # fmt: skip
 #: Programs whose numbers stand in benchmarks/numbers, each with a section of its own.
 PROGRAMS = (
     "allocations", "transfer", "ablation", "tune", "speeds", "search_speed", "second_search", "parity", "pair_audit",
-    "exact", "certificates", "runtimes",
+    "exact", "certificates", "runtimes", "wide", "estimates", "corpus", "own_nets",
 )  # fmt: skip
+ONE_PAGE = "In one page"
 INTRODUCTION = """# Results
 
 Made by `python -m benchmarks.results` from stored studies; do not edit. VD: share of promised actions that fail;
@@ -77,16 +81,32 @@ def main() -> None:
     by_name = {s["name"]: (store, s) for store, s in whole}  # the newest of a name wins; unfinished ones are left out
     plans = (*TABLES, *KAPPAS, *FURTHER)
     there = {plan: by_name[name] for plan in plans if (name := name_of(plan)) in by_name}
+    there = {plan: found for plan, found in there.items() if _is_whole(plan, found[1])}
     tables = {plan: summary.lines(there[plan][0], there[plan][1]["id"]) for plan in TABLES if plan in there}
-    parts = [INTRODUCTION, one_page.page(tables)]
-    parts += [_study(plan, *found) for plan, found in there.items()]
+    kept = _kept(given.out)
+    page = kept.get(ONE_PAGE, "") if len(tables) < len(TABLES) else ""
+    parts = [INTRODUCTION, page or one_page.page(tables)]
+    parts += [_study(plan, *there[plan]) if plan in there else kept.get(name_of(plan), "") for plan in plans]
     parts += [text for text in map(_section, PROGRAMS) if text]  # not measured: no table
-    given.out.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    given.out.write_text("\n\n".join(filter(None, parts)) + "\n", encoding="utf-8")
     if TABLES[0] in there:
         _write_readme(given.readme, *there[TABLES[0]])
     for store in stores:
         store.close()
-    print(f"{given.out}: {', '.join(there) or 'no finished study'}")
+    print(f"{given.out}: {', '.join(there) or 'no finished study'}; every other study's section is left as it was")
+
+
+def _kept(path: Path) -> dict[str, str]:
+    """Sections as they were written, by title: the opening page, and those of studies made by this engine revision."""
+    written = path.read_text(encoding="utf-8").split("\n## ")[1:] if path.is_file() else []
+    titled = {text.split("\n", 1)[0]: f"## {text}".strip() for text in written}
+    return {k: v for k, v in titled.items() if k == ONE_PAGE or f"; engine revision {REVISION};" in v}
+
+
+def _is_whole(plan: str, row: Row) -> bool:
+    """Whether a study has all runs of its plan: a gallery keeps some methods and seeds under the same name."""
+    asked = read_plan_file(shipped("studies") / f"{plan}.toml")
+    return set(row["plan"]["methods"]) >= set(asked.methods) and set(row["plan"]["seeds"]) >= set(asked.seeds)
 
 
 def name_of(plan: str) -> str:
@@ -111,7 +131,7 @@ def _study(plan: str, store: Store, row: Row) -> str:
     made = f"`cfq study data/studies/{plan}.toml`"
     made += f" ({row['finished']} of {row['runs']} runs; engine revision {revision}; {versions})"
     parts = [f"## {row['name']}", made, summary.as_markdown(store, row["id"])]
-    if plan in KAPPAS and plan != "margin":
+    if plan in KAPPAS:
         parts.append(kappa_table(store, row["id"]))
     elif plan == "overhead":
         parts.append(times_table(store, row))

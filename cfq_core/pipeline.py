@@ -23,6 +23,8 @@ from jaxtyping import Bool, Float, Int
 from typing_extensions import TypeVar
 
 from cfq_core.actions.action_set import ActionSet
+from cfq_core.base.door import Needs, Numbers, door, shown
+from cfq_core.base.errors import BadInput
 from cfq_core.base.identity import identity
 from cfq_core.base.plugins import load_all
 from cfq_core.base.seeds import numpy_stream, repeatable
@@ -31,13 +33,15 @@ from cfq_core.certificates.table import RADIUS
 from cfq_core.evidence import MATCHING_SHIFT, OTHER_THRESHOLD, Evidence, Measure, Measures, approved, measure, tied
 from cfq_core.matching import Matching, match
 from cfq_core.methods.approval_matched import ApprovalMatchedQat
-from cfq_core.methods.method import Method, Qat, Students
+from cfq_core.methods.method import Method, Qat, Students, has_several_sources
 from cfq_core.nets.layers import Activation
 from cfq_core.nets.stack import Scorer, Stack, score
 from cfq_core.quant.bits import BitPlan, average_bits, size_bytes
+from cfq_core.quant.grid import WEIGHT_BITS
 from cfq_core.quant.quantized import QuantStack, Shifted
 from cfq_core.quant.training_data import RecoursePairs, TrainingData
 from cfq_core.recourse.find import POSITIVE, Solver, find_recourse, logits64
+from cfq_core.recourse.margin import margin_costing
 from cfq_core.recourse.outcome import Recourse
 from cfq_core.recourse.pgd import Pgd
 from cfq_core.recourse.problem import RecourseQuery
@@ -47,6 +51,9 @@ from cfq_core.tables.schema import Table
 from cfq_core.tables.split import Split, split
 from cfq_core.training.loop import Fold, TeacherTraining, train_teachers
 
+SEED = Numbers(0, 2**31 - 1, "the seed of split and training", whole=True)
+BUDGETS = Numbers(min(WEIGHT_BITS), max(WEIGHT_BITS), "average bits per weight", several=True)
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -54,7 +61,7 @@ class Setting:
 
     KEY = "setting"
     hidden: tuple[int, ...] = (64, 64, 32)  # none: a logistic regression
-    kappa: float = 0.2  # logits; the promise's margin
+    kappa: float = 0.2  # logits; the promise's margin, unless `margin` says otherwise
     regime: str = "default"  # of actions
     people: int | None = 2000  # denied test people a seed, a seeded sample; None: all of them
     n_reaudited: int = 1000  # of those, searched a second time on each student (CRG)
@@ -66,6 +73,18 @@ class Setting:
     activation_bits: int = 8  # of the students
     threshold: float = 0.5  # probability of the favourable outcome above which a teacher approves
     approve: float | None = None  # instead: the share of training people whom each teacher approves
+    margin: float | None = None  # instead of kappa: by which share the promise's margin raises its mean cost
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.hidden, tuple | list):
+            raise BadInput(
+                f"Setting: hidden is {shown(self.hidden)}; widths of the hidden layers, such as (64, 64, 32)"
+            )
+        object.__setattr__(self, "hidden", tuple(self.hidden))
+        Numbers(0, 100, "the promise's margin in logits").check(self.kappa, "Setting", "kappa")
+        if not hasattr(self.solver, "best"):
+            how = 'cfq_core.load("recourse", "search")'
+            raise BadInput(f"Setting: solver is {shown(self.solver)}; a recourse solver is needed: {how}")
 
 
 @dataclass(frozen=True)
@@ -82,6 +101,9 @@ class Design:
         """Model inputs of some rows, float64."""
         return self.encoding.encode(self.table.values[rows])
 
+
+#: Denied validation people, at most, on whom a margin is solved.
+MARGIN_PEOPLE = 200
 
 #: What promises: a teacher trained here, unless said otherwise; an audit of files has imported ones.
 Teacher = TypeVar("Teacher", bound=Scorer, default=Stack)
@@ -100,12 +122,17 @@ class TeacherRecourse(Generic[Teacher]):
     training_recourse: Recourse | None = None  # recourse of denied training people, where a method asks for it
     training_recourse_seconds: float | None = None  # seconds that took; None where it was stored without them
     activation_bits: int = 8  # of its students
-    further_recourse: tuple[Recourse, ...] = ()  # of the same training people, from `FURTHER`; beside training_recourse
+    further_recourse: tuple[Recourse, ...] = ()  # of the same training people, from `FURTHER`; where asked for
     further_seconds: float | None = None
+    kappa: float | None = None  # logits, where the setting's `margin` was solved on this teacher
+
+    def margin(self, setting: Setting) -> float:
+        """The promise's margin, in logits."""
+        return setting.kappa if self.kappa is None else self.kappa
 
 
 #: Where else promises come from that a method may learn from, besides the setting's: solver and margin (None: the
-#: setting's), and one in how many people is asked. Found wherever training recourse is.
+#: setting's), and one in how many people is asked.
 FURTHER: tuple[tuple[Solver, float | None, int], ...] = ((Search(), 0.0, 2), (Pgd(), None, 1), (Pgd(), 0.0, 1))
 
 
@@ -135,6 +162,7 @@ class Audited:
     measures: Measures
 
 
+@door(table=Needs("Table"), seed=SEED)
 def prepare(table: Table, seed: int, regime: str = "default") -> Design:
     """Split, encoding and action set of one seed, fitted on its training rows."""
     parts = split(table, seed)
@@ -163,6 +191,7 @@ def _cut(stack: Stack, train: Fold, setting: Setting) -> Stack:
     return replace(stack, biases=(*stack.biases[:-1], (stack.biases[-1].double() - at[:, None]).float()))
 
 
+@door(designs=Needs("Design", Sequence), setting=Needs("Setting"))
 def promise(designs: Sequence[Design], setting: Setting, teacher: Any = None) -> list[TeacherRecourse]:
     """Teachers, and recourse for the test people they deny; repeatable bit for bit.
 
@@ -195,12 +224,22 @@ def _recourse_for(model: Teacher, d: Design, setting: Setting) -> TeacherRecours
     started, test = time.process_time(), d.table.values[d.split.test]
     logits = logits64(model, 0, d.encoding, test)
     people = _sample(logits <= 0, setting.people, d.seed)
-    query = RecourseQuery(test[people], d.encoding, d.actions)
-    recourse = find_recourse(model, [query], setting.solver, setting.kappa, [bool((logits > 0).any())])
-    seconds = time.process_time() - started
-    return TeacherRecourse(d, model, logits, people, recourse, seconds, activation_bits=setting.activation_bits)
+    query, approves = RecourseQuery(test[people], d.encoding, d.actions), [bool((logits > 0).any())]
+    solved = None if setting.margin is None else _solved_margin(model, d, setting, setting.margin, approves)
+    kappa = setting.kappa if solved is None else solved
+    recourse = find_recourse(model, [query], setting.solver, kappa, approves)
+    seconds, bits = time.process_time() - started, setting.activation_bits
+    return TeacherRecourse(d, model, logits, people, recourse, seconds, activation_bits=bits, kappa=solved)
 
 
+def _solved_margin(model: Scorer, d: Design, setting: Setting, share: float, approves: Sequence[bool]) -> float:
+    """The margin in logits that costs validation people this share more."""
+    valid = d.table.values[d.split.valid]
+    people = _sample(logits64(model, 0, d.encoding, valid) <= 0, MARGIN_PEOPLE, d.seed)
+    return margin_costing(share, model, RecourseQuery(valid[people], d.encoding, d.actions), setting.solver, approves)
+
+
+@door(promises=Needs("TeacherRecourse", Sequence), setting=Needs("Setting"))
 def training_recourse(promises: Sequence[TeacherRecourse], setting: Setting) -> list[TeacherRecourse]:
     """The same promises with recourse for a sample of the training people their teachers deny."""
     with repeatable():
@@ -212,22 +251,37 @@ def _with_training_recourse(p: TeacherRecourse, setting: Setting) -> TeacherReco
     denied = logits64(p.teacher, 0, p.design.encoding, training) <= 0
     people = _sample(denied, setting.n_training_recourse, p.design.seed)
     query = RecourseQuery(training[people], p.design.encoding, p.design.actions)
-    recourse = find_recourse(p.teacher, [query], setting.solver, setting.kappa)
-    seconds, started = time.process_time() - started, time.process_time()
-    further = []
+    recourse = find_recourse(p.teacher, [query], setting.solver, p.margin(setting))
+    seconds = time.process_time() - started
+    return replace(p, training_recourse=recourse, training_recourse_seconds=seconds)
+
+
+def further_recourse(promises: Sequence[TeacherRecourse], setting: Setting) -> list[TeacherRecourse]:
+    """The same promises with recourse from `FURTHER` for those who have training recourse; kept where it is there."""
+    with repeatable():
+        return [_with_further_recourse(p, setting) for p in promises]
+
+
+def _with_further_recourse(p: TeacherRecourse, setting: Setting) -> TeacherRecourse:
+    if p.training_recourse is None or p.further_recourse:
+        return p
+    started, found = time.process_time(), []
     for solver, kappa, one_in in FURTHER:
-        few = RecourseQuery(training[people[::one_in]], p.design.encoding, p.design.actions)
-        further.append(find_recourse(p.teacher, [few], solver, setting.kappa if kappa is None else kappa))
-    return replace(
-        p, training_recourse=recourse, training_recourse_seconds=seconds, further_recourse=tuple(further),
-        further_seconds=time.process_time() - started,
-    )  # fmt: skip
+        few = RecourseQuery(p.training_recourse.before[::one_in], p.design.encoding, p.design.actions)
+        found.append(find_recourse(p.teacher, [few], solver, p.margin(setting) if kappa is None else kappa))
+    return replace(p, further_recourse=tuple(found), further_seconds=time.process_time() - started)
 
 
 #: Students that are there already, by their method's identity, seed and budget, for methods that take others' students.
 Known = Mapping[tuple[str, int, float], Students]
 
 
+@door(
+    promises=Needs("TeacherRecourse", Sequence),
+    methods=Needs("Method", Mapping),
+    budgets=BUDGETS,
+    setting=Needs("Setting"),
+)
 def audit(
     promises: Sequence[TeacherRecourse],
     methods: Mapping[str, Method],
@@ -242,7 +296,7 @@ def audit(
     the other teachers and methods have theirs. ``known``: students of other methods that need not be made again.
     """
     with repeatable():
-        made = _students(methods, promises, budgets, known or {})
+        made = _students(methods, promises, budgets, known or {}, setting)
         return [a for name in methods if name in made for a in _audited(name, made[name], budgets, setting)]
 
 
@@ -266,7 +320,11 @@ class _Made:
 
 
 def _students(
-    methods: Mapping[str, Method], promises: Sequence[TeacherRecourse], budgets: Sequence[float], known: Known
+    methods: Mapping[str, Method],
+    promises: Sequence[TeacherRecourse],
+    budgets: Sequence[float],
+    known: Known,
+    setting: Setting,
 ) -> dict[str, _Made]:
     """The students of every method, each trained in a stack of its own, so that its seconds are nobody else's."""
     out: dict[str, _Made] = {}
@@ -274,6 +332,7 @@ def _students(
         of = [p for p in promises if has_training_recourse(p)] if method.needs_recourse else promises
         if not of:
             continue
+        of = further_recourse(of, setting) if has_several_sources(method) else of
         started = time.process_time()
         made = _of_method(method, of, budgets, {**known, **_each(out.values(), budgets)})
         out[name] = _Made(of, method, made, (time.process_time() - started) / made.models.runs)
@@ -348,8 +407,7 @@ def _learning_from_recourse(method: Method, p: TeacherRecourse) -> dict[str, Mea
         return {"training_recourse_seconds": _plain(0.0)}
     if p.training_recourse is None or p.training_recourse_seconds is None:
         return {}
-    several = isinstance(method, Qat) and method.several_sources
-    took = p.training_recourse_seconds + (p.further_seconds or 0.0 if several else 0.0)
+    took = p.training_recourse_seconds + (p.further_seconds or 0.0 if has_several_sources(method) else 0.0)
     out = {"training_recourse_seconds": _plain(took)}
     if isinstance(method, Qat):
         people = method.schedule.pairs_per_step * method.schedule.steps(len(p.design.split.train))
@@ -472,12 +530,12 @@ def _own_recourse(
     query = RecourseQuery(p.recourse.before[asked], p.design.encoding, p.design.actions, promised)
 
     def found(run: int, query: RecourseQuery) -> Recourse:
-        return find_recourse(both.take([run]), [query], setting.solver, setting.kappa, [approves[run]])
+        return find_recourse(both.take([run]), [query], setting.solver, p.margin(setting), [approves[run]])
 
     first = found(strict, query)
     if moved == 0:
         return [first, first]
-    still = logits64(both, loose, p.design.encoding, promised) >= max(setting.kappa, POSITIVE)
+    still = logits64(both, loose, p.design.encoding, promised) >= max(p.margin(setting), POSITIVE)
     settled = first.has_recourse & ~(still & (p.recourse.cost[asked] < first.cost))
     known = np.where(settled[:, None], first.after, promised)
     second = found(loose, replace(query, known=known, settled=settled))

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse
 from starlette.routing import Route
 
-from dashboard.lib import headers, pages, startup
+from dashboard.lib import front_door, headers, pages, startup
 
 
 @asynccontextmanager
@@ -35,5 +35,5 @@ app = st.App(
     Path(__file__).parent / "lib" / "script.py",
     lifespan=warm,
     routes=[Route(f"{base}/{name}", at_the_root) for name, place in pages.found().items() if place.default],
-    middleware=[Middleware(headers.Guard)],
+    middleware=[Middleware(headers.Guard), Middleware(front_door.NamesItsStudy, base=base)],
 )

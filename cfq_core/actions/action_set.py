@@ -1,7 +1,8 @@
 """The changes a person can make: A(x).
 
 Immutable features fixed, monotone ones one way, numbers inside bounds and on their grid, each
-category exactly one level. Bounds never exclude the person's own value.
+category exactly one level. Bounds never exclude the person's own value. What ties features together,
+and columns that follow from others, are in `joint.py`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from cfq_core.actions.cost import price, scale
+from cfq_core.actions.joint import Joint
 from cfq_core.actions.regimes import under
 from cfq_core.base.errors import BadTable
 from cfq_core.tables.encode import modelled
@@ -53,20 +55,35 @@ class ActionSet:
         """Categories a person can switch."""
         return tuple(i for i, f in enumerate(self.schema.features) if f.move != "fixed" and f.is_category)
 
-    def box(self, i: int, own: Int[np.ndarray, "n"]) -> tuple[Int[np.ndarray, "n"], Int[np.ndarray, "n"]]:
+    @cached_property
+    def joint(self) -> Joint | None:
+        """The card's constraints; None where it has none."""
+        return Joint(self.schema) if self.schema.constraints else None
+
+    @cached_property
+    def tied(self) -> Joint | None:
+        """The card's constraints where they tie movable features together; else None."""
+        return self.joint if self.joint is not None and self.joint.ties else None
+
+    @cached_property
+    def followers(self) -> tuple[int, ...]:
+        """Columns that follow from movable ones, sources first."""
+        return tuple(self.tied.follows) if self.tied else ()
+
+    def box(self, i: int, before: Values) -> tuple[Int[np.ndarray, "n"], Int[np.ndarray, "n"]]:
         """Lowest and highest grid count each person can reach on number ``i``."""
-        move = self.schema.features[i].move
+        move, own = self.schema.features[i].move, before[:, i]
         low = own if move in ("up", "fixed") else np.minimum(own, self.low[i])
         high = own if move in ("down", "fixed") else np.maximum(own, self.high[i])
-        return low, high
+        return (low, high) if self.joint is None else self.joint.narrowed(i, before, low, high)
 
-    def reachable(self, i: int, own: Int[np.ndarray, "n"]) -> Bool[np.ndarray, "n levels"]:
+    def reachable(self, i: int, before: Values) -> Bool[np.ndarray, "n levels"]:
         """Levels each person can be in on category ``i``; their own always.
 
         ``up`` and ``down`` go along the order of the levels; whoever starts at a level of ``never``
         stands outside that order and may move anywhere in it.
         """
-        f = self.schema.features[i]
+        f, own = self.schema.features[i], before[:, i]
         rank, own_rank = np.arange(len(f.levels))[None, :], own[:, None]
         outside = np.array([level in f.never for level in f.levels])
         open_ = np.broadcast_to(~outside, (len(own), len(f.levels))).copy()
@@ -76,21 +93,29 @@ class ActionSet:
             open_ &= (rank < own_rank) | outside[own][:, None]
         elif f.move == "fixed":
             open_[:] = False
+        if self.joint is not None and f.move != "fixed":
+            open_ &= self.joint.open(i, before)
         open_[np.arange(len(own)), own] = True
         return open_
 
     def legal(self, before: Values, after: Values) -> Bool[np.ndarray, "n"]:
         """Whether each person can get from ``before`` to ``after``."""
-        ok = np.ones(len(before), bool)
+        ok = np.ones(len(before), bool) if self.tied is None else self.tied.holds(before, after)
         for i, f in enumerate(self.schema.features):
+            if i in self.followers:
+                continue
             if f.is_category:
                 known = (after[:, i] >= 0) & (after[:, i] < len(f.levels))
-                reach = self.reachable(i, before[:, i])
+                reach = self.reachable(i, before)
                 ok &= known & reach[np.arange(len(after)), after[:, i].clip(0, len(f.levels) - 1)]
             else:
-                low, high = self.box(i, before[:, i])
+                low, high = self.box(i, before)
                 ok &= (after[:, i] >= low) & (after[:, i] <= high)
         return ok
+
+    def completed(self, before: Values, after: Values) -> Values:
+        """The same actions with every column that follows from others where it follows to."""
+        return after if self.tied is None else self.tied.completed(before, after)
 
     def cost(self, before: Values, after: Values) -> Float[np.ndarray, "n"]:
         """Weighted L1 cost of each move, in scale units."""
@@ -112,7 +137,8 @@ class ActionSet:
     def advice(self, before: Int[np.ndarray, "f"], after: Int[np.ndarray, "f"]) -> list[str]:
         """One person's action in the card's words and units, one line a changed feature."""
         changed = [i for i in range(len(before)) if before[i] != after[i]]
-        return [self._line(self.schema.features[i], int(before[i]), int(after[i])) for i in changed]
+        lines = [self._line(self.schema.features[i], int(before[i]), int(after[i])) for i in changed]
+        return [f"{line} (follows)" if i in self.followers else line for i, line in zip(changed, lines, strict=True)]
 
     @staticmethod
     def _line(f: Feature, old: int, new: int) -> str:
@@ -136,20 +162,23 @@ def objections(actions: ActionSet, before: Int[np.ndarray, "f"], after: Int[np.n
     found = []
     for i, f in enumerate(actions.schema.features):
         own, there = int(before[i]), int(after[i])
-        if own != there and (why := _objection(actions, i, f, own, there)):
+        if own != there and i not in actions.followers and (why := _objection(actions, i, f, before, there)):
             found.append(f"{f.words}: {f.format_cell(own)} -> {f.format_cell(there)}: {why}")
-    return found
+    return found + ([] if actions.tied is None else [f"breaks: {s}" for s in actions.tied.broken(before, after)])
 
 
-def _objection(actions: ActionSet, i: int, f: Feature, own: int, there: int) -> str:
+def _objection(actions: ActionSet, i: int, f: Feature, before: Int[np.ndarray, "f"], there: int) -> str:
+    own = int(before[i])
     if f.move == "fixed":
         return "cannot be changed"
     if f.levels and f.levels[there] in f.never:
         return "nobody is told to move there"
     if f.is_category:
-        reach = actions.reachable(i, np.array([own]))[0]
+        reach = actions.reachable(i, before[None])[0]
+        if not reach[there] and actions.joint is not None and not actions.joint.open(i, before[None])[0, there]:
+            return "not from where they are, by a constraint of the card"
         return "" if reach[there] else f"may only go {f.move}"
     if (f.move == "up" and there < own) or (f.move == "down" and there > own):
         return f"may only go {f.move}"
-    low, high = (int(end[0]) for end in actions.box(i, np.array([own])))
+    low, high = (int(end[0]) for end in actions.box(i, before[None]))
     return "" if low <= there <= high else f"outside {f.format_cell(low)} to {f.format_cell(high)}"

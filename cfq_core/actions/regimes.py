@@ -1,6 +1,7 @@
 """Action-constraint regimes: who may change what (PAPER figures 18 to 20).
 
-A regime is a function of the schema. Protected features are fixed in every one of them.
+A regime is a function of the schema. Protected features are fixed in every one of them, and so are columns that
+follow from others: they are moved by what they follow, at no cost of their own. Constraints hold in all regimes.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from cfq_core.base.errors import BadPlan, unknown
+from cfq_core.tables.constraints import determined
 from cfq_core.tables.schema import Feature, Schema
 
 
@@ -40,7 +42,7 @@ def under(regime: str, schema: Schema) -> Schema:
     """The schema with every feature's move as the regime allows; raises `BadPlan` for an unknown one."""
     if regime not in REGIMES:
         raise BadPlan(unknown("action regime", regime, REGIMES))
-    rule = REGIMES[regime]
-    return replace(
-        schema, features=tuple(replace(f, move="fixed") if f.protected else rule(f) for f in schema.features)
-    )
+    rule, follows = REGIMES[regime], determined(schema)
+    moved = [replace(f, move="fixed") if f.protected else rule(f) for f in schema.features]
+    moved = [replace(f, move="fixed", weight=0.0) if f.name in follows else f for f in moved]
+    return replace(schema, features=tuple(moved))

@@ -1,8 +1,8 @@
 """People do more or less than they were told: whether the promise still holds, on the teacher and on each student.
 
 Of every changed number a person does the share ``1 + size * z`` of the change, z standard normal and never the other
-way, on the feature's grid and inside what is legal for them; a category is switched as told. The draws z are the same
-for every size and every model.
+way, on the feature's grid and inside what is legal for them; a category is switched as told, what follows follows,
+and where constraints forbid a draw the person does as told. The draws z are the same for every size and every model.
 """
 
 from __future__ import annotations
@@ -75,11 +75,12 @@ def implemented(
     """What people do who were told ``after``: ``noise`` is relative to each change of the movable numbers."""
     done = after.copy()
     for column, i in enumerate(actions.numbers):
-        low, high = actions.box(i, before[:, i])
+        low, high = actions.box(i, before)
         share = np.maximum(0.0, 1.0 + noise[:, column])
         moved = np.rint((after[:, i] - before[:, i]) * share).astype(np.int64)
         done[:, i] = np.clip(before[:, i] + moved, low, high)
-    return done
+    done = actions.completed(before, done)
+    return done if actions.tied is None else np.where(actions.legal(before, done)[:, None], done, after)
 
 
 def _reading(size: float, measure: str, holds: Bool[np.ndarray, "d k"]) -> ProbeResult:

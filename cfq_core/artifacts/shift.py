@@ -82,7 +82,7 @@ class Shift:
             asked = np.sort(random.permutation(len(p.person))[: self.n_reaudited])
             before, promised = p.recourse.before[asked], p.recourse.after[asked]
             ask = RecourseQuery(before, p.design.encoding, p.design.actions, promised)
-            own = find_recourse(student.model, [ask], setting.solver, setting.kappa)
+            own = find_recourse(student.model, [ask], setting.solver, p.margin(setting))
             found, again = own.has_recourse, own.cost
         return PartialEvidence(
             person=p.person[asked],

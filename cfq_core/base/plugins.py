@@ -52,6 +52,8 @@ def names(folder: str) -> tuple[str, ...]:
 
 def load(folder: str, name: str) -> Any:
     """The part called ``name``; raises `UnknownName` with the names there are."""
+    if folder not in FOLDERS:
+        raise UnknownName(unknown("kind of part", folder, FOLDERS))
     if name not in names(folder):
         raise UnknownName(unknown(FOLDERS[folder], name, names(folder)))
     if folder in TABLES:

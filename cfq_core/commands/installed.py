@@ -13,8 +13,9 @@ import click
 
 from cfq_core.base import numerics, plugins
 from cfq_core.base.errors import BadInput, BadStore, CfqError
+from cfq_core.base.place import store_place
 from cfq_core.commands.data import where
-from cfq_core.commands.options import json_option, place, print_json, print_table, store_option
+from cfq_core.commands.options import json_option, print_json, print_table, store_option
 
 
 @click.command()
@@ -57,7 +58,7 @@ def _CHECKS(folder: Path | None) -> dict[str, Callable[[], str]]:  # noqa: N802 
         "numerics": _numerics,
         "sqlite": lambda: sqlite3.sqlite_version,
         "cores": lambda: str(os.cpu_count()),
-        "store": lambda: _writable(place(folder)),
+        "store": lambda: _writable(store_place(folder)),
         "data sets": lambda: "; ".join(f"{n}: {where(n)}" for n in plugins.names("datasets")),
         "parts": lambda: "; ".join(f"{len(plugins.load_all(f))} {f}" for f in plugins.FOLDERS),
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,7 @@ from typing import Any
 import click
 
 from cfq_core.base.errors import BadInput, BadPlan
-
-DEFAULT_STORE = ".cfq"
+from cfq_core.base.place import store_place
 
 store_option = click.option(
     "--store", "folder", type=click.Path(path_type=Path), help="Folder of results [CFQ_STORE, else ./.cfq]."
@@ -47,11 +45,6 @@ def _contract(command: Any, prefix: str, whose: str) -> Any:
     return command
 
 
-def place(folder: Path | None) -> Path:
-    """Where the store lies: as given, else CFQ_STORE, else ./.cfq."""
-    return folder or Path(os.environ.get("CFQ_STORE", DEFAULT_STORE))
-
-
 def open_store(folder: Path | None, must_exist: bool = False) -> Any:
     """The store at its place; one that must exist is opened for reading, else it is made.
 
@@ -59,7 +52,7 @@ def open_store(folder: Path | None, must_exist: bool = False) -> Any:
     """
     from cfq_core.study.store import FILE, Store
 
-    found = place(folder)
+    found = store_place(folder)
     if must_exist and not (found / FILE).is_file():
         raise BadInput(
             f"{found}: no store here; name one with --store or CFQ_STORE, or make one with: cfq run --dataset diabetes"

@@ -11,8 +11,9 @@ from typing import Any
 import click
 
 from cfq_core.base.errors import BadInput
+from cfq_core.base.place import store_place
 from cfq_core.base.shipped import shipped
-from cfq_core.commands.options import json_option, open_store, place, print_json, store_option
+from cfq_core.commands.options import json_option, open_store, print_json, store_option
 
 
 @click.group("jobs")
@@ -27,11 +28,11 @@ def jobs_list(folder: Path | None, as_json: bool) -> None:
     """List the newest background studies and audits with their state."""
     from cfq_core.study import jobs
 
-    found = jobs.recent(place(folder))
+    found = jobs.recent(store_place(folder))
     if as_json:
         print_json({"jobs": [_plain(j) for j in found]})
     elif not found:
-        click.echo(f"no background study in {place(folder)}; the dashboard's page Study starts one")
+        click.echo(f"no background study in {store_place(folder)}; the dashboard's page Study starts one")
     for j in [] if as_json else found:
         end = j.error or j.study or j.audit or j.what
         about = ", ".join(j.datasets)
@@ -45,7 +46,7 @@ def jobs_cancel(id: str, folder: Path | None) -> None:
     """End a background study by id, or by the start of one; what it finished stays stored."""
     from cfq_core.study import jobs
 
-    job = jobs.find(place(folder), id)
+    job = jobs.find(store_place(folder), id)
     if not job.live:
         raise BadInput(f"job {job.id} is {job.state} already")
     click.echo(f"{job.id}  {jobs.cancel(job).state}")

@@ -66,7 +66,8 @@ LEGEND = (
 @click.option("--activation", default="relu", show_default=True, help="Of the hidden layers, such as silu or tanh.")
 @click.option("--residual", is_flag=True, help="A hidden layer as wide as the one before it adds that one's output.")
 @click.option("--activation-bits", default=8, show_default=True, help="Bits of the students' activations: 8, 6 or 4.")
-@click.option("--kappa", default=0.2, show_default=True, help="The promise's margin, in logits.")
+@click.option("--kappa", type=float, help="The promise's margin, in logits [0.2].")
+@click.option("--margin", help="Instead of kappa: cost:10%, the margin that costs people 10 % more.")
 @click.option("--people", default="2000", show_default=True, help="Denied test people a seed, or all.")
 @click.option("--regime", default="default", show_default=True, help="Action regime: any, immutable, default, strict.")
 @click.option("--recourse", default="search", show_default=True, help="Recourse solver.")
@@ -90,7 +91,7 @@ def run(workers: int | None, folder: Path | None, as_json: bool, **options: Any)
         "activation": options["activation"],
         "residual": options["residual"],
         "activation_bits": options["activation_bits"],
-        "kappa": options["kappa"],
+        **{k: options[k] for k in ("kappa", "margin") if options[k] is not None},
         "people": "all" if options["people"] == "all" else number("--people", options["people"], int),
         "regime": options["regime"],
         "recourse": options["recourse"],
@@ -213,17 +214,21 @@ def _is_long(given: Mapping[str, Any]) -> bool:
     from cfq_core.study import estimate
 
     pace, several = estimate.pace_of(given["datasets"][0]), (os.cpu_count() or 1) > 1
-    known = given["datasets"][0] in estimate.PACES and several
+    known = estimate.is_known(given["datasets"][0]) and several
     return known and estimate.seconds(pace, given["methods"], len(given["bits"]), given["seeds"]) > estimate.LONG
 
 
 def _warn(datasets: Sequence[str]) -> None:
-    """What may have been meant otherwise in users' own tables, on stderr."""
+    """What may have been meant otherwise in users' own tables, and how constraints were understood, on stderr."""
     from cfq_core.study.plan import table_of
+    from cfq_core.tables.constraints import sentences
 
     for card in (d for d in datasets if d.endswith(".toml")):
-        for warning in table_of(card).warnings:
+        table = table_of(card)
+        for warning in table.warnings:
             click.echo(f"note: {Path(card).name}: {warning}", err=True)
+        for sentence in sentences(table.schema):
+            click.echo(f"note: {Path(card).name}: every action keeps: {sentence}", err=True)
 
 
 def _run(plan: Any, workers: int | None, folder: Path | None, as_json: bool, scheduler: str | None = None) -> None:
@@ -243,7 +248,7 @@ def _run(plan: Any, workers: int | None, folder: Path | None, as_json: bool, sch
 
     try:
         with dask_executor(scheduler) if scheduler else nullcontext() as executor:
-            found = run_plan(plan, store, workers, progress, executor)
+            found = run_plan(plan, store, workers, progress, executor, lambda line: click.echo(line, err=True))
     finally:
         if bar is not None:
             bar.close()
@@ -294,7 +299,7 @@ def _show(store: Any, study: str, as_json: bool) -> None:
     if gone := about_unknown(current_measures(store, study).values()):
         click.echo(gone)
     for line in lines:
-        click.echo(summary.verdict(line, row["plan"]["setting"]["kappa"]))
+        click.echo(summary.verdict(line, row["plan"]["setting"]))
 
 
 def _about_teachers(dataset: str, measured: list[dict[str, Any]], setting: dict[str, Any], own: bool) -> str:
@@ -302,15 +307,15 @@ def _about_teachers(dataset: str, measured: list[dict[str, Any]], setting: dict[
         known = [m[name] for m in measured if m[name] is not None]
         return f"{scale * sum(known) / len(known):.{digits}f}" if known else "-"
 
-    from cfq_core.study.summary import net_words
+    from cfq_core.study import summary
 
-    hidden, denied = net_words(setting), sum(m["people"] for m in measured)
+    hidden, denied = summary.net_words(setting), sum(m["people"] for m in measured)
     nobody = "" if denied else "; nobody is denied, so no promise can break: choose another cut (threshold, approve)"
     return (
         f"{dataset}: {len(measured)} FP32 {'splits of one teacher' if own else 'teachers'} {hidden}, test accuracy "
         f"{average('accuracy', 3)}, approval {average('approval_rate', 1, 100)} %; recourse found for "
         f"{average('frr', 1, 100)} % of {denied} denied people, mean cost {average('recourse_cost', 2)} "
-        f"(margin {setting['kappa']:g} logits, actions: {setting['regime']}){nobody}"
+        f"({summary.margin_words(setting, [m.get('kappa') for m in measured])}, actions: {setting['regime']}){nobody}"
     )
 
 

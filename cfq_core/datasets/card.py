@@ -21,7 +21,8 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from cfq_core.base.errors import did_you_mean, unknown
-from cfq_core.datasets.card_outcome import as_outcome, cell_is
+from cfq_core.datasets.card_constraints import checked, taken_out
+from cfq_core.datasets.card_outcome import about_models, as_outcome, cell_is
 from cfq_core.datasets.card_rows import (
     FROM_ROWS,
     MAX_COUNT,
@@ -89,6 +90,7 @@ class Card:
     thousands: Mark = Mark("")
     strip: tuple[str, ...] = ()  # texts around numbers, such as a currency
     encoding: str = "utf-8"
+    constraints: tuple[str, ...] = ()  # what ties columns together, see `tables.constraints`
     feature: tuple[Feature, ...] = ()
 
 
@@ -146,21 +148,16 @@ def _card(text: str, file: str) -> Card:
     except ValueError:
         raise place.bad("not valid TOML: an integer of thousands of digits") from None
     tables, model = raw.pop("feature", []), raw.pop("model", {})
-    card = replace(_record(place, raw, Card), model=_about_models(place, model))
+    card = replace(_record(place, raw, Card), model=about_models(place, model))
     if not re.fullmatch(r"\w[\w-]*", card.name):
         raise place.bad(f"name = {quoted(card.name)}; one word of letters, digits, _ and -")
     if not tables or not isinstance(tables, list) or not all(isinstance(t, dict) for t in tables):
         raise place.bad("no features; describe each column under its own [[feature]], with two brackets")
-    card = replace(card, feature=tuple(_feature(place, i, t) for i, t in enumerate(tables, 1)))
+    tables, sentences = taken_out(place, tables)
+    features = tuple(_feature(place, i, t) for i, t in enumerate(tables, 1))
+    card = replace(card, feature=features, constraints=(*sentences, *card.constraints))
     _check_together(card, place)
     return card
-
-
-def _about_models(place: Place, model: Any) -> Mapping[str, Any]:
-    """The ``[model]`` table, whose keys and words the reader of models checks."""
-    if not isinstance(model, dict) or any(isinstance(v, dict | list) for v in model.values()):
-        raise place.bad("[model] must be one table of plain values: favourable, threshold, output, layout")
-    return {str(k)[:MAX_TEXT]: v[:MAX_TEXT] if isinstance(v, str) else v for k, v in model.items()}
 
 
 def _record(place: Place, raw: dict[str, Any], record: type[Described]) -> Described:
@@ -325,9 +322,10 @@ def _table(card: Card, data: bytes | str, card_name: str, csv_name: str) -> Tabl
     values = np.stack([counts for _, counts in filled], axis=1)
     warnings = [judged.warning, *(doubt_about_numbers(columns[f.name]) for f in features if not f.levels)]
     warnings += [_gives_away(f, values[:, i], outcome) for i, f in enumerate(features)]
-    schema = _schema(card, features, columns[card.target].words)
+    rules = checked(place, _schema(card, features, columns[card.target].words), values)
+    told = tuple(w for w in (*warnings, *rules.warnings) if w)
     part = _parts(columns[card.split], outcome) if card.split else None
-    return Table(schema, values, outcome, part=part, warnings=tuple(w for w in warnings if w), model=card.model or {})
+    return Table(rules.schema, values, outcome, part=part, warnings=told, model=card.model or {})
 
 
 def _parts(column: Column, outcome: np.ndarray) -> np.ndarray:
@@ -395,4 +393,5 @@ def _schema(card: Card, features: tuple[Feature, ...], outcomes: tuple[str, ...]
         source=card.source,
         licence=card.licence,
         favourable_cells=tuple(good),
+        constraints=card.constraints,
     )

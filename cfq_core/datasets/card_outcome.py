@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from cfq_core.datasets.card_rows import (
+    MAX_TEXT,
     MIN_OUTCOMES,
     NUMBER,
     Column,
@@ -84,3 +86,10 @@ def _check_spellings(column: Column, good: set[int], open_: set[int], card: Plac
             listed = json.dumps(several, ensure_ascii=False)
             cure = f"name every cell that is favourable, favourable = {listed}, or mend them"
             raise card.bad(f"{len(several)} spellings of one word: {counted(column, words)}; {cure}")
+
+
+def about_models(place: Place, model: Any) -> Mapping[str, Any]:
+    """The ``[model]`` table, whose keys and words the reader of models checks."""
+    if not isinstance(model, dict) or any(isinstance(v, dict | list) for v in model.values()):
+        raise place.bad("[model] must be one table of plain values: favourable, threshold, output, layout")
+    return {str(k)[:MAX_TEXT]: v[:MAX_TEXT] if isinstance(v, str) else v for k, v in model.items()}

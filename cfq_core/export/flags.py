@@ -20,7 +20,7 @@ from onnx import TensorProto, helper, numpy_helper
 from cfq_core.models import verify
 from cfq_core.models.entries import Gives
 from cfq_core.models.provenance import BadModel
-from cfq_core.models.read import Array, ModelFile, attributes, constants
+from cfq_core.models.read import BATCH_STEPS, Array, ModelFile, attributes, constants
 from cfq_core.models.runtime import Running
 
 CODES = 255  # largest code of an unsigned activation; signed ones are shifted to unsigned on x86
@@ -41,11 +41,20 @@ class _Product:
 
 def flags(file: ModelFile) -> tuple[str, ...]:
     """What the graph alone says, a line each; a graph that cannot be read so says nothing."""
-    try:
-        products = [p for p in _products(file.proto.graph) if p.weight.ndim == 2 and p.weight.size]
-    except (KeyError, IndexError, ValueError, TypeError, AttributeError):  # shapes that do not fit: the runtime says so
-        products = []
+    products = _integer_layers(file)
     return (*_saturating(products), *_overflowing(products), *_dynamic(file.proto.graph))
+
+
+def saturating(file: ModelFile) -> str | None:
+    """The line on pairs of products that a processor without VNNI cuts off; None where no pair can exceed 16 bits."""
+    return next(_saturating(_integer_layers(file)), None)
+
+
+def _integer_layers(file: ModelFile) -> list[_Product]:
+    try:
+        return [p for p in _products(file.proto.graph) if p.weight.ndim == 2 and p.weight.size]
+    except (KeyError, IndexError, ValueError, TypeError, AttributeError):  # shapes that do not fit: the runtime says so
+        return []
 
 
 def _saturating(products: list[_Product]) -> Iterator[str]:
@@ -75,8 +84,11 @@ def _overflowing(products: list[_Product]) -> Iterator[str]:
 
 
 def _dynamic(graph: onnx.GraphProto) -> Iterator[str]:
-    if any(n.op_type in ("DynamicQuantizeLinear", "DynamicQuantizeMatMul") for n in graph.node):
-        yield "its 8-bit steps are found anew in every batch: what is decided of a person depends on who else is asked"
+    if any(n.op_type in BATCH_STEPS for n in graph.node):
+        yield (
+            "its 8-bit steps are found anew in every batch: what is decided of a person depends on who else is asked; "
+            "audited one person at a time"
+        )
 
 
 def _listed(names: list[str]) -> str:

@@ -20,6 +20,7 @@ from jaxtyping import Float
 
 from cfq_core.base.errors import BadInput, BadStore
 from cfq_core.export import vectors
+from cfq_core.export.flags import saturating
 from cfq_core.export.parity import Parity, ParityFailure, parity
 from cfq_core.models import raw, verify
 from cfq_core.models.provenance import Provenance, Role, inputs_of
@@ -51,6 +52,7 @@ class StoredRun:
     logits: Mapping[Role, Mapping[str, Float[np.ndarray, "_"]]]  # of the audit, by kind of point
     people: Points
     design: Design
+    kappa: float  # logits; the margin of its promises
 
     def model(self, role: Role) -> QuantStack | Stack:
         """The student or the teacher."""
@@ -122,25 +124,27 @@ def stored_run(store: Store, id: str, card: Path | None = None) -> StoredRun:
     has_recourse = promised["why"] == 0
     of_student = (seen["student"], seen["student_at"][has_recourse])
     of_teacher = (promised["logits"], promised["margin"][has_recourse])
-    return _with_people(row, student, teacher, (of_student, of_teacher), promised["after"][has_recourse], design)
+    solved = store.teacher(row["teacher_id"])["measures"].get("kappa")  # of a setting with a `margin`
+    kappa = float(row["spec"]["teacher"]["setting"]["kappa"] if solved is None else solved)
+    return _with_people(row, student, teacher, (of_student, of_teacher), promised["after"][has_recourse], design, kappa)
 
 
 def run_of(p: TeacherRecourse[Stack], a: Audited, kappa: float) -> StoredRun:
-    """A student that no store holds, as `pipeline.audit` gives it; ``kappa``: of the setting it was audited in."""
+    """A student that no store holds, as `pipeline.audit` gives it; ``kappa``: its promises' margin."""
     table, has_recourse = p.design.table, p.recourse.has_recourse
     row: Any = {
         "id": "", "teacher_id": "", "dataset": table.schema.name, "bits": list(a.plan),
         **{k: getattr(a, k) for k in ("seed", "method", "budget", "threshold")},
-        "spec": {"teacher": {"data": table.fingerprint(), "setting": {"kappa": kappa}}},
+        "spec": {"teacher": {"data": table.fingerprint()}},
     }  # fmt: skip
     of_student = (a.raw.student, a.raw.student_at[has_recourse])
     of_teacher = (p.logits, p.recourse.margin[has_recourse])
     after = p.recourse.after[has_recourse]
-    return _with_people(row, a.student, p.teacher, (of_student, of_teacher), after, p.design)
+    return _with_people(row, a.student, p.teacher, (of_student, of_teacher), after, p.design, kappa)
 
 
 def _with_people(
-    row: Row, student: QuantStack, teacher: Stack, audited: Any, after: Values, design: Design
+    row: Row, student: QuantStack, teacher: Stack, audited: Any, after: Values, design: Design, kappa: float
 ) -> StoredRun:
     """``audited``: logits of student and teacher, each of test rows and of recourse points."""
     made = vectors.made_people(design.table, design.split.test, row["seed"])
@@ -151,13 +155,13 @@ def _with_people(
         role: dict(zip(people, (*of, made_up), strict=True))
         for role, of, made_up in zip(ROLES, audited, at_made, strict=True)
     }
-    return StoredRun(row, student, teacher, logits, people, design)
+    return StoredRun(row, student, teacher, logits, people, design, kappa)
 
 
 def export_student(run: StoredRun, path: Path, form: Form | None = None, target: Target | None = None) -> Exported:
     """Write the student; the file stays only if every decision is the audited one. Raises `ParityFailure`.
 
-    ``form``: None: the standard one where it decides alike, else the exact one.
+    ``form``: None: the standard one where it decides alike on any processor, else the exact one.
     """
     return _exported(run, "student", path, form, target or Target())
 
@@ -174,6 +178,9 @@ def _exported(run: StoredRun, role: Role, path: Path, form: Form | None, target:
         raise BadInput(f"{path}: a folder; name a file")
     if form is not None:
         return _written(run, role, path, form, target, "")
+    standard = parse_model(_file(run, role, "standard", target).SerializeToString(), path.name)
+    if cut_off := saturating(standard):  # also where this processor decides alike: another one would not
+        return _written(run, role, path, "exact", target, f"in the standard form, {cut_off}")
     try:
         return _written(run, role, path, "standard", target, "")
     except ParityFailure as problem:
@@ -188,7 +195,7 @@ def provenance(run: StoredRun, role: Role) -> Provenance:
         "dataset": row["dataset"],
         "data": spec["data"],
         "seed": row["seed"],
-        "kappa": float(spec["setting"]["kappa"]),
+        "kappa": run.kappa,
         "favourable": run.design.table.schema.favourable,
         "inputs": inputs_of(run.design.encoding),
         "teacher": row["teacher_id"],

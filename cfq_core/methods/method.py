@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from cfq_core.base.errors import CfqError
 from cfq_core.base.identity import LABEL
 from cfq_core.nets.stack import score
 from cfq_core.quant.bits import BitPlan
@@ -117,9 +118,16 @@ class Qat:
         """One student a teacher and budget; the teachers are not changed."""
         runs = each_budget(data, budgets)
         seen = data if self.several_sources else replace(data, further=())
+        if self.several_sources and not data.further:
+            raise CfqError(f"{self.title} needs training recourse of further sources, and none was computed")
         plans = self.allocator.plans(seen, Calibration(), budgets)
         models = finetune(seen, runs, torch.tensor(plans), [self.config] * len(runs), self.schedule)
         return Students(models, plans)
+
+
+def has_several_sources(method: Method) -> bool:
+    """Whether a method learns from promises of further sources too."""
+    return bool(getattr(method, "several_sources", False))
 
 
 def each_budget(data: TrainingData, budgets: Sequence[float]) -> list[int]:

@@ -55,6 +55,8 @@ def recognised(values: Values, hints: Iterable[str] = ()) -> Known | None:
     kinds = dict.fromkeys((*hints, *ACTIVATIONS))
     for factor, kind in product(FACTORS, kinds):
         like = _curve(kind, factor)
+        if np.abs(like - values).max() <= CLOSE * size:
+            return Known(kind, factor, 1.0, 0.0)  # a fit would give 1 and 0 but for the last digits
         spread = like - like.mean()
         by = float((values * spread).sum() / (spread * spread).sum())
         plus = float((values - by * like).mean())

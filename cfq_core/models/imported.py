@@ -9,6 +9,7 @@ import torch
 
 from cfq_core.models.blackbox import BlackBox
 from cfq_core.models.dense import dense
+from cfq_core.models.integers import IntegerNet, integer_net
 from cfq_core.models.reading import Reading
 from cfq_core.nets.stack import Scorer, Stack, score
 from cfq_core.quant.quantized import QuantStack
@@ -43,7 +44,7 @@ def _tolerance(reading: Reading) -> float:
 def imported(reading: Reading, encoding: Encoding, values: Values) -> Imported:
     """The model of people under an encoding; checked on ``values`` against what onnxruntime computes."""
     blind, name = BlackBox(reading, encoding), reading.file.name
-    model = layers_of(reading, encoding)
+    model = layers_of(reading, encoding) or integer_net(reading, encoding)
     if model is None:
         return Imported(blind, COMPUTED)
     logits = reading.logits(values)
@@ -51,7 +52,7 @@ def imported(reading: Reading, encoding: Encoding, values: Values) -> Imported:
     differing = int(((found > 0) != (logits > 0)).sum())
     near = np.abs(logits) < SATURATED
     off = float((np.abs(found - logits) / (1 + np.abs(logits)))[near].max(initial=0.0))
-    if differing or (off > _tolerance(reading) and not isinstance(model, QuantStack)):
+    if differing or (off > _tolerance(reading) and not isinstance(model, QuantStack | IntegerNet)):
         return Imported(
             blind,
             COMPUTED,
@@ -91,6 +92,8 @@ def _is_same(weight: np.ndarray, bias: np.ndarray) -> bool:
 
 
 def _described(model: Scorer) -> str:
+    if isinstance(model, IntegerNet):
+        return "quantized by another tool: its integers, computed as onnxruntime does, searched with gradients"
     if isinstance(model, QuantStack):
         return "our own quantized file: the integers of the audit, searched with gradients"
     assert isinstance(model, Stack)

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from cfq_core.base.door import Needs, door
 from cfq_core.base.errors import BadInput
 from cfq_core.models.columns import Layout
 from cfq_core.models.contract import Contract, Output
@@ -38,6 +39,7 @@ def teacher_from(model: Any, table: Table, contract: Contract | None = None) -> 
     )
 
 
+@door(table=Needs("Table"))
 def own_teacher(
     model: Any,
     table: Table,

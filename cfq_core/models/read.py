@@ -51,9 +51,14 @@ OPERATORS = {
     """.split()),
     "com.microsoft": frozenset("""
         DequantizeLinear DynamicQuantizeMatMul FusedGemm FusedMatMul Gelu MatMulIntegerToFloat MatMulNBits QGemm
-        QLinearAdd QLinearSigmoid QuantizeLinear
+        QLinearAdd QLinearConcat QLinearLeakyRelu QLinearMul QLinearReduceMean QLinearSigmoid QLinearSoftmax
+        QLinearWhere QuantizeLinear
     """.split()),
 }  # fmt: skip
+
+
+#: Operators that find an 8-bit step in all people that they are given at once.
+BATCH_STEPS = ("DynamicQuantizeLinear", "DynamicQuantizeMatMul")
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,11 @@ class ModelFile:
     def given(self) -> str:
         """Name of its first input."""
         return self.entries[0].name
+
+    @property
+    def alone(self) -> bool:
+        """Whether a person's numbers depend on who else is asked: steps found anew in every batch."""
+        return any(n.op_type in BATCH_STEPS for n in self.proto.graph.node)
 
     @property
     def width(self) -> int:

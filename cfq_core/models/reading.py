@@ -7,6 +7,7 @@ is refused unless somebody said that it is meant so.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +35,18 @@ GIVES_PROBABILITY = (
     "LinearClassifier",
     "SVMClassifier",
     "QLinearSigmoid",
+    "QLinearSoftmax",
+)
+#: And those behind which it still is one.
+PASSED_ON = (
+    "Identity",
+    "Flatten",
+    "Cast",
+    "Reshape",
+    "Squeeze",
+    "Unsqueeze",
+    "QuantizeLinear",
+    "DequantizeLinear",
 )
 
 
@@ -65,6 +78,9 @@ class Reading:
         return f"{self.file.name}: read as {self.scale.words}; {inputs}; AUC {self.auc.auc:.3f}"
 
 
+Tried = tuple[Reading, Float[np.ndarray, "n"], Float[np.ndarray, "n c"]]  # with its logits and outputs
+
+
 def running_of(file: ModelFile, table: Table, seconds: float) -> Running:
     """The process that computes a file for a table's people."""
     return Running(file, seconds, feeds(file, table.schema))
@@ -74,35 +90,62 @@ def settle(
     running: Running, contract: Contract, table: Table, rows: np.ndarray, is_teacher: bool
 ) -> tuple[Reading, list[str]]:
     """The file as it is to be read, and what a reader must know of it; raises `BadModel` in one line."""
-    file, said = running.file, contract
+    file = running.file
     values, outcome = table.values[rows], table.outcome[rows]
     if len(rows) > MOST_ROWS:
         keep = np.linspace(0, len(rows) - 1, MOST_ROWS).astype(int)
         values, outcome = values[keep], outcome[keep]
     training = table.values if table.part is None else table.values[table.part == 0]
     ways = fitting(file, table.schema, training, contract.layout)
-    tried, problem = [], None
-    for columns in ways:
-        try:
-            outputs = running.outputs(columns.make(values))
-            cells = table.schema.favourable_cells
-            scale = scale_of(file.gives, ends_in_probability(file), said, outputs, outcome, cells, file.name)
-            z = scale.logits(outputs, file.name)
-        except BadModel as refused:
-            problem = problem or refused
-            continue
-        reading = Reading(file, columns, scale, running, ranked(z, outcome))
-        tried.append((reading, z, outputs))
+    tried, problem = _tried(running, ways, contract, table.schema.favourable_cells, values, outcome)
     if not tried:
         assert problem is not None
         raise problem
     reading, z, outputs = _best(tried, file.name)
+    if contract.layout != "auto" and not contract.favourable:
+        others = list[Columns]()
+        with suppress(BadModel):  # nothing else fits its width
+            others = [c for c in fitting(file, table.schema, training, "auto") if c.layout != contract.layout]
+        cells = table.schema.favourable_cells
+        _against_others(reading, z, _tried(running, others, contract, cells, values, outcome)[0])
     notes = [reading.words]
     _doubts(reading, z, outputs, outcome, contract, is_teacher, notes)
     return reading, notes
 
 
-Tried = tuple[Reading, Float[np.ndarray, "n"], Float[np.ndarray, "n c"]]
+def _tried(
+    running: Running,
+    ways: list[Columns],
+    contract: Contract,
+    cells: tuple[str, ...],
+    values: Values,
+    outcome: Bool[np.ndarray, "n"],
+) -> tuple[list[Tried], BadModel | None]:
+    """The file under every layout that it can be read by, and why it cannot by the first of the others."""
+    file, tried, problem = running.file, [], None
+    for columns in ways:
+        try:
+            outputs = running.outputs(columns.make(values))
+            scale = scale_of(file.gives, ends_in_probability(file), contract, outputs, outcome, cells, file.name)
+            z = scale.logits(outputs, file.name)
+        except BadModel as refused:
+            problem = problem or refused
+            continue
+        tried.append((Reading(file, columns, scale, running, ranked(z, outcome)), z, outputs))
+    return tried, problem
+
+
+def _against_others(said: Reading, z: Float[np.ndarray, "n"], others: list[Tried]) -> None:
+    """Refuse a layout that was said where by another the file clearly ranks better, and decides otherwise."""
+    for other, other_z, _ in others:
+        differing = int(((z > 0) != (other_z > 0)).sum())
+        if differing and other.auc.beats(said.auc):
+            mine, its = said.columns.layout, other.columns.layout
+            raise BadModel(
+                f"{said.file.name}: its layout was said to be {mine}, but it ranks the outcomes better (AUC "
+                f"{other.auc.auc:.3f}, not {said.auc.auc:.3f}) and decides {differing} of {len(z)} people otherwise as "
+                f"{its}: say --layout {its}, or --favourable too if it is meant so"
+            )
 
 
 def _best(tried: list[Tried], name: str) -> Tried:
@@ -188,7 +231,7 @@ def ends_in_probability(file: ModelFile) -> bool:
     name = file.gives.name
     for _ in range(len(makers)):
         node = makers.get(name)
-        if node is None or node.op_type not in ("Identity", "Flatten", "Cast", "Reshape", "Squeeze", "Unsqueeze"):
+        if node is None or node.op_type not in PASSED_ON:
             return node is not None and node.op_type in GIVES_PROBABILITY
         name = node.input[0]
     return False

@@ -31,7 +31,7 @@ class Running:
         """``seconds`` it may compute; ``feeds``: how rows become its inputs, as `columns.feeds` says."""
         self.file, self.left = file, seconds
         self.feeds = [dict(f) for f in feeds] or _one_after_another(file)
-        self.door = {"feeds": self.feeds, "output": file.gives.name, "batch": file.batch}
+        self.door = {"feeds": self.feeds, "output": file.gives.name, "batch": file.batch, "alone": file.alone}
         self.rows = 0  # computed so far
         self.unlimited: tuple[str, ...] = ()  # of its process, what this system cannot limit
         self.process = subprocess.Popen(

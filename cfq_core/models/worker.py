@@ -47,15 +47,17 @@ def receive(stream: IO[bytes]) -> tuple[int, bytes]:
 def computing(content: bytes, door: dict[str, Any], way: dict[str, Any]) -> Compute:
     """A model as a function of rows, run in some way: ``level``, ``options``, ``batch``, or by onnx's ``reference``.
 
-    ``door``: how rows are cut into its inputs (``feeds``), the ``output`` that is read, and its own ``batch``.
+    ``door``: how rows are cut into its inputs (``feeds``), the ``output`` that is read, its own ``batch``, and whether
+    people are asked ``alone`` where nothing is said of batches.
     """
     run = (_reference if way.get("reference") else _session)(content, door["output"], way)
     feeds = [_feed(f) for f in door["feeds"]]
     width = max(f["stop"] for f in door["feeds"])
+    size = door["batch"] or way.get("batch", 1 if door.get("alone") else None)
 
     def compute(rows: np.ndarray) -> np.ndarray:
         rows = rows.reshape(-1, width)
-        step = door["batch"] or way.get("batch") or max(len(rows), 1)
+        step = size or max(len(rows), 1)
         parts = [rows[i : i + step] for i in range(0, len(rows), step)] or [rows]
         made = ({name: of(part) for name, of in feeds} for part in parts)
         found = (np.asarray(run(feed)) for feed in made)

@@ -19,6 +19,7 @@ from torch import Tensor
 from cfq_core.nets.linear import Form, input_step
 from cfq_core.recourse.best_known import affordable
 from cfq_core.recourse.problem import ROUNDING, Points, Problem
+from cfq_core.recourse.repair import kept
 
 LARGEST_BUDGET = 1e12  # stands for infinity where it is multiplied by zero
 SLOPE = 0.01  # logits a coordinate moves the form by count this much beside those it may be wrong by
@@ -64,9 +65,16 @@ class Space:
 
     @cached_property
     def seen_price(self) -> Float[Tensor, "r p"]:
-        """Cost of a unit of a seen number."""
+        """Cost of a unit of a seen number; of one that follows, which is never paid, 1."""
         step = input_step(self.problem.model).double()[:, None]
-        return self.problem.number_price / self.problem.slope * torch.where(step > 0, step, 1.0)
+        price = self.problem.number_price / self.problem.slope * torch.where(step > 0, step, 1.0)
+        return price if self.problem.tied is None else torch.where(self.follows, 1.0, price)
+
+    @cached_property
+    def follows(self) -> Bool[Tensor, "p"]:
+        """Numbers that follow from others: no cost, no choice."""
+        tied, numbers = self.problem.tied, torch.arange(self.problem.numbers)
+        return numbers >= (self.problem.numbers if tied is None else tied.free)
 
     @cached_property
     def group_price(self) -> Float[Tensor, "g"]:
@@ -104,6 +112,7 @@ class Space:
         moved, left = self.least_spent(boxes, place)
         spare = budget - moved.sum(1) - left.sum(1)
         steps = affordable(p, rows, own, spare[:, None] + moved)
+        steps = steps if p.tied is None else torch.where(self.follows[:, None], torch.inf, steps)
         low, high = torch.maximum(boxes.low, own - steps[..., 1]), torch.minimum(boxes.high, own + steps[..., 0])
         switched = torch.arange(boxes.open.shape[1]) != p.own.levels[rows][:, p.group]
         dear = p.switch_price > (spare[:, None] + left)[:, p.group] + ROUNDING
@@ -113,19 +122,24 @@ class Space:
             alive &= open_[:, columns].any(1)
         run = p.run[rows]
         same = p.seen(low, run) == p.seen(high, run)  # one code: only the cheapest count matters
+        if p.tied is not None:
+            same &= ~(p.tied.involved[: p.numbers] | self.follows)
+            low, high, held = p.tied.narrowed(rows, low, high, open_)
+            alive &= held
         low, high = (torch.where(same, place, end) for end in (low, high))
         return Boxes(rows, low, high, open_, boxes.bound).take(alive)
 
     def sizes(self, boxes: Boxes) -> Float[Tensor, "b"]:
         """How many actions each box holds."""
-        size = (boxes.high - boxes.low + 1).prod(1)
+        size = (boxes.high - boxes.low + 1)[:, ~self.follows].prod(1)
         for columns in self.slices:
             size = size * boxes.open[:, columns].sum(1)
         return size
 
     def listed(self, boxes: Boxes) -> tuple[Int[Tensor, "n"], Points]:
-        """Every action of small boxes, and the instance it is of."""
-        counts = [boxes.high[:, j] - boxes.low[:, j] + 1 for j in range(self.problem.numbers)]
+        """Every action of small boxes that keeps the constraints, and the instance it is of."""
+        moved = int((~self.follows).sum())
+        counts = [boxes.high[:, j] - boxes.low[:, j] + 1 for j in range(moved)]
         counts += [boxes.open[:, c].sum(1).double() for c in self.slices]
         radix = torch.stack(counts, 1).long() if counts else torch.ones(len(boxes), 0, dtype=torch.int64)
         size = radix.prod(1)
@@ -135,20 +149,27 @@ class Space:
         for k in range(radix.shape[1]):
             digits.append(place % radix[of, k])
             place = place // radix[of, k]
-        p = self.problem.numbers
-        numbers = [boxes.low[of, j] + d for j, d in enumerate(digits[:p])]
+        numbers = [boxes.low[of, j] + d for j, d in enumerate(digits[:moved])]
+        numbers += [boxes.low[of, j] for j in range(moved, self.problem.numbers)]
         levels = []
-        for columns, digit in zip(self.slices, digits[p:], strict=True):
+        for columns, digit in zip(self.slices, digits[moved:], strict=True):
             first_open = torch.argsort((~boxes.open[:, columns]).long(), dim=1, stable=True)
             levels.append(columns.start + first_open[of, digit])
         points = Points(_stack(numbers, len(of), torch.float64), _stack(levels, len(of), torch.int64))
-        return boxes.rows[of], points
+        return kept(self.problem, boxes.rows[of], points)
 
-    def split(self, boxes: Boxes, slope: Float[Tensor, "b k"], blame: Float[Tensor, "b h"]) -> Boxes:
+    def split(
+        self,
+        boxes: Boxes,
+        slope: Float[Tensor, "b k"],
+        blame: Float[Tensor, "b h"],
+        barred: Bool[Tensor, "b"] | None = None,
+    ) -> Boxes:
         """Each box in two, along the coordinate whose width costs the form most.
 
         ``slope``: the form over seen numbers and levels; ``blame``: over first pre-activations. A number is cut at
         the person's own value where that is inside, a category into its cheapest, then best, level and the rest.
+        ``barred``: boxes whose best action a constraint forbids; they are split along what constraints tie.
         """
         p = self.problem
         run = p.run[boxes.rows]
@@ -164,8 +185,27 @@ class Space:
             spread = spread - levels.masked_fill(~open_[..., None], torch.inf).amin(1)
             value = (spread[:, :-1] * blame).sum(1) + spread[:, -1]
             score.append((value + torch.where(open_.sum(1) > 1, LEAST_SCORE, -1.0))[:, None])
-        pick = torch.cat(score, 1).argmax(1)
+        scores = torch.cat(score, 1)
+        pick = (scores if p.tied is None else self._tied_scores(boxes, scores, barred)).argmax(1)
         return Boxes.join([*self._cut(boxes, pick), *self._parted(boxes, pick - p.numbers, best)])
+
+    def _tied_scores(
+        self, boxes: Boxes, scores: Float[Tensor, "b pg"], barred: Bool[Tensor, "b"] | None
+    ) -> Float[Tensor, "b pg"]:
+        """What follows is narrowed by splitting what it follows from; what is barred along what constraints tie."""
+        p, tied = self.problem, self.problem.tied
+        assert tied is not None, "asked of tied problems only"
+        numbers = p.numbers
+        wide = torch.cat([boxes.high > boxes.low, *(boxes.open[:, c].sum(1, True) > 1 for c in self.slices)], 1)
+        wide[:, :numbers] &= ~self.follows
+        for k, sources in enumerate(tied.sources):
+            scores[:, :numbers] += scores[:, tied.free + k, None].clamp_min(0.0) * sources
+        scores = torch.where(wide & tied.involved, scores.clamp_min(LEAST_SCORE), scores)
+        if barred is not None:
+            urgent = barred[:, None] & tied.involved & wide
+            scores = scores + torch.where(urgent, scores.amax(1, keepdim=True).clamp_min(0.0) + 1.0, 0.0)
+        follows = torch.cat([self.follows, torch.zeros(p.groups, dtype=torch.bool)])
+        return torch.where(follows, -1.0, torch.where(wide, scores, scores.clamp_max(-0.5)))
 
     def _cut(self, boxes: Boxes, number: Int[Tensor, "b"]) -> list[Boxes]:
         mine = (number < self.problem.numbers).nonzero()[:, 0]
@@ -237,6 +277,10 @@ class Ball:
         self.free_rise = torch.minimum(((exact - self.seen) + 0.5).clamp(0.0, 1.0) * rounded, self.rise)
         self.free_fall = torch.minimum(((self.seen - exact) + 0.5).clamp(0.0, 1.0) * rounded, self.fall)
         self.coded = bool((step > 0).any())
+        if p.tied is not None:  # what follows costs nothing: it is taken to be wherever it helps
+            self.free_rise = torch.where(space.follows, self.rise, self.free_rise)
+            self.free_fall = torch.where(space.follows, self.fall, self.free_fall)
+            self.coded = True
         self.price = space.seen_price[run][:, None]
         self.own_level = p.own.levels[rows]
         self.stays = boxes.open.gather(1, self.own_level)

@@ -2,7 +2,8 @@
 
 Kept as published practice, not as advice: it misses people whose answer needs a category and
 overshoots, and its overshoot acts as a hidden margin. Every iterate is put on the grid away from the
-person's own value and the cheapest valid one is returned.
+person's own value and the cheapest valid one is returned. An iterate that a constraint forbids is repaired or left
+out.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from cfq_core.recourse.best_known import BestKnown, Candidates, try_points
 from cfq_core.recourse.problem import Points, Problem, by_run
+from cfq_core.recourse.repair import settled
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class Pgd:
             fixed = fixed + problem.switch_weight[torch.arange(len(index))[:, None], problem.own.levels[index][..., g]]
         own = problem.modelled(problem.own.numbers[index]) * slope + offset
         low, high = (problem.modelled(b[index]) * slope + offset for b in (problem.low, problem.high))
+        if problem.tied is not None:  # what follows is moved by nobody, and put right when an iterate is offered
+            low[..., problem.tied.free :], high[..., problem.tied.free :] = (own[..., problem.tied.free :],) * 2
         inputs = own.clone()
         for _ in range(self.steps):
             gradient = self._gradient(problem, inputs, own, fixed)
@@ -62,7 +66,7 @@ class Pgd:
         away = own + torch.sign(counts - own) * (counts - own).abs().round()
         numbers = torch.clamp(away, problem.low[index], problem.high[index])
         points = Points(numbers[real], problem.own.levels[index[real]])
-        try_points(problem, best, Candidates.at(problem, index[real], points))
+        try_points(problem, best, Candidates.at(problem, *settled(problem, index[real], points)))
 
 
 PLUGIN = Pgd()

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from cfq_core.actions.action_set import ActionSet
 from cfq_core.nets.stack import Scorer
+from cfq_core.recourse.tied import Tied
 from cfq_core.tables.encode import Encoding, Values
 
 EVALUATIONS = 16_384  # candidates made at a time
@@ -89,6 +90,7 @@ class Problem:
     known: Points  # where a search may start; their own places where nothing is known
     settled: Bool[Tensor, "i"]  # which of those the solver found for a stricter demand of the same model
     holds: Bool[Tensor, "i"]  # which of those are known to be answers: they reach the margin in float64
+    tied: Tied | None = None  # what ties features together; the last numbers then follow from others
 
     def __len__(self) -> int:
         return len(self.run)
@@ -109,6 +111,7 @@ class Problem:
             self, run=self.run[rows], base=self.base[rows], own=self.own.take(rows), low=self.low[rows],
             high=self.high[rows], allowed=self.allowed[rows],
             known=self.known.take(rows), settled=self.settled[rows], holds=self.holds[rows],
+            tied=None if self.tied is None else self.tied.take(rows),
         )  # fmt: skip
 
     def to(self, dtype: torch.dtype) -> Problem:
@@ -195,13 +198,13 @@ def build_problem(
 ) -> Problem:
     """The reduced problem of everybody who asks; ``queries[r]`` are the people of run r."""
     model = model.to(dtype)
-    numbers, switches = list(queries[0].actions.numbers), list(queries[0].actions.switches)
+    numbers, switches = list(_numbers(queries[0].actions)), list(queries[0].actions.switches)
     features = queries[0].actions.schema.features
     widths = [len(features[i].levels) for i in switches]
     starts = np.concatenate([[0], np.cumsum(widths)]).astype(np.int64)
     run = torch.repeat_interleave(torch.arange(len(queries)), torch.tensor([len(a.values) for a in queries]))
     columns = _columns(queries[0].encoding, numbers, switches)
-    boxes = [[a.actions.box(i, a.values[:, i]) for i in numbers] for a in queries]
+    boxes = [[a.actions.box(i, a.values) for i in numbers] for a in queries]
 
     def points(rows: Callable[[RecourseQuery], Values]) -> Points:
         levels = _rows(queries, lambda a: rows(a)[:, switches] + starts[:-1]).long()
@@ -212,7 +215,7 @@ def build_problem(
     switch_weight = (
         model.first_weight[:, :, columns.levels] * model.quantize_input(ones)
     ).mT.contiguous()  # a level is a 1 in its column
-    return Problem(
+    problem = Problem(
         model=model,
         run=run,
         base=_base(model, queries, columns, dtype),
@@ -240,6 +243,24 @@ def build_problem(
         settled=_rows(queries, lambda a: np.zeros(len(a.values)) if a.settled is None else a.settled).bool(),
         holds=_rows(queries, lambda a: np.zeros(len(a.values)) if a.holds is None else a.holds).bool(),
     )
+    return _tied(problem, queries, starts[:-1])
+
+
+def _numbers(actions: ActionSet) -> tuple[int, ...]:
+    """The numbers of a problem: those that are moved, then those that follow."""
+    return (*actions.numbers, *actions.followers)
+
+
+def _tied(problem: Problem, queries: Sequence[RecourseQuery], starts: Int[np.ndarray, "g"]) -> Problem:
+    """The problem with what ties its features together, and the ends of the numbers that follow."""
+    actions = queries[0].actions
+    if actions.tied is None:
+        return problem
+    before = np.concatenate([a.values for a in queries])
+    tied = Tied(actions.tied, before, _numbers(actions), actions.switches, starts)
+    everybody = torch.arange(len(problem))
+    low, high, _ = tied.narrowed(everybody, problem.low, problem.high, problem.allowed)
+    return replace(problem, tied=tied, low=low, high=high)
 
 
 @dataclass(frozen=True)
@@ -266,7 +287,7 @@ def _base(
 
 
 def _allowed(ask: RecourseQuery, switches: Sequence[int]) -> Bool[np.ndarray, "n q"]:
-    reach = [ask.actions.reachable(i, ask.values[:, i]) for i in switches]
+    reach = [ask.actions.reachable(i, ask.values) for i in switches]
     return np.concatenate(reach, axis=1) if reach else np.zeros((len(ask.values), 0), bool)
 
 
@@ -298,7 +319,7 @@ def decoded(problem: Problem, queries: Sequence[RecourseQuery], points: Points) 
     """The people at these points, one row an instance, in exact integer form."""
     after = np.concatenate([a.values for a in queries])
     actions = queries[0].actions
-    after[:, actions.numbers] = points.numbers.numpy().astype(np.int64)
+    after[:, _numbers(actions)] = points.numbers.numpy().astype(np.int64)
     widths = [len(actions.schema.features[i].levels) for i in actions.switches]
     starts = np.concatenate([[0], np.cumsum(widths)])[:-1].astype(np.int64)
     after[:, actions.switches] = points.levels.numpy() - starts

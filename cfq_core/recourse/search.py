@@ -9,11 +9,15 @@ All people and all models advance together. Against exact answers see benchmarks
 
 Where another model's answer is known, its point is tried first, with what its numbers can be changed to; who has an
 answer after step 1 then skips step 2. A known answer to a stricter demand of the same model has been through step 4,
-so pairs are tried from it only, not from its parts.
+so pairs are tried from it only, not from its parts. Where constraints tie features together, see `constrained.py`.
+
+Pairs of moves are cubic in the features, so a wide table's are made of the best moves only (`narrowed.py`), and its
+candidates are held in small parts. Both only beyond ``wide`` moves: up to there, nothing is left out.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -32,11 +36,14 @@ from cfq_core.recourse.best_known import (
     try_points,
     worth_trying,
 )
+from cfq_core.recourse.constrained import Constrained
+from cfq_core.recourse.narrowed import narrowed
 from cfq_core.recourse.problem import Points, Problem
 from cfq_core.recourse.relaxed import Relaxed
 from cfq_core.recourse.rescue import rescue
 
 PAIRS_AT_A_TIME = 500  # people whose pairs of moves are held in memory together
+HELD = 32_768  # candidates of a wide table that are held in memory together, about 1 KB each
 
 
 @dataclass(frozen=True)
@@ -52,9 +59,14 @@ class Search:
     kept: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 0.9)  # shares of a number's change tried by the polish
     kept_in_pairs: tuple[float, ...] = (0.0, 0.5)  # the same where two moves are tried at once
     steps: tuple[int, ...] = (1, 2)  # grid steps of a second number, from the person's own value
+    wide: int = 64  # moves beyond which a table is wide: two a number, one a level; German has 59 with everything free
+    best_moves: int = 24  # of a wide table's moves, tried in pairs beside those made already
+    boxes: int = 400  # of branch and bound a person may take where constraints tie features together
 
     def best(self, problem: Problem, feasible: Tensor) -> Points:
         """Cheapest valid points found; ``feasible``: instances not proved to have none."""
+        if problem.tied is not None:
+            return Constrained(self.boxes, self.rounds).best(problem, feasible)
         best_known = BestKnown(problem)
         best_known.start()
         everybody = torch.arange(len(problem))
@@ -75,9 +87,9 @@ class Search:
 
     def _enumerate(self, problem: Problem, best: BestKnown, rows: Int[Tensor, "n"]) -> None:
         rows = rows[best.cost[rows] > 0]
-        own = Candidates.at(problem, rows, problem.own.take(rows))
-        try_lines(problem, best, own, self.grid)
-        self._try(problem, best, switched(problem, own, best.cost[rows]))
+        for own in self._parts(problem, Candidates.at(problem, rows, problem.own.take(rows)), len(problem.group)):
+            try_lines(problem, best, own, self.grid)
+            self._try(problem, best, switched(problem, own, best.cost[own.rows]))
 
     def _polish(self, problem: Problem, best: BestKnown) -> None:
         """Single moves until they gain nothing, then pairs of moves; whoever gains goes round again."""
@@ -86,15 +98,31 @@ class Search:
             if not len(active):
                 break
             before = best.cost[active].clone()
-            self._try(problem, best, self._and_switched(problem, best, self._bases(problem, best, active, self.kept)))
+            for bases in self._parts(problem, self._bases(problem, best, active, self.kept), len(problem.group)):
+                self._try(problem, best, self._and_switched(problem, best, bases))
             stuck = active[best.cost[active] >= before]
+            free = narrowed(problem, best, stuck, self.best_moves) if self._is_wide(problem) else problem
             for part in stuck.split(PAIRS_AT_A_TIME):
-                few = self._bases_of_pairs(problem, best, part)
-                step = stepped(problem, few, _dearest(problem, best, few), self.steps)
-                self._try(problem, best, self._and_switched(problem, best, step))
-                for pairs in switched_twice(problem, few, lambda c: _dearest(problem, best, c)):
-                    self._try(problem, best, pairs)
+                for bases in self._parts(problem, self._bases_of_pairs(problem, best, part), 2 * self.best_moves**2):
+                    self._try_pairs(free, best, bases)
             active = active[best.cost[active] < before]
+
+    def _try_pairs(self, problem: Problem, best: BestKnown, bases: Candidates) -> None:
+        step = stepped(problem, bases, _dearest(problem, best, bases), self.steps)
+        self._try(problem, best, self._and_switched(problem, best, step))
+        for pairs in switched_twice(problem, bases, lambda c: _dearest(problem, best, c)):
+            self._try(problem, best, pairs)
+
+    def _is_wide(self, problem: Problem) -> bool:
+        return 2 * problem.numbers + len(problem.group) > self.wide
+
+    def _parts(self, problem: Problem, bases: Candidates, moves: int) -> Iterator[Candidates]:
+        """Bases from which so many moves each are tried, in parts where the table is wide."""
+        if not self._is_wide(problem):
+            yield bases
+            return
+        for rows in torch.arange(len(bases.rows)).split(max(1, HELD // (1 + moves))):
+            yield bases.take(rows)
 
     @staticmethod
     def _and_switched(problem: Problem, best: BestKnown, bases: Candidates) -> Candidates:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -18,7 +19,7 @@ from cfq_core.study.tables import found_table
 
 MOST = 200  # people whom somebody waits for: each is judged by every stored model
 TITLE = "On which models it holds"
-NOTE = "✓ where every seed's model approves. Number: the least logit over the seeds. 32 bits: the teachers."
+NOTE = "✓ approves, ✗ refuses; number: the model's score. 32 bits: the original model that refused this person."
 
 
 def example(study: Stored, teacher: str, person: int) -> str:
@@ -31,15 +32,26 @@ def example(study: Stored, teacher: str, person: int) -> str:
     return advice_text(Advice((str(person),), before, after), who.actions.schema)
 
 
-def checked(study: Stored, teacher: str, text: str, where: str) -> list[Verdict]:
-    """One verdict a piece of advice in a CSV's text; raises `BadInput` in one line. Needs the table."""
+@dataclass(frozen=True)
+class Checked:
+    """One piece of advice on the models of the teacher that refused this person, and on those of every other seed."""
+
+    own: Verdict  # legal, cost and models of that teacher alone: another seed measures costs on other people
+    others: Verdict | None  # of teachers that promised this person nothing; None in a study of one seed
+
+
+def checked(study: Stored, teacher: str, text: str, where: str) -> list[Checked]:
+    """What is said of each piece of advice in a CSV's text; raises `BadInput` in one line. Needs the table."""
     judges = _judges(study, teacher)
+    seed = int(study.teachers.set_index("id").seed[teacher])
     advice = advice_of(text, judges[0].design.table.schema, where)
     if len(advice.person) > MOST:
         raise BadInput(
             f"{where}: is about {len(advice.person):,} people; at most {MOST} here, any number with cfq check"
         )
-    return check(advice, judges)
+    mine, rest = ([j for j in judges if (j.design.seed == seed) == of] for of in (True, False))
+    others = check(advice, rest) if rest else [None] * len(advice.person)
+    return [Checked(a, b) for a, b in zip(check(advice, mine), others, strict=True)]
 
 
 @lru_cache(maxsize=4)
@@ -64,21 +76,35 @@ def rows(verdict: Verdict) -> pd.DataFrame:
     return found.assign(approves=found.approved == found.seeds)
 
 
-def sentence(verdict: Verdict) -> str:
-    """Legal or not, what it costs, and on how many stored models it holds."""
-    legal = "Legal under the card" if verdict.legal else "**Not legal** under the card"
-    teachers = [m.approved for m in verdict.models if m.method == TEACHER]
-    students = [m.approved for m in verdict.models if m.method != TEACHER]
+def sentence(checked: Checked) -> str:
+    """Legal or not, what it costs, and on how many of the models of their own teacher it holds."""
+    own = checked.own
+    legal = "Legal under the card" if own.legal else "**Not legal** under the card"
+    told = "approved" if all(m.approved for m in own.models if m.method == TEACHER) else "refused"
+    students = [m.approved for m in own.models if m.method != TEACHER]
     return (
-        f"{legal}; costs **{verdict.cost:.2f} units**; approved by {sum(teachers)} of "
-        f"{fmt.counted(len(teachers), 'teacher')} and by **{sum(students)} of {len(students)}** stored students."
+        f"{legal}; costs **{own.cost:.2f} units**; {told} by the original model that refused this person, and approved "
+        f"by **{sum(students)} of {len(students)}** compressed models made from it."
+    )
+
+
+def elsewhere(checked: Checked) -> str:
+    """What models of other seeds say, which promised this person nothing; empty where there are none."""
+    if checked.others is None:
+        return ""
+    teachers = [m.approved for m in checked.others.models if m.method == TEACHER]
+    students = [m.approved for m in checked.others.models if m.method != TEACHER]
+    return (
+        f"Other seeds' models promised this person nothing. Of them {sum(teachers)} of "
+        f"{fmt.counted(len(teachers), 'original model')} and {sum(students)} of {len(students)} compressed "
+        "ones approve."
     )
 
 
 def drawn(verdict: Verdict) -> Drawn:
-    """Every stored model's decision about one piece of advice."""
+    """Every judging model's decision about one piece of advice."""
     found = rows(verdict)
     no = _decided.refusing(found)
-    yes = f"{len(found) - len(no)} of {len(found)} kinds of model approve with every seed"
-    alt = f"{yes}; not all of {fmt.listed(no)}." if no else f"{yes}."
+    yes = f"{len(found) - len(no)} of {len(found)} models approve"
+    alt = f"{yes}; {fmt.listed(no)} refuse{'s' if len(no) == 1 else ''}." if no else f"{yes}."
     return Drawn(TITLE, found, _decided.cells(found), alt, NOTE)

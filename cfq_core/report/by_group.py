@@ -80,6 +80,25 @@ class HitMost:
         return self.p < LEVEL and 2 * self.named > self.seeds and apart
 
 
+def highest(
+    study: Stored, dataset: str, method: str, budget: float, measure: str, crossing: bool = False
+) -> tuple[str, str, float] | None:
+    """The group whose mean over seeds is the largest, of those that most seeds judge; what the picture of groups shows.
+
+    For the approval shift: the group that falls most. Whether chance explains it is `hit_most`'s to say.
+    """
+    g = study.groups
+    here = g[(g.dataset == dataset) & (g.method == method) & (g.budget == budget) & (g.measure == measure)]
+    here = here[here.crossing == crossing].dropna(subset=["value"])
+    if here.empty:
+        return None
+    over = here.groupby(["column", "level"], sort=False).value.agg(["mean", "size"])
+    known = over[2 * over["size"] > here.seed.nunique()]["mean"]
+    means = known if len(known) else over["mean"]
+    best: Any = means.idxmin() if measure.startswith("approval_shift") else means.idxmax()
+    return str(best[0]), str(best[1]), float(means[best])
+
+
 def hit_most(
     study: Stored, dataset: str, method: str, budget: float, measure: str, crossing: bool = False
 ) -> HitMost | None:

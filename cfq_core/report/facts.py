@@ -17,6 +17,7 @@ from cfq_core.report.figures import chosen, figures
 from cfq_core.report.frames import Stored
 from cfq_core.study import summary
 from cfq_core.study.measured import about_unknown
+from cfq_core.tables.constraints import determined
 from cfq_core.tables.schema import Feature, Schema
 
 #: Keys of a plan file that stand in the plan itself, and those of its setting.
@@ -40,8 +41,9 @@ def schema_of(study: Stored, dataset: str) -> Schema | None:
 
 def features(schema: Schema, study: Stored) -> pd.DataFrame:
     """One row a feature: its words, kind, unit, and what a person may do about it under the study's regime."""
+    follows = determined(schema)
     rows = [
-        (f.words, f.kind, f.unit or "–", _move(f), "yes" if f.protected else "")
+        (f.words, f.kind, f.unit or "–", "follows" if f.name in follows else _move(f), "yes" if f.protected else "")
         for f in under(study.setting["regime"], schema).features
     ]
     return pd.DataFrame(rows, columns=["feature", "kind", "unit", "may change", "group column"])
@@ -58,6 +60,8 @@ def plan_text(study: Stored) -> str:
     plan, setting = study.row["plan"], study.row["plan"]["setting"]
     given = {k: plan[k] for k in OF_PLAN} | {k: setting[k] for k in OF_SETTING}
     given |= {k: setting[k] for k in SINCE if k in setting}
+    if (share := setting.get("margin")) is not None:
+        given = {k: v for k, v in given.items() if k != "kappa"} | {"margin": f"cost:{100 * share:g}%"}
     given["people"] = "all" if given["people"] is None else given["people"]
     given["recourse"] = summary.format_setting(setting["solver"])
     if plan.get("probes"):
@@ -102,7 +106,7 @@ def limits(study: Stored, datasets: list[str]) -> list[str]:
             else f"This study has {seeds} of them; bars over seeds say how far they differ."
         ),
         "A model's recourse says what would flip the model's decision, not what would make anybody better off.",
-        f"A promise lands at least {study.setting['kappa']:g} logits beyond the teacher's boundary. With another "
+        f"A promise lands beyond the teacher's boundary, by a {study.margin_words}. With another "
         "margin the share that breaks is another one; with none, promises end on the boundary and more of them break.",
         "Validity that is bought by approving more people, or by asking for less where promises end, is leniency: read "
         "every validity drop beside its approval shift and its mean recourse gap, or at matched approval.",

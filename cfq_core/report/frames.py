@@ -106,6 +106,18 @@ class Stored:
                 for t in store.teachers(self.id) if self._is_first(t["spec"])]  # fmt: skip
         return pd.DataFrame(rows, columns=None if rows else ["id", "dataset", "seed"])
 
+    @property
+    def margin_words(self) -> str:
+        """How far a promise goes beyond the boundary, in words."""
+        return summary.margin_words(self.setting, list(self.teachers.get("kappa", ())))
+
+    def kappa(self, teacher: str = "") -> float:
+        """The promise's margin in logits: of one teacher (its id), or the mean over all whose margin was solved."""
+        solved = self.teachers.get("kappa")
+        if self.setting.get("margin") is None or solved is None:
+            return float(self.setting["kappa"])
+        return float(solved[self.teachers.id == teacher].iloc[0] if teacher else solved.mean())
+
     @cached_property
     def runs(self) -> pd.DataFrame:
         """One row a run: run, teacher, dataset, method, budget, seed, avg_bits, threshold, bits (a tuple a layer)."""

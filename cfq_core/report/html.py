@@ -23,6 +23,8 @@ from cfq_core.report.figures import Chosen, Figure, chosen, figures, svg
 from cfq_core.report.frames import Stored
 from cfq_core.report.person import Action, examples
 from cfq_core.study import summary
+from cfq_core.tables.constraints import sentences
+from cfq_core.tables.schema import Schema
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 MOST_ROWS = 120  # of a table that is printed; a longer one stands in the zip of tables
@@ -66,8 +68,8 @@ def _opening(study: Stored, datasets: Sequence[str]) -> str:
     links = "".join(f'<a href="#{_anchor(d)}">{_e(d)}</a>' for d in datasets)
     return (
         f"<h1>{_e(row['name'])}</h1><p>Does the recourse that full-precision models promised survive their "
-        f"quantization? Nets {summary.net_words(setting)}, {seeds}, promise margin {setting['kappa']:g} "
-        f"logits, actions: {_e(setting['regime'])}.{rest} {_e(summary.about_own(row['plan']))}</p>"
+        f"quantization? Nets {summary.net_words(setting)}, {seeds}, promise {study.margin_words}, "
+        f"actions: {_e(setting['regime'])}.{rest} {_e(summary.about_own(row['plan']))}</p>"
         f'<nav>{links}<a href="#made">How it was made</a><a href="#limits">Limits</a><a href="#terms">Terms</a></nav>'
     )
 
@@ -106,14 +108,22 @@ def _facts(study: Stored, dataset: str) -> str:
     rows = pd.DataFrame([(k, v) for k, v in named if v], columns=["", " "])
     return (
         f"<p>{_e(about)}</p>{note}{_table(rows)}<h3>What people may change</h3>{_table(facts.features(schema, study))}"
+        f"{_constraints(schema)}"
     )
+
+
+def _constraints(schema: Schema) -> str:
+    """What ties the features together, a sentence each; nothing where nothing does."""
+    if not schema.constraints:
+        return ""
+    lines = "".join(f"<li>{_e(line)}</li>" for line in sentences(schema))
+    return f"<p>Every action also keeps these constraints of the card:</p><ul>{lines}</ul>"
 
 
 def _verdicts(study: Stored, dataset: str) -> str:
     with study.store() as store:
         found = [line for line in summary.lines(store, study.id) if line.dataset == dataset]
-    kappa = study.setting["kappa"]
-    return f"<ul>{''.join(f'<li>{_e(summary.verdict(x, kappa))}</li>' for x in found)}</ul>"
+    return f"<ul>{''.join(f'<li>{_e(summary.verdict(x, study.setting))}</li>' for x in found)}</ul>"
 
 
 def _safe(study: Stored, of: Chosen) -> str:

@@ -76,9 +76,14 @@ class Cheapest:
         best = min(cost, self.action.cost) if self.action is not None else cost
         if self.lower >= best * (1 - LEAST):
             return f"Not the cheapest: {best:.2f} units are enough, proved the least ({1 - best / cost:.1%} less)."
-        cheaper = f"{best:.2f} units are enough; " if best < cost * (1 - LEAST) else ""
-        surely = "" if cheaper else ", none surely"
-        return f"Not proved cheapest: {cheaper}at most {1 - self.lower / cost:.1%} could be saved{surely}."
+        if best < cost * (1 - LEAST):
+            return (
+                f"Not the cheapest: {best:.2f} units are enough; a still cheaper one is not ruled out (none costs less "
+                f"than {self.lower:.2f})."
+            )
+        return (
+            f"No cheaper action was found; it is not proved that there is none (none costs less than {self.lower:.2f})."
+        )
 
 
 @dataclass(frozen=True)
@@ -174,7 +179,7 @@ def cheapest(study: Stored, teacher: str, owner: str, person: int) -> Cheapest:
 
     x = who.values[[person]]
     found = proved(
-        study.arrays(owner, "weights"), RecourseQuery(x, who.encoding, who.actions), study.setting["kappa"], BOXES
+        study.arrays(owner, "weights"), RecourseQuery(x, who.encoding, who.actions), study.kappa(teacher), BOXES
     )
     if not found.has_recourse[0]:
         return Cheapest(None, float(found.lower[0]))
@@ -195,7 +200,8 @@ def _again(study: Stored, who: TestPeople, owner: str, person: int, stored: floa
     from cfq_core.study.models import searched
 
     x = who.values[[person]]
-    found = searched(study.arrays(owner, "weights"), RecourseQuery(x, who.encoding, who.actions), study.setting)
+    ask = RecourseQuery(x, who.encoding, who.actions)
+    found = searched(study.arrays(owner, "weights"), ask, study.setting, study.kappa(owner))
     if not found.has_recourse[0]:
         return None
     same = np.isclose(found.cost[0], stored, rtol=SAME, atol=SAME)

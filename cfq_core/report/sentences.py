@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
+from cfq_core.group_tests import LEVEL
 from cfq_core.report import by_group, fmt
+from cfq_core.report import names as names_of
 from cfq_core.report.charts import landscape
 from cfq_core.report.frames import Stored
 
@@ -57,25 +59,52 @@ def by_chance(line: pd.DataFrame, measure: str) -> str:
     return f"; by chance {expected}, {p}"
 
 
-def groups(study: Stored, dataset: str, method: str, budget: float, measure: str) -> str:
-    """Which group is hit most where the data show one, beside everybody and beside chance."""
-    hit, measured = by_group.hit_most(study, dataset, method, budget, measure), fmt.measured(measure)
+def numbers(
+    study: Stored, dataset: str, method: str, budget: float, matched: bool, names: tuple[str, ...]
+) -> list[tuple[str, str, str]]:
+    """Title, value and how sure it is of some measures of one student; the worst group as the page Groups draws it."""
+    mine, items = fmt.line_of(study.lines, dataset, method, budget), []
+    for name in names:
+        measure = f"{name}_matched" if matched and f"{name}_matched" in mine.index else name
+        if measure not in mine.index:
+            continue
+        measured, m = fmt.measured(measure), mine.loc[measure]
+        value = measured.format(m["mean"])
+        spread = f"± {measured.scale * m['sd']:.1f} over {m['seeds']:.0f} seeds" if m["sd"] == m["sd"] else "one seed"
+        if name == "worst_group_vd":
+            worst = by_group.highest(study, dataset, method, budget, measure.replace("worst_group_", ""))
+            if worst is not None:
+                spread = f"{worst[0]}: {worst[1]}, mean over seeds. Each seed's own largest averages {value}"
+                value = measured.format(worst[2])
+            spread += by_chance(mine, measure)
+        items.append((measured.short.rsplit(" (", 1)[0], value, spread))
+    return items
+
+
+def groups(study: Stored, dataset: str, method: str, budget: float, measure: str, crossing: bool = False) -> str:
+    """Which group is hit most where the data show one, beside everybody and beside chance; of the measure on show."""
+    hit, measured = by_group.hit_most(study, dataset, method, budget, measure, crossing), fmt.measured(measure)
     if hit is None:
         return f"No protected group of {dataset} has people enough on a seed to be judged here."
-    where = f"At {fmt.bits(budget)} with {method}"
-    test = f"max-type permutation over all groups, p = {hit.p:.2g}, {fmt.counted(hit.seeds, 'seed')}"
-    largest = f"{measured.format(hit.largest)} where {measured.format(hit.by_chance)} is expected of equal groups"
+    where = f"At {fmt.bits(budget)} with {names_of.both(method)}"
+    sure = f"p = {hit.p:.2g}, {fmt.counted(hit.seeds, 'seed')}"
+    chance = (
+        f"Each seed's own {'largest fall' if measure.startswith('approval_shift') else 'largest'} averages "
+        f"{measured.format(hit.largest)}, where {measured.format(hit.by_chance)} is expected of equal groups "
+        f"({sure}; the same group in {hit.named} of {hit.seeds})."
+    )
     if not hit.shown:
+        why = "the seeds do not agree on which" if hit.p < LEVEL else "the highest may be chance"
         return (
-            f"{where} **no group is shown to be hit more than the others**: the largest {measured.title} among groups "
-            f"is {largest} ({test}; the seeds' largest is the same group in {hit.named} of {hit.seeds})."
+            f"{where} **no group is shown to be hit more than the others**: the highest mean of a group is "
+            f"{measured.title} {measured.format(hit.value)}, but {why}. {chance}"
         )
-    d = hit.beyond
+    d, unit = hit.beyond, "" if measured.unit in ("%", "points") else f" {measured.unit}"
     sure = "this one model" if d.low is None or d.high is None else (
-        f"95 %, Student's t over {d.seeds} seeds, {measured.scale * d.low:+.1f} to {measured.scale * d.high:+.1f}"
+        f"95 %, {measured.scale * d.low:+.1f} to {measured.scale * d.high:+.1f} over {d.seeds} seeds"
     )  # fmt: skip
+    apart = f"{abs(measured.scale * (d.mean or 0.0)):.1f}{unit or ' points'}"
     return (
         f"{where} the group hit most is **{hit.column}: {hit.level}**, {measured.title} "
-        f"**{measured.format(hit.value)}**, {measured.scale * (d.mean or 0.0):+.1f} points beside everybody ({sure}). "
-        f"Each seed's largest group has {largest} ({test}; this group in {hit.named})."
+        f"**{measured.format(hit.value)}**, {apart} worse than everybody ({sure}). {chance}"
     )

@@ -14,6 +14,7 @@ from cfq_core.artifacts.artifact import Arrays, Artifact, ArtifactInput, Compute
 from cfq_core.base import plugins
 from cfq_core.base.seeds import repeatable
 from cfq_core.pipeline import TeacherRecourse
+from cfq_core.study.estimate import probing
 from cfq_core.study.models import student_of
 from cfq_core.study.plan import RunSpec
 from cfq_core.study.store import SKIPPED, Store
@@ -21,6 +22,8 @@ from cfq_core.study.tasks import Chunk
 
 #: Name of the artifact that holds a teacher's training recourse.
 TRAINING_RECOURSE = "training_recourse"
+#: The same of further sources (`pipeline.FURTHER`), where a method learns from them.
+FURTHER_RECOURSE = "further_recourse"
 
 
 # ---------------------------------------------------------------------- of every teacher
@@ -57,6 +60,11 @@ class ProbeTask:
     def teacher(self) -> str:
         """Its id."""
         return self.chunk.teacher(self.seed).id
+
+    @property
+    def seconds(self) -> float:
+        """About how long it takes on one core."""
+        return probing([self.name], 1)
 
     @property
     def probe(self) -> Artifact:

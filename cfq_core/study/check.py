@@ -18,6 +18,7 @@ from jaxtyping import Int
 
 from cfq_core.actions.action_set import objections
 from cfq_core.base.errors import BadInput, BadStore, did_you_mean
+from cfq_core.datasets.dialect import delimiter_of
 from cfq_core.nets.stack import Scorer
 from cfq_core.pipeline import Design, prepare
 from cfq_core.recourse.find import logits64
@@ -115,7 +116,10 @@ def read_advice(path: Path, schema: Schema) -> Advice:
 def advice_of(text: str, schema: Schema, where: str) -> Advice:
     """The advice in a CSV's text; ``where`` names it in messages."""
     try:
-        rows = [r for r in csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True) if any(r)]
+        written = csv.reader(
+            io.StringIO(text, newline=""), strict=True, skipinitialspace=True, delimiter=delimiter_of(text)
+        )
+        rows = [r for r in written if any(r)]
     except csv.Error as problem:
         raise BadInput(f"{where}: not a CSV: {problem}") from None
     if not rows:

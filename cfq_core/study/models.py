@@ -103,7 +103,9 @@ def proved(arrays: Mapping[str, np.ndarray], ask: RecourseQuery, kappa: float, b
         return find_recourse(model_of(arrays), [ask], Exact(boxes=boxes), kappa)
 
 
-def searched(arrays: Mapping[str, np.ndarray], ask: RecourseQuery, setting: Mapping[str, Any]) -> Recourse:
-    """What a stored teacher or student (by its weights) tells some people, under a stored setting."""
+def searched(
+    arrays: Mapping[str, np.ndarray], ask: RecourseQuery, setting: Mapping[str, Any], kappa: float
+) -> Recourse:
+    """What a stored teacher or student (by its weights) tells some people, under a stored setting and a margin."""
     with ONE_AT_A_TIME, repeatable():
-        return find_recourse(model_of(arrays), [ask], solver_of(setting), setting["kappa"])
+        return find_recourse(model_of(arrays), [ask], solver_of(setting), kappa)

@@ -9,7 +9,8 @@ hidden = [64, 64, 32]        # [] is a logistic regression
 activation = "relu"          # or leaky_relu, elu, gelu, silu, tanh, sigmoid, hard_swish, none
 residual = false             # true: a hidden layer as wide as the one before it adds that one's output
 activation_bits = 8          # or 6, 4
-kappa = 0.2                  # logits; a list makes a study over several settings
+kappa = 0.2                  # logits; a list makes a study over several settings; or
+margin = "cost:10%"          # the margin, solved for each teacher, that costs people 10 % more
 people = 2000                # denied test people a seed, or "all"
 regime = "default"           # or a list
 probes = ["action_noise"]    # further questions, see `cfq parts`; none unless named
@@ -45,6 +46,7 @@ from cfq_core.tables.schema import Table
 
 #: Raised when the same spec would give other numbers: runs of an older engine are then run anew.
 REVISION = 5
+LARGE_REVISION = 1  # of how tables are worked that are wide or long; raised where only their numbers change
 
 MOST_SEEDS = 1000
 MOST_RUNS = 100_000  # quantized models of one plan; what a store, a page and a patient person can take
@@ -104,6 +106,7 @@ class TeacherSpec:
     setting: Setting
     numerics: str  # which kernels computed it (`base.numerics.tag`): they decide how sums round
     own: Any = None  # `models.own.OwnSpec` of a teacher that was not trained here
+    large: int = 0  # `LARGE_REVISION` of a wide or long table, whose id it is part of; 0 of all others
 
     @property
     def id(self) -> str:
@@ -174,6 +177,8 @@ def read_plan(given: Mapping[str, Any], where: str) -> Plan:
             raise BadPlan(f'{where}: "{key}" is of teachers that are trained here; "teacher" is a model of your own')
     if "threshold" in given and "approve" in given:
         raise BadPlan(f'{where}: "threshold" and "approve" both say where the cut is; one of them')
+    if "kappa" in given and "margin" in given:
+        raise BadPlan(f'{where}: "kappa" and "margin" both say how far a promise goes beyond the boundary; one of them')
     first, *further = _settings({k: v for k, v in read.items() if k in SETTING_KEYS})
     rest = {k: v for k, v in read.items() if k not in SETTING_KEYS}
     return Plan(setting=first, further=tuple(further), **rest)
@@ -330,6 +335,17 @@ def _approve(value: Any) -> float:
     return share
 
 
+def _margin(value: Any) -> float:
+    what, _, share = value.strip().partition(":") if isinstance(value, str) else ("", "", "")
+    try:
+        number = float(share.strip().removesuffix("%")) / 100 if share.strip().endswith("%") else float("nan")
+    except ValueError:
+        number = float("nan")
+    if what != "cost" or not 0 < number <= 10:
+        raise _Refused(f'"margin" = {value!r}; "cost:10%", the share by which it raises the mean cost of recourse')
+    return number
+
+
 def _regime(value: Any) -> str:
     if not isinstance(value, str) or value not in REGIMES:
         raise _Refused(unknown("action regime", value, REGIMES))
@@ -367,7 +383,7 @@ def _is_int(value: Any, low: int, high: int) -> bool:
 #: Keys of a plan that belong to its setting; the rest are the plan's own.
 SETTING_KEYS = (
     "hidden", "kappa", "people", "regime", "recourse", "activation", "residual", "activation_bits", "threshold",
-    "approve",
+    "approve", "margin",
 )  # fmt: skip
 _FIELD = {"recourse": "solver"}
 
@@ -391,5 +407,6 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "activation_bits": _activation_bits,
     "threshold": _threshold,
     "approve": _approve,
+    "margin": _margin,
     "teacher": _teacher,
 }

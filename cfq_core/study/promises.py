@@ -20,10 +20,11 @@ def stored_recourse(table: Table, seed: int, setting: Setting, store: Store, id:
     took = float(arrays["seconds"]) if "seconds" in arrays else None
     design = prepare(table, seed, setting.regime)
     known = (design, stack, people["logits"], people["person"], recourse, 0.0, training_recourse, took)
-    return TeacherRecourse(*known, setting.activation_bits, *_further(arrays))
+    further = store.arrays(id, "further_recourse") if store.has_artifact(id, "further_recourse") else {}
+    kappa = None if setting.margin is None else store.teacher(id)["measures"]["kappa"]
+    return TeacherRecourse(*known, setting.activation_bits, *_further(further), kappa)
 
 
-FURTHER = "further_"  # before the number of a source in the names of its arrays
 RECOURSE_ARRAYS = ("before", "after", "cost", "margin", "why", "lower", "proved")
 
 
@@ -36,20 +37,22 @@ def training_recourse_arrays(p: TeacherRecourse) -> dict[str, np.ndarray]:
     """Training recourse as it is stored, with the seconds it took."""
     assert p.training_recourse is not None
     took = {} if p.training_recourse_seconds is None else {"seconds": np.array(p.training_recourse_seconds)}
-    out = {**recourse_arrays(p.training_recourse), **took}
-    if p.further_seconds is not None:
-        out["further_seconds"] = np.array(p.further_seconds)
+    return {**recourse_arrays(p.training_recourse), **took}
+
+
+def further_recourse_arrays(p: TeacherRecourse) -> dict[str, np.ndarray]:
+    """Training recourse of further sources as it is stored, with the seconds it took."""
+    out = {"seconds": np.array(p.further_seconds or 0.0)}
     for i, further in enumerate(p.further_recourse):
-        out |= {f"{FURTHER}{i}.{k}": v for k, v in recourse_arrays(further).items()}
+        out |= {f"{i}.{k}": v for k, v in recourse_arrays(further).items()}
     return out
 
 
 def _further(arrays: dict[str, np.ndarray]) -> tuple[tuple[Recourse, ...], float | None]:
-    """Training recourse of further sources, and the seconds it took; none in older stores."""
     found: list[Recourse] = []
-    while part := {k.split(".", 1)[1]: v for k, v in arrays.items() if k.startswith(f"{FURTHER}{len(found)}.")}:
+    while part := {k.split(".", 1)[1]: v for k, v in arrays.items() if k.startswith(f"{len(found)}.")}:
         found.append(read_recourse(part))
-    return tuple(found), float(arrays["further_seconds"]) if "further_seconds" in arrays else None
+    return tuple(found), float(arrays["seconds"]) if found else None
 
 
 def read_recourse(arrays: dict[str, np.ndarray]) -> Recourse:

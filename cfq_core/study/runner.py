@@ -22,32 +22,34 @@ from cfq_core.base.errors import CfqError
 from cfq_core.base.identity import described, identity
 from cfq_core.base.plugins import load_all
 from cfq_core.methods.approval_matched import ApprovalMatchedQat
-from cfq_core.methods.method import Qat, Students
+from cfq_core.methods.method import Qat, Students, has_several_sources
 from cfq_core.pipeline import (
     NO_TRAINING_RECOURSE,
     Audited,
     Known,
     TeacherRecourse,
     audit,
+    further_recourse,
     prepare,
     promise,
     training_recourse,
 )
 from cfq_core.study import artifact_tasks
-from cfq_core.study.artifact_tasks import TRAINING_RECOURSE, ProbeTask
+from cfq_core.study.artifact_tasks import FURTHER_RECOURSE, TRAINING_RECOURSE, ProbeTask
 from cfq_core.study.audited import codes_of, groups_of, per_person, per_teacher
-from cfq_core.study.estimate import LONG
+from cfq_core.study.estimate import LONG, format_time
 from cfq_core.study.executors import Inline, pool, with_kernels
 from cfq_core.study.measured import specs
 from cfq_core.study.models import arrays_of_teacher, student_of
 from cfq_core.study.plan import Plan, RunSpec, method_of
-from cfq_core.study.promises import recourse_arrays, stored_recourse, training_recourse_arrays
+from cfq_core.study.promises import further_recourse_arrays, recourse_arrays, stored_recourse, training_recourse_arrays
 from cfq_core.study.store import Store
 from cfq_core.study.tasks import AuditTask, Chunk, TeacherTask, audit_tasks, chunks, runs_of, takes, teacher_tasks
 
 PARTS = 8  # in which work for a cluster of unknown size is cut
 
 Progress = Callable[[int, int, str], None]  # done, total, what
+Announce = Callable[[str], None]  # a line before anything long starts
 
 #: What the runner hands to an executor.
 _Task = TeacherTask | AuditTask | ProbeTask
@@ -59,13 +61,17 @@ def run_plan(
     workers: int | None = None,
     progress: Progress | None = None,
     executor: Executor | None = None,
+    own: Any = None,
+    announce: Announce | None = None,
 ) -> str:
     """Run what is missing of a plan and give the study's id.
 
     ``workers``: processes; None takes one a core, and none at all for a few seconds of work (starting them costs more).
     ``executor``: any `concurrent.futures` executor instead, for example a cluster's.
+    ``own``: the plan's own teacher (`models.own.OwnTeacher`) where it is no file: a torch or scikit-learn object.
+    ``announce`` is told about how long it takes, where that is long.
     """
-    work = list(chunks(plan))
+    work = list(chunks(plan, own))
     if plan.teacher is not None:
         first, *further = dict.fromkeys(c.setting for c in work)
         file = replace(plan.teacher, unseen=all(c.table.part is not None for c in work))
@@ -74,6 +80,8 @@ def run_plan(
     if executor is None and workers is None:
         workers = (os.cpu_count() or 1) if sum(takes(plan, c) for c in work) > LONG else 0
     runner = _Runner(plan, store, work, progress or (lambda *_: None), PARTS if executor else max(1, workers or 0))
+    if announce and runner.seconds > LONG:
+        announce(_how_long(runner.seconds, 0 if executor else max(1, workers or 0)))
     if executor is not None:
         runner.go(executor, slots=max(1, runner.total))
         return study
@@ -95,14 +103,16 @@ class _Runner:
         for chunk in work:
             missing = self._missing(chunk)
             recourse = {s for m, s, _ in missing if method_of(m).needs_recourse}
-            untaught = [s for s in chunk.seeds if not self._taught(chunk, s, s in recourse)]
-            for with_recourse in (True, False):
-                seeds = [s for s in untaught if (s in recourse) is with_recourse]
-                teachers += teacher_tasks(chunk, seeds, with_recourse, parts) if seeds else []
+            several = {s for m, s, _ in missing if has_several_sources(method_of(m))}
+            untaught = [s for s in chunk.seeds if not self._taught(chunk, s, s in recourse, s in several)]
+            for asks in ((True, True), (True, False), (False, False)):
+                seeds = [s for s in untaught if (s in recourse, s in several) == asks]
+                teachers += teacher_tasks(chunk, seeds, *asks, parts) if seeds else []
             self.open += audit_tasks(chunk, missing, parts)
             self.open += artifact_tasks.probe_tasks(chunk, plan.probes, runs_of(plan, chunk), store)
         self.open = [*teachers, *self.open]
         self.done, self.total = 0, len(self.open)
+        self.seconds = sum(t.seconds for t in self.open)  # about, on one core
 
     def _missing(self, chunk: Chunk) -> list[tuple[str, int, float]]:
         each = [(m, s, b) for m in self.plan.methods for s in chunk.seeds for b in self.plan.bits]
@@ -168,8 +178,10 @@ class _Runner:
         self.progress(self.done, self.total, what)
 
     # ------------------------------------------------------------------ to and from the store
-    def _taught(self, chunk: Chunk, seed: int, with_training_recourse: bool) -> bool:
+    def _taught(self, chunk: Chunk, seed: int, with_training_recourse: bool, several_sources: bool) -> bool:
         teacher, store = chunk.teacher(seed).id, self.store
+        if several_sources and not store.has_artifact(teacher, FURTHER_RECOURSE):
+            return False
         if with_training_recourse and not store.has_artifact(teacher, TRAINING_RECOURSE):
             return False
         return store.has_teacher(teacher) and not artifact_tasks.missing(store, teacher, with_training_recourse)
@@ -210,6 +222,7 @@ class _Runner:
             "frr": float(found.mean()) if len(found) else None,
             "recourse_cost": float(r.cost[found].mean()) if found.any() else None,
             "seconds": p.seconds,
+            **({} if p.kappa is None else {"kappa": p.kappa}),
         }
         weights = arrays_of_teacher(p.teacher)
         people = {**per_teacher(p), **recourse_arrays(r)}
@@ -217,6 +230,8 @@ class _Runner:
         artifact_tasks.put(self.store, spec.id, taught.artifacts, p.training_recourse is not None)
         if p.training_recourse is not None:
             self.store.put_artifact(spec.id, TRAINING_RECOURSE, training_recourse_arrays(p))
+        if p.further_recourse:
+            self.store.put_artifact(spec.id, FURTHER_RECOURSE, further_recourse_arrays(p))
 
     def _put_run(self, chunk: Chunk, spec: RunSpec, a: Audited) -> None:
         columns = {
@@ -250,6 +265,8 @@ def make_teachers(known: list[TeacherRecourse], task: TeacherTask, artifacts: Se
     promises = known or promise([prepare(table, s, setting.regime) for s in task.seeds], setting, task.chunk.own)
     if task.with_training_recourse and any(p.training_recourse is None for p in promises):
         promises = training_recourse(promises, setting)
+    if task.several_sources:
+        promises = further_recourse(promises, setting)
     return [Taught(p, artifact_tasks.compute(artifacts, ArtifactInput(p, setting))) for p in promises]
 
 
@@ -276,6 +293,12 @@ def _takes_students_of(task: AuditTask, other: AuditTask) -> bool:
     if not sources or not set(task.budgets) & set(other.budgets):
         return False
     return identity(method_of(other.method)) in sources
+
+
+def _how_long(seconds: float, cores: int) -> str:
+    """In words; of a cluster, whose size is not known, on one core."""
+    of = "on a free core" if cores < 2 else f"on {cores} free cores"
+    return f"{format_time(seconds / max(1, cores))} {of}"
 
 
 def _record(plan: Plan, work: Sequence[Chunk], store: Store) -> str:

@@ -34,6 +34,7 @@ from typing import Any, Literal
 
 from scipy.special import betaincinv, chdtri
 
+from cfq_core.base.door import path_of
 from cfq_core.base.errors import BadInput
 from cfq_core.study.over_seeds import OverSeeds, of_seed
 from cfq_core.study.store import Store
@@ -94,7 +95,7 @@ def safe(
     """
     if isinstance(store, Store):
         return safe_of(lines(store, store.study(study)["id"]), at_most, confidence, matched, seed)
-    opened = Store.for_reading(Path(store))
+    opened = Store.for_reading(path_of(store, "safe", "store"))
     try:
         return safe(opened, study, at_most, confidence, matched, seed)
     finally:

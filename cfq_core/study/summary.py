@@ -207,7 +207,7 @@ def as_markdown(store: Store, study: str) -> str:
     count = len(row["plan"]["seeds"])
     seeds = f"{count} seed{'s' if count > 1 else ''}"
     names = varied(row["plan"])
-    margin = "" if "kappa" in names else f"promise margin {setting['kappa']:g} logits, "
+    margin = "" if "kappa" in names else f"promise {margin_words(setting)}, "
     actions = "" if "regime" in names else f"actions `{setting['regime']}`, "
     head = ["data set", *names, "method", "bits", "spent", *(title for title, *_ in MARKDOWN)]
     out = [
@@ -254,17 +254,27 @@ def flags(line: Line) -> str:
     return "".join(f" ({mark})" for mark in ("lenient" if line.lenient else "", unmatched) if mark)
 
 
-def verdict(line: Line, kappa: float) -> str:
+def margin_words(setting: Mapping[str, Any], solved: Sequence[float | None] = ()) -> str:
+    """How far a promise goes beyond the boundary; ``solved``: the logits of each teacher, where a share was asked."""
+    if (share := setting.get("margin")) is None:
+        return f"margin {setting['kappa']:g} logits"
+    known = sorted(k for k in solved if k is not None)
+    ends = dict.fromkeys(f"{k:.2g}" for k in (known[0], known[-1])) if known else ()
+    logits = f" ({' to '.join(ends)} logits)" if ends else ""
+    return f"margin of {100 * share:g} % more cost{logits}"
+
+
+def verdict(line: Line, setting: Mapping[str, Any]) -> str:
     """The answer for one method and budget, in one sentence."""
     vd, drop, shift = line.measure("vd"), line.value("accuracy_drop"), line.value("approval_shift")
     if vd.mean is None or drop is None or shift is None:
         return f"{line.dataset}, {line.method} at {line.budget:g} bits: nobody with recourse to judge by."
     caution = f" It {line.leniency}: part of this validity is leniency." if line.lenient else ""
     caution += f" {unmatched}" if (unmatched := format_unmatched(line.unmatched)) else ""
-    kappa = line.setting.get("kappa", kappa)
+    margin = margin_words({**setting, **line.setting})
     return (
         f"{line.dataset}, {line.method} at {line.budget:g} bits: accuracy {_falls(drop)}; {100 * vd.mean:.1f} in 100 "
-        f"promised actions fail ({format_interval(vd, line.own)}; promise margin {kappa:g} logits); approvals shift "
+        f"promised actions fail ({format_interval(vd, line.own)}; promise {margin}); approvals shift "
         f"by {100 * shift:+.1f} points.{caution}"
     )
 

@@ -12,12 +12,15 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from cfq_core.actions.regimes import under
 from cfq_core.base import numerics
 from cfq_core.methods.method import Method, Qat
 from cfq_core.pipeline import Setting
+from cfq_core.recourse.search import Search
 from cfq_core.study import estimate
-from cfq_core.study.plan import REVISION, Plan, RunSpec, TeacherFile, TeacherSpec, method_of, table_of
+from cfq_core.study.plan import LARGE_REVISION, REVISION, Plan, RunSpec, TeacherFile, TeacherSpec, method_of, table_of
 from cfq_core.tables.schema import Table
+from cfq_core.training.loop import LARGE
 
 #: Rows of all teachers in one task: many seeds of a small table train as one stack, a large table's one by one.
 MOST_ROWS = 40_000
@@ -40,7 +43,8 @@ class Chunk:
 
     def teacher(self, seed: int) -> TeacherSpec:
         """What determines a seed's teacher."""
-        return TeacherSpec(REVISION, self.data, seed, self.setting, numerics.tag(), self.own and self.own.spec)
+        own, large = self.own and self.own.spec, large_revision(self.table, self.setting.regime)
+        return TeacherSpec(REVISION, self.data, seed, self.setting, numerics.tag(), own, large)
 
     def run(self, method: Method | Qat, seed: int, budget: float) -> RunSpec:
         """What determines a run."""
@@ -49,7 +53,8 @@ class Chunk:
     @property
     def pace(self) -> estimate.Pace:
         """About how quick its work is."""
-        return estimate.pace_of(self.dataset, len(self.table))
+        work = estimate.Work.of(self.table, self.setting)
+        return (work if self.own is None else replace(work, steps=0)).pace()
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,13 @@ class TeacherTask:
     chunk: Chunk
     seeds: tuple[int, ...]
     with_training_recourse: bool
+    several_sources: bool = False  # of that recourse
+
+    @property
+    def seconds(self) -> float:
+        """About how long it takes on one core."""
+        pace = self.chunk.pace
+        return len(self.seeds) * (pace.teacher + pace.recourse * self.with_training_recourse)
 
 
 @dataclass(frozen=True)
@@ -97,11 +109,18 @@ class AuditTask:
         return [self]
 
 
-def chunks(plan: Plan) -> Iterator[Chunk]:
-    """All chunks of a plan; loads each table once."""
+def large_revision(table: Table, regime: str) -> int:
+    """Revision of how wide and long tables are worked (`Search.wide`, `TeacherTraining.on`); 0 for all others."""
+    free = [f for f in under(regime, table.schema).features if f.move != "fixed"]
+    moves = sum(len(f.levels) if f.is_category else 2 for f in free)
+    return LARGE_REVISION if moves > Search().wide or len(table) > LARGE else 0
+
+
+def chunks(plan: Plan, given: Any = None) -> Iterator[Chunk]:
+    """All chunks of a plan; loads each table once. ``given``: its own teacher, where that is no file to be read."""
     for dataset in plan.datasets:
         table = table_of(dataset)
-        data, own = table.fingerprint(), own_of(plan.teacher, table)
+        data, own = table.fingerprint(), given or own_of(plan.teacher, table)
         for setting in plan.settings:
             yield Chunk(shaped(setting, own), table.schema.name, table, data, plan.seeds, own)
 
@@ -137,11 +156,13 @@ def takes(plan: Plan, chunk: Chunk) -> float:
     return estimate.seconds(chunk.pace, plan.methods, len(plan.bits), len(chunk.seeds))
 
 
-def teacher_tasks(chunk: Chunk, seeds: Sequence[int], with_training_recourse: bool, workers: int) -> list[TeacherTask]:
+def teacher_tasks(
+    chunk: Chunk, seeds: Sequence[int], with_training_recourse: bool, several_sources: bool, workers: int
+) -> list[TeacherTask]:
     """Teachers of these seeds in as many parts as there are workers, or more where the table is large."""
     size = max(1, min(-(-len(seeds) // workers), MOST_ROWS // len(chunk.table)))
     parts = [tuple(seeds[i : i + size]) for i in range(0, len(seeds), size)]
-    return [TeacherTask(chunk, part, with_training_recourse) for part in parts]
+    return [TeacherTask(chunk, part, with_training_recourse, several_sources) for part in parts]
 
 
 def audit_tasks(chunk: Chunk, missing: Iterable[tuple[str, int, float]], workers: int) -> list[AuditTask]:

@@ -101,6 +101,7 @@ class Schema:
     source: str = field(default="", metadata=LABEL)
     licence: str = field(default="", metadata=LABEL)
     favourable_cells: tuple[str, ...] = field(default=(), metadata=LABEL)  # of the target column, as they stand there
+    constraints: tuple[str, ...] = ()  # what ties columns together, see `constraints.py`
 
     def __getitem__(self, name: str) -> Feature:
         for feature in self.features:
@@ -143,7 +144,7 @@ class Table:
         """The same as engine revision 3 computed it, labels and class names included: its stores are found by it."""
         features = [{"kind": "Feature", **{k: v for k, v in asdict(f).items() if k != "thousands"}}
                     for f in self.schema.features]  # fmt: skip
-        schema = {k: v for k, v in asdict(self.schema).items() if k != "favourable_cells"}  # it had none
+        schema = {k: v for k, v in asdict(self.schema).items() if k not in ("favourable_cells", "constraints")}
         about = self._about({"kind": "Schema", **schema, "features": features})
         text = json.dumps(about, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()[:ID_LENGTH]

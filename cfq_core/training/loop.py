@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -21,6 +21,12 @@ from cfq_core.base.seeds import torch_stream
 from cfq_core.nets.elementwise import aligned, cross_entropy, padded
 from cfq_core.nets.optim import Adam
 from cfq_core.nets.stack import Stack, score
+
+LARGE = 50_000  # training rows beyond which a table is large: more rows need no more steps
+LARGE_STEPS = 4000  # of a large table, about
+MOST_LARGER = 4  # times rows a step; the learning rate grows with its root
+LEAST_EPOCHS = 4
+LOOKED_AT = 20_000  # validation rows that choose an epoch, spread evenly over those of a large table
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,20 @@ class TeacherTraining:
         if min(self.epochs, self.rows_per_step, self.patience) < 1:
             raise ValueError("epochs, rows_per_step and patience are at least 1")
 
+    def on(self, rows: int) -> TeacherTraining:
+        """The same for a table of this many training rows: of a large one in about `LARGE_STEPS` larger steps.
+
+        Up to `LARGE` training rows nothing changes. Measured in benchmarks/README.md, "Many rows".
+        """
+        if rows <= LARGE:
+            return self
+        larger = min(MOST_LARGER, 2 ** max(0, round(math.log2(rows / LARGE))))
+        epochs = max(LEAST_EPOCHS, math.ceil(LARGE_STEPS * larger * self.rows_per_step / rows))
+        return replace(
+            self, rows_per_step=larger * self.rows_per_step, learning_rate=math.sqrt(larger) * self.learning_rate,
+            epochs=min(self.epochs, epochs),
+        )  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Fold:
@@ -46,6 +66,11 @@ class Fold:
 
     inputs: Float[Tensor, "r n d"]
     outcome: Float[Tensor, "r n"]
+
+    def thinned(self, most: int) -> Fold:
+        """At most so many rows, spread evenly."""
+        every = -(-self.inputs.shape[1] // most)
+        return Fold(self.inputs[:, ::every], self.outcome[:, ::every])
 
 
 def train_teachers(start: Stack, train: Fold, valid: Fold, seeds: Sequence[int], how: TeacherTraining) -> Stack:
@@ -58,6 +83,9 @@ def train_teachers(start: Stack, train: Fold, valid: Fold, seeds: Sequence[int],
         return train_teachers(start.take([0, 0]), train, valid, [*seeds] * 2, how).take([0])
     stack = start.trainable()
     rows = aligned(train.inputs.shape[1])
+    how = how.on(rows)
+    if rows > LARGE:
+        valid = valid.thinned(LOOKED_AT)
     steps = math.ceil(rows / how.rows_per_step)
     rate, decay = how.learning_rate, how.weight_decay
     optimizer = Adam(stack.parameters, rate, weight_decay=decay, decoupled_weight_decay=True, fused=True)

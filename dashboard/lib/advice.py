@@ -10,11 +10,12 @@ from cfq_core.base.errors import BadInput
 from dashboard.lib import state, ui
 
 if TYPE_CHECKING:
-    from cfq_core.study.check import Verdict
+    from cfq_core.report.advice import Checked
 
 HOW = (
-    "A CSV with two rows a person: `before`, and `after`, in which an empty cell says “as before”. It is filled in "
-    "with what FP32 told this person: change it, paste a letter's or another tool's advice over it, or upload a file."
+    "A CSV (commas, semicolons or tabs) with two rows a person: `before`, and `after`, in which an empty cell says “as "
+    "before”. It is filled in with what FP32 told this person: change it, paste a letter's or another tool's advice "
+    "over it, or upload a file."
 )
 LONGEST = 100_000  # characters of a pasted text; a file may be longer
 
@@ -51,22 +52,25 @@ def _text(content: bytes, name: str) -> str:
         raise BadInput(f"{name}: cannot be read as UTF-8 text") from None
 
 
-def _one(verdicts: list[Verdict], key: str) -> Verdict:
+def _one(verdicts: list[Checked], key: str) -> Checked:
     """Whom to look at, where the file is about several."""
     if len(verdicts) == 1:
         return verdicts[0]
-    legal = sum(v.legal for v in verdicts)
+    legal = sum(v.own.legal for v in verdicts)
     st.markdown(f"{len(verdicts):,} people, {legal:,} of them told something that the card allows.")
-    known = {f"{i}: {v.person}": v for i, v in enumerate(verdicts, 1)}
+    known = {f"{i}: {v.own.person}": v for i, v in enumerate(verdicts, 1)}
     return known[st.selectbox("Person of the file", list(known), key=f"{key}-who")]
 
 
-def _show(sel: state.Selection, verdict: Verdict, key: str) -> None:
+def _show(sel: state.Selection, found: Checked, key: str) -> None:
     from cfq_core.report import advice
 
-    st.markdown(ui.marked(advice.sentence(verdict)))
+    verdict = found.own
+    st.markdown(ui.marked(advice.sentence(found)))
     for line in verdict.changes or ("nothing changes",):
         st.markdown(f"- {ui.escape(line)}")
     for line in verdict.objections:
         st.warning(ui.escape(line), icon=":material/block:")
+    if other := advice.elsewhere(found):
+        st.caption(other)
     ui.show(advice.drawn(verdict), key, f"advice-{sel.study.id}")

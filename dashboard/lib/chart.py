@@ -30,4 +30,7 @@ def spec(chart: Any) -> dict[str, Any]:
     plain["datasets"] = {name: pd.DataFrame(rows) for name, rows in plain.get("datasets", {}).items()}
     for size in ("continuousWidth", "continuousHeight"):
         plain.get("config", {}).get("view", {}).pop(size, None)
+    axes = plain.setdefault("config", {})
+    for axis in ("axisX", "axisY", "axisBand"):  # streamlit's theme sets them flush, which moves first and last label
+        axes[axis] = {"labelFlush": False, "labelFontSize": 13, "titleFontSize": 13, **axes.get(axis, {})}
     return plain

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
 from cfq_core.base.errors import CfqError
 from cfq_core.base.shipped import gallery
+from cfq_core.report import bench as plan_bench
+from cfq_core.report import first_look as looks
 from cfq_core.report import picture, robust
 from cfq_core.report.frames import Stored
 from cfq_core.study.store import FILE, Store
@@ -35,7 +38,7 @@ class Listed:
     def label(self) -> str:
         """What the list shows."""
         short = "" if self.finished == self.runs else f" ({self.finished} of {self.runs} runs)"
-        return f"{'Gallery · ' if self.gallery else ''}{self.name}{short}"
+        return f"{self.name}{short}{' · Gallery' if self.gallery else ''}"
 
 
 def own_store() -> Path:
@@ -75,6 +78,16 @@ def drawn(name: str, of: Stored, **options: Plain) -> picture.Drawn:
     return _drawn(name, of.folder, of.id, of.finished, of.read_only, packed, _options=options)
 
 
+def first_look(of: Stored, method: str, place: looks.Place) -> dict[str, Any]:
+    """What the first look at a study shows, for every budget at once."""
+    return _first_look(of.folder, of.id, of.finished, of.read_only, method, place.dataset, place.matched, place.seed)
+
+
+def bench(of: Stored, dataset: str) -> dict[str, Any] | None:
+    """Every allocation of bits that a study judged."""
+    return _bench(of.folder, of.id, of.finished, of.read_only, dataset)
+
+
 def warm() -> None:
     """What the first visitor's first page stands on: the numbers of the newest study, then what draws them."""
     for listed in studies()[:1]:
@@ -106,6 +119,19 @@ def _list(store: Store, folder: str, shipped: bool) -> list[Listed]:
 @st.cache_resource(max_entries=MOST_STUDIES, show_spinner=False)
 def _study(folder: str, id: str, finished: int, read_only: bool) -> Stored:
     return Stored(folder, id, finished, read_only)
+
+
+@st.cache_resource(max_entries=MOST_STUDIES, show_spinner=False)
+def _bench(folder: str, id: str, finished: int, read_only: bool, dataset: str) -> dict[str, Any] | None:
+    return plan_bench.of(_study(folder, id, finished, read_only), dataset)
+
+
+@st.cache_resource(max_entries=MOST_PICTURES, show_spinner=False)
+def _first_look(
+    folder: str, id: str, finished: int, read_only: bool, method: str, dataset: str, matched: bool, seed: int
+) -> dict[str, Any]:
+    place = looks.Place(id, dataset, matched, seed)
+    return looks.of(_study(folder, id, finished, read_only), dataset, method, place)
 
 
 @st.cache_resource(max_entries=MOST_PICTURES, show_spinner=False)

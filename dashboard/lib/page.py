@@ -12,6 +12,7 @@ class Page:
 
     order: int
     title: str
+    question: str  # what it helps to answer: one of `dashboard.lib.pages.QUESTIONS`
     icon: str  # a Material symbol, bundled with streamlit
     body: Callable[[], None]
     default: bool = False  # the page that opens

@@ -14,6 +14,8 @@ import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
 FOLDER = Path(__file__).parents[1] / "pages"
+#: What the navigation asks, in its order; every page belongs to one.
+QUESTIONS = ("What breaks?", "Who?", "Why?", "What to do?", "Show it", "Start")
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,7 @@ class Place:
 
     order: int
     title: str
+    question: str
     icon: str
     default: bool = False
 
@@ -31,7 +34,7 @@ def found() -> dict[str, Place]:
     """Every page by its address, in the order of the navigation."""
     files = [p for p in FOLDER.glob("*.py") if not p.stem.startswith("_")]
     places = {p.stem: _place(p) for p in files}
-    return dict(sorted(places.items(), key=lambda item: (item[1].order, item[0])))
+    return dict(sorted(places.items(), key=lambda item: (QUESTIONS.index(item[1].question), item[1].order)))
 
 
 def _place(file: Path) -> Place:
@@ -43,9 +46,21 @@ def _place(file: Path) -> Place:
     raise LookupError(f"{file}: a page ends in PAGE = Page(order=..., title=..., icon=..., body=...)")
 
 
-def navigation() -> list[StreamlitPage]:
-    """What `st.navigation` takes."""
-    return [page(name) for name in found()]
+def navigation() -> dict[str, list[StreamlitPage]]:
+    """What `st.navigation` takes: the pages under the question that they answer."""
+    return {q: [page(name) for name, p in found().items() if p.question == q] for q in QUESTIONS}
+
+
+def beside(current: StreamlitPage) -> None:
+    """Where one is, on a page of any width: the question, and the pages that answer it."""
+    here = next((p for p in found().values() if p.title == current.title), None)
+    if here is None:
+        return
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="where"):
+        st.markdown(f"**{here.question}**", width="content")
+        for name, place in found().items():
+            if place.question == here.question:
+                link(name, place.title, f":material/{place.icon}:")
 
 
 def link(name: str, label: str, icon: str | None = None) -> None:

@@ -2,96 +2,109 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
+from cfq_core.report import fmt
+from cfq_core.report import names as names_of
 from cfq_core.report import person as people
 from dashboard.lib import state, ui
 
 GROUP, COST = 190, 260  # pixels
 FATES = {"all": "everybody", "broken": "broken", "holds": "holds", "none": "no action"}
-SHOWN = {"person": "person", "cost": "cost (units)", "teacher_at": "promised logit", "student_at": "student's logit",
-         "fate": "promise", "student_cost": "cost on the student"}  # fmt: skip
+WORDS = {"all": "everybody", "broken": "their promise breaks", "holds": "their promise holds",
+         "none": "no action was found for them"}  # fmt: skip
+SHOWN = {"person": "person", "fate": "promise", "cost": "cost (units)", "student_cost": "cheapest now (units)",
+         "teacher_at": "score promised", "student_at": "score now"}  # fmt: skip
 
 
-def choose(sel: state.Selection, who: pd.DataFrame) -> int | None:
-    """A table with filters; the person in the URL stays chosen. None where the filters leave nobody."""
+@dataclass(frozen=True)
+class Chosen:
+    """One person of one seed's teacher."""
+
+    seed: int
+    person: int
+
+
+def choose(sel: state.Selection) -> Chosen | None:
+    """A table with filters that stand in the address; the person in it stays chosen. None where nobody is left."""
+    every = st.toggle("People of every seed", key="seeds", help="Each seed has its own teacher, which refused other "
+                      "people.", **state.IN_LINK)  # fmt: skip
+    who = sel.study.pooled(sel.dataset, sel.method, sel.budget) if every else sel.study.people(sel.run or "")
+    who = who if every else who.assign(seed=sel.seed)
     holds = who.holds_matched if sel.matched else who.holds
     who = who.assign(fate=np.where(~who.has_recourse, FATES["none"], np.where(holds, FATES["holds"], FATES["broken"])))
-    known = set(who.person)
+    known = set(who.person[who.seed == sel.seed])
     if sel.person is not None and sel.person not in known:
         st.warning(f"Person {sel.person} was not denied by this teacher, or was not asked. Choose one of the table.")
-    left = _filtered(who).sort_values(["fate", "cost"], ascending=[True, False])
-    groups = [c for c in left.columns if c.startswith("group:")]
-    names = {**SHOWN, **{c: c.removeprefix("group:") for c in groups}}
+    left, words = _filtered(who)
+    left = left.sort_values(["fate", "cost"], ascending=[True, False])
+    where = f"{names_of.both(sel.method)} at {fmt.bits(sel.budget)}, {'every seed' if every else f'seed {sel.seed}'}"
+    st.markdown(f"**Shown: {len(left):,} of {len(who):,} refused people** on {ui.escape(where)}: {words}.")
+    _table(left, every, f"who-{sel.run}-{every}-{len(left)}")
+    if sel.person in known:
+        return Chosen(sel.seed, int(sel.person))
+    return Chosen(int(left.seed.iloc[0]), int(left.person.iloc[0])) if len(left) else None
+
+
+def _table(left: pd.DataFrame, every: bool, key: str) -> None:
+    groups = {c: c.removeprefix("group:") for c in left.columns if c.startswith("group:")}
+    names = ({"seed": "seed"} if every else {}) | SHOWN | groups
     table = left[list(names)].rename(columns=names).reset_index(drop=True)
-    key = f"who-{sel.run}-{len(table)}"
     st.dataframe(
         table, hide_index=True, height=250, key=key, selection_mode="single-row",
-        on_select=lambda: _picked(key, list(table.person)),
-        column_config={c: st.column_config.NumberColumn(format="%.3f" if "logit" in c else "%.2f")
+        on_select=lambda: _picked(key, list(zip(left.seed, left.person, strict=True))),
+        column_config={c: st.column_config.NumberColumn(format="%.3f" if "score" in c else "%.2f")
                        for c in table.select_dtypes("float")},
     )  # fmt: skip
-    st.caption(f"{len(table):,} of {len(who):,} denied people. Tick a row to choose a person.")
-    if sel.person in known:
-        return sel.person
-    return int(table.person.iloc[0]) if len(table) else None
+    st.caption("Tick a row to choose a person.")
 
 
-def _filtered(who: pd.DataFrame) -> pd.DataFrame:
+def _filtered(who: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Who is left, and the filters in words."""
     line = st.container(horizontal=True, vertical_alignment="bottom")  # wraps where the page is narrow; no word is cut
     fate = line.segmented_control(
         "Promise", list(FATES), format_func=FATES.get, default="all", key="fate", help="On the selected model.",
         **state.IN_LINK,
     )  # fmt: skip
+    words = [WORDS[fate or "all"]]
     if fate not in (None, "all"):
         who = who[who.fate == FATES[fate]]
     for name in (c for c in who.columns if c.startswith("group:")):
-        levels = ["all", *sorted(set(who[name]))]
-        level = line.selectbox(ui.escape(name.removeprefix("group:")), levels, key=f"filter-{name}", width=GROUP)
-        who = who if level == "all" else who[who[name] == level]
+        column = name.removeprefix("group:")
+        with line.container(width=GROUP):
+            level = state.one(ui.escape(column), f"in-{column}", ["all", *sorted(set(who[name]))], "all")
+        if level != "all":
+            who, words = who[who[name] == level], [*words, ui.escape(f"{column}: {level}")]
     top = float(np.ceil(10 * who.cost.max()) / 10) if who.cost.notna().any() else 0.0
     if top > 0:
         most = line.slider("Cost at most (units)", 0.0, top, top, 0.1, key=f"cost-{top}", width=COST)
-        who = who[who.cost.isna() | (who.cost <= most)]
-    return who
+        who, words = who[who.cost.isna() | (who.cost <= most)], [*words, *([f"cost up to {most:g}"] * (most < top))]
+    return who, ", ".join(words)
 
 
-def _picked(key: str, persons: list[int]) -> None:
-    rows = st.session_state[key]["selection"]["rows"]
-    if rows:
-        state.choose(person=int(persons[rows[0]]))
-
-
-def show_action(title: str, action: people.Action | None, nothing: str, sure: str) -> None:
-    """An action in the card's words and units, and what is proved of it."""
-    with st.container(border=True):
-        st.markdown(f"**{title}**")
-        if action is None:
-            st.markdown(nothing)
-            st.caption(sure)
-            return
-        for line in action.lines or ("nothing: approved as they are",):
-            st.markdown(f"- {ui.escape(line)}")
-        st.caption(f"cost {action.cost:.2f} units, logit {action.margin:+.2f} there; {action.origin}")
-        st.markdown(f":material/{'verified' if sure.startswith('Proved') else 'info'}: {sure}")
+def _picked(key: str, people_of: list[tuple[int, int]]) -> None:
+    if rows := st.session_state[key]["selection"]["rows"]:
+        seed, person = people_of[rows[0]]
+        state.choose(seed=int(seed), person=int(person))
 
 
 def what_if(who: people.TestPeople, start: tuple[int, ...], before: tuple[int, ...], key: str) -> tuple[int, ...]:
     """One widget a feature the person can change, on its grid, inside what they can reach; starts at ``start``."""
     actions, values = who.actions, list(before)
-    columns = st.columns(3)
+    columns = st.columns(2)
     for place, i in enumerate((*actions.numbers, *actions.switches)):
-        with columns[place % 3]:
-            values[i] = _widget(who, i, before[i], start[i], f"{key}-{i}")
-    return tuple(values)
+        with columns[place % 2]:
+            values[i] = _widget(who, i, before, start[i], f"{key}-{i}")
+    return tuple(int(v) for v in actions.completed(np.array([before]), np.array([values]))[0])
 
 
-def _widget(who: people.TestPeople, i: int, own: int, start: int, key: str) -> int:
-    f, one = who.actions.schema.features[i], np.array([own])
+def _widget(who: people.TestPeople, i: int, before: tuple[int, ...], start: int, key: str) -> int:
+    f, one, own = who.actions.schema.features[i], np.array([before]), before[i]
     label = f"{ui.escape(f.words)}{f' ({ui.escape(f.unit)})' if f.unit else ''}"
     if f.is_category or f.levels:
         if f.is_category:

@@ -2,9 +2,15 @@
 
 import streamlit as st
 
-from dashboard.lib import pages, startup, state
+from dashboard.lib import component, pages, startup, state
 
-st.set_page_config(page_title="cfq: does recourse survive quantization?", page_icon=str(startup.FAVICON), layout="wide")
+st.set_page_config(
+    page_title="cfq: does recourse survive quantization?",
+    page_icon=str(startup.FAVICON),
+    layout="wide",
+)
+st.html(f"<style>{component.page_style()}</style>")
 page = st.navigation(pages.navigation(), position="top")
 state.sidebar()
+pages.beside(page)
 page.run()

@@ -9,6 +9,18 @@ from pathlib import Path
 FAVICON = Path(__file__).parents[1] / "static" / "favicon.svg"  # a local file: a material icon would be fetched
 
 
+_ready = threading.Event()
+
+
+def newest() -> str | None:
+    """The study that a bare address opens; None before it is known, and where there is none."""
+    if not _ready.is_set():
+        return None
+    from dashboard.lib import data
+
+    return next((s.id for s in data.studies()), None)
+
+
 def warm() -> None:
     """Begin with what the first page needs while the visitor's browser is still loading the front end."""
     threading.Thread(target=_boot, name="warm", daemon=True).start()
@@ -22,5 +34,6 @@ def _boot() -> None:
 
     st._use_warning_has_been_displayed = True  # whether this is a REPL costs 0.3 s of the first visitor's time
     data.warm()
+    _ready.set()
     gc.collect()
     gc.freeze()

@@ -18,7 +18,7 @@ import streamlit as st
 from cfq_core.report import fmt
 from cfq_core.report.escape import plain
 from cfq_core.report.frames import Stored
-from dashboard.lib import data
+from dashboard.lib import component, data
 
 #: For a page's own control with a plain key: its choice stands in the address while the page is open.
 IN_LINK: dict[str, Any] = {"bind": "query-params"}
@@ -28,6 +28,7 @@ APPROVAL_HELP = (
     "validation people as the teacher."
 )
 USUAL_METHOD, USUAL_BUDGET = "ptq", 4.0  # what a study opens with, where it has them
+LONG_NAME = 34  # characters of a name that a select box of the sidebar shows
 ECHO = 2.0  # seconds in which the browser may still send the address from before a change
 
 
@@ -108,26 +109,30 @@ def sidebar() -> None:
 def _select(listed: dict[str, data.Listed]) -> Selection:
     study_id = _named("Study", "study", {i: s.label for i, s in listed.items()})
     of = listed[study_id]
+    if len(of.label) > LONG_NAME:  # a select box cuts it
+        st.text(of.label)
     study = data.study(of)
     runs = study.runs
     datasets = list(dict.fromkeys(runs.dataset))
-    dataset = _one("Data set", "dataset", datasets, datasets[0]) if len(datasets) > 1 else datasets[0]
+    dataset = one("Data set", "dataset", datasets, datasets[0]) if len(datasets) > 1 else datasets[0]
     runs = runs[runs.dataset == dataset]
     methods = list(dict.fromkeys(runs.method))
-    method = _one("Method", "method", methods, USUAL_METHOD if USUAL_METHOD in methods else methods[0])
+    method = one("Method", "method", methods, USUAL_METHOD if USUAL_METHOD in methods else methods[0])
     budgets = sorted(set(runs[runs.method == method].budget))
     usual = min(budgets, key=lambda b: abs(b - USUAL_BUDGET))
     budget = _slider("Budget (bits per weight)", "budget", [f"{b:g}" for b in budgets], f"{usual:g}")
     seeds = [str(s) for s in sorted(set(runs.seed))]
-    seed = _one("Seed (for single models and people)", "seed", seeds, seeds[0])
+    seed = one("Seed (for single models and people)", "seed", seeds, seeds[0])
     approval = _approval()
     person = _person()
     _write("study", study_id)
+    component.mount("address", {"study": study_id}, key="address")
     return Selection(of, study, dataset, method, float(budget), int(seed), approval == "matched", person)
 
 
 # ---------------------------------------------------------------------- bound widgets
-def _one(label: str, key: str, options: Sequence[str], usual: str) -> str:
+def one(label: str, key: str, options: Sequence[str], usual: str) -> str:
+    """A select box whose choice stands in the address; a link to what is not there says so."""
     _drop_stale(key, options, usual)
     chosen = st.selectbox(label, options, index=list(options).index(usual), key=key, bind="query-params")
     return chosen if chosen in options else usual
@@ -234,4 +239,4 @@ def _permalink(of: Selection) -> None:
     with st.popover("Link to this view", icon=":material/link:", width="stretch"):
         st.code(permalink(of), language=None, wrap_lines=True)
         st.caption("Reopens this study, model and person, whatever is the newest study by then.")
-    st.caption(f"study {of.study.id} · κ {of.study.setting['kappa']:g} logits · {fmt.counted(seeds, 'seed')}")
+    st.caption(f"study {of.study.id} · {of.study.margin_words} · {fmt.counted(seeds, 'seed')}")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import streamlit as st
@@ -11,10 +13,11 @@ import streamlit as st
 from cfq_core.report import files, fmt
 from cfq_core.report.escape import plain as escape
 from cfq_core.report.escape import sentence as marked
-from dashboard.lib import chart, data, pages
+from dashboard.lib import chart, data, pages, targets
 from dashboard.lib.state import Selection
 
 FILES = (("CSV", files.csv, "text/csv"), ("Parquet", files.parquet, "application/octet-stream"))
+ONE_LINE = 170  # characters of a caption
 METRIC, HALF = 170, 455  # pixels: of a metric, and of a picture beside another
 
 
@@ -30,6 +33,22 @@ def head(title: str, sentence: str, terms: Sequence[str] = (), caution: str | No
         st.warning(escape(caution), icon=":material/warning:")
 
 
+def small_head(title: str, terms: Sequence[str] = ()) -> None:
+    """The head of a page whose first line says more than its title."""
+    with st.container(horizontal=True, vertical_alignment="center", key="small-head"):
+        st.title(title, anchor=False)
+        if terms:
+            with st.popover("Terms", icon=":material/menu_book:"):
+                glossary(terms)
+
+
+@contextmanager
+def fold(title: str, key: str) -> Iterator[bool]:
+    """A closed part; gives whether it is open, so that a closed one costs nothing."""
+    with st.expander(title, on_change="rerun", key=key) as opened:
+        yield bool(opened.open)
+
+
 def glossary(terms: Sequence[str]) -> None:
     """Definitions, in plain words."""
     for term in terms:
@@ -43,19 +62,34 @@ def side_by_side() -> tuple[Any, Any]:
 
 
 def picture(
-    name: str, sel: Selection, key: str = "", on_pick: Any = None, missing: str = "", **options: data.Plain
+    name: str,
+    sel: Selection,
+    key: str = "",
+    on_pick: Any = None,
+    missing: str = "",
+    people: tuple[str, str] | None = None,
+    **options: data.Plain,
 ) -> Any:
     """A picture with its text alternative, note, table and downloads.
 
-    ``on_pick``: called when a point is clicked, with the chart's key; the click is in `picked`. ``key``: tells apart
-    two pictures of one name on a page. ``missing``: why a study may hold no rows for it.
+    ``people``: the fields of a mark whose people a click on it opens, see `dashboard.lib.targets`. ``on_pick``: called
+    when a point is clicked, with the chart's key; the click is in `picked`. ``key``: tells apart two pictures of one
+    name on a page. ``missing``: why a study may hold no rows for it.
     """
     drawn = data.drawn(name, sel.study, **options)
     if drawn.chart is None and missing:
         empty(f"{drawn.title}: {missing}")
         return drawn
-    show(drawn, f"{name}{f'-{key}' if key else ''}", f"{name}-{sel.study.id}", on_pick)
+    found = targets.of(sel, drawn.rows, people, _fate(options)) if people and drawn.chart is not None else []
+    if people and found:
+        drawn = replace(drawn, chart=targets.linked(drawn.chart, found, people))
+    show(drawn, f"{name}{f'-{key}' if key else ''}", f"{name}-{sel.study.id}", on_pick, found)
     return drawn
+
+
+def _fate(options: Mapping[str, data.Plain]) -> str:
+    """Whose promise breaks, where a picture is about that; else everybody."""
+    return "broken" if str(options.get("measure", "vd")).startswith("vd") else "all"
 
 
 def section(title: str) -> None:
@@ -63,7 +97,7 @@ def section(title: str) -> None:
     st.markdown(f"## {escape(title)}")
 
 
-def show(drawn: Any, key: str, file: str, on_pick: Any = None) -> None:
+def show(drawn: Any, key: str, file: str, on_pick: Any = None, found: Sequence[targets.Target] = ()) -> None:
     """A drawn picture, its chart as `cfq_core.report.picture` or as `dashboard.lib.chart` gives it."""
     if drawn.chart is None:
         return empty(f"{drawn.title}: not stored in this study.")
@@ -71,8 +105,16 @@ def show(drawn: Any, key: str, file: str, on_pick: Any = None) -> None:
     chosen = {"on_select": lambda: on_pick(key), "selection_mode": "pick"} if on_pick else {}
     spec = drawn.chart if isinstance(drawn.chart, dict) else chart.spec(drawn.chart)
     st.vega_lite_chart(spec=spec, key=key, alt=drawn.alt, width="stretch", **chosen)
-    st.caption(escape(f"{drawn.alt} {drawn.note}"))
-    table(drawn, key, file)
+    st.caption(escape(takeaway(drawn)))
+    table(drawn, key, file, found)
+
+
+def takeaway(drawn: Any) -> str:
+    """One line under a chart: what it shows where that is short, else how to read it. All of it is in the fold."""
+    if len(drawn.alt) <= ONE_LINE:
+        return str(drawn.alt)
+    first, _, rest = drawn.note.partition(". ")
+    return f"{first}." if rest else str(drawn.note)
 
 
 def picked(key: str) -> dict[str, Any]:
@@ -81,10 +123,15 @@ def picked(key: str) -> dict[str, Any]:
     return dict(points[0])
 
 
-def table(drawn: Any, key: str, file: str) -> None:
+def table(drawn: Any, key: str, file: str, found: Sequence[targets.Target] = ()) -> None:
     """The rows behind a picture, closed until asked for, as CSV and Parquet."""
-    with st.expander("Table and download", icon=":material/table:", on_change="rerun", key=f"{key}-table") as opened:
-        if opened.open:
+    with fold("In words, table and download", f"{key}-table") as opened:
+        if opened:
+            st.markdown(escape(drawn.alt))
+            st.caption(escape(drawn.note))
+            if found:
+                st.markdown("The people behind each mark:")
+                targets.listed(list(found), f"{key}-people")
             frame(drawn.rows, key, file)
 
 

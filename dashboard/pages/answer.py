@@ -1,11 +1,11 @@
-"""Answer: does recourse survive, for the chosen study and budget, in a sentence and three pictures."""
+"""Answer: does recourse survive, in one line and a hundred people; everything else is folded."""
 
 from __future__ import annotations
 
 import streamlit as st
 
 from cfq_core.report import fmt, safe_text, sentences
-from dashboard.lib import state, ui
+from dashboard.lib import first_look, state, targets, ui
 from dashboard.lib.page import Page
 
 TERMS = (
@@ -15,6 +15,7 @@ TERMS = (
     "unmatched",
     "bit budget",
     "promise margin κ",
+    "CRG, recourse gap",
     "lenient",
     "interval",
 )
@@ -26,44 +27,39 @@ def body() -> None:
     sel = state.selected()
     if sel is None:
         return ui.nothing_stored()
-    lines, chosen = sel.study.lines, (sel.dataset, sel.method, sel.budget)
-    ui.head(
-        "Does the recourse survive?",
-        fmt.answer(sel.study, *chosen, matched=sel.matched),
-        TERMS,
-        fmt.caution(lines, *chosen),
-    )
-    _numbers(sel)
+    ui.small_head("Does the recourse survive?", TERMS)
+    first_look.show(sel)
+    chosen = (sel.dataset, sel.method, sel.budget)
+    st.markdown(f":small[{fmt.answer(sel.study, *chosen, matched=sel.matched)}]")
+    if note := fmt.caution(sel.study.lines, *chosen):
+        st.warning(note, icon=":material/warning:")
+    with ui.fold("Five numbers of this model", "numbers") as opened:
+        if opened:
+            _numbers(sel)
+    with ui.fold("Curves, and who is only lenient", "pictures") as opened:
+        if opened:
+            _pictures(sel)
+    with ui.fold(safe_text.TITLE, "safe-bits") as opened:
+        if opened:
+            _safe(sel)
+
+
+def _pictures(sel: state.Selection) -> None:
     measure = sel.at("vd")
-    ui.picture("verdicts", sel, dataset=sel.dataset, measure=measure)
+    ui.picture("verdicts", sel, people=targets.MODEL, dataset=sel.dataset, measure=measure)
     left, right = ui.side_by_side()
     with left:
         ui.picture("curves", sel, on_pick=_pick, dataset=sel.dataset, measure=measure)
     with right:
         ui.picture("faithful", sel, on_pick=_pick, dataset=sel.dataset, budget=sel.budget)
-    _safe(sel)
 
 
 def _numbers(sel: state.Selection) -> None:
-    mine = fmt.line_of(sel.study.lines, sel.dataset, sel.method, sel.budget)
-    items = []
-    for name in SHOWN:
-        measure = sel.at(name) if sel.at(name) in mine.index else name
-        if measure in mine.index:
-            measured, m = fmt.measured(measure), mine.loc[measure]
-            spread = (
-                f"± {measured.scale * m['sd']:.1f} over {m['seeds']:.0f} seeds" if m["sd"] == m["sd"] else "one seed"
-            )
-            if name == "worst_group_vd":
-                spread += sentences.by_chance(mine, measure)
-            items.append((measured.short.rsplit(" (", 1)[0], measured.format(m["mean"]), spread))
-    if items:
-        ui.metrics(items)
+    ui.metrics(sentences.numbers(sel.study, sel.dataset, sel.method, sel.budget, sel.matched, SHOWN))
 
 
 def _safe(sel: state.Selection) -> None:
     answers = sel.study.safe(sel.dataset, safe_text.AT_MOST, safe_text.CONFIDENCE, sel.matched)
-    ui.section(safe_text.TITLE)
     ui.frame(safe_text.rows(answers), "safe", f"safe-{sel.study.id}")
     st.caption(f"{safe_text.claim(answers, sel.matched)} Other limits: cfq safe {sel.study.id} --at-most 5%")
 
@@ -73,5 +69,5 @@ def _pick(key: str) -> None:
         state.choose(method=point["method"], budget=point["budget"])
 
 
-PAGE = Page(order=2, title="Answer", icon="gavel", body=body, default=True)
+PAGE = Page(order=1, title="Answer", question="What breaks?", icon="gavel", body=body, default=True)
 PAGE.draw(__name__)

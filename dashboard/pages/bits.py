@@ -32,5 +32,5 @@ def body() -> None:
     ui.picture("landscape", sel, missing=missing, teacher=teacher, budget=sel.budget, matched=sel.matched)
 
 
-PAGE = Page(order=5, title="Bits", icon="stacked_bar_chart", body=body)
+PAGE = Page(order=6, title="Layers", question="Why?", icon="stacked_bar_chart", body=body)
 PAGE.draw(__name__)

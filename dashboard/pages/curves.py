@@ -39,6 +39,8 @@ def body() -> None:
             f"{sel.method} at {fmt.bits(sel.budget)}: **{measured.title} {value}**{sure} on {sel.dataset}.",
             TERMS,
         )
+    if not methods:
+        return ui.empty("No method is switched on: choose at least one above.")
     st.caption("Click a point to select that model on every page.")
     ui.picture("curves", sel, on_pick=_pick, dataset=sel.dataset, measure=measure, methods=",".join(methods))
 
@@ -55,7 +57,7 @@ def _controls(sel: state.Selection) -> tuple[str, list[str]]:
     methods = right.pills("Methods", all_methods, default=first, selection_mode="multi", wrap=True, key="methods",
                           format_func=ui.escape, **state.IN_LINK)  # fmt: skip
     measure = sel.at(name) if sel.at(name) in known else name
-    return measure, list(methods or first)
+    return measure, list(methods)
 
 
 def _pick(key: str) -> None:
@@ -63,5 +65,5 @@ def _pick(key: str) -> None:
         state.choose(method=point["method"], budget=point["budget"])
 
 
-PAGE = Page(order=3, title="Curves", icon="show_chart", body=body)
+PAGE = Page(order=2, title="Curves", question="What breaks?", icon="show_chart", body=body)
 PAGE.draw(__name__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from cfq_core.report import by_group, fmt, sentences
-from dashboard.lib import state, ui
+from dashboard.lib import state, targets, ui
 from dashboard.lib.page import Page
 
 TERMS = ("VD, validity drop", "CRG, recourse gap", "approval shift", "matched approval", "worst group", "interval")
@@ -17,10 +17,10 @@ def body() -> None:
     if sel is None:
         return ui.nothing_stored()
     chosen = {"dataset": sel.dataset, "method": sel.method}
-    head = sentences.groups(sel.study, sel.dataset, sel.method, sel.budget, sel.at("vd"))
-    ui.head("Groups", head, TERMS)
     if sel.study.groups.empty:
+        ui.head("Groups", "", TERMS)
         return ui.empty(f"{sel.dataset} names no protected column: nothing is told by group.")
+    top = st.container()
     line = st.container(horizontal=True, vertical_alignment="bottom", gap="large")  # wraps where the page is narrow
     known = set(sel.study.groups.measure)
     options = [m for m in by_group.MEASURES if m in known]
@@ -31,7 +31,10 @@ def body() -> None:
     crossing = line.toggle("Crossings of two", key="group-crossing", **state.IN_LINK)
     asked = name or options[0]
     measure = sel.at(asked) if sel.at(asked) in known and asked != "approval_shift" else asked
-    ui.picture("groups", sel, **chosen, budget=sel.budget, measure=measure, crossing=crossing)
+    with top:
+        head = sentences.groups(sel.study, sel.dataset, sel.method, sel.budget, measure, crossing)
+        ui.head("Groups", head, TERMS)
+    ui.picture("groups", sel, people=targets.GROUP, **chosen, budget=sel.budget, measure=measure, crossing=crossing)
     missing = "needs two groups of at least 30 people on one seed."
     if asked == "approval_shift" and sel.listed.gallery:
         missing = "needs every test person's decision, which a gallery leaves out; own studies hold it."
@@ -39,5 +42,5 @@ def body() -> None:
     ui.picture("group_baseline", sel, **chosen, budget=sel.budget)
 
 
-PAGE = Page(order=6, title="Groups", icon="groups", body=body)
+PAGE = Page(order=3, title="Groups", question="Who?", icon="groups", body=body)
 PAGE.draw(__name__)

@@ -43,5 +43,5 @@ def _pick(key: str) -> None:
         state.choose(person=point["person"])
 
 
-PAGE = Page(order=4, title="Margins", icon="align_end", body=body)
+PAGE = Page(order=5, title="Margins", question="Why?", icon="align_end", body=body)
 PAGE.draw(__name__)

@@ -36,5 +36,5 @@ def body() -> None:
             ui.frame(rows, "toy", f"playground-{bits}-bits")
 
 
-PAGE = Page(order=8, title="Playground", icon="toys", body=body)
+PAGE = Page(order=9, title="Playground", question="Show it", icon="toys", body=body)
 PAGE.draw(__name__)

@@ -1,4 +1,4 @@
-"""Report: the study as one file to send, print or archive, and every table behind it."""
+"""Report: the study as one file to send, print or archive, and every table behind it; made when it is asked for."""
 
 from __future__ import annotations
 
@@ -15,40 +15,43 @@ HEIGHT = 900  # pixels of the preview
 
 
 def body() -> None:
-    """Downloads first, then what they hold."""
+    """Downloads first; what they hold is drawn on the click."""
     sel = state.selected()
     if sel is None:
         return ui.nothing_stored()
-    with st.spinner("Drawing every picture of this study"):
-        page = html.page(sel.study, sel.dataset, sel.method, sel.budget, sel.seed, sel.matched)
     row = sel.study.row
     ui.head(
         "Report",
-        f"**{row['name']}** as one file of {len(page.encode()) / 1024:,.0f} KiB: {row['finished']} of {row['runs']} "
-        "runs, every verdict, picture and allocation, what it was made with, and what it does not say. It needs no "
-        "network and prints to PDF from any browser.",
+        f"**{ui.escape(row['name'])}** as one file: {row['finished']} of {row['runs']} runs, the decision on its first "
+        "page, then every verdict, picture and allocation, what it was made with, and what it does not say. It needs "
+        "no network and prints to PDF from any browser.",
         TERMS,
     )
+    page = lambda: html.page(sel.study, sel.dataset, sel.method, sel.budget, sel.seed, sel.matched)  # noqa: E731
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", f"cfq-{sel.dataset}-{sel.study.id}")
     with st.container(horizontal=True):
-        _download("Report (HTML)", page.encode(), f"{name}.html", "text/html", "description")
-        tables = lambda: files.zipped(facts.every_table(sel.study))  # noqa: E731  (made on the click only)
+        _download("Report (HTML)", lambda: page().encode(), f"{name}.html", "text/html", "description")
+        tables = lambda: files.zipped(facts.every_table(sel.study))  # noqa: E731
         _download("Every table (CSV and Parquet, zip)", tables, f"{name}-tables.zip", "application/zip", "folder_zip")
-    st.caption(f"The same from a terminal: `cfq report {sel.study.id} --html report.html`")
+    st.caption(f"Made on the click; it takes some seconds. From a terminal: `cfq report {sel.study.id} --html r.html`")
     _limits(sel)
-    ui.section("Preview")
-    st.iframe(page, height=HEIGHT, alt=f"Preview of the report on {row['name']}")
+    with ui.fold("Preview", "preview") as opened:
+        if opened:
+            with st.spinner("Drawing every picture of this study"):
+                whole = page()
+            st.iframe(whole, height=HEIGHT, alt=f"Preview of the report on {row['name']}")
 
 
 def _limits(sel: state.Selection) -> None:
-    with st.expander("Limits, in plain words", icon=":material/info:"):
-        for limit in facts.limits(sel.study, [sel.dataset]):
-            st.markdown(f"- {ui.escape(limit)}")
+    with ui.fold("Limits, in plain words", "limits") as opened:
+        if opened:
+            for limit in facts.limits(sel.study, [sel.dataset]):
+                st.markdown(f"- {ui.escape(limit)}")
 
 
 def _download(label: str, content: object, file: str, mime: str, icon: str) -> None:
     st.download_button(label, content, file, mime, on_click="ignore", icon=f":material/{icon}:", key=f"get-{icon}")
 
 
-PAGE = Page(order=10, title="Report", icon="description", body=body)
+PAGE = Page(order=10, title="Report", question="Show it", icon="description", body=body)
 PAGE.draw(__name__)

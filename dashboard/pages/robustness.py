@@ -74,5 +74,5 @@ def _run(question: robust.Question, stored: bool) -> None:
         running.panel()
 
 
-PAGE = Page(order=9, title="Robustness", icon="shield", body=body)
+PAGE = Page(order=8, title="Robustness", question="What to do?", icon="shield", body=body)
 PAGE.draw(__name__)

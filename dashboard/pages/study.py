@@ -71,5 +71,5 @@ def _stored() -> None:
             st.switch_page(pages.page("answer"))
 
 
-PAGE = Page(order=1, title="Study", icon="play_circle", body=body)
+PAGE = Page(order=11, title="Study", question="Start", icon="play_circle", body=body)
 PAGE.draw(__name__)

@@ -167,7 +167,7 @@ def test_safe_answers_from_the_shipped_gallery_and_flags_leniency(cfq: Cfq) -> N
     found = {a["method"]: a for a in cfq("safe", adult, "--store", gallery(), "--json").json["answers"]}
     assert found["qat_lsq"]["answer"] is None and len(found["qat_lsq"]["tried"]) == 1
     assert all(a["answer"] is None or a["answer"]["bound"] <= 0.02 for a in found.values())
-    said = cfq("safe", adult, "--at-most", "5%", "--store", gallery()).out
+    said = cfq("safe", adult, "--at-most", "95%", "--store", gallery()).out
     assert "none of these" in said and "lenient: bought by approving more people" in said
 
 

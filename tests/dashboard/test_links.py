@@ -24,6 +24,8 @@ def value(at: AppTest, kind: str, key: str) -> object:
         ("margins", {"beside": "ptq_minmax"}, "pills", "beside", ["ptq_minmax"]),
         ("bits", {"rounded-3": "8"}, "segmented_control", "rounded-3", 8),
         ("person", {"fate": "broken"}, "segmented_control", "fate", "broken"),
+        ("person", {"seeds": "true"}, "toggle", "seeds", True),
+        ("person", {"in-sex": "2"}, "selectbox", "in-sex", "2"),
     ],
 )
 def test_link_opens_a_page_with_its_own_controls(

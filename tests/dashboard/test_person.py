@@ -9,12 +9,19 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from cfq_core.study import tables
+from dashboard.lib import proofs
 
 Open = Callable[..., AppTest]
 
 
 def said(at: AppTest) -> str:
     return " ".join(str(m.value) for m in (*at.markdown, *at.caption, *at.info, *at.warning))
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A browser comes back for a proof; a test waits for it."""
+    monkeypatch.setattr(proofs, "PATIENCE", 120.0)
 
 
 def test_link_opens_its_person_with_action_and_sliders(on_store: Callable[[str], None], open_page: Open) -> None:
@@ -78,14 +85,25 @@ def test_every_recommendation_says_whether_it_is_proved_cheapest(
     assert len(sure) == 2 and all("roved" in s or "cheapest" in s for s in sure), sure
 
 
-def test_pasted_advice_is_judged_on_every_stored_model(on_store: Callable[[str], None], open_page: Open) -> None:
+def test_pasted_advice_is_judged_by_the_models_of_their_own_teacher(
+    on_store: Callable[[str], None], open_page: Open
+) -> None:
     on_store("own")
     at = open_page("person")
     at.session_state["advice"] = True  # the expander, opened
     at.run()
     assert not at.exception
     line = next(m.value for m in at.markdown if "under the card" in m.value)
-    assert line.startswith("Legal under the card; costs **") and "of 12** stored students" in line, "all seeds' models"
+    assert line.startswith("Legal under the card; costs **") and "of 6** compressed models made from it" in line
+    assert "; approved by the original model that refused this person" in line, "its own promise is no broken one"
+    assert any("Other seeds' models promised this person nothing" in c.value for c in at.caption)
+    (promised,) = (c.value for c in at.caption if "; stored" in c.value)
+    assert f"costs **{promised.split()[1]} units**" in line, "one action has one cost"
+    text = at.text_area[0]
+    text.set_value(text.value.replace(",", ";")).run()
+    assert not at.exception and not at.error and any(m.value == line for m in at.markdown), "semicolons are read too"
+    text = at.text_area[0]
+    text.set_value(text.value.replace(";", ",")).run()
     text = at.text_area[0]
     header, before, after = text.value.strip().split("\n")
     fixed = header.split(",").index("age")

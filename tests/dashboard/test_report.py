@@ -13,6 +13,10 @@ def test_report_page_offers_the_file_and_every_table(
     on_store("own")
     at = open_page("report", method="ptq_minmax", budget="8")
     assert not at.exception
+    assert not at.get("iframe"), "nothing is drawn before it is asked for"
+    at.session_state["preview"] = at.session_state["limits"] = True
+    at.run()
+    assert not at.exception
     labels = [b.label for b in at.get("download_button")]
     assert labels == ["Report (HTML)", "Every table (CSV and Parquet, zip)"]
     preview = at.get("iframe")[0].proto

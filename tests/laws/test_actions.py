@@ -58,7 +58,7 @@ def test_the_box_holds_ones_own_value_and_is_monotone(made: People, regime: str)
         if f.is_category:
             continue
         own = made.values[:, i]
-        low, high = actions.box(i, own)
+        low, high = actions.box(i, made.values)
         assert ((low <= own) & (own <= high)).all()
         if f.move in ("up", "fixed"):
             np.testing.assert_array_equal(low, own)
@@ -73,7 +73,7 @@ def test_ones_own_level_is_reachable_and_a_level_of_never_is_not(made: People, r
         if not f.is_category:
             continue
         own = made.values[:, i]
-        reach = actions.reachable(i, own)
+        reach = actions.reachable(i, made.values)
         assert reach[np.arange(len(own)), own].all()
         for k, level in enumerate(f.levels):
             if level in f.never:

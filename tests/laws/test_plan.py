@@ -91,6 +91,8 @@ BAD = [
     ("approve", 30, "such as"),
     ("approve", "130%", "such as"),
     ("approve", "nan%", "such as"),
+    ("margin", "10%", "cost:10%"),
+    ("margin", "cost:-5%", "cost:10%"),
     ("teacher", "", "path of an ONNX file"),
     ("teacher", {"favourable": "low"}, "path of an ONNX file"),
     ("teacher", {"path": "a.onnx", "layout": "rows"}, "one of auto"),

@@ -171,6 +171,18 @@ def test_the_layout_is_the_one_under_which_the_file_predicts_and_the_numbers_are
     np.testing.assert_allclose(z, loans.logits(table), rtol=1e-3, atol=1e-3)
 
 
+def test_a_layout_that_was_said_wrongly_is_refused_with_the_better_one() -> None:
+    table = loans.table()
+    wrong = r"said to be standardised, but it ranks the outcomes better .* people otherwise as raw: say --layout raw"
+    file = loans.file(loans.linear(bias=np.float32([0.0])))
+    with pytest.raises(BadModel, match=wrong):
+        _read(file, table, layout="standardised")
+    reading, _, _ = _read(file, table, layout="raw")
+    assert reading.columns.layout == "raw"
+    reading, _, _ = _read(file, table, layout="standardised", favourable="high")
+    assert reading.columns.layout == "standardised", "it is meant so"
+
+
 def test_two_layouts_that_fit_alike_and_decide_otherwise_are_asked_about() -> None:
     weight = np.zeros_like(loans.WEIGHT)
     weight[0] = 1e-3  # income alone ranks alike however it is scaled

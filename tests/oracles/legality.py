@@ -8,14 +8,18 @@ decimals that are printed), so a bound that is off by one step shows.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from cfq_core.tables.schema import Feature, Schema, Table
+
+from .joint_rules import Sentences
 
 
 @dataclass(frozen=True)
@@ -38,9 +42,22 @@ class Rules:
             {f.name: _scale(f, training[f.name]) for f in numbers},
         )
 
+    @cached_property
+    def sentences(self) -> Sentences:
+        """What the card says of several columns together."""
+        return Sentences(self.schema)
+
+    @cached_property
+    def followers(self) -> frozenset[str]:
+        """Columns that nobody moves and that cost nothing."""
+        return frozenset(self.sentences.followers())
+
     def violations(self, before: pd.DataFrame, after: pd.DataFrame) -> list[str]:
-        """One line for every cell that nobody could have been told: row, feature, cells and reason."""
+        """One line for every cell that nobody could have been told, and every sentence broken: row, what and reason."""
         lines = []
+        if self.schema.constraints:
+            pairs = zip(before.to_dict("records"), after.to_dict("records"), strict=True)
+            lines = [f"row {row}: {text}" for row, (old, new) in enumerate(pairs) for text in self.broken(old, new)]
         for f in self.schema.features:
             old, new = before[f.name].to_numpy(), after[f.name].to_numpy()
             for row in np.flatnonzero(_differ(old, new)):
@@ -49,9 +66,15 @@ class Rules:
                     lines.append(f"row {row}, {f.name}: {old[row]} -> {new[row]}: {reason}")
         return lines
 
+    def broken(self, old: Mapping[Any, Any], new: Mapping[Any, Any]) -> list[str]:
+        """Sentences that one move breaks."""
+        return self.sentences.broken(old, new)
+
     def choices(self, f: Feature, own: str | float) -> list[int]:
         """Grid counts or level indices a person may have on a feature, their own first."""
         here = count(f, own)
+        if f.name in self.followers:
+            return [here]
         if f.kind == "category" or f.levels:
             others = range(len(f.levels))
         else:
@@ -70,7 +93,7 @@ class Rules:
     def cost(self, before: pd.DataFrame, after: pd.DataFrame) -> np.ndarray:
         """Cost of every row's action."""
         total = np.zeros(len(before))
-        for f in self.schema.features:
+        for f in (f for f in self.schema.features if f.name not in self.followers):
             pairs = zip(before[f.name], after[f.name], strict=True)
             total += [self.price(f, old, [count(f, new)])[0] for old, new in pairs]
         return total
@@ -78,6 +101,8 @@ class Rules:
     def _reason(self, f: Feature, old: str | float, new: str | float) -> str:
         """Why one changed cell is not allowed; empty where it is."""
         move = self.move[f.name]
+        if f.name in self.followers:
+            return ""  # judged with what it follows
         if f.protected or move == "fixed":
             return "fixed"
         if f.levels:

@@ -343,9 +343,8 @@ def test_on_noisy_records_the_promise_is_made_and_judged_on_what_was_recorded(ce
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("cfq_core.artifacts.shift.SMALLEST_GROUP", 5)
         gap = of(probe.probe(s).students[0], "crg_abs", 0.4, NOISY)
-    own = find_recourse(
-        s.students[0].model, [RecourseQuery(noisy.recourse.before, encoding, noisy.design.actions)], cell.setting.solver
-    )
+    ask = RecourseQuery(noisy.recourse.before, encoding, noisy.design.actions, noisy.recourse.after)
+    own = find_recourse(s.students[0].model, [ask], cell.setting.solver, cell.setting.kappa)
     both = told & own.has_recourse & (noisy.recourse.cost > 0)
     each = [abs(own.cost[k] - noisy.recourse.cost[k]) / noisy.recourse.cost[k] for k in np.flatnonzero(both)]
     assert (gap.value, gap.count) == (pytest.approx(np.mean(each)), len(each))

@@ -31,7 +31,7 @@ def anybody(who: people.TestPeople) -> Values:
     """All test people, and as many with every feature drawn anew inside what they can reach."""
     random, made = numpy_stream(0, "tests/person"), who.values.copy()
     for i in who.actions.numbers:
-        made[:, i] = random.integers(*who.actions.box(i, who.values[:, i]), endpoint=True)
+        made[:, i] = random.integers(*who.actions.box(i, who.values), endpoint=True)
     for i in who.actions.switches:
         made[:, i] = random.integers(0, len(who.actions.schema.features[i].levels), len(made))
     return np.concatenate([who.values, made])
@@ -91,12 +91,14 @@ def test_cheapest_is_proved_and_no_dearer_than_what_the_audit_found(evil: Stored
 def test_what_is_not_proved_is_said_with_its_gap() -> None:
     made = people.Action((0,), (1,), 2.0, 0.3, (), "branch and bound")
     assert people.Cheapest(made, 2.0).sure == "Proved cheapest: no allowed change costs less."
-    assert people.Cheapest(made, 1.5).sure == "Not proved cheapest: at most 25.0% could be saved, none surely."
+    assert people.Cheapest(made, 1.5).sure == (
+        "No cheaper action was found; it is not proved that there is none (none costs less than 1.50)."
+    )
     assert (
         people.Cheapest(made, 2.0).of(2.5) == "Not the cheapest: 2.00 units are enough, proved the least (20.0% less)."
     )
     assert people.Cheapest(made, 1.5).of(2.5) == (
-        "Not proved cheapest: 2.00 units are enough; at most 40.0% could be saved."
+        "Not the cheapest: 2.00 units are enough; a still cheaper one is not ruled out (none costs less than 1.50)."
     )
     assert people.Cheapest(None, np.inf).sure == "Proved: no allowed change is enough."
     assert people.Cheapest(None, 1.0).sure == "Not proved that there is none."

@@ -99,7 +99,7 @@ def test_report_says_what_the_store_says(german: Stored) -> None:
     said = " ".join(Page(html.page(german)).words)
     with german.store() as store:
         for line in summary.lines(store, german.id):
-            assert summary.verdict(line, german.setting["kappa"]) in said
+            assert summary.verdict(line, german.setting) in said
     for told in (
         german.id,
         *german.row["versions"].values(),
@@ -156,9 +156,10 @@ def test_zip_holds_every_table_twice_and_the_same(german: Stored) -> None:
         lines = pd.read_parquet(io.BytesIO(archive.read("parquet/lines.parquet")))
         people = pd.read_csv(io.BytesIO(archive.read("csv/people.csv")))
     pd.testing.assert_frame_equal(lines, german.lines, check_dtype=False)
-    broken = people[(people.method == "ptq") & (people.budget == 2) & (people.seed == 0) & people.has_recourse]
-    vd = german.measures.query("method == 'ptq' and budget == 2 and seed == 0 and measure == 'vd'").value.iloc[0]
-    assert 1 - broken.holds.mean() == pytest.approx(vd, abs=1e-5)
+    one = people.seed == people.seed.min()
+    broken = people[(people.method == "ptq") & (people.budget == 2) & one & people.has_recourse]
+    vd = german.measures.query(f"method == 'ptq' and budget == 2 and seed == {people.seed.min()} and measure == 'vd'")
+    assert 1 - broken.holds.mean() == pytest.approx(vd.value.iloc[0], abs=1e-5)
 
 
 def test_names_in_a_zip_stay_inside_it_and_apart() -> None:

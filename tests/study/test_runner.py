@@ -260,7 +260,7 @@ def test_several_margins_are_one_study_whose_runs_are_those_of_each_alone(
     costs = [x.value("recourse_cost") for x in lines]
     assert costs[0] < costs[1], "a promise with a wider margin costs more"  # type: ignore[operator]
     assert "| data set | kappa | method |" in summary.as_markdown(store, study)
-    assert "promise margin 0.5 logits" in summary.verdict(lines[1], 0.0)
+    assert "promise margin 0.5 logits" in summary.verdict(lines[1], {"kappa": 0.0})
     assert [r["setting"] for r in summary.as_json(store, study)["runs"]] == [{"kappa": 0.0}, {"kappa": 0.5}]
 
 
@@ -290,8 +290,8 @@ def test_a_model_that_approves_everybody_is_flagged(
     study = run_plan(replace(plan, methods=("everybody", "ptq"), bits=(8.0,)), store, 0)
     them, ptq = summary.lines(store, study)
     assert them.method == "everybody" and them.value("vd") == 0.0
-    assert them.lenient and "leniency" in summary.verdict(them, 0.2)
-    assert not ptq.lenient and "leniency" not in summary.verdict(ptq, 0.2)
+    assert them.lenient and "leniency" in summary.verdict(them, {"kappa": 0.2})
+    assert not ptq.lenient and "leniency" not in summary.verdict(ptq, {"kappa": 0.2})
     table = summary.as_markdown(store, study)
     assert "everybody (lenient)" in table and "ptq (lenient)" not in table
 

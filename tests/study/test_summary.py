@@ -94,7 +94,7 @@ def test_a_seed_without_a_value_does_not_count(store: Store) -> None:
 def test_one_seed_is_no_claim(store: Store) -> None:
     _put(store, 0)
     (line,) = summary.lines(store, "s1")
-    said = summary.verdict(line, 0.2)
+    said = summary.verdict(line, {"kappa": 0.2})
     assert "one seed, 100 people, so no claim" in said and "95 %" not in said
     assert line.measures["vd"].low is None and line.measures["vd"].high is None
 
@@ -106,7 +106,7 @@ def test_approving_more_people_is_flagged_lenient(shift: float, lenient: bool, s
         _put(store, seed, vd=Measure(0.0, 0.0, 0.01, 100), approval_shift=Measure(shift, shift, shift, 400))
     (line,) = summary.lines(store, "s1")
     assert line.lenient is lenient
-    assert ("leniency" in summary.verdict(line, 0.2)) is lenient
+    assert ("leniency" in summary.verdict(line, {"kappa": 0.2})) is lenient
     assert ("(lenient)" in summary.as_markdown(store, "s1")) is lenient
 
 
@@ -119,7 +119,7 @@ def test_asking_for_less_than_promised_is_flagged_lenient(crg: float | None, len
         _put(store, seed, vd=Measure(0.0, 0.0, 0.01, 100), crg_mean=Measure(crg, crg, crg, 60))
     (line,) = summary.lines(store, "s1")
     assert line.lenient is lenient
-    said = summary.verdict(line, 0.2)
+    said = summary.verdict(line, {"kappa": 0.2})
     assert ("% less than they were promised: part of this validity is leniency" in said) is lenient
     assert "approves" not in said.replace("approvals shift", "")
     assert ("(lenient)" in summary.as_markdown(store, "s1")) is lenient
@@ -135,7 +135,7 @@ def test_approvals_that_no_threshold_matches_are_told_with_the_nearest(
         _put(store, seed, matching_shift=Measure(shift, None, None, 70))
     (line,) = summary.lines(store, "s1")
     assert line.unmatched == nearest
-    for text in (summary.verdict(line, 0.2), summary.as_markdown(store, "s1")):
+    for text in (summary.verdict(line, {"kappa": 0.2}), summary.as_markdown(store, "s1")):
         assert (nearest is not None and f"{100 * nearest:+.1f} points" in text) == (nearest is not None)
     assert "(unmatched, nearest" in summary.as_markdown(store, "s1") or nearest is None
     each = [r["unmatched"] for r in summary.as_json(store, "s1")["runs"]]
@@ -182,7 +182,7 @@ def test_a_verdict_states_spread_interval_margin_and_shift(store: Store) -> None
     _put(store, 0)
     _put(store, 1, vd=Measure(0.3, 0.2, 0.4, 100))
     (line,) = summary.lines(store, "s1")
-    said = summary.verdict(line, 0.2)
+    said = summary.verdict(line, {"kappa": 0.2})
     for part in ("toy, ptq at 4 bits", "falls 0.4 points", "20.0 in 100", "± 14.1 over 2 seeds",
                  "95 %, Student's t, 0.0 to 100.0", "promise margin 0.2 logits",
                  "approvals shift by +1.0 points"):  # fmt: skip
@@ -192,7 +192,7 @@ def test_a_verdict_states_spread_interval_margin_and_shift(store: Store) -> None
 def test_nobody_with_recourse_is_said_so(store: Store) -> None:
     _put(store, 0, vd=Measure.missing())
     (line,) = summary.lines(store, "s1")
-    assert "nobody with recourse" in summary.verdict(line, 0.2)
+    assert "nobody with recourse" in summary.verdict(line, {"kappa": 0.2})
     assert summary.format_mean(line.measures["vd"]) == "-"
 
 

@@ -19,18 +19,23 @@ MODELS = ("FP32", "student")
 def rows(study: Stored, dataset: str, method: str, budget: float) -> pd.DataFrame:
     """One row a group: approval rate on the teacher and on the student, mean over seeds, and the cost of recourse."""
     runs = study.runs[(study.runs.dataset == dataset) & (study.runs.method == method) & (study.runs.budget == budget)]
-    g, denied = study.groups, study.teachers.set_index("id")
-    found: list[dict[str, Any]] = []
+    g, denied = study.groups[~study.groups.crossing.astype(bool)], study.teachers.set_index("id")
+    shifts, found = g[g.measure == "approval_shift"].dropna(subset=["value"]), list[dict[str, Any]]()
     for run, teacher in zip(runs.run, runs.teacher, strict=True):
-        people, shift = study.people(run), g[(g.run == run) & (g.measure == "approval_shift") & ~g.crossing]
+        people, shift = study.people(run), shifts[shifts.run == run]
         asked = float(denied.denied[teacher]) / max(len(people), 1)  # denied people for each one asked
+        siblings = study.runs.run[study.runs.teacher == teacher]
+        every = shifts[shifts.run.isin(siblings)].groupby(["column", "level"]).value
+        least, most = -every.min(), 1 - every.max()  # no student approves fewer than nobody, or more than everybody
         for column, level, moved, count in zip(shift.column, shift.level, shift.value, shift["count"], strict=True):
-            if f"group:{column}" not in people or np.isnan(moved):
+            if f"group:{column}" not in people:
                 continue
             mine = people[people[f"group:{column}"] == level]
-            rate = 1 - asked * len(mine) / count
+            sampled = 1 - asked * len(mine) / count
+            rate = float(np.clip(sampled, max(0.0, least[column, level]), min(1.0, most[column, level])))
             found.append({"column": column, "level": level, "fp32": rate, "student": rate + moved,
-                          "cost": mine.cost.mean(), "people": count, "denied": asked * len(mine)})  # fmt: skip
+                          "cost": mine.cost.mean(), "people": count, "denied": asked * len(mine),
+                          "estimated": asked > 1})  # fmt: skip
     if not found:
         return pd.DataFrame()
     return pd.DataFrame(found).groupby(["column", "level"], sort=False).mean().reset_index().assign(seeds=len(runs))
@@ -44,7 +49,8 @@ def chart(rows: pd.DataFrame, dataset: str, method: str, budget: float) -> Any:
         drawn.assign(model=MODELS[0], at=drawn.a), drawn.assign(model=MODELS[1], at=drawn.b)
     ])  # fmt: skip
     y = alt.Y("label:N", title=None, sort=label, axis=alt.Axis(labelLimit=0))
-    x = alt.X("at:Q", title="approved (%)", scale=alt.Scale(zero=False, padding=16))
+    ends = [max(0.0, float(long["at"].min()) - 2), min(100.0, float(long["at"].max()) + 2)]
+    x = alt.X("at:Q", title="approved (%)", scale=alt.Scale(domain=ends, nice=False))
     legend = alt.Legend(title="model", orient="top")
     between = alt.Chart(drawn).mark_rule(strokeWidth=2, color=palette.TEACHER).encode(y=y, x="a:Q", x2="b:Q")
     colours = [palette.TEACHER, palette.style(method).colour]
@@ -81,6 +87,7 @@ PICTURE = Picture(
     chart,
     alt_text,
     "Approval rate of test people by group, teacher and student; the distance between groups in grey is no effect of "
-    "quantization. Where only a sample of the denied was asked for recourse, rates are estimated from it. Cost: mean "
-    "of the promised action, in scale units. Mean over seeds; which group is first or last is not tested here.",
+    "quantization. Where only a sample of the denied was asked for recourse, FP32's rates are estimated from it, "
+    "within what the exact shifts of all students leave possible. Cost: mean of the promised action, in scale units. "
+    "Mean over seeds; which group is first or last is not tested here.",
 )

@@ -90,8 +90,12 @@ def chart(rows: pd.DataFrame, dataset: str, method: str, budget: float, measure:
     dots = base.mark_point(size=110, filled=True, opacity=1).encode(
         x=alt.X("value:Q", title=measured.short, scale=alt.Scale(zero=True)), color=colour, shape=shape, tooltip=tips
     )
-    everybody = alt.Chart(drawn.head(1)).mark_rule(strokeDash=[4, 3], color=palette.TEACHER).encode(x="everybody:Q")
-    chance = alt.Chart(drawn.head(1)).mark_rule(strokeDash=[1, 3], color=palette.TEACHER).encode(x="by_chance:Q")
+    lines: dict[str, Any] = {
+        "color": palette.TEACHER,
+        "aria": False,
+    }  # told in words; a line of no value would be a mark without a name
+    everybody = alt.Chart(drawn.head(1)).mark_rule(strokeDash=[4, 3], **lines).encode(x="everybody:Q")
+    chance = alt.Chart(drawn.head(1)).mark_rule(strokeDash=[1, 3], **lines).encode(x="by_chance:Q")
     unknown = (
         alt.Chart(few)
         .mark_text(align="left", color=palette.TEACHER)

@@ -24,7 +24,7 @@ def rows(
 
     ``beside``: comma-separated methods to draw beside it.
     """
-    kappa = float(study.setting["kappa"])
+    kappa = study.kappa()
     frames: list[pd.DataFrame] = []
     for name in [method, *filter(None, beside.split(","))]:
         people = study.pooled(dataset, name, budget)

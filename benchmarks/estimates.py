@@ -1,0 +1,168 @@
+"""How long a study takes, measured, and what is told before it starts: writes cfq_core/study/paces.json.
+
+    python -m benchmarks.estimates [--only NAME ...]
+
+Each configuration is run once, one seed, 4 bits, `ptq` and `cfq_anchored`, in this process: CPU seconds of its four
+parts. Seconds of every count of `study.estimate.Work` are the least squares of relative errors with no negative
+number (Lawson and Hanson). ``--only`` measures some again and keeps the others. The table says how far each estimate
+is from what was measured, and how far it would be had its own configuration been left out of the fit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.optimize import nnls
+
+from benchmarks.search_quality import one_thread
+from benchmarks.wide import long_table, wide_table
+from cfq_core import pipeline
+from cfq_core.artifacts.artifact import ArtifactInput
+from cfq_core.base import plugins
+from cfq_core.base.seeds import repeatable
+from cfq_core.base.shipped import shipped
+from cfq_core.datasets.card import read_card
+from cfq_core.pipeline import Setting
+from cfq_core.study.artifact_tasks import compute
+from cfq_core.study.estimate import MEASURED, Pace, Work
+from cfq_core.tables.schema import Table
+
+OUT = Path(__file__).parent / "numbers" / "estimates.json"
+PARTS = tuple(f.name for f in fields(Pace) if f.name != "rows")
+CLOSE = 2.0  # times, aimed at
+BITS = (4.0,)
+#: A name, its table, and how many denied people a seed are asked for; the first five are shipped data sets.
+FEW = {"wide 80": 60, "wide 40": 60}
+
+
+def _named(name: str) -> Callable[[], Table]:
+    return lambda: plugins.load("datasets", name).load()
+
+
+CONFIGURATIONS: dict[str, Callable[[], Table]] = {
+    "toy": _named("toy"), "diabetes": _named("diabetes"), "digits": _named("digits"), "german": _named("german"),
+    "compas": _named("compas"), "adult": _named("adult"),
+    "example": lambda: read_card(shipped("cards") / "example.toml"),
+    "wide 40": lambda: wide_table(40), "wide 80": lambda: wide_table(80), "300,000 rows": lambda: long_table(300_000),
+}  # fmt: skip
+#: Shipped data sets whose table may not be here; as large as what their documentation says.
+UNREAD = {"fashion": ("digits", 30_000)}
+
+
+def setting_of(name: str) -> Setting:
+    """The default one; of a wide table few people are asked for, whose searches take long."""
+    few = FEW.get(name)
+    return Setting() if few is None else Setting(people=few, n_training_recourse=few)
+
+
+def measure(name: str) -> dict[str, Any]:
+    """A configuration's work and the CPU seconds of its parts."""
+    table, setting = CONFIGURATIONS[name](), setting_of(name)
+    clock, taken, artifacts = time.process_time, {}, list(plugins.load_all("artifacts"))
+    with repeatable():
+        begun = clock()
+        promises = pipeline.promise([pipeline.prepare(table, 0)], setting)
+        promised, begun = clock() - begun, clock()
+        compute(artifacts, ArtifactInput(promises[0], setting))
+        taken["teacher"], kept, begun = promised + clock() - begun, clock() - begun, clock()
+        pipeline.audit(promises, {"ptq": plugins.load("methods", "ptq")}, BITS, setting)
+        taken["audit"], begun = clock() - begun, clock()
+        promises = pipeline.training_recourse(promises, setting)
+        compute(artifacts, ArtifactInput(promises[0], setting))
+        taken["recourse"], begun = max(0.0, clock() - begun - kept), clock()
+        pipeline.audit(promises, {"cfq_anchored": plugins.load("methods", "cfq_anchored")}, BITS, setting)
+        taken["trained"] = max(0.0, clock() - begun - taken["audit"])
+    print(name, f"of the teacher {kept:.2f} s artifacts")
+    row = {"work": asdict(Work.of(table, setting)), "measured": {part: taken[part] for part in PARTS}}
+    print(name, {part: round(s, 2) for part, s in row["measured"].items()}, flush=True)
+    return row
+
+
+def fitted(found: Mapping[str, dict[str, Any]]) -> dict[str, list[float]]:
+    """Seconds of every count, for each part."""
+    out = {}
+    for part in PARTS:
+        took = np.array([max(r["measured"][part], 0.05) for r in found.values()])
+        terms = np.array([Work(**r["work"]).terms(part) for r in found.values()])
+        scale = (terms / took[:, None]).max(0)
+        out[part] = (nnls(terms / took[:, None] / scale, np.ones(len(took)))[0] / scale).tolist()
+    return out
+
+
+def total(pace: Pace | Mapping[str, float]) -> float:
+    """All parts of one run of a trained method, in seconds."""
+    return sum(pace[p] if isinstance(pace, Mapping) else getattr(pace, p) for p in PARTS)
+
+
+def judged(found: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Measured, told, and told by a fit without the configuration itself."""
+    every, out = fitted(found), []
+    for name, r in found.items():
+        others = fitted({n: x for n, x in found.items() if n != name})
+        work = Work(**r["work"])
+        out.append(
+            {"name": name, "measured": total(r["measured"]), "told": total(work.pace(every)),
+             "left_out": total(work.pace(others))}
+        )  # fmt: skip
+    return out
+
+
+def section(path: Path = OUT) -> str:
+    """The table for benchmarks/RESULTS.md, from the stored numbers."""
+    if not path.is_file():
+        return ""
+    out = [
+        "## How long a study takes, told before it starts",
+        "",
+        "One seed, 4 bits, `ptq` and `cfq_anchored`, CPU seconds; other: by a fit that has not seen the configuration.",
+        "Made by `python -m benchmarks.estimates`.",
+        "",
+        "| configuration | measured | told | told / measured | other told / measured |",
+        "|---|---|---|---|---|",
+    ]
+    rows = judged(json.loads(path.read_text(encoding="utf-8")))
+    for r in rows:
+        cells = [f"{r['measured']:.1f}", f"{r['told']:.1f}"]
+        cells += [f"{r[k] / r['measured']:.2f}" for k in ("told", "left_out")]
+        out.append(f"| {r['name']} | {' | '.join(cells)} |")
+    close = [sum(max(r[k] / r["measured"], r["measured"] / r[k]) <= CLOSE for r in rows) for k in ("told", "left_out")]
+    met = "met" if close[0] == len(rows) else "**not met**"
+    aim = f"Aim: within a factor of {CLOSE:g}: {close[0]} of {len(rows)}, {met}; {close[1]} by a fit without their own."
+    return "\n".join([*out, "", aim])
+
+
+def known(found: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """The work of the shipped data sets, by name."""
+    out = {name: found[name]["work"] for name in plugins.names("datasets") if name in found}
+    for name, (like, rows) in UNREAD.items():
+        table = CONFIGURATIONS[like]()
+        more = np.resize(np.arange(len(table)), rows)
+        out[name] = asdict(Work.of(replace(table, values=table.values[more], outcome=table.outcome[more]), Setting()))
+    return out
+
+
+def main() -> None:
+    """Measures, fits, writes and prints."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="*", choices=list(CONFIGURATIONS), default=list(CONFIGURATIONS))
+    given = parser.parse_args()
+    one_thread()
+    found = json.loads(OUT.read_text(encoding="utf-8")) if OUT.is_file() else {}
+    for name in given.only:
+        found[name] = measure(name)
+        found = {n: found[n] for n in CONFIGURATIONS if n in found}
+        OUT.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    written = {"seconds": fitted(found), "work": known(found)}
+    MEASURED.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
+    print(section())
+
+
+if __name__ == "__main__":
+    main()

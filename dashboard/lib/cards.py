@@ -1,0 +1,97 @@
+"""One person as four cards: who they are, what they were told, what happened, and the cheapest way now."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from cfq_core.report import fmt
+from cfq_core.report import names as names_of
+from cfq_core.report import person as people
+from dashboard.lib import proofs, state, ui
+
+CARD = 455  # pixels
+PROVING = ":material/hourglass_top: being proved: nothing cheaper than what is shown is known so far"
+
+
+def sentence(sel: state.Selection) -> str:
+    """How many promises of the selected model's teacher break."""
+    who = sel.study.people(sel.run or "")
+    asked = who[who.has_recourse]
+    broken = int((~(asked.holds_matched if sel.matched else asked.holds)).sum())
+    return (
+        f"The original model (seed {sel.seed}) told {len(asked):,} of {len(who):,} refused people what to do. On "
+        f"{names_of.both(sel.method)} at {fmt.bits(sel.budget)} **{broken:,} of these promises break**"
+        f"{' (matched approval)' if sel.matched else ''}."
+    )
+
+
+def show(sel: state.Selection, who: people.TestPeople, person: int) -> None:
+    """The cards; what is stored stands at once, proofs follow."""
+    teacher, run = sel.teacher or "", sel.run or ""
+    with st.container(horizontal=True):
+        with st.container(border=True, width=CARD):
+            st.markdown("**Who they are**")
+            st.markdown(_who(who, person))
+        with st.container(border=True, width=CARD):
+            action = people.promised(sel.study, teacher, person)
+            _action("FP32 told them", action, "No action was found on the teacher.")
+            of = lambda: proofs.proof(sel.study, teacher, teacher, person)  # noqa: E731
+            proofs.followed(lambda: of() is not None, lambda: _sure(of(), action))
+        with st.container(border=True, width=CARD):
+            happened(sel, person)
+        with st.container(border=True, width=CARD):
+            own = lambda: proofs.proof(sel.study, teacher, run, person)  # noqa: E731
+            proofs.followed(lambda: own() is not None, lambda: _cheapest(sel, own(), person))
+
+
+def happened(sel: state.Selection, person: int) -> None:
+    """What became of the promise on the selected model, in words."""
+    seen = sel.study.people(sel.run or "").set_index("person").loc[person]
+    st.markdown(f"**What happened on {names_of.both(sel.method)} at {fmt.bits(sel.budget)}**")
+    if not bool(seen.has_recourse):
+        st.markdown("Nothing could be promised: no allowed action was found.")
+        return
+    holds = bool(seen.holds_matched if sel.matched else seen.holds)
+    if holds:
+        st.markdown(":material/check_circle: They did it, and **are approved**: the promise holds.")
+    else:
+        st.markdown(":material/cancel: They did it, and **are refused again**: the promise breaks.")
+    st.caption(f"score {seen.student_at:+.2f} now, {seen.teacher_at:+.2f} promised; above 0 is approved")
+
+
+def _who(who: people.TestPeople, person: int) -> str:
+    features = who.actions.schema.features
+    each = zip(features, who.values[person], strict=True)
+    return "  \n".join(ui.escape(f"{f.words}: {f.format_cell(int(v))}") for f, v in each)
+
+
+def _action(title: str, action: people.Action | None, nothing: str) -> None:
+    st.markdown(f"**{title}**")
+    if action is None:
+        st.markdown(nothing)
+        return
+    for line in action.lines or ("nothing: approved as they are",):
+        st.markdown(f"- {ui.escape(line)}")
+    st.caption(f"cost {action.cost:.2f} units, score {action.margin:+.2f} there; {action.origin}")
+
+
+def _sure(found: people.Cheapest | None, action: people.Action | None) -> None:
+    if found is None:
+        st.caption(PROVING)
+        return
+    sure = found.of(action.cost) if action else found.sure
+    st.markdown(f":material/{'verified' if sure.startswith('Proved') else 'info'}: {sure}")
+
+
+def _cheapest(sel: state.Selection, found: people.Cheapest | None, person: int) -> None:
+    title = "Cheapest way now"
+    if found is None:
+        cost: Any = sel.study.people(sel.run or "").set_index("person").loc[person].student_cost
+        st.markdown(f"**{title}**")
+        st.markdown(f"{cost:.2f} units, by the stored search." if cost == cost else "Not searched for in the study.")
+        st.caption(PROVING)
+        return
+    _action(title, found.action, "No action was found on it.")
+    st.markdown(f":material/{'verified' if found.sure.startswith('Proved') else 'info'}: {found.sure}")
