@@ -1,4 +1,4 @@
-"""Commands that read or write files: `cfq report | export | certify | verify | audit | check`."""
+"""Commands that read or write files: `cfq report | export | certify | verify | audit | check | watch`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 import cfq_core.models as models_folder
-from cfq_core.base.errors import BadInput, CfqError
+from cfq_core.base.errors import BadInput, CfqError, UnknownName
 from cfq_core.commands.options import (
     contract_options,
     json_option,
@@ -26,6 +26,7 @@ from cfq_core.commands.options import (
 VERIFY = Path(models_folder.__file__).parent / "verify.py"
 VERIFY_PROMISES = VERIFY.with_name("verify_promises.py")
 VERIFYING = 300  # seconds
+ALARM = 3  # exit code of cfq watch
 
 
 @click.command()
@@ -261,6 +262,49 @@ def check(action: Path, study: str, dataset: str | None, folder: Path | None, as
             click.echo(f"  {name}: approved by {yes} of {seeds}, least logit {least:+.3f}")
 
 
+@click.command()
+@click.argument("run")
+@click.option("--data", required=True, type=click.Path(path_type=Path), help="CSV of new people; no outcome is needed.")
+@click.option("--running", type=click.Path(path_type=Path), help="The file that runs now [the stored integers].")
+@click.option("--people", default=500, show_default=True, type=click.IntRange(1), help="Refused newcomers who ask.")
+@click.option("--card", type=click.Path(path_type=Path), help="Where the run's card lies now, if it has moved.")
+@store_option
+@json_option
+def watch(
+    run: str, data: Path, running: Path | None, people: int, card: Path | None, folder: Path | None, as_json: bool
+) -> None:
+    """Since it shipped: are promises still kept, on new people and on those who came back? Exit 3 at an alarm.
+
+    RUN: a run's id, or a study's that holds one run. Over all looks together a false alarm has a chance of at most 5 %.
+    """
+    _needs("onnx", "onnxruntime", extra="export")
+    from cfq_core.export.stored import stored_run
+    from cfq_core.export.watch import watch as watched
+    from cfq_core.study.store import readable
+
+    store = open_store(folder, must_exist=True)
+    with readable(store):
+        found = watched(store, stored_run(store, _one_run(store, run), card), data, running, people)
+    if as_json:
+        print_json(found.as_json())
+    else:
+        click.echo(found.words)
+    if found.look.alarm:
+        raise click.exceptions.Exit(ALARM)
+
+
+def _one_run(store: Any, id: str) -> str:
+    """A run's id; of a study that of its only run."""
+    try:
+        return str(store.run(id)["id"])
+    except UnknownName:
+        runs = store.runs(store.study(id)["id"])
+    if len(runs) != 1:
+        some = ", ".join(f"{r['id']} ({r['method']} at {r['budget']:g} bits, seed {r['seed']})" for r in runs[:3])
+        raise BadInput(f'study "{id}" holds {len(runs)} runs; name the one that shipped: {some}, ...')
+    return str(runs[0]["id"])
+
+
 def _needs(*modules: str, extra: str) -> None:
     if any(importlib.util.find_spec(m) is None for m in modules):
         raise CfqError(f"the {extra} extra is not installed: pip install 'cfq[{extra}]'")
@@ -272,4 +316,4 @@ def _write(path: Path, content: str) -> None:
     files.write_whole(path, content.encode())
 
 
-COMMANDS = (report, export, certify, verify, audit, check)
+COMMANDS = (report, export, certify, verify, audit, check, watch)
