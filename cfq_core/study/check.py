@@ -141,9 +141,9 @@ def advice_of(text: str, schema: Schema, where: str) -> Advice:
                 given = row.cell("state")
                 raise BadInput(f'{row.where}: state "{given}"; rows come in pairs, before then after: {state} here')
         person.append(old.cell("person") or str(k))
-        before.append([_count(f, old.cell(f.name), old.where) for f in schema.features])
+        before.append([count_of(f, old.cell(f.name), old.where) for f in schema.features])
         told = zip(schema.features, before[-1], strict=True)
-        after.append([_count(f, new.cell(f.name), new.where) if new.cell(f.name) else own for f, own in told])
+        after.append([count_of(f, new.cell(f.name), new.where) if new.cell(f.name) else own for f, own in told])
     empty = np.array([[not new.cell(f.name) for f in schema.features] for new in listed[1::2]])
     told_of = np.array(before, np.int64), np.array(after, np.int64)
     return Advice(tuple(person), told_of[0], _following(schema, *told_of, empty))
@@ -174,7 +174,7 @@ def advice_text(advice: Advice, schema: Schema) -> str:
 
 
 def _cell(f: Feature, count: int) -> str:
-    """A value as `_count` reads it back: a level, or the shortest decimal."""
+    """A value as `count_of` reads it back: a level, or the shortest decimal."""
     return f.levels[count] if f.levels else repr(float(f.raw(np.array([count]))[0])).removesuffix(".0")
 
 
@@ -200,7 +200,8 @@ def _check_header(header: list[str], schema: Schema, where: str) -> None:
         raise BadInput(f'{where}: column "{missing[0]}" is missing; needed are state, {", ".join(names)}')
 
 
-def _count(f: Feature, cell: str, where: str) -> int:
+def count_of(f: Feature, cell: str, where: str) -> int:
+    """A cell of a feature as its grid count; raises `BadInput` in one line."""
     if f.levels:
         if cell not in f.levels:
             raise BadInput(
