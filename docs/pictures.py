@@ -22,6 +22,7 @@ FOLDER = Path(__file__).parent / "pages" / "pictures"
 INK = {"light": "#1b1f24", "dark": "#e6edf3"}
 SHOWN = ["ptq", "qat_distill", "cfq_anchored"]  # rounding, the usual fine-tuning, ours
 DATASET, BUDGET = "adult", 3.0
+WIDTH, HEIGHT = 560, 300  # of a picture with one panel, in pixels
 
 
 def main() -> None:
@@ -52,41 +53,42 @@ def studies() -> list[Study]:
 
 def answer(study: Study) -> Any:
     """What accuracy says of fewer bits, beside what becomes of promises."""
-    summary = study.summary()
-    rows = summary[(summary.dataset == DATASET) & summary.method.isin(SHOWN)]
-    teacher = 100 * float(study.teachers[study.teachers.dataset == DATASET].accuracy.mean())
-    accuracy = _panel(rows, "accuracy", "accuracy (%)", "Accuracy barely moves", [0, 100], teacher)
-    broken = _panel(rows, "vd_matched", "promises that break (%)", "Promises break", [0, 60], None)
-    seeds = int(rows.seeds.max())
-    under = f"Adult, at the teacher's approval rate; bars: 95 %, Student's t over {seeds} seeds."
+    measures = study.measures
+    rows = measures[(measures.dataset == DATASET) & measures.method.isin(SHOWN)]
+    teachers = study.teachers
+    teacher = 100 * float(teachers[teachers.dataset == DATASET].accuracy.mean())
+    accuracy = _panel(rows[rows.measure == "accuracy"], "accuracy (%)", "Accuracy barely moves", teacher)
+    broken = _panel(rows[rows.measure == "vd_matched"], "promises that break (%)", "Promises break", None)
+    under = f"Adult. Lines: mean; dots: each of {rows.seed.nunique()} seeds; promises at the teacher's approval rate."
     return alt.hconcat(accuracy, broken, spacing=40).properties(
-        title=alt.TitleParams("The same models, twice", subtitle=under, anchor="start", fontSize=15)
+        title=alt.TitleParams("The same models, seen twice", subtitle=under, anchor="start", fontSize=15)
     )
 
 
-def _panel(rows: pd.DataFrame, measure: str, axis: str, title: str, domain: list[float], teacher: float | None) -> Any:
-    """One measure against bits, a line a method."""
-    tidy = rows.assign(
-        **{k: (100 * rows[measure + e]).clip(*domain) for k, e in (("at", ""), ("low", "_low"), ("high", "_high"))}
-    )
+def _panel(rows: pd.DataFrame, axis: str, title: str, teacher: float | None) -> Any:
+    """One measure against bits, a line a method and a dot a seed."""
+    each = rows.assign(at=100 * rows.value)
+    means = each.groupby(["method", "budget"], as_index=False)["at"].mean()
     x = alt.X("budget:O", title="bits per weight", sort="descending", axis=alt.Axis(labelAngle=0, format="~g"))
-    y = alt.Y("at:Q", title=axis, scale=alt.Scale(domain=domain))
-    base = alt.Chart(tidy)
+    y = alt.Y("at:Q", title=axis, scale=alt.Scale(domain=[0, 100]))
     hue = palette.colour(SHOWN)
     layers = [
-        base.mark_line(strokeWidth=2.5).encode(x=x, y=y, color=hue, strokeDash=palette.dash(SHOWN)),
-        base.mark_rule(strokeWidth=1.5).encode(x=x, y="low:Q", y2="high:Q", color=hue),
-        base.mark_point(filled=True, size=60).encode(x=x, y=y, color=hue),
+        alt.Chart(means)
+        .mark_line(strokeWidth=3, opacity=1)
+        .encode(x=x, y=y, color=hue, strokeDash=palette.dash(SHOWN)),
+        alt.Chart(each).mark_point(filled=True, size=36, opacity=0.55).encode(x=x, y=y, color=hue),
     ]
     if teacher is not None:
         line = alt.Chart(pd.DataFrame({"at": [teacher]})).mark_rule(strokeDash=[2, 2], color=palette.TEACHER)
         layers.insert(0, line.encode(y=alt.Y("at:Q")))
-    return alt.layer(*layers).properties(width=260, height=230, title=title)
+    return alt.layer(*layers).properties(width=270, height=230, title=title)
 
 
 def svg(chart: Any, ink: str) -> str:
     """A chart as SVG without a background, its text and axes in one colour."""
     told = chart.to_dict()
+    if "layer" in told or "mark" in told:
+        told["width"], told["height"] = WIDTH, HEIGHT
     axis = dict.fromkeys(("labelColor", "titleColor", "domainColor", "tickColor"), ink) | {"gridColor": "#88888844"}
     told["background"] = None
     told["config"] = {**told.get("config", {}), "axis": axis, "legend": {"labelColor": ink, "titleColor": ink},

@@ -52,7 +52,7 @@ def person_of(study: Stored, of: Chosen, person: int) -> Person:
         if mine.empty:
             some = ", ".join(map(str, seen.person.head(SOME)))
             raise BadInput(
-                f"person {person!r}: not among the {len(seen)} denied test people of {of.dataset}, seed {of.seed}; "
+                f"person {person}: not among the {len(seen)} denied test people of {of.dataset}, seed {of.seed}; "
                 f"such as {some}"
             )
         rows.append({"method": r.method, "budget": r.budget, **mine.iloc[0].to_dict()})

@@ -29,6 +29,7 @@ from cfq_core.tables.schema import Table
 
 FRAME = "DataFrame"  # what messages call a table that is no file
 DICT = "card"  # and a card that is none
+LARGEST = 1e15  # below it every whole float is one whole number
 CSV_KEY = "table.csv"  # stands in a card whose table is given beside it
 
 
@@ -211,7 +212,17 @@ def as_csv(frame: pd.DataFrame, delimiter: str = ",", decimal: str = ".") -> str
     """
     if frame.columns.nlevels > 1:
         raise BadInput(f"{FRAME}: its columns have {frame.columns.nlevels} levels; one name a column is needed")
-    return frame.to_csv(index=False, sep=delimiter, decimal=decimal, lineterminator="\n")
+    columns = [_whole(frame.iloc[:, i]) for i in range(frame.shape[1])]
+    plain = pd.concat(columns, axis=1) if columns else frame
+    return plain.to_csv(index=False, sep=delimiter, decimal=decimal, lineterminator="\n")
+
+
+def _whole(column: pd.Series) -> pd.Series:
+    """Floats that are all whole as whole numbers, 3 and not 3.0: a gap alone makes them floats."""
+    if not pd.api.types.is_float_dtype(column.dtype):
+        return column
+    known = column.dropna().to_numpy(dtype=float)
+    return column.astype("Int64") if np.all((known == np.rint(known)) & (np.abs(known) < LARGEST)) else column
 
 
 def _content(data: Any, text: str, home: Path, card: str) -> tuple[bytes | str, str]:

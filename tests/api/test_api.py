@@ -162,6 +162,17 @@ def test_numbers_of_a_frame_are_written_as_its_card_reads_them(frame: pd.DataFra
     assert cfq.read_card(keys, frame).fingerprint() == cards.read_card(CARD).fingerprint()
 
 
+def test_gaps_change_no_cell_of_a_frame() -> None:
+    frame = pd.DataFrame(
+        {"a": [1.0, np.nan, 3.0], "b": [0.5, 1.0, np.nan], "c": ["x", None, "z"], "d": [True, False, True]}
+    )
+    assert tables.as_csv(frame) == "a,b,c,d\n1,0.5,x,True\n,1.0,,False\n3,,z,True\n"
+    twice = pd.concat([frame[["a"]], frame[["a"]]], axis=1)
+    assert tables.as_csv(twice).startswith("a,a\n1,1\n")
+    with pytest.raises(BadInput, match="2 levels"):
+        tables.as_csv(pd.DataFrame([[1, 2]], columns=pd.MultiIndex.from_tuples([("a", "b"), ("a", "c")])))
+
+
 def test_a_draft_goes_from_a_frame_to_a_study_and_to_files(frame: pd.DataFrame, tmp_path: Path) -> None:
     drafted = cfq.draft(frame, target="approved", favourable="yes")
     assert drafted.questions and drafted.rows == len(frame)
