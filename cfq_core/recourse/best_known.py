@@ -107,13 +107,20 @@ def worth_trying(problem: Problem, best: BestKnown, c: Candidates) -> Candidates
 
 
 def switched(
-    problem: Problem, c: Candidates, dearest: Float[Tensor, "b"], among: Bool[Tensor, "q"] | None = None
+    problem: Problem, c: Candidates, dearest: Float[Tensor, "b"], among: Bool[Tensor, "*b q"] | None = None
 ) -> Candidates:
     """Every candidate with one category moved to another allowed level, while that costs under ``dearest``.
 
     ``among``: the level columns to move to; None for all.
     """
-    rows, run = c.rows, problem.run[c.rows]
+    return _switched(problem, c, *_switches(problem, c, dearest, among))
+
+
+def _switches(
+    problem: Problem, c: Candidates, dearest: Float[Tensor, "b"], among: Bool[Tensor, "*b q"] | None
+) -> tuple[Int[Tensor, "k"], Int[Tensor, "k"], Float[Tensor, "k"]]:
+    """Which candidate moves to which level column, and at what cost."""
+    rows = c.rows
     current = c.points.levels[:, problem.group]  # [b, Q]: the column each one replaces
     own = problem.own.levels[rows][:, problem.group]
     columns = torch.arange(len(problem.group))
@@ -123,6 +130,13 @@ def switched(
     if among is not None:
         keep &= among
     base, column = keep.nonzero(as_tuple=True)
+    return base, column, cost[base, column]
+
+
+def _switched(
+    problem: Problem, c: Candidates, base: Int[Tensor, "k"], column: Int[Tensor, "k"], cost: Float[Tensor, "k"]
+) -> Candidates:
+    run = problem.run[c.rows]
     levels = c.points.levels.index_select(0, base)
     old = levels.gather(1, problem.group[column][:, None])[:, 0]
     levels.scatter_(1, problem.group[column][:, None], column[:, None])
@@ -130,7 +144,7 @@ def switched(
     first -= problem.switch_column(run[base], old)
     first += problem.switch_column(run[base], column)
     numbers = c.points.numbers.index_select(0, base)
-    return Candidates(rows[base], Points(numbers, levels), first, cost[base, column], c.covered[base])
+    return Candidates(c.rows[base], Points(numbers, levels), first, cost, c.covered[base])
 
 
 def stepped(problem: Problem, c: Candidates, dearest: Float[Tensor, "b"], steps: tuple[int, ...]) -> Candidates:
@@ -154,9 +168,14 @@ def stepped(problem: Problem, c: Candidates, dearest: Float[Tensor, "b"], steps:
 
 
 def switched_twice(
-    problem: Problem, c: Candidates, dearest: Callable[[Candidates], Float[Tensor, "b"]]
+    problem: Problem, c: Candidates, dearest: Callable[[Candidates], Float[Tensor, "b"]], at_once: bool = False
 ) -> Iterator[Candidates]:
-    """Every candidate with two categories moved, a list for each first category."""
+    """Every candidate with two categories moved, a list for each first category; or all in one list."""
+    if at_once:
+        base, column, cost = _switches(problem, c, dearest(c), None)
+        one = _switched(problem, c, base, column, cost)
+        yield switched(problem, one, dearest(one), problem.group > problem.group[column][:, None])
+        return
     for g in range(problem.groups - 1):
         one = switched(problem, c, dearest(c), problem.group == g)
         yield switched(problem, one, dearest(one), problem.group > g)

@@ -111,7 +111,7 @@ class Search:
     def _try_pairs(self, problem: Problem, best: BestKnown, bases: Candidates) -> None:
         step = stepped(problem, bases, _dearest(problem, best, bases), self.steps)
         self._try(problem, best, self._and_switched(problem, best, step))
-        for pairs in switched_twice(problem, bases, lambda c: _dearest(problem, best, c)):
+        for pairs in switched_twice(problem, bases, lambda c: _dearest(problem, best, c), self._is_wide(problem)):
             self._try(problem, best, pairs)
 
     def _is_wide(self, problem: Problem) -> bool:
