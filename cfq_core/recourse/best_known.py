@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from cfq_core.base.seeds import torch_stream
 from cfq_core.recourse.problem import EVALUATIONS, ROUNDING, Points, Problem, listed
 
 LEAST_GAIN = 1e-9  # in cost: what counts as cheaper, above float64 rounding
@@ -106,13 +107,20 @@ def worth_trying(problem: Problem, best: BestKnown, c: Candidates) -> Candidates
 
 
 def switched(
-    problem: Problem, c: Candidates, dearest: Float[Tensor, "b"], among: Bool[Tensor, "q"] | None = None
+    problem: Problem, c: Candidates, dearest: Float[Tensor, "b"], among: Bool[Tensor, "*b q"] | None = None
 ) -> Candidates:
     """Every candidate with one category moved to another allowed level, while that costs under ``dearest``.
 
     ``among``: the level columns to move to; None for all.
     """
-    rows, run = c.rows, problem.run[c.rows]
+    return _switched(problem, c, *_switches(problem, c, dearest, among))
+
+
+def _switches(
+    problem: Problem, c: Candidates, dearest: Float[Tensor, "b"], among: Bool[Tensor, "*b q"] | None
+) -> tuple[Int[Tensor, "k"], Int[Tensor, "k"], Float[Tensor, "k"]]:
+    """Which candidate moves to which level column, and at what cost."""
+    rows = c.rows
     current = c.points.levels[:, problem.group]  # [b, Q]: the column each one replaces
     own = problem.own.levels[rows][:, problem.group]
     columns = torch.arange(len(problem.group))
@@ -122,6 +130,13 @@ def switched(
     if among is not None:
         keep &= among
     base, column = keep.nonzero(as_tuple=True)
+    return base, column, cost[base, column]
+
+
+def _switched(
+    problem: Problem, c: Candidates, base: Int[Tensor, "k"], column: Int[Tensor, "k"], cost: Float[Tensor, "k"]
+) -> Candidates:
+    run = problem.run[c.rows]
     levels = c.points.levels.index_select(0, base)
     old = levels.gather(1, problem.group[column][:, None])[:, 0]
     levels.scatter_(1, problem.group[column][:, None], column[:, None])
@@ -129,7 +144,7 @@ def switched(
     first -= problem.switch_column(run[base], old)
     first += problem.switch_column(run[base], column)
     numbers = c.points.numbers.index_select(0, base)
-    return Candidates(rows[base], Points(numbers, levels), first, cost[base, column], c.covered[base])
+    return Candidates(c.rows[base], Points(numbers, levels), first, cost, c.covered[base])
 
 
 def stepped(problem: Problem, c: Candidates, dearest: Float[Tensor, "b"], steps: tuple[int, ...]) -> Candidates:
@@ -153,9 +168,14 @@ def stepped(problem: Problem, c: Candidates, dearest: Float[Tensor, "b"], steps:
 
 
 def switched_twice(
-    problem: Problem, c: Candidates, dearest: Callable[[Candidates], Float[Tensor, "b"]]
+    problem: Problem, c: Candidates, dearest: Callable[[Candidates], Float[Tensor, "b"]], at_once: bool = False
 ) -> Iterator[Candidates]:
-    """Every candidate with two categories moved, a list for each first category."""
+    """Every candidate with two categories moved, a list for each first category; or all in one list."""
+    if at_once:
+        base, column, cost = _switches(problem, c, dearest(c), None)
+        one = _switched(problem, c, base, column, cost)
+        yield switched(problem, one, dearest(one), problem.group > problem.group[column][:, None])
+        return
     for g in range(problem.groups - 1):
         one = switched(problem, c, dearest(c), problem.group == g)
         yield switched(problem, one, dearest(one), problem.group > g)
@@ -170,19 +190,20 @@ def try_points(problem: Problem, best: BestKnown, c: Candidates) -> None:
         best.offer(valid_ones.rows, valid_ones.cost, valid_ones.points.take)
 
 
-def try_lines(problem: Problem, best: BestKnown, c: Candidates, grid: int) -> None:
+def try_lines(problem: Problem, best: BestKnown, c: Candidates, grid: int, once: bool = False) -> None:
     """From every candidate, make one number as small a change as keeps the point valid (or makes it so).
 
     A line starts at the person's own value and ends where the best known cost would be reached.
     Its first valid grid point is bracketed by ``grid`` samples, then refined until the bracket is one
     step; a line is dropped as soon as its bracket cannot beat it. Exact along each line
-    wherever the valid part of the line is an interval at least one sample wide.
+    wherever the valid part of the line is an interval at least one sample wide. ``once``: a line that several
+    candidates of a block lie on is searched from one of them; from any of them it differs by float32's rounding alone.
     """
     if not problem.numbers or not len(c.rows):
         return
     block = max(1, EVALUATIONS // (2 * problem.numbers))
     for start in range(0, len(c.rows), block):
-        lines = _lines(problem, best, c.take(torch.arange(start, min(start + block, len(c.rows)))))
+        lines = _lines(problem, best, c.take(torch.arange(start, min(start + block, len(c.rows)))), once)
         while len(lines.rows):
             lines = _narrow(problem, best, c, lines, grid)
 
@@ -205,13 +226,16 @@ class _Lines:
         )  # fmt: skip
 
 
-def _lines(problem: Problem, best: BestKnown, c: Candidates) -> _Lines:
+def _lines(problem: Problem, best: BestKnown, c: Candidates, once: bool) -> _Lines:
     rest_cost = (c.cost[:, None] - number_cost(problem, c)).clamp_min(0.0)
     own = problem.own.numbers[c.rows]
     room = torch.stack([problem.high[c.rows] - own, own - problem.low[c.rows]], dim=2)  # [b, p, 2]
     steps = torch.minimum(room, affordable(problem, c.rows, own, best.cost[c.rows][:, None] - rest_cost))
     covered = torch.arange(problem.numbers) == c.covered[:, None]
     candidate, number, side = ((steps >= 1) & ~covered[..., None]).nonzero(as_tuple=True)
+    if once:
+        kept = _first_of_each(c, candidate, number, side)
+        candidate, number, side = candidate[kept], number[kept], side[kept]
     rows, run = c.rows[candidate], problem.run[c.rows[candidate]]
     encoded = (
         problem.modelled(c.points.numbers) * problem.slope[problem.run[c.rows]] + problem.offset[problem.run[c.rows]]
@@ -223,6 +247,21 @@ def _lines(problem: Problem, best: BestKnown, c: Candidates) -> _Lines:
         rows, number, 1.0 - 2.0 * side, anchor, c.points.take(candidate), rest_cost[candidate, number],
         torch.ones(len(rows), dtype=torch.float64), steps[candidate, number, side],
     )  # fmt: skip
+
+
+def _first_of_each(c: Candidates, candidate: Tensor, number: Tensor, side: Tensor) -> Int[Tensor, "k"]:
+    """One of all lines of a person with the same number, side and point without that number, told by 64-bit hashes."""
+    random = torch_stream(0, "recourse/lines")
+    sizes = (c.points.numbers.shape[1], c.points.levels.shape[1], 3)
+    of_number, of_level, of_line = (torch.randint(-(2**62), 2**62, (n,), generator=random) for n in sizes)
+    counts = c.points.numbers.long()
+    point = (counts * of_number).sum(1) + (c.points.levels * of_level).sum(1) + c.rows * of_line[0]
+    line = point[candidate] - counts[candidate, number] * of_number[number]
+    line += number * of_line[1] + side * of_line[2]
+    order = line.argsort(stable=True)
+    first = torch.ones_like(order, dtype=torch.bool)
+    first[1:] = line[order][1:] != line[order][:-1]
+    return order[first].sort().values
 
 
 def affordable(problem: Problem, rows: Tensor, own: Tensor, budget: Float[Tensor, "b p"]) -> Float[Tensor, "b p 2"]:

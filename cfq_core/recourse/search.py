@@ -12,7 +12,8 @@ answer after step 1 then skips step 2. A known answer to a stricter demand of th
 so pairs are tried from it only, not from its parts. Where constraints tie features together, see `constrained.py`.
 
 Pairs of moves are cubic in the features, so a wide table's are made of the best moves only (`narrowed.py`), and its
-candidates are held in small parts. Both only beyond ``wide`` moves: up to there, nothing is left out.
+candidates are held in small parts, of which no line is searched twice. All that only beyond ``wide`` moves: up to
+there, nothing is left out.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ class Search:
     def _enumerate(self, problem: Problem, best: BestKnown, rows: Int[Tensor, "n"]) -> None:
         rows = rows[best.cost[rows] > 0]
         for own in self._parts(problem, Candidates.at(problem, rows, problem.own.take(rows)), len(problem.group)):
-            try_lines(problem, best, own, self.grid)
+            try_lines(problem, best, own, self.grid, self._is_wide(problem))
             self._try(problem, best, switched(problem, own, best.cost[own.rows]))
 
     def _polish(self, problem: Problem, best: BestKnown) -> None:
@@ -110,7 +111,7 @@ class Search:
     def _try_pairs(self, problem: Problem, best: BestKnown, bases: Candidates) -> None:
         step = stepped(problem, bases, _dearest(problem, best, bases), self.steps)
         self._try(problem, best, self._and_switched(problem, best, step))
-        for pairs in switched_twice(problem, bases, lambda c: _dearest(problem, best, c)):
+        for pairs in switched_twice(problem, bases, lambda c: _dearest(problem, best, c), self._is_wide(problem)):
             self._try(problem, best, pairs)
 
     def _is_wide(self, problem: Problem) -> bool:
@@ -131,7 +132,7 @@ class Search:
 
     def _try(self, problem: Problem, best: BestKnown, tried: Candidates) -> None:
         try_points(problem, best, tried)
-        try_lines(problem, best, worth_trying(problem, best, tried), self.grid)
+        try_lines(problem, best, worth_trying(problem, best, tried), self.grid, self._is_wide(problem))
 
     def _bases_of_pairs(self, problem: Problem, best: BestKnown, rows: Int[Tensor, "n"]) -> Candidates:
         settled = (problem.settled & problem.holds)[rows]

@@ -16,7 +16,7 @@ from cfq_core.base.errors import DataUnavailable
 from cfq_core.base.seeds import numpy_stream, repeatable, torch_stream
 from cfq_core.nets.stack import Stack
 from cfq_core.recourse import search
-from cfq_core.recourse.best_known import BestKnown, Candidates
+from cfq_core.recourse.best_known import BestKnown, Candidates, switched_twice
 from cfq_core.recourse.find import find_recourse, logits64
 from cfq_core.recourse.narrowed import narrowed
 from cfq_core.recourse.problem import Problem, RecourseQuery, build_problem
@@ -107,6 +107,19 @@ def test_a_narrowed_problem_holds_where_everybody_is_and_goes_and_few_moves_besi
     same = (best.levels == problem.own.levels)[:, problem.group][rows]
     free += (few.allowed[rows] & same).sum(1) - (best.levels == problem.own.levels)[rows].sum(1)
     assert (free <= moves).all() and (free > 0).any()
+
+
+def test_two_switches_at_once_are_those_of_each_first_category_in_turn() -> None:
+    problem, best = begun(12, 3)
+    rows = torch.arange(len(problem))
+    here = Candidates.at(problem, rows, best.points)
+    lists = [list(switched_twice(problem, here, lambda c: c.cost + 2.5, at_once)) for at_once in (True, False)]
+    each, once = (
+        {(r, *p) for few in of for r, p in zip(few.rows.tolist(), few.points.levels.tolist(), strict=True)}
+        for of in lists
+    )  # fmt: skip
+    assert each == once and len(each) > 100
+    assert len(lists[0]) == 1 and len(lists[0][0].rows) == len(each)
 
 
 def test_candidates_held_together_do_not_grow_with_people(monkeypatch: pytest.MonkeyPatch) -> None:
