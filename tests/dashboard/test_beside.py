@@ -36,7 +36,7 @@ def test_tour_is_about_somebody_whose_promise_breaks_and_is_mended(study: Stored
     told = tour.of(study, study.runs.dataset.iloc[0], "ptq")
     if told is None:
         return
-    assert [title for title, _ in told.steps][0] == "Refused" and len(told.steps) == 6
+    assert told.steps[0][0] == "Refused" and len(told.steps) == 6
     assert all(text and "nan" not in text for _, text in told.steps)
     assert "person=" in told.link and "fate=broken" in told.link
 
