@@ -47,10 +47,11 @@ def page(
     seed: int = -1,
     matched: bool = False,
     at_most: float = safe_text.AT_MOST,
+    notes: tuple[str, ...] = (),
 ) -> str:
     """The whole report. What is given is what the chosen data set's pictures are about; else the usual student.
 
-    ``at_most``: the share of broken promises that its first page decides by.
+    ``at_most``: the share of broken promises that its first page decides by; ``notes``: what readers wrote.
     """
     datasets, parts, number = list(dict.fromkeys(study.runs.dataset)), [], 0
     if dataset in datasets:
@@ -61,7 +62,7 @@ def page(
         parts.append(_dataset(study, of, drawn, number))
         number += len(drawn)
     first = chosen(study, datasets[0], method, budget, seed, matched)
-    opening = [_opening(study, datasets), decision.page(study, first, at_most)]
+    opening = [_opening(study, datasets), decision.page(study, first, at_most), _notes(notes)]
     body = "".join([*opening, *parts, _provenance(study), _limits(study, datasets), _glossary()])
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
@@ -83,6 +84,11 @@ def _opening(study: Stored, datasets: Sequence[str]) -> str:
         f"actions: {_e(setting['regime'])}.{rest} {_e(summary.about_own(row['plan']))}</p>"
         f'<nav>{links}<a href="#made">How it was made</a><a href="#limits">Limits</a><a href="#terms">Terms</a></nav>'
     )
+
+
+def _notes(notes: Sequence[str]) -> str:
+    said = "".join(f"<li>{_e(n)}</li>" for n in notes)
+    return f'<section id="notes"><h2>Notes</h2><ol>{said}</ol></section>' if notes else ""
 
 
 def _dataset(study: Stored, of: Chosen, drawn: Sequence[Figure], number: int) -> str:

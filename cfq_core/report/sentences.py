@@ -17,17 +17,17 @@ def condition(study: Stored, dataset: str, method: str, budget: float) -> str:
     if "margin_condition" not in mine.index or pd.isna(mine["mean"]["margin_condition"]):
         return f"Nothing to judge by: no denied person of {dataset} has recourse here with {method}."
     text = (
-        f"At {fmt.bits(budget)} with {method} the margin condition |q − f| < f holds for "
-        f"**{fmt.in_100(mine['mean']['margin_condition'])}** promised actions "
+        f"At {fmt.bits(budget)} with {names_of.both(method)} **{fmt.in_100(mine['mean']['margin_condition'])}** "
+        "promises are sure to hold: the score moved by less than the margin they were promised with "
         f"({fmt.how_sure(mine.loc['margin_condition'])})"
     )
     if "margin_transferred" in mine.index and "vd" in mine.index:
         text += (
             f"; another **{fmt.in_100(mine['mean']['margin_transferred'])}** "
-            f"({fmt.how_sure(mine.loc['margin_transferred'])}) are kept though it fails, and "
+            f"({fmt.how_sure(mine.loc['margin_transferred'])}) hold all the same, and "
             f"{fmt.in_100(mine['mean']['vd'])} are broken"
         )
-    return f"{text}. It is sufficient, not necessary: beyond the first share it guarantees nothing."
+    return f"{text}. Beyond the first share nothing is guaranteed (margin condition)."
 
 
 def bits(study: Stored, dataset: str, teacher: str, budget: float, matched: bool = False) -> str:

@@ -12,13 +12,17 @@
         ui.head("Margins", "One sentence with its number and how sure it is.", terms=("margin condition", "VD"))
         ui.picture("margins", sel, dataset=sel.dataset, run=sel.run or "")   # chart, alt, table, CSV and Parquet
 
-    PAGE = Page(order=4, title="Margins", icon="align_end", body=body)       # the file's name is the address
+    PAGE = Page(order=5, title="Margins", question="Why?", icon="align_end", body=body)
+    # the file's name is the address
     PAGE.draw(__name__)
 
 A picture is a file ``cfq_core/report/charts/NAME.py`` ending in ``PICTURE = Picture(title, rows, chart, alt, note)``:
 ``rows(study, **options)`` gives the tidy table, ``chart(rows, **options)`` an altair chart with `palette`'s explicit
 scales, ``alt(rows, **options)`` its takeaway in words. Options are str, int, float, bool or None: they are the cache's
 key. Everything of a picture is then found by the page, the HTML report and the tests without being listed.
+
+``ui.picture(..., people=targets.MODEL)`` makes its marks open the people behind them. What moves in the browser without
+the server is a component: ``component.mount(NAME, data, key)`` draws ``dashboard/static/NAME.js``.
 
 `state.selected()` gives a `Selection`; `sel.study` is a `cfq_core.report.frames.Stored` with the frames ``lines``,
 ``measures``, ``runs``, ``teachers``, ``groups``, ``plans``, ``people(run)``. Change a selection in a callback only:

@@ -14,6 +14,7 @@ from cfq_core.base.shipped import gallery
 from cfq_core.report import bench as plan_bench
 from cfq_core.report import first_look as looks
 from cfq_core.report import picture, robust
+from cfq_core.report import tour as guided
 from cfq_core.report.frames import Stored
 from cfq_core.study.store import FILE, Store
 from dashboard.lib import chart
@@ -88,6 +89,11 @@ def bench(of: Stored, dataset: str) -> dict[str, Any] | None:
     return _bench(of.folder, of.id, of.finished, of.read_only, dataset)
 
 
+def tour(of: Stored, dataset: str, method: str) -> guided.Tour | None:
+    """One person of a study in six steps."""
+    return _tour(of.folder, of.id, of.finished, of.read_only, dataset, method)
+
+
 def warm() -> None:
     """What the first visitor's first page stands on: the numbers of the newest study, then what draws them."""
     for listed in studies()[:1]:
@@ -119,6 +125,11 @@ def _list(store: Store, folder: str, shipped: bool) -> list[Listed]:
 @st.cache_resource(max_entries=MOST_STUDIES, show_spinner=False)
 def _study(folder: str, id: str, finished: int, read_only: bool) -> Stored:
     return Stored(folder, id, finished, read_only)
+
+
+@st.cache_resource(max_entries=MOST_STUDIES, show_spinner=False)
+def _tour(folder: str, id: str, finished: int, read_only: bool, dataset: str, method: str) -> guided.Tour | None:
+    return guided.of(_study(folder, id, finished, read_only), dataset, method)
 
 
 @st.cache_resource(max_entries=MOST_STUDIES, show_spinner=False)

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard.lib import component, pages, startup, state, ui
+from dashboard.lib import component, pages, startup, state, tour, ui, views
 
 st.set_page_config(
     page_title="cfq: does recourse survive quantization?",
@@ -12,6 +12,12 @@ st.set_page_config(
 st.html(f"<style>{component.page_style()}</style>")
 page = st.navigation(pages.navigation(), position="top")
 state.sidebar()
+with st.sidebar:
+    if sel := state.selected():
+        tour.button()
+        with st.popover("Saved views and notes", icon=":material/bookmark:", width="stretch"):
+            views.panel(sel)
+tour.show()
 pages.beside(page)
 ui.compared()
 page.run()

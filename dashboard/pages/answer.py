@@ -30,7 +30,8 @@ def body() -> None:
     ui.small_head("Does the recourse survive?", TERMS)
     first_look.show(sel)
     chosen = (sel.dataset, sel.method, sel.budget)
-    st.markdown(f":small[{ui.marked(fmt.answer(sel.study, *chosen, matched=sel.matched))}]")
+    with st.container(key="small-print"):
+        st.markdown(ui.marked(fmt.answer(sel.study, *chosen, matched=sel.matched)))
     if note := fmt.caution(sel.study.lines, *chosen):
         st.warning(ui.escape(note), icon=":material/warning:")
     with ui.fold("Five numbers of this model", "numbers") as opened:

@@ -7,7 +7,7 @@ import re
 import streamlit as st
 
 from cfq_core.report import facts, files, html
-from dashboard.lib import state, ui
+from dashboard.lib import state, ui, views
 from dashboard.lib.page import Page
 
 TERMS = ("teacher", "student", "interval", "seed", "matched approval", "worst group", "regime")
@@ -32,7 +32,7 @@ def body() -> None:
         **state.IN_LINK,
     )  # fmt: skip
     about = (sel.study, sel.dataset, sel.method, sel.budget, sel.seed, sel.matched)
-    page = lambda: html.page(*about, at_most=limit / 100)  # noqa: E731
+    page = lambda: html.page(*about, at_most=limit / 100, notes=views.notes(sel.study.id))  # noqa: E731
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", f"cfq-{sel.dataset}-{sel.study.id}")
     with st.container(horizontal=True):
         _download("Report (HTML)", lambda: page().encode(), f"{name}.html", "text/html", "description")

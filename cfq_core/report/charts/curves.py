@@ -11,6 +11,7 @@ from cfq_core.report import fmt, palette
 from cfq_core.report.frames import Stored
 from cfq_core.report.picture import Picture
 
+FEW = 4  # methods whose intervals are drawn as ribbons
 JITTER = 0.05  # bits between methods, so that their bars do not cover each other
 
 
@@ -23,7 +24,8 @@ def rows(study: Stored, dataset: str, measure: str, methods: str = "") -> pd.Dat
 def chart(rows: pd.DataFrame, dataset: str, measure: str, methods: str = "") -> Any:
     """Points carry (method, budget), so that a click on one selects that model."""
     measured, names = fmt.measured(measure), list(dict.fromkeys(rows.method))
-    place = {m: JITTER * (i - (len(names) - 1) / 2) for i, m in enumerate(names)}
+    ribbons = len(names) <= FEW  # more of them would be mud: then bars, set apart
+    place = {m: 0.0 if ribbons else JITTER * (i - (len(names) - 1) / 2) for i, m in enumerate(names)}
     drawn = rows.assign(
         at=rows.budget + rows.method.map(place),
         value=rows["mean"] * measured.scale,
@@ -41,7 +43,12 @@ def chart(rows: pd.DataFrame, dataset: str, measure: str, methods: str = "") -> 
     base = alt.Chart(drawn)
     hue = palette.colour(names)
     lines = base.mark_line(strokeWidth=2).encode(x=x, y=y, color=hue, strokeDash=palette.dash(names))
-    bars = base.mark_rule(strokeWidth=1.5).encode(x=x, y="bottom:Q", y2="top:Q", color=hue)
+    if ribbons:
+        spread = base.mark_area(opacity=0.16).encode(
+            x=x, y=alt.Y("bottom:Q", title=measured.short), y2="top:Q", color=hue
+        )
+    else:
+        spread = base.mark_rule(strokeWidth=1.5).encode(x=x, y="bottom:Q", y2="top:Q", color=hue)
     tooltip = [
         alt.Tooltip("method:N"),
         alt.Tooltip("budget:Q", title="budget (bits)"),
@@ -58,7 +65,7 @@ def chart(rows: pd.DataFrame, dataset: str, measure: str, methods: str = "") -> 
         .mark_rule(strokeDash=[2, 2], color=palette.TEACHER)
         .encode(y="value:Q")
     )
-    layers = [zero, lines, bars, dots] if measured.better == "near 0" else [lines, bars, dots]
+    layers = [zero, spread, lines, dots] if measured.better == "near 0" else [spread, lines, dots]
     return alt.layer(*layers).properties(height=430)
 
 
@@ -77,5 +84,5 @@ PICTURE = Picture(
     rows,
     chart,
     alt_text,
-    "Points: mean over seeds. Bars: {interval}.",
+    "Points: mean over seeds. Ribbons or bars: {interval}.",
 )
