@@ -170,6 +170,7 @@ def test_a_fault_of_ours_is_one_line_too(monkeypatch: pytest.MonkeyPatch, capsys
     from cfq_core import cli
 
     for problem in (KeyError("x"), OSError(errno.ENOSPC, "No space left"), MemoryError()):
+
         def fail(standalone_mode: bool, problem: BaseException = problem) -> None:
             raise problem
 
@@ -215,3 +216,27 @@ def test_a_report_of_unexpected_artifacts_is_refused_in_one_line(tmp_path: Path)
     told = command("report", "latest", "--html", "r.html", cwd=tmp_path)
     assert told.returncode in (0, 1, 2) and "Traceback" not in told.stderr and "Fault" not in told.stderr
     assert told.stderr.count("\n") <= 1, told.stderr
+
+
+def test_cleaning_a_store_takes_leftovers_and_no_result(tmp_path: Path) -> None:
+    from cfq_core.study import clean
+
+    store = Store(tmp_path)
+    store.put_artifact("kept", "people", {"x": np.arange(3)})
+    kept_file = next(tmp_path.rglob("*.npz"))
+    orphan, half, young = (kept_file.with_name(n) for n in ("lost-people.npz", ".x.part", ".y.part"))
+    for path in (orphan, half, young):
+        path.write_bytes(b"x")
+    for path in (orphan, half, kept_file):
+        os.utime(path, (1, 1))
+    old = tmp_path / "jobs" / "old"
+    old.mkdir(parents=True)
+    (old / "params.json").write_text('{"datasets": ["toy"]}')
+    (old / "status.json").write_text('{"state": "done", "created": 1, "ended": 2}')
+    found = {f.path for f in clean.leftovers(store, days=30)}
+    assert found == {orphan, half, old}
+    for each in list(clean.leftovers(store, days=30)):
+        clean.remove(each)
+    assert kept_file.exists() and young.exists() and not orphan.exists() and not old.exists()
+    assert store.has_artifact("kept", "people")
+    store.close()
