@@ -121,7 +121,7 @@ def test_a_store_that_is_moved_is_not_split_in_two(tmp_path: Path) -> None:
 
 
 def test_names_that_are_too_long_are_told(tmp_path: Path) -> None:
-    for where in (tmp_path / ("x" * 300), tmp_path / ("y" * 200 + "/") * 30):
+    for where in (tmp_path / ("x" * 300), tmp_path / (("y" * 200 + "/") * 30)):
         with pytest.raises((SystemRefused, BadStore)) as told:
             Store(where)
         assert "too long" in told.value.line() and len(told.value.line()) < 400
@@ -182,7 +182,8 @@ def test_a_fault_of_ours_is_one_line_too(monkeypatch: pytest.MonkeyPatch, capsys
 
 
 def test_a_scheduler_that_goes_away_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    distributed = pytest.importorskip("distributed")
+    dask = pytest.importorskip("dask")
+    pytest.importorskip("distributed")
     code = "from distributed import Scheduler; import asyncio\n" \
         "async def main():\n s = await Scheduler(port=0, dashboard_address=None, host='127.0.0.1')\n" \
         " print(s.address, flush=True)\n await s.finished()\nasyncio.run(main())"  # fmt: skip
@@ -192,7 +193,7 @@ def test_a_scheduler_that_goes_away_is_told(monkeypatch: pytest.MonkeyPatch) -> 
         address = scheduler.stdout.readline().strip()
         monkeypatch.setattr(executors, "CONNECT_TIMEOUT", 5)
         with (
-            distributed.config.set({"distributed.comm.timeouts.connect": "1s"}),
+            dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
             pytest.raises(CfqError, match="scheduler went away"),
             executors.dask_executor(address) as executor,
         ):
