@@ -102,4 +102,30 @@ def dashboard_command(port: int, address: str, hosts: Sequence[str], base_path: 
     os.execve(run[0], run, variables)
 
 
-COMMANDS = (jobs_group, gallery_group, dashboard_command)
+@click.command()
+@click.option("--days", default=30.0, show_default=True, type=click.FloatRange(0), help="How long ended jobs stay.")
+@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@store_option
+@json_option
+def gc(days: float, dry_run: bool, folder: Path | None, as_json: bool) -> None:
+    """Clean a store: half-written files, artifacts that nothing names, jobs long ended. No result is removed."""
+    from cfq_core.study import clean
+    from cfq_core.study.store import Store
+
+    open_store(folder, must_exist=True)  # refuses where there is none
+    store = Store(place(folder))
+    try:
+        found = list(clean.leftovers(store, days))
+        for each in [] if dry_run else found:
+            clean.remove(each)
+    finally:
+        store.close()
+    if as_json:
+        print_json({"removed": not dry_run, "leftovers": [{**vars(f), "path": str(f.path)} for f in found]})
+        return
+    for each in found:
+        click.echo(f"{each.size / 1e6:8.2f} MB  {each.path}: {each.why}")
+    click.echo(f"{len(found)} {'would go' if dry_run else 'removed'}, {sum(f.size for f in found) / 1e6:.2f} MB")
+
+
+COMMANDS = (gc, jobs_group, gallery_group, dashboard_command)

@@ -121,7 +121,7 @@ def test_a_store_that_is_moved_is_not_split_in_two(tmp_path: Path) -> None:
 
 
 def test_names_that_are_too_long_are_told(tmp_path: Path) -> None:
-    for where in (tmp_path / ("x" * 300), tmp_path / ("y" * 200 + "/") * 30):
+    for where in (tmp_path / ("x" * 300), tmp_path / (("y" * 200 + "/") * 30)):
         with pytest.raises((SystemRefused, BadStore)) as told:
             Store(where)
         assert "too long" in told.value.line() and len(told.value.line()) < 400
@@ -182,7 +182,8 @@ def test_a_fault_of_ours_is_one_line_too(monkeypatch: pytest.MonkeyPatch, capsys
 
 
 def test_a_scheduler_that_goes_away_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    distributed = pytest.importorskip("distributed")
+    dask = pytest.importorskip("dask")
+    pytest.importorskip("distributed")
     code = "from distributed import Scheduler; import asyncio\n" \
         "async def main():\n s = await Scheduler(port=0, dashboard_address=None, host='127.0.0.1')\n" \
         " print(s.address, flush=True)\n await s.finished()\nasyncio.run(main())"  # fmt: skip
@@ -192,7 +193,7 @@ def test_a_scheduler_that_goes_away_is_told(monkeypatch: pytest.MonkeyPatch) -> 
         address = scheduler.stdout.readline().strip()
         monkeypatch.setattr(executors, "CONNECT_TIMEOUT", 5)
         with (
-            distributed.config.set({"distributed.comm.timeouts.connect": "1s"}),
+            dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
             pytest.raises(CfqError, match="scheduler went away"),
             executors.dask_executor(address) as executor,
         ):
@@ -216,3 +217,27 @@ def test_a_report_of_unexpected_artifacts_is_refused_in_one_line(tmp_path: Path)
     told = command("report", "latest", "--html", "r.html", cwd=tmp_path)
     assert told.returncode in (0, 1, 2) and "Traceback" not in told.stderr and "Fault" not in told.stderr
     assert told.stderr.count("\n") <= 1, told.stderr
+
+
+def test_cleaning_a_store_takes_leftovers_and_no_result(tmp_path: Path) -> None:
+    from cfq_core.study import clean
+
+    store = Store(tmp_path)
+    store.put_artifact("kept", "people", {"x": np.arange(3)})
+    kept_file = next(tmp_path.rglob("*.npz"))
+    orphan, half, young = (kept_file.with_name(n) for n in ("lost-people.npz", ".x.part", ".y.part"))
+    for path in (orphan, half, young):
+        path.write_bytes(b"x")
+    for path in (orphan, half, kept_file):
+        os.utime(path, (1, 1))
+    old = tmp_path / "jobs" / "old"
+    old.mkdir(parents=True)
+    (old / "params.json").write_text('{"datasets": ["toy"]}')
+    (old / "status.json").write_text('{"state": "done", "created": 1, "ended": 2}')
+    found = {f.path for f in clean.leftovers(store, days=30)}
+    assert found == {orphan, half, old}
+    for each in list(clean.leftovers(store, days=30)):
+        clean.remove(each)
+    assert kept_file.exists() and young.exists() and not orphan.exists() and not old.exists()
+    assert store.has_artifact("kept", "people")
+    store.close()
