@@ -144,6 +144,7 @@ def cell() -> Cell:
     setting = Setting(hidden=(8, 8), people=40, n_reaudited=25, teacher_training=taught)
     designs = [pipeline.prepare(mixed_table(), seed) for seed in (0, 1)]
     promises = pipeline.training_recourse(pipeline.promise(designs, setting), setting)
+    promises = pipeline.further_recourse(promises, setting)
     return Cell(setting, designs, promises, (2.0, 3.5, 8.0))
 
 

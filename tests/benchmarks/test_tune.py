@@ -61,4 +61,4 @@ def test_qat_with_its_schedule_loses_at_most_a_fifth_of_a_point_of_accuracy_on_a
 def test_the_section_names_what_was_chosen(found: dict[str, Any]) -> None:
     text = tune.section()
     assert found["command"] in text
-    assert text.count("**chosen**") == len(tune.TRIALS)
+    assert text.count("**best**") == len(tune.TRIALS)

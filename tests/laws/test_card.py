@@ -150,7 +150,7 @@ IN_CARD = [
         'feature "income": move = "upp"; one of any, up, down, fixed (did you mean "up"?)'),
     in_card("move without quotes", 'move = "up"', "move = true", MONEY,
         "move = true; one of any, up, down, fixed"),
-    in_card("low in quotes", 'move = "up"', 'low = "a"', MONEY, 'low = "a"', "must be a number"),
+    in_card("low in quotes", 'move = "up"', 'low = "a"', MONEY, 'low = "a"', "a number"),
     in_card("low = true", 'move = "up"', "low = true", MONEY, "low = true", "must be a number"),
     in_card("low = nan", 'move = "up"', "low = nan", MONEY, "low = NaN", "finite number"),
     in_card("high = inf", 'move = "up"', "high = inf", MONEY, "high = Infinity", "finite number"),
