@@ -1,6 +1,8 @@
 """Makes the corpus, audits every pair, has the answers judged, writes benchmarks/numbers/corpus.json.
 
 pip install '.[bench]'; python -m benchmarks.corpus [FOLDER]      # about 20 minutes of one core
+
+Answers that lie in FOLDER/answers are not asked for again, so that a run that was stopped goes on.
 """
 
 from __future__ import annotations
@@ -44,7 +46,7 @@ def main() -> None:
             warnings.simplefilter("ignore")  # of other libraries' coming versions
             teachers = [*torch_files.files(folder), *sklearn_files.files(folder)]
             pairs = [*students(teachers, folder), *halves(teachers, folder), *across(teachers)]
-        found = [audited(t, s, folder) for t, s in pairs]
+        found = [kept(t, s, folder) for t, s in pairs]
         found += ours(teachers, found, folder)
         teachers_found = [teacher_found(t, found) for t in teachers]
         settle(found, folder)
@@ -59,6 +61,17 @@ def asked(*words: str) -> tuple[Any, str]:
     except CfqError as problem:
         return None, problem.line()
     return json.loads(ran.output.splitlines()[-1]), ""
+
+
+def kept(teacher: Made, student: Student, folder: Path) -> dict[str, Any]:
+    """The answer to a pair, which may be there already."""
+    file = folder / "answers" / f"{teacher.name}__{student.name}.json"
+    if not file.is_file():
+        answer = audited(teacher, student, folder)
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(json.dumps(answer), encoding="utf-8")
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return found
 
 
 def audited(teacher: Made, student: Student, folder: Path) -> dict[str, Any]:
@@ -114,14 +127,8 @@ def ours(teachers: list[Made], pairs: list[dict[str, Any]], folder: Path) -> lis
             out.append({"pair": f"{t.name} | {name}", "family": t.family, "kind": OURS, "refusal": refusal, "asked": "",
                         "must_refuse": "", "must_say": "", "found": None, "seconds": 0.0})  # fmt: skip
             continue
-        out.append(audited(t, Student(name, OURS, our_truth(), OWN), folder))
+        out.append(kept(t, Student(name, OURS, our_truth()), folder))
     return out
-
-
-#: A file of ours says itself how it is read.
-OWN = (
-    "--student-favourable", "high", "--student-threshold", "0", "--student-output", "logit", "--student-layout", "auto"
-)  # fmt: skip
 
 
 def our_truth() -> Any:

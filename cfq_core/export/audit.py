@@ -66,11 +66,19 @@ class AuditOptions:
             raise BadInput(f"people = {self.people}; a number from 1, or all")
         _ = self.contract(True), self.contract(False)
 
+    @property
+    def both(self) -> Contract:
+        """What is said of both files."""
+        return Contract(self.favourable, self.threshold, self.output, self.layout)
+
+    @property
+    def of_student(self) -> Contract:
+        """What is said of the student alone."""
+        return Contract(self.student_favourable, self.student_threshold, self.student_output, self.student_layout)
+
     def contract(self, is_teacher: bool) -> Contract:
         """What is said of one of the files."""
-        both = Contract(self.favourable, self.threshold, self.output, self.layout)
-        own = (self.student_favourable, self.student_threshold, self.student_output, self.student_layout)
-        return both if is_teacher else Contract(*own).over(both)
+        return self.both if is_teacher else self.of_student.over(self.both)
 
 
 @dataclass(frozen=True)
@@ -192,6 +200,8 @@ def _opened(
 ) -> _Open:
     """A file as a model: layers where it is some and onnxruntime computes the same of every row, else a black box."""
     contract = question.contract(teacher is None).over(Contract.read(design.table.model, "card, [model]"))
+    if file.says_itself:  # neither the card's words nor its teacher's are of it
+        contract = question.both if teacher is None else question.of_student
     process = running.enter_context(running_of(file, design.table, question.seconds))
     reading, notes = settle(process, contract, design.table, design.split.test, teacher is None, teacher)
     found = imported(reading, design.encoding, design.table.values[design.split.test])

@@ -71,7 +71,8 @@ class OwnTeacher:
 
 def file_teacher(file: ModelFile, contract: Contract, table: Table) -> OwnTeacher:
     """A file as a teacher that can be quantized; raises `BadModel` with why it cannot."""
-    contract = contract.over(Contract.read(table.model, "card, [model]"))
+    if not file.says_itself:
+        contract = contract.over(Contract.read(table.model, "card, [model]"))
     rows = np.arange(len(table))
     with running_of(file, table, SECONDS) as running:
         reading, notes = settle(running, contract, table, rows, True)

@@ -80,6 +80,11 @@ class ModelFile:
         return self.entries[0].name
 
     @property
+    def says_itself(self) -> bool:
+        """Whether it says how its inputs are made: a file of ours, whose output is the good decision's logit."""
+        return self.provenance is not None and bool(self.provenance.inputs)
+
+    @property
     def alone(self) -> bool:
         """Whether a person's numbers depend on who else is asked: steps found anew in every batch."""
         return any(n.op_type in BATCH_STEPS for n in self.proto.graph.node)

@@ -62,6 +62,19 @@ def _foreign(table: Table, name: str, hidden: str = "Relu", seed: int = 0, end: 
     return parse_model(network(Encoding.fit(table.schema, table.values).width, hidden, end, seed=seed), name)
 
 
+def test_a_file_of_ours_is_read_as_it_says_itself_whatever_is_said_of_the_other(
+    table: Table, pair: tuple[ModelFile, ModelFile]
+) -> None:
+    """Its output is the logit of the good decision: neither the card's words nor its teacher's turn it round."""
+    due = audit_pair(table, *pair, AuditOptions(people=20, n_reaudited=5))
+    turned = replace(table, model={"favourable": "low", "layout": "raw"})
+    found = audit_pair(turned, *pair, AuditOptions(people=20, n_reaudited=5))
+    assert found.teacher.approval_rate == due.teacher.approval_rate
+    assert found.seen.measures.overall["vd"] == due.seen.measures.overall["vd"]
+    said = AuditOptions(favourable="low", layout="standardised")
+    assert said.of_student == Contract() and said.contract(False) == said.both
+
+
 def test_files_of_a_run_measure_what_the_run_measured(
     table: Table, run: StoredRun, pair: tuple[ModelFile, ModelFile], stored: Store
 ) -> None:
