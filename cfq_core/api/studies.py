@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -105,7 +106,7 @@ def run(plan: Plan, folder: Path, workers: int | None = None, progress: bool = T
     """Run what is missing of a plan and give the study; an interrupt leaves a store that goes on."""
     with closing(Store(folder)) as store, _bar(progress) as tell:
         try:
-            found = run_plan(plan, store, workers, tell, own=own)
+            found = run_plan(plan, store, workers, tell, own=own, announce=_announce if progress else None)
         except KeyboardInterrupt as stopped:
             stopped.add_note(f"stopped; finished runs are stored in {folder}, the same call goes on")
             raise
@@ -155,6 +156,10 @@ def _list(value: Any) -> list[Any]:
 
 def _seeds(value: Any) -> Any:
     return int(value) if isinstance(value, int | np.integer) and not isinstance(value, bool) else _list(value)
+
+
+def _announce(line: str) -> None:
+    tqdm.write(line, file=sys.stderr)
 
 
 @contextmanager
