@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from cfq_core.report import fmt, names
 from cfq_core.report.first_look import Place, approvals, failing
@@ -38,11 +39,10 @@ def of(study: Stored, dataset: str, method: str) -> Tour | None:
     return None
 
 
-def _told(study: Stored, dataset: str, methods: tuple[str, str], r: object, p: object, mended: float) -> Tour:
-    run, person = r, p
-    budget, seed = float(run.budget), int(run.seed)  # type: ignore[attr-defined]
-    now, at, cost = float(person.student_at), float(person.teacher_at), float(person.cost)  # type: ignore[attr-defined]
-    before, number = float(person.teacher_logit), int(person.person)  # type: ignore[attr-defined]
+def _told(study: Stored, dataset: str, methods: tuple[str, str], run: Any, person: Any, mended: float) -> Tour:
+    budget, seed = float(run.budget), int(run.seed)
+    now, at, cost = float(person.student_at), float(person.teacher_at), float(person.cost)
+    before, number = float(person.teacher_logit), int(person.person)
     a, b = (fmt.line_of(study.lines, dataset, m, budget)["mean"] for m in methods)
     drop = 100 * abs(a.get("accuracy_drop", 0.0))
     steps = (

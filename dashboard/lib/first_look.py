@@ -14,6 +14,8 @@ def show(sel: state.Selection) -> None:
     """Draw it; a bit-width that is let go of becomes the selected budget everywhere."""
     place = first_look.Place(sel.study.id, sel.dataset, sel.matched, sel.seed)
     given = {**data.first_look(sel.study, sel.method, place), "now": f"{sel.budget:g}"}
+    if not given["looks"]:  # nobody has recourse here: the sentence below says so
+        return
     if len(given["looks"]) > 1:  # its slider is the one of this page
         st.html("<style>.st-key-budget { display: none; }</style>")
     component.mount("first_look", given, key=KEY, on_budget_change=_chosen)

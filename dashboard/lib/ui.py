@@ -91,8 +91,33 @@ def picture(
     found = targets.of(sel, drawn.rows, people, _fate(options)) if people and drawn.chart is not None else []
     if people and found:
         drawn = replace(drawn, chart=targets.linked(drawn.chart, found, people))
-    show(drawn, f"{name}{f'-{key}' if key else ''}", f"{name}-{sel.study.id}", on_pick, found)
+    show(
+        drawn,
+        f"{name}{f'-{key}' if key else ''}",
+        f"{name}-{sel.study.id}",
+        on_pick,
+        found,
+        _about(sel, options, drawn),
+    )
     return drawn
+
+
+def _about(sel: Selection, options: Mapping[str, data.Plain], drawn: Any) -> dict[str, Any]:
+    """What a downloaded table says of itself in every row: whose numbers these are, of what, in which unit."""
+    about: dict[str, Any] = {"study": sel.study.id, "data_set": sel.dataset, "approval": _approval(sel)}
+    if isinstance(measure := options.get("measure"), str):
+        about |= {
+            "measure": measure,
+            "in_words": fmt.measured(measure).title,
+            "unit_of_chart": fmt.measured(measure).unit,
+        }
+        about["times_stored"] = fmt.measured(measure).scale
+    return about | {"interval": fmt.interval(drawn.rows)}
+
+
+def _approval(sel: Selection) -> str:
+    """The selected approval in words."""
+    return "matched to the teacher's" if sel.matched else "as it is"
 
 
 def _fate(options: Mapping[str, data.Plain]) -> str:
@@ -105,7 +130,9 @@ def section(title: str) -> None:
     st.markdown(f"## {escape(title)}")
 
 
-def show(drawn: Any, key: str, file: str, on_pick: Any = None, found: Sequence[targets.Target] = ()) -> None:
+def show(
+    drawn: Any, key: str, file: str, on_pick: Any = None, found: Sequence[targets.Target] = (), about: Any = None
+) -> None:
     """A drawn picture, its chart as `cfq_core.report.picture` or as `dashboard.lib.chart` gives it."""
     if drawn.chart is None:
         return empty(f"{drawn.title}: not stored in this study.")
@@ -114,7 +141,7 @@ def show(drawn: Any, key: str, file: str, on_pick: Any = None, found: Sequence[t
     spec = drawn.chart if isinstance(drawn.chart, dict) else chart.spec(drawn.chart)
     st.vega_lite_chart(spec=spec, key=key, alt=drawn.alt, width="stretch", **chosen)
     st.caption(escape(takeaway(drawn)))
-    table(drawn, key, file, found)
+    table(drawn, key, file, found, about)
 
 
 def takeaway(drawn: Any) -> str:
@@ -131,7 +158,7 @@ def picked(key: str) -> dict[str, Any]:
     return dict(points[0])
 
 
-def table(drawn: Any, key: str, file: str, found: Sequence[targets.Target] = ()) -> None:
+def table(drawn: Any, key: str, file: str, found: Sequence[targets.Target] = (), about: Any = None) -> None:
     """The rows behind a picture, closed until asked for, as CSV and Parquet."""
     with fold("In words, table and download", f"{key}-table") as opened:
         if opened:
@@ -140,12 +167,13 @@ def table(drawn: Any, key: str, file: str, found: Sequence[targets.Target] = ())
             if found:
                 st.markdown("The people behind each mark:")
                 targets.listed(list(found), f"{key}-people")
-            frame(drawn.rows, key, file)
+            frame(drawn.rows, key, file, about)
 
 
-def frame(rows: Any, key: str, file: str) -> None:
+def frame(rows: Any, key: str, file: str, about: Any = None) -> None:
     """A table with its two downloads."""
     st.dataframe(rows, hide_index=True, width="stretch", key=f"{key}-rows")
+    told = rows.assign(**{k: v for k, v in (about or {}).items() if k not in rows.columns})
     file = re.sub(r"[^A-Za-z0-9_-]+", "-", file)
     with st.container(horizontal=True):
         for kind, make, mime in (
@@ -153,7 +181,7 @@ def frame(rows: Any, key: str, file: str) -> None:
             ("Parquet", files.parquet, "application/octet-stream"),
         ):
             name = f"{file}.{kind.lower()}"
-            make_it = lambda m=make: m(rows)  # noqa: E731  (made on the click only)
+            make_it = lambda m=make: m(told)  # noqa: E731  (made on the click only)
             st.download_button(
                 kind, make_it, name, mime, on_click="ignore", icon=":material/download:", key=f"{key}-{kind}"
             )
