@@ -126,7 +126,7 @@ def _now(store: Store, run: StoredRun, values: Values, decide: Any, people: int)
     promised = broken = 0
     if len(denied):
         ask = RecourseQuery(values[denied], design.encoding, design.actions)
-        found = searched(store.arrays(row["teacher_id"], "weights"), ask, row["spec"]["teacher"]["setting"])
+        found = searched(store.arrays(row["teacher_id"], "weights"), ask, row["spec"]["teacher"]["setting"], run.kappa)
         after = found.after[found.has_recourse]
         promised, broken = len(after), int((decide(after) <= 0).sum()) if len(after) else 0
     refused, returned = int((decisions[back] <= 0).sum()), int(back.sum())
