@@ -1,4 +1,4 @@
-"""Sixty hostile names on every page of a real browser: a listener hears nothing, no script runs, nothing is asked for."""
+"""Sixty hostile names on every page of a real browser: a listener hears nothing, and nothing is asked for."""
 
 from __future__ import annotations
 
