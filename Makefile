@@ -7,7 +7,7 @@ ARGS ?=
 PYTEST := $(BIN)/pytest -n 2 --dist worksteal
 FUZZED := tests/export/test_fuzz.py tests/laws/test_card.py tests/laws/test_plan.py
 
-.PHONY: run test short gate long fuzz shapes lint types layers docs clean
+.PHONY: run test short gate long fuzz shapes lint types layers lowest docs clean
 
 run: $(INSTALLED)
 	@$(BIN)/cfq run --dataset diabetes --methods ptq,ptq_minmax --seeds 10
@@ -30,6 +30,11 @@ fuzz: $(INSTALLED) # ten times the edits that `test` tries
 
 shapes: $(INSTALLED) # the engine's annotations checked while it runs
 	PYTHONPATH=tests $(PYTEST) -p no:cacheprovider --jaxtyping-packages=cfq_core,shapes.check tests/contracts tests/laws tests/golden
+
+lowest: # the lowest versions that are allowed, in an environment of their own
+	$(PYTHON) -m venv .venv/lowest
+	.venv/lowest/bin/pip install --quiet --disable-pip-version-check --editable '.[dev]' --constraint docs/lowest.txt
+	.venv/lowest/bin/pytest -p no:cacheprovider -m "not gate" tests/cli tests/dashboard tests/study tests/export
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

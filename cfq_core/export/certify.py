@@ -106,7 +106,7 @@ def _grown(
     for _ in range(ROUNDS):
         grew = False
         for i in actions.numbers:
-            ends = actions.box(i, before[:, i])
+            ends = actions.box(i, before)
             for step, side, other in ((-1, low, high), (1, high, low)):
                 there = side[:, i] + step
                 fits = (there >= ends[0]) & (there <= ends[1])
