@@ -23,6 +23,7 @@ BLOCK = 64  # points judged at a time, in order of cost
 TRAINING = 80
 LARGEST = 400  # actions a person has, without constraints
 DENIED = 0.6  # share of the people made
+NEAR = 0.2  # share from whom those who ask are drawn: not far from approval, so that most have an action
 
 FEATURES = (
     Feature("pay", "number", step=0.5, low=0.0, high=4.0),
@@ -139,7 +140,9 @@ def small_case(seed: int, people: int, hidden: tuple[int, ...] = (8, 6)) -> Smal
     at = Network.of(model, 0).logits(encoding, values)
     last = model.biases[-1] - float(np.quantile(at, DENIED))
     model = replace(model, biases=(*model.biases[:-1], last))
-    asked = values[at < np.quantile(at, DENIED)][:people]
+    nearest = np.argsort(-at, kind="stable")
+    nearest = nearest[at[nearest] < np.quantile(at, DENIED)][: int(NEAR * TRAINING)]
+    asked = values[random.permutation(nearest)[:people]]
     return SmallCase(model, RecourseQuery(asked, encoding, actions), Rules.read(schema, frame(schema, values)))
 
 
