@@ -3,9 +3,10 @@
     python -m benchmarks.estimates [--only NAME ...]
 
 Each configuration is run once, one seed, 4 bits, `ptq` and `cfq_anchored`, in this process: CPU seconds of its four
-parts. Seconds of every count of `study.estimate.Work` are the least squares of relative errors with no negative
-number (Lawson and Hanson). ``--only`` measures some again and keeps the others. The table says how far each estimate
-is from what was measured, and how far it would be had its own configuration been left out of the fit.
+parts, divided by how much slower than at best a fixed piece of work went at the same time. Seconds of every count of
+`study.estimate.Work` are the least squares of relative errors with no negative number (Lawson and Hanson). ``--only``
+measures some again and keeps the others. The table says how far each estimate is from what was measured, and how far
+it would be had its own configuration been left out of the fit.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from scipy.optimize import nnls
 
 from benchmarks.search_quality import one_thread
@@ -38,8 +40,9 @@ OUT = Path(__file__).parent / "numbers" / "estimates.json"
 PARTS = tuple(f.name for f in fields(Pace) if f.name != "rows")
 CLOSE = 2.0  # times, aimed at
 BITS = (4.0,)
+LEAST = 0.05  # seconds of a part that are told apart
 #: A name, its table, and how many denied people a seed are asked for; the first five are shipped data sets.
-FEW = {"wide 80": 60, "wide 40": 60}
+FEW = {"wide 80": 20, "wide 40": 20}
 
 
 def _named(name: str) -> Callable[[], Table]:
@@ -63,37 +66,71 @@ def setting_of(name: str) -> Setting:
 
 
 def measure(name: str) -> dict[str, Any]:
-    """A configuration's work and the CPU seconds of its parts."""
-    table, setting = CONFIGURATIONS[name](), setting_of(name)
-    clock, taken, artifacts = time.process_time, {}, list(plugins.load_all("artifacts"))
+    """A configuration's work and the CPU seconds of its parts, beside those of `reference` at the same time."""
+    table, setting, artifacts = CONFIGURATIONS[name](), setting_of(name), list(plugins.load_all("artifacts"))
+    watch = _Watch(name)
     with repeatable():
-        begun = clock()
         promises = pipeline.promise([pipeline.prepare(table, 0)], setting)
-        promised, begun = clock() - begun, clock()
+        promised = watch.seconds("promise")
         compute(artifacts, ArtifactInput(promises[0], setting))
-        taken["teacher"], kept, begun = promised + clock() - begun, clock() - begun, clock()
+        kept = watch.seconds("artifacts")
         pipeline.audit(promises, {"ptq": plugins.load("methods", "ptq")}, BITS, setting)
-        taken["audit"], begun = clock() - begun, clock()
+        audited = watch.seconds("audit")
         promises = pipeline.training_recourse(promises, setting)
         compute(artifacts, ArtifactInput(promises[0], setting))
-        taken["recourse"], begun = max(0.0, clock() - begun - kept), clock()
+        asked = watch.seconds("training recourse")
         pipeline.audit(promises, {"cfq_anchored": plugins.load("methods", "cfq_anchored")}, BITS, setting)
-        taken["trained"] = max(0.0, clock() - begun - taken["audit"])
-    print(name, f"of the teacher {kept:.2f} s artifacts")
-    row = {"work": asdict(Work.of(table, setting)), "measured": {part: taken[part] for part in PARTS}}
-    print(name, {part: round(s, 2) for part, s in row["measured"].items()}, flush=True)
-    return row
+        trained = watch.seconds("trained")
+    took = {"teacher": promised + kept, "audit": audited, "recourse": asked - kept, "trained": trained - audited}
+    measured = {part: max(0.0, took[part]) for part in PARTS}
+    return {
+        "work": asdict(Work.of(table, setting)),
+        "measured": measured,
+        "reference": float(np.median(watch.reference)),
+    }
+
+
+class _Watch:
+    """CPU seconds between calls, told as they come; between them the machine's own speed is looked at."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.reference = name, [reference()]
+        self.begun = time.process_time()
+
+    def seconds(self, what: str) -> float:
+        """Since the last call."""
+        took = time.process_time() - self.begun
+        self.reference.append(reference())
+        print(f"{self.name}, {what}: {took:.2f} s, reference {self.reference[-1]:.3f} s", flush=True)
+        self.begun = time.process_time()
+        return took
+
+
+def reference() -> float:
+    """CPU seconds of work like a search's: a busy machine takes up to three times as many for the same."""
+    random = torch.Generator().manual_seed(0)
+    inputs, weight = (torch.randn(rows, 64, generator=random) for rows in (4096, 64))
+    begun = time.process_time()
+    for _ in range(20):
+        inputs = torch.relu(inputs @ weight / 8).index_select(0, torch.arange(len(inputs)).flip(0))
+    return time.process_time() - begun
 
 
 def fitted(found: Mapping[str, dict[str, Any]]) -> dict[str, list[float]]:
     """Seconds of every count, for each part."""
     out = {}
     for part in PARTS:
-        took = np.array([max(r["measured"][part], 0.05) for r in found.values()])
+        took = np.array([max(_at_rest(found, r)[part], LEAST) for r in found.values()])
         terms = np.array([Work(**r["work"]).terms(part) for r in found.values()])
         scale = (terms / took[:, None]).max(0)
         out[part] = (nnls(terms / took[:, None] / scale, np.ones(len(took)))[0] / scale).tolist()
     return out
+
+
+def _at_rest(found: Mapping[str, dict[str, Any]], row: dict[str, Any]) -> dict[str, float]:
+    """A configuration's seconds at the speed the machine had when it was least busy."""
+    slower = row["reference"] / min(r["reference"] for r in found.values())
+    return {part: took / slower for part, took in row["measured"].items()}
 
 
 def total(pace: Pace | Mapping[str, float]) -> float:
@@ -108,7 +145,7 @@ def judged(found: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
         others = fitted({n: x for n, x in found.items() if n != name})
         work = Work(**r["work"])
         out.append(
-            {"name": name, "measured": total(r["measured"]), "told": total(work.pace(every)),
+            {"name": name, "measured": total(_at_rest(found, r)), "told": total(work.pace(every)),
              "left_out": total(work.pace(others))}
         )  # fmt: skip
     return out
@@ -154,9 +191,9 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=list(CONFIGURATIONS), default=list(CONFIGURATIONS))
     given = parser.parse_args()
     one_thread()
-    found = json.loads(OUT.read_text(encoding="utf-8")) if OUT.is_file() else {}
     for name in given.only:
-        found[name] = measure(name)
+        row = measure(name)
+        found = {**(json.loads(OUT.read_text(encoding="utf-8")) if OUT.is_file() else {}), name: row}
         found = {n: found[n] for n in CONFIGURATIONS if n in found}
         OUT.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     written = {"seconds": fitted(found), "work": known(found)}

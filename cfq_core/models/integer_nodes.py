@@ -262,7 +262,7 @@ def _leaky(node: Node, given: list[Any]) -> Tensor:
 def _same(node: Node, given: list[Any]) -> Value:
     if node.op_type == "Flatten" and attributes(node).get("axis", 1) not in (1, -1):
         raise Unknown
-    return given[0]  # type: ignore[no-any-return]
+    return given[0]
 
 
 def _softmax(node: Node, given: list[Any]) -> Tensor:
