@@ -38,9 +38,10 @@ MOST_ELEMENTS = 30_000_000  # of all tensors together
 OPERATORS = {
     "": frozenset("""
         Abs Add And ArgMax BatchNormalization Cast Ceil Clip Concat Constant DequantizeLinear Div Dropout
-        DynamicQuantizeLinear Elu Equal Erf Exp Flatten Floor Gather Gelu Gemm Greater GreaterOrEqual HardSigmoid
-        HardSwish Identity LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax MatMul MatMulInteger Max Mean
-        Min Mish Mul Neg Not Or PRelu Pow QLinearMatMul QuantizeLinear Reciprocal ReduceMax ReduceMean ReduceMin
+        DynamicQuantizeLinear Elu Equal Erf Exp Flatten Floor Gather GatherND Gelu Gemm Greater GreaterOrEqual
+        HardSigmoid HardSwish Identity LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax MatMul
+        MatMulInteger Max Mean Min Mish Mul Neg Not Or PRelu Pow QLinearMatMul QuantizeLinear Reciprocal ReduceMax
+        ReduceMean ReduceMin
         ReduceSum Relu Reshape Round Selu Shape Sigmoid Sign Slice Softmax Softplus Split Sqrt Squeeze Sub Sum Tanh
         Transpose Unsqueeze Where
     """.split()),
