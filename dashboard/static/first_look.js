@@ -76,10 +76,9 @@ function table(data) {
 }
 
 function bars(look) {
-    const most = Math.max(10, ...look.groups.map(g => g.share))
     return look.groups.map(g => make("a", { on: "bar", href: g.link, title: "Open exactly these people" },
         make("span", { on: "label", text: g.name }),
-        make("span", { on: "track" }, make("span", { on: "fill", style: `width:${100 * g.share / most}%` })),
+        make("span", { on: "track" }, make("span", { on: "fill", style: `width:${g.share}%` })),
         make("span", { on: "value", text: `${g.text} of 100` })))
 }
 
