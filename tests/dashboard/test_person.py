@@ -97,11 +97,14 @@ def test_pasted_advice_is_judged_by_the_models_of_their_own_teacher(
     assert line.startswith("Legal under the card; costs **") and "of 6** compressed models made from it" in line
     assert "; approved by the original model that refused this person" in line, "its own promise is no broken one"
     assert any("Other seeds' models promised this person nothing" in c.value for c in at.caption)
+    line = line.replace("\\", "")
     (promised,) = (c.value for c in at.caption if "; stored" in c.value)
     assert f"costs **{promised.split()[1]} units**" in line, "one action has one cost"
     text = at.text_area[0]
     text.set_value(text.value.replace(",", ";")).run()
-    assert not at.exception and not at.error and any(m.value == line for m in at.markdown), "semicolons are read too"
+    assert not at.exception and not at.error and any(m.value.replace("\\", "") == line for m in at.markdown), (
+        "semicolons are read too"
+    )
     text = at.text_area[0]
     text.set_value(text.value.replace(";", ",")).run()
     text = at.text_area[0]
