@@ -46,7 +46,7 @@ function block(look) {
     const both = make("div", { on: "both" }, side(look.mine, look.bits))
     if (look.best) both.append(side(look.best, look.bits))
     return make("section", { on: "block", "data-bits": look.bits },
-        make("h3", { text: `${look.bits} bits` }), both)
+        make("h2", { text: `${look.bits} bits` }), both)
 }
 
 function shade(share) { return `rgba(213, 94, 0, ${Math.min(0.85, share / 100 + (share > 0 ? 0.06 : 0)).toFixed(3)})` }

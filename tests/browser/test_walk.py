@@ -117,7 +117,7 @@ def test_first_look_moves_and_opens_its_people(open_tab: Callable[..., Any], ser
     slider.press("Home")
     expect(line).to_contain_text("at 2 bits")
     assert page.evaluate("performance.now()") - started < 5000
-    expect(page.locator(".block.now h3")).to_have_text("2 bits")
+    expect(page.locator(".block.now h2")).to_have_text("2 bits")
     expect(page).to_have_url(re.compile("budget=2"))
     settled(page)
     for target in TARGETS:

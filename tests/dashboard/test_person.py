@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from cfq_core.base.errors import BadStore
+from cfq_core.report import person as people
 from cfq_core.study import tables
 from dashboard.lib import proofs
 
@@ -147,3 +149,16 @@ def test_advice_about_a_crowd_is_refused_in_one_line_and_about_a_few_is_told_one
     assert [e.value for e in at.error] == [
         "test_people.csv: is about 300 people; at most 200 here, any number with cfq check"
     ]
+
+
+def test_a_study_whose_search_is_another_one_today_says_so_and_shows_the_rest(
+    on_store: Callable[[str], None], open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: Any) -> None:
+        raise BadStore("the study's recourse solver had other settings")
+
+    on_store("own")
+    monkeypatch.setattr(people, "promised", gone)
+    at = open_page("person")
+    assert not at.exception and "had other settings" in said(at).replace("\\", "")
+    assert "What happened on" in said(at) and "FP32 **refuses** at logit" in said(at)
