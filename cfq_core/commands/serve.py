@@ -93,7 +93,7 @@ def dashboard_command(port: int, address: str, hosts: Sequence[str], base_path: 
 
     if importlib.util.find_spec("streamlit") is None:
         raise BadInput("the dashboard is not installed: pip install cfq")
-    asked = server.Server(port, address, tuple(hosts), base_path, place(folder))
+    asked = server.Server(port, address, tuple(hosts), base_path, store_place(folder))
     variables, told = server.variables(asked, os.environ)
     run = server.command(asked)
     for line in told:

@@ -49,15 +49,13 @@ function block(look) {
         make("h2", { text: `${look.bits} bits` }), both)
 }
 
-function shade(share) { return `rgba(213, 94, 0, ${Math.min(0.85, share / 100 + (share > 0 ? 0.06 : 0)).toFixed(3)})` }
-
 function row(of, data) {
     const line = make("tr", of.code === data.chosen ? { on: "chosen" } : {},
         make("th", { scope: "row" }, make("span", { text: of.name }), make("code", { text: of.code })))
     for (const b of data.budgets) {
         const cell = of.cells[b], td = make("td", { "data-bits": b })
         if (cell) {
-            td.style.background = shade(cell.share)
+            td.style.setProperty("--share", Math.min(1, cell.share / 100 + (cell.share > 0 ? 0.06 : 0)).toFixed(3))
             td.append(make("a", { href: cell.link, title: cell.says, "aria-label": cell.says,
                 text: cell.text + (cell.lenient ? "*" : "") }))
         } else td.textContent = "–"
