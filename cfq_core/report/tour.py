@@ -72,5 +72,5 @@ def _told(study: Stored, dataset: str, methods: tuple[str, str], run: Any, perso
          f"person gets {mended:+.2f}: approved. There {failing(b['vd'])} of 100 promises fail (it "
          f"{approvals(b.get('approval_shift'))})."),
     )  # fmt: skip
-    link = Place(study.id, dataset, False, seed).people(methods[0], f"{budget:g}", person=str(number))
+    link = Place.of(study, dataset, False, seed).people(methods[0], f"{budget:g}", person=str(number))
     return Tour(steps, link.replace("&seeds=true", ""))

@@ -29,7 +29,7 @@ def go(page: Any, name: str) -> None:
     """By the navigation: the question, then the page that answers it."""
     place = pages.found()[name]
     page.get_by_test_id("stTopNavSection").filter(has_text=place.question).first.click()
-    page.get_by_test_id("stTopNavLink").filter(has_text=place.title).first.click()
+    page.get_by_test_id("stTopNavDropdownLink").filter(has_text=place.title).first.click()
     page.wait_for_url(re.compile(rf"/{'' if pages.found()[name].default else name}(\?|$)"))
     page.locator("h1").first.wait_for()
     settled(page)
