@@ -42,8 +42,10 @@ def decided(study: Stored, of: Chosen, at_most: float) -> Decision:
         verdict = PASS
     elif m["seed_low"] > at_most or (m["seeds"] > 1 and m["mean"] > at_most):
         verdict = FAIL
-    upper = "no upper bound was reached" if bound is None else f"at most {100 * bound:.1f} of 100 among people not seen"
-    says = f"{100 * m['mean']:.1f} of 100 promised actions fail ({fmt.how_sure(m)}); {upper}, {CONFIDENCE:.0%} sure"
+    upper = f"; among people not seen at most {100 * (bound or 0):.1f} of 100, {CONFIDENCE:.0%} sure"
+    if bound is None:  # budgets are tried from the most bits down to the first that fails
+        upper = "; more bits than these are not shown safe either" if safe and safe.tried else ""
+    says = f"{100 * m['mean']:.1f} of 100 promised actions fail ({fmt.how_sure(m)}){upper}"
     worst = by_group.highest(study, of.dataset, of.method, of.budget, vd)
     hit = by_group.hit_most(study, of.dataset, of.method, of.budget, vd) if worst else None
     who = "No group has people enough to be judged."

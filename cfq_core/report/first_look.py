@@ -6,14 +6,15 @@ read what a reader sees.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
 import pandas as pd
 
 from cfq_core.report import fmt, names
+from cfq_core.report.figures import USUAL_BUDGET, USUAL_METHOD
 from cfq_core.report.frames import Stored
 from cfq_core.study.safe import AT_MOST, CONFIDENCE, Safe, Tried
 
@@ -65,12 +66,30 @@ class Place:
     dataset: str
     matched: bool
     seed: int
+    usual: Mapping[str, str] = field(default_factory=dict)  # what an address leaves out, as the selection opens with it
+    budgets: Mapping[str, str] = field(default_factory=dict)  # the usual budget of each method
+
+    @staticmethod
+    def of(study: Stored, dataset: str, matched: bool, seed: int) -> Place:
+        """With what a study opens with: a part of an address that says just that is taken out by the browser's side,
+        and each time leaves one more step in its history."""
+        runs = study.runs[study.runs.dataset == dataset]
+        methods = list(dict.fromkeys(runs.method))
+        several = study.runs.dataset.nunique() > 1
+        usual = {"method": USUAL_METHOD if USUAL_METHOD in methods else methods[0], "approval": "raw", "fate": "all"}
+        usual |= {"seed": str(min(runs.seed))} | ({"dataset": str(study.runs.dataset.iloc[0])} if several else {})
+        near = {
+            m: min(sorted(of.budget.unique()), key=lambda b: abs(b - USUAL_BUDGET)) for m, of in runs.groupby("method")
+        }
+        return Place(study.id, dataset, matched, seed, usual, {str(m): f"{b:g}" for m, b in near.items()})
 
     def people(self, method: str, bits: str, fate: str = "broken", **more: str) -> str:
         """Address of the page People, filtered to those."""
         about = {"study": self.study, "dataset": self.dataset, "method": method, "budget": bits}
         about |= {"seed": str(self.seed), "approval": "matched" if self.matched else "raw"}
-        return f"person?{urlencode({**about, 'fate': fate, 'seeds': 'true', **more})}"
+        usual = {**self.usual, "budget": self.budgets.get(method)}
+        said = {k: v for k, v in {**about, "fate": fate}.items() if v != usual.get(k)}
+        return f"person?{urlencode({**said, 'seeds': 'true', **more})}"
 
 
 def of(study: Stored, dataset: str, method: str, place: Place) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import streamlit as st
 
+from cfq_core.base.errors import CfqError
 from cfq_core.report import fmt
 from cfq_core.report import names as names_of
 from cfq_core.report import person as people
@@ -27,6 +28,14 @@ def sentence(sel: state.Selection) -> str:
     )
 
 
+def told(sel: state.Selection, person: int) -> people.Action | str | None:
+    """What the teacher told them; a line that says why where that cannot be looked up any more."""
+    try:
+        return people.promised(sel.study, sel.teacher or "", person)
+    except CfqError as problem:  # an older study keeps no actions, and its search is another one today
+        return problem.line()
+
+
 def show(sel: state.Selection, who: people.TestPeople, person: int) -> None:
     """The cards; what is stored stands at once, proofs follow."""
     teacher, run = sel.teacher or "", sel.run or ""
@@ -35,8 +44,10 @@ def show(sel: state.Selection, who: people.TestPeople, person: int) -> None:
             st.markdown("**Who they are**")
             st.markdown(_who(who, person))
         with st.container(border=True, width=CARD):
-            action = people.promised(sel.study, teacher, person)
-            _action("FP32 told them", action, "No action was found on the teacher.")
+            found = told(sel, person)
+            action = None if isinstance(found, str) else found
+            nothing = found if isinstance(found, str) else "No action was found on the teacher."
+            _action("FP32 told them", action, nothing)
             of = lambda: proofs.proof(sel.study, teacher, teacher, person)  # noqa: E731
             proofs.followed(lambda: of() is not None, lambda: _sure(of(), action))
         with st.container(border=True, width=CARD):
@@ -70,7 +81,7 @@ def _who(who: people.TestPeople, person: int) -> str:
 def _action(title: str, action: people.Action | None, nothing: str) -> None:
     st.markdown(f"**{title}**")
     if action is None:
-        st.markdown(nothing)
+        st.markdown(ui.escape(nothing))
         return
     for line in action.lines or ("nothing: approved as they are",):
         st.markdown(f"- {ui.escape(line)}")

@@ -141,8 +141,8 @@ def _bench(folder: str, id: str, finished: int, read_only: bool, dataset: str) -
 def _first_look(
     folder: str, id: str, finished: int, read_only: bool, method: str, dataset: str, matched: bool, seed: int
 ) -> dict[str, Any]:
-    place = looks.Place(id, dataset, matched, seed)
-    return looks.of(_study(folder, id, finished, read_only), dataset, method, place)
+    found = _study(folder, id, finished, read_only)
+    return looks.of(found, dataset, method, looks.Place.of(found, dataset, matched, seed))
 
 
 @st.cache_resource(max_entries=MOST_PICTURES, show_spinner=False)

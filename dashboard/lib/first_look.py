@@ -12,7 +12,7 @@ KEY = "first-look"
 
 def show(sel: state.Selection) -> None:
     """Draw it; a bit-width that is let go of becomes the selected budget everywhere."""
-    place = first_look.Place(sel.study.id, sel.dataset, sel.matched, sel.seed)
+    place = first_look.Place.of(sel.study, sel.dataset, sel.matched, sel.seed)
     given = {**data.first_look(sel.study, sel.method, place), "now": f"{sel.budget:g}"}
     if not given["looks"]:  # nobody has recourse here: the sentence below says so
         return

@@ -228,8 +228,10 @@ def _write(key: str, value: str | None) -> None:
     written = st.session_state.get(f"_url_{key}", (None, None, 0.0))
     if written[0] != value:
         st.session_state[f"_url_{key}"] = (value, written[0], time.monotonic())
+    if st.query_params.get(key) == value:
+        return  # written again it would be one more step in the browser's history
     if value is None:
-        st.query_params.pop(key, None)
+        del st.query_params[key]
     else:
         st.query_params[key] = value
 

@@ -29,7 +29,7 @@ class Target:
 
 def of(sel: Selection, rows: pd.DataFrame, fields: tuple[str, str], fate: str = "broken") -> list[Target]:
     """One target a (method, budget) or group in a picture's rows."""
-    place = Place(sel.study.id, sel.dataset, sel.matched, sel.seed)
+    place = Place.of(sel.study, sel.dataset, sel.matched, sel.seed)
     found = []
     for a, b in dict.fromkeys(zip(rows[fields[0]], rows[fields[1]], strict=True)):
         if fields == MODEL:

@@ -40,9 +40,8 @@ def body() -> None:
     with ui.fold("Curves, and who is only lenient", "pictures") as opened:
         if opened:
             _pictures(sel)
-    with ui.fold(safe_text.TITLE, "safe-bits") as opened:
-        if opened:
-            _safe(sel)
+    with st.expander(safe_text.TITLE):
+        _safe(sel)
 
 
 def _pictures(sel: state.Selection) -> None:

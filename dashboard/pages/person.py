@@ -42,6 +42,8 @@ def body() -> None:
     if isinstance(test_people, str):
         return
     _what_if(sel, test_people, person)
+    if isinstance(cards.told(sel, person), str):
+        return
     with ui.fold("On the way to the promised action", "way") as opened:
         if opened:
             ui.picture("person_path", sel, teacher=sel.teacher, person=person, budget=sel.budget)
@@ -50,7 +52,8 @@ def body() -> None:
 
 def _what_if(sel: state.Selection, test_people: people.TestPeople, person: int) -> None:
     ui.section("What if")
-    action = people.promised(sel.study, sel.teacher, person)
+    found = cards.told(sel, person)
+    action = None if isinstance(found, str) else found
     before = tuple(int(v) for v in test_people.values[person])
     starts = {"as they are": before} | ({"as FP32 told them": action.after} if action else {})
     start = st.segmented_control("Start", list(starts), default="as they are", key="start") or "as they are"

@@ -46,10 +46,8 @@ function block(look) {
     const both = make("div", { on: "both" }, side(look.mine, look.bits))
     if (look.best) both.append(side(look.best, look.bits))
     return make("section", { on: "block", "data-bits": look.bits },
-        make("h3", { text: `${look.bits} bits` }), both)
+        make("h2", { text: `${look.bits} bits` }), both)
 }
-
-function shade(share) { return `rgba(213, 94, 0, ${Math.min(0.85, share / 100 + (share > 0 ? 0.06 : 0)).toFixed(3)})` }
 
 function row(of, data) {
     const line = make("tr", of.code === data.chosen ? { on: "chosen" } : {},
@@ -57,7 +55,7 @@ function row(of, data) {
     for (const b of data.budgets) {
         const cell = of.cells[b], td = make("td", { "data-bits": b })
         if (cell) {
-            td.style.background = shade(cell.share)
+            td.style.setProperty("--share", Math.min(1, cell.share / 100 + (cell.share > 0 ? 0.06 : 0)).toFixed(3))
             td.append(make("a", { href: cell.link, title: cell.says, "aria-label": cell.says,
                 text: cell.text + (cell.lenient ? "*" : "") }))
         } else td.textContent = "–"
@@ -76,10 +74,9 @@ function table(data) {
 }
 
 function bars(look) {
-    const most = Math.max(10, ...look.groups.map(g => g.share))
     return look.groups.map(g => make("a", { on: "bar", href: g.link, title: "Open exactly these people" },
         make("span", { on: "label", text: g.name }),
-        make("span", { on: "track" }, make("span", { on: "fill", style: `width:${100 * g.share / most}%` })),
+        make("span", { on: "track" }, make("span", { on: "fill", style: `width:${g.share}%` })),
         make("span", { on: "value", text: `${g.text} of 100` })))
 }
 

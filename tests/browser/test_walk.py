@@ -29,7 +29,7 @@ def go(page: Any, name: str) -> None:
     """By the navigation: the question, then the page that answers it."""
     place = pages.found()[name]
     page.get_by_test_id("stTopNavSection").filter(has_text=place.question).first.click()
-    page.get_by_test_id("stTopNavLink").filter(has_text=place.title).first.click()
+    page.get_by_test_id("stTopNavDropdownLink").filter(has_text=place.title).first.click()
     page.wait_for_url(re.compile(rf"/{'' if pages.found()[name].default else name}(\?|$)"))
     page.locator("h1").first.wait_for()
     settled(page)
@@ -117,7 +117,7 @@ def test_first_look_moves_and_opens_its_people(open_tab: Callable[..., Any], ser
     slider.press("Home")
     expect(line).to_contain_text("at 2 bits")
     assert page.evaluate("performance.now()") - started < 5000
-    expect(page.locator(".block.now h3")).to_have_text("2 bits")
+    expect(page.locator(".block.now h2")).to_have_text("2 bits")
     expect(page).to_have_url(re.compile("budget=2"))
     settled(page)
     for target in TARGETS:

@@ -21,7 +21,7 @@ Open = Callable[..., AppTest]
 
 def looked(study: Stored, matched: bool = False) -> tuple[dict[str, Any], str]:
     dataset = study.runs.dataset.iloc[0]
-    return first_look.of(study, dataset, "ptq", first_look.Place(study.id, dataset, matched, 0)), dataset
+    return first_look.of(study, dataset, "ptq", first_look.Place.of(study, dataset, matched, 0)), dataset
 
 
 @pytest.mark.parametrize("matched", [False, True])
@@ -52,7 +52,7 @@ def test_safe_bits_stand_beside_every_method(study: Stored) -> None:
 def test_a_link_opens_exactly_these_people(on_store: Callable[[str], None], open_page: Open) -> None:
     on_store("own")
     sel = open_page("answer", budget="2").session_state["_selection"]
-    place = first_look.Place(sel.study.id, sel.dataset, False, sel.seed)
+    place = first_look.Place.of(sel.study, sel.dataset, False, sel.seed)
     look = first_look.of(sel.study, sel.dataset, "ptq", place)["looks"][0]
     everybody = sel.study.pooled(sel.dataset, "ptq", 2.0)
     for link, of in [(look["mine"]["link"], everybody), *((g["link"], None) for g in look["groups"][:1])]:

@@ -47,7 +47,7 @@ def test_nothing_stored_says_which_button_makes_a_study(on_store: Callable[[str]
     on_store("nothing")
     at = open_page("answer")
     assert at.title[0].value == "No study yet"
-    assert at.page_link[0].label == "Make a study"
+    assert "Make a study" in [link.label for link in at.page_link]
 
 
 def test_link_opens_the_view_it_names(on_store: Callable[[str], None], open_page: Open) -> None:
