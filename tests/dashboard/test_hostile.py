@@ -71,7 +71,7 @@ def test_a_sentence_of_ours_keeps_what_is_bold() -> None:
 # ---------------------------------------------------------------------- every page
 #: Fields in which Streamlit reads Markdown, whatever the element.
 READ = ("body", "label", "help", "caption", "delta", "text", "title")
-NOT = ("code", "iframe", "arrow_data_frame", "vega_lite_chart", "plotly_chart")
+NOT = ("code", "html", "iframe", "arrow_data_frame", "vega_lite_chart", "plotly_chart")
 
 
 def texts(at: AppTest) -> Iterator[str]:
@@ -93,6 +93,8 @@ def texts(at: AppTest) -> Iterator[str]:
 def nothing_called(at: AppTest, names: list[str]) -> None:
     said = list(texts(at))
     assert not at.exception, at.exception
+    for ours in at.get("html"):  # styles of ours, and no word of anybody's
+        assert not any(name in ours.proto.body for name in names)
     for text in said:
         for kind, content in parts(GFM.parse(text)):
             assert kind not in ("image", "link_open", "html_inline", "html_block"), (text, content)
