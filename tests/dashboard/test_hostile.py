@@ -71,7 +71,7 @@ def test_a_sentence_of_ours_keeps_what_is_bold() -> None:
 # ---------------------------------------------------------------------- every page
 #: Fields in which Streamlit reads Markdown, whatever the element.
 READ = ("body", "label", "help", "caption", "delta", "text", "title")
-NOT = ("code", "html", "iframe", "arrow_data_frame", "vega_lite_chart", "plotly_chart")
+NOT = ("code", "text", "html", "iframe", "arrow_data_frame", "vega_lite_chart", "plotly_chart")
 
 
 def texts(at: AppTest) -> Iterator[str]:
