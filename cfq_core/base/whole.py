@@ -6,13 +6,14 @@ import errno
 import os
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeGuard
 
 from cfq_core.base.errors import CfqError
 
+Refusal = OSError | sqlite3.Error
 AGAIN = "what is finished is stored; then run the same command again"
 #: What the system says -> what to do about it.
 HINTS = {
@@ -31,13 +32,26 @@ SQLITE_HINTS = {
     "readonly": "the database is read-only, or was moved or removed while it was open; open it where it is now",
     "locked": f"another process holds the database; wait for it, {AGAIN}",
 }
+#: Of these, what is no fault of the file itself.
+WRITING = ("database or disk is full", "disk i/o error")
+MOVED = (
+    "was moved, removed or replaced while it was written to; what was finished is in it; run the same command with its "
+    "new place as --store"
+)
 
 
 class SystemRefused(CfqError):
     """The machine could not do it: no room, no rights, a name too long."""
 
 
-def system_refused(problem: OSError | sqlite3.Error, where: object = None) -> SystemRefused:
+def is_refusal(problem: BaseException, of_sqlite: Iterable[str] = tuple(SQLITE_HINTS)) -> TypeGuard[Refusal]:
+    """Whether it is the machine that could not, so that `HINTS` know what to do; not a mistake in what was asked."""
+    if isinstance(problem, sqlite3.Error):
+        return any(text in str(problem).lower() for text in of_sqlite)
+    return isinstance(problem, OSError) and problem.errno in HINTS
+
+
+def system_refused(problem: Refusal, where: object = None) -> SystemRefused:
     """What a system's refusal means, and of which file, in one line."""
     if isinstance(problem, sqlite3.Error):
         said = next((hint for text, hint in SQLITE_HINTS.items() if text in str(problem).lower()), str(problem))

@@ -70,8 +70,8 @@ def certify(store: Store, run: StoredRun, path: Path, files: Mapping[str, Path],
     features = run.design.actions.schema.features
     head = {
         "format": verifier.FORMAT, "files": {role: m.sha256 for role, m in models.items()},
-        "inputs": models["teacher"].inputs, "kappa": float(run.row["spec"]["teacher"]["setting"]["kappa"]),
-        "moves": ["fixed" if i not in _movable(run) else f.move for i, f in enumerate(features)],
+        "inputs": models["teacher"].inputs, "kappa": float(run.kappa),
+        "moves": [_move(run, i, f.move) for i, f in enumerate(features)],
         "run": run.row["id"], "promised": len(asked), "promises": len(kept),
     }  # fmt: skip
     lines = [
@@ -93,9 +93,12 @@ def _write_missing(run: StoredRun, files: Mapping[str, Path]) -> None:
             write(run, files[role])
 
 
-def _movable(run: StoredRun) -> list[int]:
+def _move(run: StoredRun, i: int, move: str) -> str:
+    """Which way a feature may go; what follows from others goes with them."""
     actions = run.design.actions
-    return [*actions.numbers, *actions.switches]
+    if i in actions.followers:
+        return "any"
+    return move if i in (*actions.numbers, *actions.switches) else "fixed"
 
 
 def _grown(

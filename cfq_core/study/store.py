@@ -20,7 +20,7 @@ from safetensors.numpy import save as save_tensors
 
 from cfq_core.base.errors import BadInput, BadStore, UnknownName, did_you_mean
 from cfq_core.base.identity import file_sha256, identity
-from cfq_core.base.whole import HINTS, system_refused, write_whole
+from cfq_core.base.whole import MOVED, WRITING, is_refusal, system_refused, write_whole
 from cfq_core.study.arrays import NO_ARRAYS, Arrays, as_npz, of_npz
 from cfq_core.study.schema import AS_PRESENT, MIGRATIONS, RENAMED, Row, as_json, is_packed, read_row
 
@@ -55,13 +55,12 @@ class Store:
             self.folder.mkdir(parents=True, exist_ok=True)
             self.db = sqlite3.connect(self.folder / FILE, timeout=BUSY_TIMEOUT / 1000, isolation_level=None)
             self.db.row_factory = sqlite3.Row
-            about = (self.folder / FILE).stat()
-            self._file = about.st_dev, about.st_ino
+            self._file = _inode(self.folder / FILE)
             self.db.execute("PRAGMA journal_mode = WAL")
             self.db.execute("PRAGMA foreign_keys = ON")
             self._migrate()
         except (OSError, *BROKEN) as problem:
-            if isinstance(problem, OSError) and problem.errno in HINTS:
+            if is_refusal(problem, WRITING):
                 raise system_refused(problem, self.folder) from problem
             raise BadStore(f"{self.folder}: cannot be opened as a store ({problem})") from problem
 
@@ -115,21 +114,14 @@ class Store:
         except BaseException as problem:
             with suppress(sqlite3.Error):  # a full disk has rolled it back already
                 self.db.execute("ROLLBACK")
-            if isinstance(problem, sqlite3.Error):
+            if is_refusal(problem):
                 raise system_refused(problem, self.folder) from problem
             raise
 
     def _still_here(self) -> None:
         """Raises `BadStore` where the folder was moved or removed: files would go where no database lies."""
-        try:
-            now = (self.folder / FILE).stat()
-        except OSError:
-            now = None
-        if now is None or (now.st_dev, now.st_ino) != self._file:
-            raise BadStore(
-                f"{self.folder}: was moved, removed or replaced while it was written to; what was finished is in it; "
-                "run the same command with its new place as --store"
-            )
+        if _inode(self.folder / FILE) != self._file:
+            raise BadStore(f"{self.folder}: {MOVED}")
 
     # ------------------------------------------------------------------ writing
     def put_study(self, study: str, name: str, plan: Any, versions: Any, runs: Iterable[tuple[str, str]]) -> None:
@@ -396,6 +388,12 @@ def readable(store: Store) -> Iterator[None]:
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as problem:
         what = f"{type(problem).__name__}: {str(problem)[:80]}"
         raise BadStore(f"{store.folder}: holds what this version does not read ({what})") from problem
+
+
+def _inode(path: Path) -> tuple[int, int] | None:
+    with suppress(OSError):
+        return path.stat().st_dev, path.stat().st_ino
+    return None
 
 
 def _now() -> str:

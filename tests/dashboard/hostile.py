@@ -26,7 +26,7 @@ def names(away: str = AWAY) -> list[str]:
         f"<link rel=stylesheet href={away}>", f"[zq]: {away} 'zq'", "![zq][zq]", f"[![zq]({away})]({away})",
         f"javascript:fetch('{away}')", f"[zq](javascript:fetch('{away}'))", f"![zq]({host})", f"www.zq.example/{host}",
         "zq@zq.example", "mailto:zq@zq.example", f"&lt;img src={away}&gt;", f"&#33;&#91;zq&#93;({away})", "&amp;zq",
-        "# zq", "## zq", "> zq", "- zq", "* zq", "+ zq", "1. zq", "1) zq", "---", "***", "===zq", "| zq | zq |",
+        "# zq", "## zq", "> zq", "- zq", "* zq", "+ zq", "1. zq", "1) zq", "---", "***", "zq ===", "| zq | zq |",
         "`zq`", "```zq", "~~zq~~", "**zq**", "__zq__", "_zq_", "*zq*", "zq**zq", "$zq$", "$$zq$$", r"\zq\[zq\]",
         ":material/home: zq", ":red[zq]", ":red-background[zq]", ":small[zq]", ":smile:", ":streamlit: zq",
         "zq -> zq", "zq <-> zq", "zq -- zq", "zq >= zq <= zq != zq", "{zq}", "%s %(zq)s {0} ${zq}",

@@ -71,7 +71,7 @@ def test_a_sentence_of_ours_keeps_what_is_bold() -> None:
 # ---------------------------------------------------------------------- every page
 #: Fields in which Streamlit reads Markdown, whatever the element.
 READ = ("body", "label", "help", "caption", "delta", "text", "title")
-NOT = ("code", "iframe", "arrow_data_frame", "vega_lite_chart", "plotly_chart")
+NOT = ("code", "text", "html", "iframe", "arrow_data_frame", "vega_lite_chart", "plotly_chart")
 
 
 def texts(at: AppTest) -> Iterator[str]:
@@ -93,11 +93,13 @@ def texts(at: AppTest) -> Iterator[str]:
 def nothing_called(at: AppTest, names: list[str]) -> None:
     said = list(texts(at))
     assert not at.exception, at.exception
+    for ours in at.get("html"):  # styles of ours, and no word of anybody's
+        assert not any(name in ours.proto.body for name in names)
     for text in said:
         for kind, content in parts(GFM.parse(text)):
             assert kind not in ("image", "link_open", "html_inline", "html_block"), (text, content)
         for name in (n for n in names if DIRECTIVE.search(n)):
-            assert name not in text, (name, text)
+            assert not re.search(rf"(?<!\\){re.escape(name)}", text), (name, text)
 
 
 CHUNKS = [hostile.names()[i : i + 6] for i in range(0, 60, 6)]
