@@ -42,7 +42,7 @@ def _best(
     worth = torch.where(fresh, worth, -torch.inf)
     chosen = torch.zeros_like(fresh).scatter_(1, worth.topk(min(moves, worth.shape[1]), dim=1).indices, True)
     chosen &= worth.isfinite()
-    return tuple(chosen.split([problem.numbers, problem.numbers, len(problem.group)], dim=1))  # type: ignore[return-value]
+    return tuple(chosen.split([problem.numbers, problem.numbers, len(problem.group)], dim=1))
 
 
 def _unmoved(problem: Problem, now: Points, rows: Int[Tensor, "n"]) -> Bool[Tensor, "n q"]:
