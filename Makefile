@@ -7,7 +7,7 @@ ARGS ?=
 PYTEST := $(BIN)/pytest -n 2 --dist worksteal
 FUZZED := tests/export/test_fuzz.py tests/laws/test_card.py tests/laws/test_plan.py
 
-.PHONY: run test short gate long fuzz shapes lint types layers clean
+.PHONY: run test short gate long fuzz shapes lint types layers docs clean
 
 run: $(INSTALLED)
 	@$(BIN)/cfq run --dataset diabetes --methods ptq,ptq_minmax --seeds 10
@@ -41,8 +41,11 @@ types: $(INSTALLED)
 layers: $(INSTALLED)
 	$(BIN)/lint-imports
 
+docs: $(INSTALLED) # the site, into docs/site; needs no network
+	$(BIN)/mkdocs build --quiet --strict --config-file docs/mkdocs.yml
+
 clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf docs/site .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv .venv

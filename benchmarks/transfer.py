@@ -4,10 +4,10 @@
 
 Takes the teachers and students of a store's study of each table (the newest that has them; in the gallery three seeds
 each) and makes promises to denied test people anew: by the search, exactly (`recourse/exact.py`, a tenth of the
-people), by projected gradient steps (K = 20, numbers only) and as random legal actions, each with a margin of 0, 0.2 and 1 logits. Two extras are trained here:
-distillation with the paper's outcome term (weight 0.5, no margin, uniform bits, focus 0.9), and the paper's CFQ on
-gradient recourse made anew in each step (K = 10), as the paper trains it. Writes benchmarks/numbers/transfer.json,
-a seed at a time: what is there is not made again.
+people), by projected gradient steps (K = 20, numbers only) and as random legal actions, each with a margin of 0, 0.2
+and 1 logits. Two extras are trained here: distillation with the paper's outcome term (weight 0.5, no margin, uniform
+bits, focus 0.9), and the paper's CFQ on gradient recourse made anew in each step (K = 10), as the paper trains it.
+Writes benchmarks/numbers/transfer.json, a seed at a time: what is there is not made again.
 """
 
 from __future__ import annotations

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from cfq_core.api.tables import draft, read_card
     from cfq_core.base.plugins import load
     from cfq_core.models.objects import own_teacher
-    from cfq_core.pipeline import Setting, audit, prepare, promise, training_recourse
-    from cfq_core.study.safe import safe
+    from cfq_core.pipeline import Setting, audit, prepare, promise
+    from cfq_core.pipeline import training_recourse as training_recourse
+    from cfq_core.study.safe import safe as safe
 
 pin_kernels()  # before torch is loaded, whichever part is imported first
 

@@ -17,7 +17,7 @@ from cfq_core import __version__
 from cfq_core.base.errors import CfqError
 from cfq_core.base.memory import collect_seldom
 from cfq_core.base.whole import system_refused
-from cfq_core.commands import data, files, installed, serve, studies
+from cfq_core.commands import card, data, files, installed, serve, studies
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -26,7 +26,14 @@ def cli() -> None:
     """Does the recourse we promised survive at b bits?"""
 
 
-for command in (*studies.COMMANDS, *data.COMMANDS, *files.COMMANDS, *installed.COMMANDS, *serve.COMMANDS):
+for command in (
+    *studies.COMMANDS,
+    *data.COMMANDS,
+    *card.COMMANDS,
+    *files.COMMANDS,
+    *installed.COMMANDS,
+    *serve.COMMANDS,
+):
     cli.add_command(command)
 
 

@@ -102,8 +102,8 @@ def ours(teachers: list[Made], pairs: list[dict[str, Any]], folder: Path) -> lis
         store = folder / f"store_{t.name}"
         study, refusal = asked(
             "run", "--dataset", str(folder / f"{t.card}.toml"), "--teacher", str(folder / f"{t.name}.onnx"),
-            "--methods", "ptq", "--bits", "3", "--seeds", "1", "--people", str(PEOPLE), "--workers", "0", "--store", str(store),
-            "--json", "--layout", t.truth.layout, *t.options,
+            "--methods", "ptq", "--bits", "3", "--seeds", "1", "--people", str(PEOPLE), "--workers", "0",
+            "--store", str(store), "--json", "--layout", t.truth.layout, *t.options,
         )  # fmt: skip
         name = f"{t.name}__ours"
         if not refusal:

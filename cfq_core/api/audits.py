@@ -66,7 +66,7 @@ class ModelAudit:
 
     @property
     def people(self) -> pd.DataFrame:
-        """One row a person who was refused: what they were told, its cost, and in which ways to run the files it holds."""
+        """One row a person who was refused: what they were told, its cost, and where it holds."""
         return people.frame(people.results(self.pair))
 
     def as_dict(self) -> dict[str, Any]:

@@ -29,7 +29,7 @@ class CardDraft:
         return tomllib.loads(self.card)
 
     def save(self, path: str | Path) -> Path:
-        """Write the card to a file, and beside it the table under the name that the card gives; gives the card's path."""
+        """Write the card, and beside it the table under the name that the card gives; gives the card's path."""
         out = path_of(path, "save", "path")
         table = out.parent / str(self.as_dict()["csv"])
         if not table.is_file() or table.read_bytes() != self.content:

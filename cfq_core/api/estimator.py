@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from cfq_core.api import shown
 from cfq_core.api.stored import Study
 from cfq_core.api.studies import study
 from cfq_core.api.tables import card_text
-from cfq_core.base.door import shown
+from cfq_core.base import door
 from cfq_core.base.errors import BadInput
 
 
@@ -86,7 +88,7 @@ class RecourseAudit(BaseEstimator):
         return hasattr(self, "study_")
 
     def _repr_html_(self) -> str:
-        return self.study_._repr_html_() if hasattr(self, "study_") else str(super()._repr_html_inner())
+        return self.study_._repr_html_() if hasattr(self, "study_") else shown.line(repr(self))
 
     def plot(self, name: str = "curves", **options: Any) -> Any:
         """A picture of the study, see `Study.plot`."""
@@ -95,8 +97,6 @@ class RecourseAudit(BaseEstimator):
 
 
 def _target(card: Any) -> str:
-    import tomllib
-
     try:
         return str(tomllib.loads(card_text(card)[0])["target"])
     except (ValueError, KeyError):
@@ -106,7 +106,7 @@ def _target(card: Any) -> str:
 def _people(X: Any, y: Any, target: str) -> pd.DataFrame:
     """Features and outcomes as one table."""
     if not isinstance(X, pd.DataFrame):
-        raise BadInput(f"fit: X is {shown(X)}; a DataFrame with the card's features as columns is needed")
+        raise BadInput(f"fit: X is {door.shown(X)}; a DataFrame with the card's features as columns is needed")
     if y is None:
         if target not in X:
             raise BadInput(f'fit: no y, and X has no column "{target}", the target of the card')

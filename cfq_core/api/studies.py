@@ -12,7 +12,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from cfq_core.api.stored import Study
-from cfq_core.api.tables import dataset_of
+from cfq_core.api.tables import dataset_of, titled
 from cfq_core.base.door import path_of, shown
 from cfq_core.base.errors import BadInput
 from cfq_core.base.place import store_place
@@ -35,7 +35,8 @@ def study(
     store: str | Path | None = None,
     *,
     name: str = "",
-    kappa: float | Sequence[float] = 0.2,
+    kappa: float | Sequence[float] | None = None,
+    margin: str | None = None,
     people: int | str = 2000,
     hidden: Sequence[int] | None = None,
     activation: str | None = None,
@@ -64,7 +65,8 @@ def study(
             it is read, a torch module, a fitted scikit-learn model, or what `own_teacher` gave.
         store: folder of results; None: CFQ_STORE, else ./.cfq.
         name: of the study, in lists of them.
-        kappa: the promise's margin in logits; several make a study over settings, as of ``regime`` and ``recourse``.
+        kappa: the promise's margin in logits (0.2); several make a study over settings, as of ``regime``, ``recourse``.
+        margin: instead, by how much it may raise the mean cost of recourse: "cost:10%".
         people: denied test people a seed, or "all".
         hidden: widths of the trained teachers' layers (64, 64, 32); (): a logistic regression.
         activation: of those layers, such as "silu".
@@ -85,12 +87,15 @@ def study(
         BadInput: in one line, before anything runs.
     """
     folder = store_place(None if store is None else path_of(store, WHERE, "store"))
+    dataset = dataset_of(data, card, folder)
+    name = name or titled(dataset, _list(methods))
     given: dict[str, Any] = {
-        "datasets": [dataset_of(data, card, folder)], "methods": _list(methods), "bits": _list(bits),
-        "seeds": _seeds(seeds), "name": name, "kappa": _list(kappa), "people": people, "regime": _list(regime),
+        "datasets": [dataset], "methods": _list(methods), "bits": _list(bits),
+        "seeds": _seeds(seeds), "name": name, "kappa": None if kappa is None else _list(kappa),
+        "people": people, "regime": _list(regime),
         "recourse": _list(recourse), "activation_bits": activation_bits, "probes": _list(probes),
         "hidden": None if hidden is None else _list(hidden), "activation": activation, "residual": residual,
-        "threshold": threshold, "approve": approve,
+        "threshold": threshold, "approve": approve, "margin": margin,
     }  # fmt: skip
     plan, own = _with_teacher({k: v for k, v in given.items() if v not in (None, [], "") or k == "hidden"}, teacher)
     return run(plan, folder, workers, progress, own)

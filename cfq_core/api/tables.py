@@ -59,6 +59,9 @@ def draft(data: Any, target: str, favourable: Any = ()) -> CardDraft:
 
     Returns:
         The draft: its ``card`` as text, ``questions`` and ``problems``; `CardDraft.save` writes it.
+
+    Raises:
+        BadInput: in one line, where the table cannot be read or has no such column.
     """
     if not isinstance(target, str):
         raise BadInput(f"draft: target is {shown(target)}; the name of the column with the outcome is needed")
@@ -84,6 +87,14 @@ def dataset_of(data: Any, card: Any, store: Path) -> str:
     text, name, home = card_text(card)
     content, file = _content(data, text, home, name)
     return str(upload.keep(store, text, _encoded(content, text, name), file).absolute())
+
+
+def titled(dataset: str, methods: list[str]) -> str:
+    """A study's name where nobody gave one: a card is called by its name, not by where it lies; empty of others."""
+    if not dataset.endswith(".toml"):
+        return ""
+    called = _keys(_text_of(Path(dataset))).get("name", Path(dataset).stem)
+    return f"{called}: {', '.join(map(str, methods)) if len(methods) <= 3 else f'{len(methods)} methods'}"
 
 
 def _named(data: Any, store: Path) -> str:

@@ -130,7 +130,7 @@ def shown(value: Any) -> str:
         return repr(value)
     if isinstance(value, str):
         return f'"{value[:SHOWN]}"' + ("..." if len(value) > SHOWN else "")
-    return f"a {kind}" if kind[0] not in "AEIOU" else f"an {kind}"
+    return f"an {kind}" if kind[0] in "aeiouAEIOU" else f"a {kind}"
 
 
 def path_of(value: Any, function: str, name: str) -> Path:

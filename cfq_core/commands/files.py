@@ -1,4 +1,4 @@
-"""Commands that read or write files: `cfq report | export | verify | audit | check`."""
+"""Commands that read or write files: `cfq report | export | certify | verify | audit | check | watch`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 import cfq_core.models as models_folder
-from cfq_core.base.errors import BadInput, CfqError
+from cfq_core.base.errors import BadInput, CfqError, UnknownName
 from cfq_core.commands.options import (
     contract_options,
     json_option,
@@ -24,7 +24,9 @@ from cfq_core.commands.options import (
 
 #: Runs by itself, also where nothing of this package is installed.
 VERIFY = Path(models_folder.__file__).parent / "verify.py"
+VERIFY_PROMISES = VERIFY.with_name("verify_promises.py")
 VERIFYING = 300  # seconds
+ALARM = 3  # exit code of cfq watch
 
 
 @click.command()
@@ -106,16 +108,61 @@ def export(
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("run")
+@click.option(
+    "--output", "-o", "path", required=True, type=click.Path(path_type=Path), help="File of promises (.jsonl)."
+)
+@click.option("--student", type=click.Path(path_type=Path), help="The file that ships [OUTPUT's name.student.onnx].")
+@click.option("--teacher", type=click.Path(path_type=Path), help="The FP32 file [OUTPUT's name.teacher.onnx].")
+@click.option("--cells", default=256, show_default=True, type=click.IntRange(1, 4096), help="Most cells of a box.")
+@click.option("--card", type=click.Path(path_type=Path), help="Where the run's card lies now, if it has moved.")
+@store_option
 @json_option
-def verify(file: Path, as_json: bool) -> None:
-    """Run the people an exported file carries: does it decide here as it was audited? Exit 1 where it does not."""
+def certify(
+    run: str, path: Path, student: Path | None, teacher: Path | None, cells: int, card: Path | None,
+    folder: Path | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Write each promise with a box in which both files approve everybody: cfq verify OUTPUT FILE.onnx checks it anew.
+
+    Files that are not there are exported; files that are there must be this run's, with encoded inputs.
+    """
+    _needs("onnx", "onnxruntime", extra="export")
+    from cfq_core.export.certify import certify as certified
+    from cfq_core.export.stored import stored_run
+    from cfq_core.study.store import readable
+
+    store = open_store(folder, must_exist=True)
+    files = {"student": student, "teacher": teacher}
+    named = {role: file or path.with_suffix(f".{role}.onnx") for role, file in files.items()}
+    with readable(store):
+        found = stored_run(store, run, card)
+    written = certified(store, found, path, named, cells)
+    if as_json:
+        print_json(written.as_json())
+    else:
+        click.echo(written.words)
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("models", nargs=-1, type=click.Path(path_type=Path))
+@json_option
+def verify(file: Path, models: tuple[Path, ...], as_json: bool) -> None:
+    """Run the people an exported file carries: does it decide here as it was audited? Exit 1 where it does not.
+
+    Of promises (cfq certify): cfq verify PROMISES.jsonl FILE.onnx [FILE.onnx] runs every cell of every box on them.
+    """
     _needs("onnxruntime", extra="export")
-    command = [sys.executable, "-P", str(VERIFY), str(file), *(["--json"] if as_json else [])]
+    if file.suffix == ".jsonl" and not models:
+        raise BadInput(f"{file}: promises are checked against a model: cfq verify {file} FILE.onnx")
+    program = VERIFY_PROMISES if models else VERIFY
+    command = [sys.executable, "-P", str(program), *map(str, (file, *models)), *(["--json"] if as_json else [])]
     try:
-        ran = subprocess.run(command, capture_output=True, text=True, timeout=VERIFYING)
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=None if models else VERIFYING)
     except subprocess.TimeoutExpired:
         raise BadInput(f"{file}: takes longer than {VERIFYING} s for 32 people; refused") from None
+    if models and ran.returncode == 1 and not ran.stdout:
+        raise CfqError(ran.stderr.strip())
     if ran.returncode not in (0, 1) or not ran.stdout:
         raise BadInput(ran.stderr.strip() or f"{file}: crashed the runtime")
     click.echo(ran.stdout.rstrip())
@@ -215,6 +262,49 @@ def check(action: Path, study: str, dataset: str | None, folder: Path | None, as
             click.echo(f"  {name}: approved by {yes} of {seeds}, least logit {least:+.3f}")
 
 
+@click.command()
+@click.argument("run")
+@click.option("--data", required=True, type=click.Path(path_type=Path), help="CSV of new people; no outcome is needed.")
+@click.option("--running", type=click.Path(path_type=Path), help="The file that runs now [the stored integers].")
+@click.option("--people", default=500, show_default=True, type=click.IntRange(1), help="Refused newcomers who ask.")
+@click.option("--card", type=click.Path(path_type=Path), help="Where the run's card lies now, if it has moved.")
+@store_option
+@json_option
+def watch(
+    run: str, data: Path, running: Path | None, people: int, card: Path | None, folder: Path | None, as_json: bool
+) -> None:
+    """Since it shipped: are promises still kept, on new people and on those who came back? Exit 3 at an alarm.
+
+    RUN: a run's id, or a study's that holds one run. Over all looks together a false alarm has a chance of at most 5 %.
+    """
+    _needs("onnx", "onnxruntime", extra="export")
+    from cfq_core.export.stored import stored_run
+    from cfq_core.export.watch import watch as watched
+    from cfq_core.study.store import readable
+
+    store = open_store(folder, must_exist=True)
+    with readable(store):
+        found = watched(store, stored_run(store, _one_run(store, run), card), data, running, people)
+    if as_json:
+        print_json(found.as_json())
+    else:
+        click.echo(found.words)
+    if found.look.alarm:
+        raise click.exceptions.Exit(ALARM)
+
+
+def _one_run(store: Any, id: str) -> str:
+    """A run's id; of a study that of its only run."""
+    try:
+        return str(store.run(id)["id"])
+    except UnknownName:
+        runs = store.runs(store.study(id)["id"])
+    if len(runs) != 1:
+        some = ", ".join(f"{r['id']} ({r['method']} at {r['budget']:g} bits, seed {r['seed']})" for r in runs[:3])
+        raise BadInput(f'study "{id}" holds {len(runs)} runs; name the one that shipped: {some}, ...')
+    return str(runs[0]["id"])
+
+
 def _needs(*modules: str, extra: str) -> None:
     if any(importlib.util.find_spec(m) is None for m in modules):
         raise CfqError(f"the {extra} extra is not installed: pip install 'cfq[{extra}]'")
@@ -226,4 +316,4 @@ def _write(path: Path, content: str) -> None:
     files.write_whole(path, content.encode())
 
 
-COMMANDS = (report, export, verify, audit, check)
+COMMANDS = (report, export, certify, verify, audit, check, watch)

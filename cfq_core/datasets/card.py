@@ -108,6 +108,12 @@ def read_card(path: Path) -> Table:
     return _table(card, _content(csv_path, csv_place, MAX_CSV), path.name, card.csv)
 
 
+def card_of(path: Path) -> Card:
+    """What a card file says, without its table; raises `BadCard`."""
+    place = Place(path.name)
+    return _card(decoded(_content(path, place, MAX_CARD), place, MAX_CARD), path.name)
+
+
 def parse_card(card_text: str, csv: bytes | str, card_name: str, csv_name: str) -> Table:
     """The table of an uploaded card and CSV; no file is opened and `Card.csv` is not looked up."""
     card = _card(decoded(card_text, Place(card_name), MAX_CARD), card_name)

@@ -131,7 +131,8 @@ def audit_pair(table: Table, teacher: ModelFile, student: ModelFile, question: A
     design, notes = _design(table, (teacher, student), question)
     test = table.values[design.split.test]
     with ExitStack() as running:
-        sides = [_opened(f, running, design, question, f is teacher) for f in (teacher, student)]
+        first = _opened(teacher, running, design, question)
+        sides = [first, _opened(student, running, design, question, first.reading)]
         blind = any(isinstance(s.model, BlackBox) for s in sides)
         solver = GRADIENT_FREE if blind else Search()
         setting = Setting((), kappa, question.regime, question.people, question.n_reaudited, solver=solver)
@@ -186,11 +187,13 @@ def _design(table: Table, files: Sequence[ModelFile], question: AuditOptions) ->
 
 
 # ---------------------------------------------------------------------- the two models
-def _opened(file: ModelFile, running: ExitStack, design: Design, question: AuditOptions, is_teacher: bool) -> _Open:
+def _opened(
+    file: ModelFile, running: ExitStack, design: Design, question: AuditOptions, teacher: Reading | None = None
+) -> _Open:
     """A file as a model: layers where it is some and onnxruntime computes the same of every row, else a black box."""
-    contract = question.contract(is_teacher).over(Contract.read(design.table.model, "card, [model]"))
+    contract = question.contract(teacher is None).over(Contract.read(design.table.model, "card, [model]"))
     process = running.enter_context(running_of(file, design.table, question.seconds))
-    reading, notes = settle(process, contract, design.table, design.split.test, is_teacher)
+    reading, notes = settle(process, contract, design.table, design.split.test, teacher is None, teacher)
     found = imported(reading, design.encoding, design.table.values[design.split.test])
     notes += [found.problem] if found.problem else []
     return _Open(reading, found.model, found.how, notes)

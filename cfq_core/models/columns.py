@@ -25,10 +25,11 @@ LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 
 @dataclass(frozen=True)
 class Block:
-    """The columns of one feature: one a level (``hot``), or one."""
+    """The columns of one feature: one a level (``hot``) from the level ``first`` on, or one."""
 
     feature: int
     hot: bool
+    first: int = 0  # 1: the first level is left out, as where a model is regressed on them
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Columns:
         for block in self.blocks:
             f, counts = features[block.feature], values[:, block.feature]
             if block.hot:
-                parts.append(np.eye(len(f.levels))[counts])
+                parts.append(np.eye(len(f.levels))[counts][:, block.first :])
             elif f.is_category:
                 parts.append(counts[:, None].astype(np.float64))
             else:
@@ -53,19 +54,26 @@ class Columns:
         return np.concatenate(parts, axis=1)
 
     @property
+    def words(self) -> str:
+        """For a reader."""
+        return self.layout + (" without each category's first level" if any(b.first for b in self.blocks) else "")
+
+    @property
     def groups(self) -> tuple[Group, ...]:
         """What each of the file's columns stands for."""
         features, out = self.encoding.schema.features, list[Group]()
         for block in self.blocks:
             f = features[block.feature]
-            out += [Group()] * len(f.levels) if block.hot else [Group(f.levels if f.is_category else ())]
+            hot = [Group()] * (len(f.levels) - block.first)
+            out += hot if block.hot else [Group(f.levels if f.is_category else ())]
         return tuple(out)
 
     @property
     def apart(self) -> Columns:
         """The same with one column a level, as a network that was read has them."""
         features = self.encoding.schema.features
-        return replace(self, blocks=tuple(Block(b.feature, features[b.feature].is_category) for b in self.blocks))
+        each = (b if b.hot else Block(b.feature, features[b.feature].is_category) for b in self.blocks)
+        return replace(self, blocks=tuple(each))
 
     def of(self, design: Encoding) -> tuple[Float[np.ndarray, "d e"], Float[np.ndarray, "d"]] | None:
         """The columns as ``weight @ encoded + bias`` of a design; None where a logarithm lies between."""
@@ -73,10 +81,10 @@ class Columns:
         for block in self.blocks:
             f, start = self.encoding.schema.features[block.feature], design.starts[block.feature]
             i, other = block.feature, design.schema.features[block.feature]
-            rows = np.zeros((len(f.levels) if block.hot else 1, design.width))
+            rows = np.zeros((len(f.levels) - block.first if block.hot else 1, design.width))
             shift = np.zeros(len(rows))
             if block.hot:
-                rows[:, start : start + len(f.levels)] = np.eye(len(f.levels))
+                rows[:, start : start + len(f.levels)] = np.eye(len(f.levels))[block.first :]
             elif f.is_category:
                 rows[0, start : start + len(f.levels)] = np.arange(len(f.levels))
             elif f.log != other.log:
@@ -98,12 +106,15 @@ def fitting(file: ModelFile, schema: Schema, table: Values, asked: Layout) -> li
             raise BadModel(f"{file.name}: takes {len(file.entries)} named inputs, so its layout is named, not {asked}")
         return [Columns("named", plain(schema), _named(file, schema))]
     made = [_of_layout(layout, schema, table) for layout in LAYOUTS[1:4] if asked in ("auto", layout)]
+    made += [_without_first(c) for c in made if c.layout in LAYOUTS[1:3] and any(b.hot for b in c.blocks)]
     fits = [c for c in made if _width(c, schema) == file.width]
     if not fits:
         widths = sum(len(f.levels) if f.is_category else 1 for f in schema.features)
+        categories = sum(f.is_category for f in schema.features)
         raise BadModel(
-            f"{file.name}: takes {file.width} columns; this card makes {widths} (a category one a level), or "
-            f"{len(schema.features)} with the layout levels (a category as the index of its level)"
+            f"{file.name}: takes {file.width} columns; this card makes {widths} (a category one a level), "
+            f"{widths - categories} without the first level of each, or {len(schema.features)} with the layout levels "
+            "(a category as the index of its level)"
         )
     if len(fits) == 3 and not any(f.is_category for f in schema.features):
         fits = fits[:2]  # without categories levels is raw
@@ -124,12 +135,17 @@ def _of_layout(layout: Layout, schema: Schema, table: Values) -> Columns:
     return Columns(layout, plain(schema), blocks)
 
 
+def _without_first(columns: Columns) -> Columns:
+    """The same where the first level of every category has no column."""
+    return replace(columns, blocks=tuple(replace(b, first=1) if b.hot else b for b in columns.blocks))
+
+
 def _hot(schema: Schema) -> tuple[Block, ...]:
     return tuple(Block(i, f.is_category) for i, f in enumerate(schema.features))
 
 
 def _width(columns: Columns, schema: Schema) -> int:
-    return sum(len(schema.features[b.feature].levels) if b.hot else 1 for b in columns.blocks)
+    return sum(len(schema.features[b.feature].levels) - b.first if b.hot else 1 for b in columns.blocks)
 
 
 def _named(file: ModelFile, schema: Schema) -> tuple[Block, ...]:

@@ -38,6 +38,7 @@ class Gives:
     name: str
     is_label: bool = False
     labels: tuple[str, ...] = ()  # of its columns or classes, where the file names them
+    words: bool = False  # a label that is a word; its number is its place among ``labels``
 
 
 def entries(graph: onnx.GraphProto, name: str) -> tuple[tuple[Entry, ...], int | None]:
@@ -102,7 +103,10 @@ def gives(graph: onnx.GraphProto, original: onnx.GraphProto, name: str) -> Gives
     for output, kind in kinds.items():
         if kind in whole:
             return Gives(output, True, _labels(original))
-    raise BadModel(f"{name}: has no floating output and no class number; export its probabilities too")
+    for output, kind in kinds.items():
+        if kind == TensorProto.STRING and (labels := _labels(original)):
+            return Gives(output, True, labels, words=True)
+    raise BadModel(f"{name}: has no floating output and no class that it names; export its probabilities too")
 
 
 def _labels(graph: onnx.GraphProto) -> tuple[str, ...]:

@@ -74,7 +74,7 @@ class Reading:
         """How the file was read."""
         of = f" ({self.tried})" if self.tried else ""
         own = self.columns.layout == "own"
-        inputs = "inputs as the file says itself" if own else f"inputs {self.columns.layout}{of}"
+        inputs = "inputs as the file says itself" if own else f"inputs {self.columns.words}{of}"
         return f"{self.file.name}: read as {self.scale.words}; {inputs}; AUC {self.auc.auc:.3f}"
 
 
@@ -87,26 +87,35 @@ def running_of(file: ModelFile, table: Table, seconds: float) -> Running:
 
 
 def settle(
-    running: Running, contract: Contract, table: Table, rows: np.ndarray, is_teacher: bool
+    running: Running,
+    contract: Contract,
+    table: Table,
+    rows: np.ndarray,
+    is_teacher: bool,
+    beside: Reading | None = None,
 ) -> tuple[Reading, list[str]]:
-    """The file as it is to be read, and what a reader must know of it; raises `BadModel` in one line."""
+    """The file as it is to be read, and what a reader must know of it; raises `BadModel` in one line.
+
+    ``beside``: of a student, how its teacher is read on the same rows.
+    """
     file = running.file
     values, outcome = table.values[rows], table.outcome[rows]
     if len(rows) > MOST_ROWS:
         keep = np.linspace(0, len(rows) - 1, MOST_ROWS).astype(int)
         values, outcome = values[keep], outcome[keep]
     training = table.values if table.part is None else table.values[table.part == 0]
+    cells = table.schema.favourable_cells
     ways = fitting(file, table.schema, training, contract.layout)
-    tried, problem = _tried(running, ways, contract, table.schema.favourable_cells, values, outcome)
+    tried, problem = _tried(running, ways, contract, cells, values, outcome)
     if not tried:
         assert problem is not None
         raise problem
-    reading, z, outputs = _best(tried, file.name)
-    if contract.layout != "auto" and not contract.favourable:
+    reading, z, outputs = _best(tried, file.name, beside)
+    home = beside is not None and beside.columns.layout == contract.layout  # a student may be as bad as it is
+    if contract.layout != "auto" and not contract.favourable and not home:
         others = list[Columns]()
         with suppress(BadModel):  # nothing else fits its width
             others = [c for c in fitting(file, table.schema, training, "auto") if c.layout != contract.layout]
-        cells = table.schema.favourable_cells
         _against_others(reading, z, _tried(running, others, contract, cells, values, outcome)[0])
     notes = [reading.words]
     _doubts(reading, z, outputs, outcome, contract, is_teacher, notes)
@@ -148,22 +157,32 @@ def _against_others(said: Reading, z: Float[np.ndarray, "n"], others: list[Tried
             )
 
 
-def _best(tried: list[Tried], name: str) -> Tried:
-    """The layout under which the file ranks the outcomes best; refuses where two fit equally and decide otherwise."""
+def _best(tried: list[Tried], name: str, beside: Reading | None) -> Tried:
+    """The layout under which the file ranks the outcomes best; refuses where two fit equally and decide otherwise.
+
+    A student is read as its teacher is, unless it clearly ranks better by another layout, and as well as its teacher.
+    """
     order = sorted(tried, key=lambda t: -t[0].auc.strength)
-    best, *others = order
-    words = ", ".join(f"{r.columns.layout} {r.auc.auc:.3f}" for r, _, _ in order)
-    for other, z, _ in others:
-        differing = int(((z > 0) != (best[1] > 0)).sum())
-        if differing and not best[0].auc.beats(other.auc):
-            raise BadModel(
-                f"{name}: its inputs may be {best[0].columns.layout} or {other.columns.layout}: it ranks the outcomes "
-                f"alike (AUC {words}) but decides {differing} of {len(z)} people otherwise; say which with --layout"
-            )
-    if not others:
+    words = ", ".join(f"{r.columns.words} {r.auc.auc:.3f}" for r, _, _ in order)
+    mine = [t for t in order if beside is not None and t[0].columns.words == beside.columns.words]
+    best = (mine or order)[0]
+    for other in (t for t in order if t is not best):
+        one, its = best[0].auc, other[0].auc
+        differing = int(((other[1] > 0) != (best[1] > 0)).sum())
+        if not differing or one.beats(its) or (mine and not its.beats(one)):
+            continue
+        if mine and beside is not None and not beside.auc.beats(its):
+            best = other
+            break
+        how = "better by the second, but not as its teacher," if mine else "alike"
+        raise BadModel(
+            f"{name}: its inputs may be {best[0].columns.words} or {other[0].columns.words}: it ranks the outcomes "
+            f"{how} (AUC {words}) but decides {differing} of {len(best[1])} people otherwise; say which with --layout"
+        )
+    if len(order) == 1:
         return best
-    one, z, outputs = best
-    return Reading(one.file, one.columns, one.scale, one.running, one.auc, f"AUC {words}"), z, outputs
+    r, z, outputs = best
+    return Reading(r.file, r.columns, r.scale, r.running, r.auc, f"AUC {words}"), z, outputs
 
 
 def _doubts(

@@ -31,7 +31,13 @@ class Running:
         """``seconds`` it may compute; ``feeds``: how rows become its inputs, as `columns.feeds` says."""
         self.file, self.left = file, seconds
         self.feeds = [dict(f) for f in feeds] or _one_after_another(file)
-        self.door = {"feeds": self.feeds, "output": file.gives.name, "batch": file.batch, "alone": file.alone}
+        self.door: dict[str, Any] = {
+            "feeds": self.feeds,
+            "output": file.gives.name,
+            "batch": file.batch,
+            "alone": file.alone,
+        }
+        self.door |= {"labels": list(file.gives.labels)} if file.gives.words else {}
         self.rows = 0  # computed so far
         self.unlimited: tuple[str, ...] = ()  # of its process, what this system cannot limit
         self.process = subprocess.Popen(

@@ -147,7 +147,7 @@ def _side(gives: Gives, contract: Contract, classes: int, cells: tuple[str, ...]
 
 def _class_number(gives: Gives, column: int) -> int:
     """What a label output says for a class."""
-    word = gives.labels[column] if gives.labels else str(column)
+    word = gives.labels[column] if gives.labels and not gives.words else str(column)
     return int(word) if word.lstrip("-").isdecimal() else column
 
 

@@ -159,9 +159,6 @@ def _through(step: Any, given: list[_Affine], schema: Schema) -> list[_Affine]:
 def _of_columns(step: Any, given: list[_Affine], schema: Schema) -> list[_Affine]:
     names = list(getattr(step, "feature_names_in_", [f.name for f in schema.features]))
     place = {f.name: i for i, f in enumerate(schema.features)}
-    missing = [n for n in names if n not in place]
-    if missing:
-        raise _NotAffine(f'its column "{missing[0]}" is no feature of the card')
     out: list[_Affine] = []
     for _, transformer, columns in step.transformers_:
         if transformer == "drop":
@@ -169,7 +166,10 @@ def _of_columns(step: Any, given: list[_Affine], schema: Schema) -> list[_Affine
         chosen = [columns] if isinstance(columns, str | int) else list(columns)
         if chosen and isinstance(chosen[0], bool | np.bool_):
             chosen = [i for i, on in enumerate(chosen) if on]
-        at = [place[c] if isinstance(c, str) else place[names[int(c)]] for c in chosen]
+        used = [c if isinstance(c, str) else names[int(c)] for c in chosen]
+        if missing := [n for n in used if n not in place]:
+            raise _NotAffine(f'its column "{missing[0]}" is no feature of the card')
+        at = [place[n] for n in used]
         out += _through(transformer, [given[i] for i in at], schema)
     return out
 
@@ -235,7 +235,7 @@ def _check(own: OwnTeacher, model: Any, turned: float, cut: float, table: Table)
     found = score(own.network, values)[0].numpy()
     frame, names = table.frame(), getattr(model, "feature_names_in_", None)
     if names is not None:
-        given: Any = frame[list(names)]
+        given: Any = frame.reindex(columns=list(names))  # columns that it was fitted beside, and drops, are empty
     elif getattr(model, "n_features_in_", 0) == values.shape[2]:
         given = values[0].numpy()
     else:

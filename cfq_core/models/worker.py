@@ -53,6 +53,7 @@ def computing(content: bytes, door: dict[str, Any], way: dict[str, Any]) -> Comp
     run = (_reference if way.get("reference") else _session)(content, door["output"], way)
     feeds = [_feed(f) for f in door["feeds"]]
     width = max(f["stop"] for f in door["feeds"])
+    labels = {word: float(i) for i, word in enumerate(door.get("labels", ()))}
     size = door["batch"] or way.get("batch", 1 if door.get("alone") else None)
 
     def compute(rows: np.ndarray) -> np.ndarray:
@@ -60,10 +61,15 @@ def computing(content: bytes, door: dict[str, Any], way: dict[str, Any]) -> Comp
         step = size or max(len(rows), 1)
         parts = [rows[i : i + step] for i in range(0, len(rows), step)] or [rows]
         made = ({name: of(part) for name, of in feeds} for part in parts)
-        found = (np.asarray(run(feed)) for feed in made)
+        found = (_numbers(np.asarray(run(feed)), labels) for feed in made)
         return np.concatenate([f.astype(np.float64).reshape(len(p), -1) for f, p in zip(found, parts, strict=True)])
 
     return compute
+
+
+def _numbers(found: np.ndarray, labels: dict[str, float]) -> np.ndarray:
+    """A class that is a word as its number."""
+    return np.vectorize(lambda word: labels[str(word)], otypes=[float])(found) if labels else found
 
 
 def _feed(of: dict[str, Any]) -> tuple[str, Callable[[np.ndarray], np.ndarray]]:

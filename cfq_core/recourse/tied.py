@@ -93,5 +93,5 @@ class Tied:
         span = self.span(rows, low, high, open_)
         least, most, alive = self.joint.followed_ends(span)
         alive &= self.joint.possible(replace(span, low=least, high=most))
-        ends = (torch.from_numpy(t[:, self.numbers]).to(low.dtype) for t in (least, most))
-        return *ends, torch.from_numpy(alive)
+        lowest, highest = (torch.from_numpy(t[:, self.numbers]).to(low.dtype) for t in (least, most))
+        return lowest, highest, torch.from_numpy(alive)

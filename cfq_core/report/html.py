@@ -18,7 +18,7 @@ import pandas as pd
 
 from cfq_core import __version__
 from cfq_core.evidence import SMALLEST_GROUP
-from cfq_core.report import facts, fmt, safe_text
+from cfq_core.report import decision, facts, fmt, safe_text
 from cfq_core.report.figures import Chosen, Figure, chosen, figures, svg
 from cfq_core.report.frames import Stored
 from cfq_core.report.person import Action, examples
@@ -40,9 +40,18 @@ STYLE = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
 
 @lru_cache(maxsize=16)
 def page(
-    study: Stored, dataset: str = "", method: str = "", budget: float = 0.0, seed: int = -1, matched: bool = False
+    study: Stored,
+    dataset: str = "",
+    method: str = "",
+    budget: float = 0.0,
+    seed: int = -1,
+    matched: bool = False,
+    at_most: float = safe_text.AT_MOST,
 ) -> str:
-    """The whole report. What is given is what the chosen data set's pictures are about; else the usual student."""
+    """The whole report. What is given is what the chosen data set's pictures are about; else the usual student.
+
+    ``at_most``: the share of broken promises that its first page decides by.
+    """
     datasets, parts, number = list(dict.fromkeys(study.runs.dataset)), [], 0
     if dataset in datasets:
         datasets = [dataset, *(d for d in datasets if d != dataset)]
@@ -51,7 +60,9 @@ def page(
         drawn = list(figures(study, of))
         parts.append(_dataset(study, of, drawn, number))
         number += len(drawn)
-    body = "".join([_opening(study, datasets), *parts, _provenance(study), _limits(study, datasets), _glossary()])
+    first = chosen(study, datasets[0], method, budget, seed, matched)
+    opening = [_opening(study, datasets), decision.page(study, first, at_most)]
+    body = "".join([*opening, *parts, _provenance(study), _limits(study, datasets), _glossary()])
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
@@ -149,7 +160,7 @@ def _figure(f: Figure, number: int, same: str) -> str:
         table = _table(rows)
     return (
         f'<figure role="group" aria-label="{_e(d.alt)}"><h3>{_e(d.title)}</h3>{svg(d.chart, number)}'
-        f"<figcaption>{_e(d.alt)} {_e(d.note)}</figcaption></figure>{table}"
+        f"<figcaption>{_e(d.alt)} {_e(d.note)}</figcaption></figure><div class=behind>{table}</div>"
     )
 
 

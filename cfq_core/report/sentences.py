@@ -81,6 +81,28 @@ def numbers(
     return items
 
 
+def beside(study: Stored, dataset: str, budget: float, vd: str, one: str, other: str) -> str:
+    """What method B (``other``) breaks less or more than method A at one budget, seed by seed."""
+    a, b = (fmt.line_of(study.lines, dataset, m, budget) for m in (one, other))
+    named = f"**A** {names_of.both(one)}, **B** {names_of.both(other)}, at {fmt.bits(budget)}"
+    if any(x.empty or vd not in x.index or pd.isna(x["mean"][vd]) for x in (a, b)):
+        return f"{named}: not stored for both."
+    d = study.paired(dataset, budget, vd, other, one)
+    moved = [x["mean"].get("approval_shift", float("nan")) for x in (a, b)]
+    shifts = f"approvals shift by {fmt.points(moved[0])} and {fmt.points(moved[1])}"
+    means = f"{100 * a['mean'][vd]:.1f} and {100 * b['mean'][vd]:.1f} of 100 promises fail"
+    if d.mean is None or d.low is None or d.high is None:
+        return f"{named}: {means}, {shifts}. One paired seed: no claim."
+    if d.low <= 0 <= d.high:
+        within = f"B less A {100 * d.mean:+.1f}, 95 % {100 * d.low:+.1f} to {100 * d.high:+.1f}"
+        sure = f"that they differ is not shown ({within})"
+    else:
+        ends = sorted((abs(100 * d.low), abs(100 * d.high)))
+        less = "fewer" if d.mean < 0 else "more"
+        sure = f"**B breaks {abs(100 * d.mean):.1f} {less} of 100** (95 % {ends[0]:.1f} to {ends[1]:.1f})"
+    return f"{named}: {means}, {shifts}; {sure}, {fmt.counted(d.seeds, 'paired seed')}."
+
+
 def groups(study: Stored, dataset: str, method: str, budget: float, measure: str, crossing: bool = False) -> str:
     """Which group is hit most where the data show one, beside everybody and beside chance; of the measure on show."""
     hit, measured = by_group.hit_most(study, dataset, method, budget, measure, crossing), fmt.measured(measure)

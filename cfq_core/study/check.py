@@ -2,7 +2,7 @@
 
 ``check`` is a function of designs, models and people; the rest reads an advice file and a stored study. The
 file has a column ``state`` (``before`` or ``after``), one a feature, and optionally ``person``; every person
-has two rows, and an empty cell of the second says "as before".
+has two rows, and an empty cell of the second says "as before", or of a column that follows from others "as it follows".
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
 from cfq_core.actions.action_set import objections
+from cfq_core.actions.joint import Joint
+from cfq_core.actions.regimes import under
 from cfq_core.base.errors import BadInput, BadStore, did_you_mean
 from cfq_core.datasets.dialect import delimiter_of
 from cfq_core.nets.stack import Scorer
@@ -139,10 +141,24 @@ def advice_of(text: str, schema: Schema, where: str) -> Advice:
                 given = row.cell("state")
                 raise BadInput(f'{row.where}: state "{given}"; rows come in pairs, before then after: {state} here')
         person.append(old.cell("person") or str(k))
-        before.append([_count(f, old.cell(f.name), old.where) for f in schema.features])
+        before.append([count_of(f, old.cell(f.name), old.where) for f in schema.features])
         told = zip(schema.features, before[-1], strict=True)
-        after.append([_count(f, new.cell(f.name), new.where) if new.cell(f.name) else own for f, own in told])
-    return Advice(tuple(person), np.array(before, np.int64), np.array(after, np.int64))
+        after.append([count_of(f, new.cell(f.name), new.where) if new.cell(f.name) else own for f, own in told])
+    empty = np.array([[not new.cell(f.name) for f in schema.features] for new in listed[1::2]])
+    told_of = np.array(before, np.int64), np.array(after, np.int64)
+    return Advice(tuple(person), told_of[0], _following(schema, *told_of, empty))
+
+
+def _following(
+    schema: Schema, before: Int[np.ndarray, "n f"], after: Int[np.ndarray, "n f"], empty: Bool[np.ndarray, "n f"]
+) -> Int[np.ndarray, "n f"]:
+    """The same rows with every column that follows where it follows to, if nothing else was said of it."""
+    if not schema.constraints:
+        return after
+    joint = Joint(under("any", schema))
+    return np.where(
+        empty & np.isin(np.arange(after.shape[1]), list(joint.follows)), joint.completed(before, after), after
+    )
 
 
 def advice_text(advice: Advice, schema: Schema) -> str:
@@ -158,7 +174,7 @@ def advice_text(advice: Advice, schema: Schema) -> str:
 
 
 def _cell(f: Feature, count: int) -> str:
-    """A value as `_count` reads it back: a level, or the shortest decimal."""
+    """A value as `count_of` reads it back: a level, or the shortest decimal."""
     return f.levels[count] if f.levels else repr(float(f.raw(np.array([count]))[0])).removesuffix(".0")
 
 
@@ -184,7 +200,8 @@ def _check_header(header: list[str], schema: Schema, where: str) -> None:
         raise BadInput(f'{where}: column "{missing[0]}" is missing; needed are state, {", ".join(names)}')
 
 
-def _count(f: Feature, cell: str, where: str) -> int:
+def count_of(f: Feature, cell: str, where: str) -> int:
+    """A cell of a feature as its grid count; raises `BadInput` in one line."""
     if f.levels:
         if cell not in f.levels:
             raise BadInput(

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import forkserver
-from multiprocessing.context import BaseContext
+from multiprocessing.context import BaseContext, ForkServerContext, ForkServerProcess
+from types import ModuleType
 from typing import Any
 
 from cfq_core.base import numerics
@@ -61,9 +63,26 @@ def pool(workers: int) -> ProcessPoolExecutor:
 
 def _context() -> BaseContext:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported
-    context = multiprocessing.get_context("forkserver")
+    context = _Context()
     context.set_forkserver_preload([IMPORTED])
     return context
+
+
+class _Worker(ForkServerProcess):
+    """A process that does not run its caller's script again: a script without a guard may start a study."""
+
+    @staticmethod
+    def _Popen(process: Any) -> Any:  # noqa: N802  # the name that multiprocessing calls
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")  # what the worker is told to import: nothing
+        try:
+            return ForkServerProcess._Popen(process)
+        finally:
+            sys.modules["__main__"] = main
+
+
+class _Context(ForkServerContext):
+    Process = _Worker
 
 
 def _end_with_parent() -> None:

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard.lib import component, pages, startup, state
+from dashboard.lib import component, pages, startup, state, ui
 
 st.set_page_config(
     page_title="cfq: does recourse survive quantization?",
@@ -13,4 +13,5 @@ st.html(f"<style>{component.page_style()}</style>")
 page = st.navigation(pages.navigation(), position="top")
 state.sidebar()
 pages.beside(page)
+ui.compared()
 page.run()

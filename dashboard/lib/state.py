@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from cfq_core.report import fmt
+from cfq_core.report import fmt, names
 from cfq_core.report.escape import plain
 from cfq_core.report.frames import Stored
 from dashboard.lib import component, data
@@ -23,6 +23,7 @@ from dashboard.lib import component, data
 #: For a page's own control with a plain key: its choice stands in the address while the page is open.
 IN_LINK: dict[str, Any] = {"bind": "query-params"}
 APPROVALS = ("raw", "matched")
+NOTHING = "nothing"  # to compare with
 APPROVAL_HELP = (
     "raw: the student at its own threshold. matched: the student with its threshold moved so that it approves as many "
     "validation people as the teacher."
@@ -44,6 +45,7 @@ class Selection:
     seed: int
     matched: bool
     person: int | None
+    against: str | None = None  # another method, which every page sets beside it
 
     @property
     def run(self) -> str | None:
@@ -70,6 +72,7 @@ class Selection:
         """Every part of the selection, as the URL writes it."""
         chosen = {"study": self.study.id, "dataset": self.dataset, "method": self.method, "budget": f"{self.budget:g}"}
         chosen |= {"seed": str(self.seed), "approval": APPROVALS[self.matched]}
+        chosen |= {"b": self.against} if self.against else {}
         return chosen if self.person is None else {**chosen, "person": str(self.person)}
 
 
@@ -118,16 +121,19 @@ def _select(listed: dict[str, data.Listed]) -> Selection:
     runs = runs[runs.dataset == dataset]
     methods = list(dict.fromkeys(runs.method))
     method = one("Method", "method", methods, USUAL_METHOD if USUAL_METHOD in methods else methods[0])
+    st.caption(plain(names.plain(method)))
     budgets = sorted(set(runs[runs.method == method].budget))
     usual = min(budgets, key=lambda b: abs(b - USUAL_BUDGET))
     budget = _slider("Budget (bits per weight)", "budget", [f"{b:g}" for b in budgets], f"{usual:g}")
     seeds = [str(s) for s in sorted(set(runs.seed))]
     seed = one("Seed (for single models and people)", "seed", seeds, seeds[0])
     approval = _approval()
+    against = one("Compare with (B)", "b", [NOTHING, *(m for m in methods if m != method)], NOTHING)
     person = _person()
     _write("study", study_id)
     component.mount("address", {"study": study_id}, key="address")
-    return Selection(of, study, dataset, method, float(budget), int(seed), approval == "matched", person)
+    return Selection(of, study, dataset, method, float(budget), int(seed), approval == "matched", person,
+                     None if against == NOTHING else against)  # fmt: skip
 
 
 # ---------------------------------------------------------------------- bound widgets

@@ -10,11 +10,11 @@ from typing import Any
 
 import streamlit as st
 
-from cfq_core.report import files, fmt
+from cfq_core.report import files, fmt, sentences
 from cfq_core.report.escape import plain as escape
 from cfq_core.report.escape import sentence as marked
 from dashboard.lib import chart, data, pages, targets
-from dashboard.lib.state import Selection
+from dashboard.lib.state import Selection, selected
 
 FILES = (("CSV", files.csv, "text/csv"), ("Parquet", files.parquet, "application/octet-stream"))
 ONE_LINE = 170  # characters of a caption
@@ -47,6 +47,14 @@ def fold(title: str, key: str) -> Iterator[bool]:
     """A closed part; gives whether it is open, so that a closed one costs nothing."""
     with st.expander(title, on_change="rerun", key=key) as opened:
         yield bool(opened.open)
+
+
+def compared() -> None:
+    """Method B beside the selected one, on every page, where one is chosen."""
+    sel = selected()
+    if sel is not None and sel.against:
+        about = (sel.study, sel.dataset, sel.budget, sel.at("vd"), sel.method, sel.against)
+        st.info(marked(sentences.beside(*about)), icon=":material/compare:")
 
 
 def glossary(terms: Sequence[str]) -> None:

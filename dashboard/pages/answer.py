@@ -30,9 +30,9 @@ def body() -> None:
     ui.small_head("Does the recourse survive?", TERMS)
     first_look.show(sel)
     chosen = (sel.dataset, sel.method, sel.budget)
-    st.markdown(f":small[{fmt.answer(sel.study, *chosen, matched=sel.matched)}]")
+    st.markdown(f":small[{ui.marked(fmt.answer(sel.study, *chosen, matched=sel.matched))}]")
     if note := fmt.caution(sel.study.lines, *chosen):
-        st.warning(note, icon=":material/warning:")
+        st.warning(ui.escape(note), icon=":material/warning:")
     with ui.fold("Five numbers of this model", "numbers") as opened:
         if opened:
             _numbers(sel)

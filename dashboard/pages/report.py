@@ -22,12 +22,17 @@ def body() -> None:
     row = sel.study.row
     ui.head(
         "Report",
-        f"**{ui.escape(row['name'])}** as one file: {row['finished']} of {row['runs']} runs, the decision on its first "
+        f"**{row['name']}** as one file: {row['finished']} of {row['runs']} runs, the decision on its first "
         "page, then every verdict, picture and allocation, what it was made with, and what it does not say. It needs "
         "no network and prints to PDF from any browser.",
         TERMS,
     )
-    page = lambda: html.page(sel.study, sel.dataset, sel.method, sel.budget, sel.seed, sel.matched)  # noqa: E731
+    limit = st.number_input(
+        "Decide by: of 100 promises at most so many may fail", 0.1, 50.0, 2.0, 0.5, key="at-most", width=420,
+        **state.IN_LINK,
+    )  # fmt: skip
+    about = (sel.study, sel.dataset, sel.method, sel.budget, sel.seed, sel.matched)
+    page = lambda: html.page(*about, at_most=limit / 100)  # noqa: E731
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", f"cfq-{sel.dataset}-{sel.study.id}")
     with st.container(horizontal=True):
         _download("Report (HTML)", lambda: page().encode(), f"{name}.html", "text/html", "description")

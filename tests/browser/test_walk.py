@@ -26,7 +26,10 @@ def settled(page: Any) -> None:
 
 
 def go(page: Any, name: str) -> None:
-    page.get_by_test_id("stTopNavLink").filter(has_text=pages.found()[name].title).first.click()
+    """By the navigation: the question, then the page that answers it."""
+    place = pages.found()[name]
+    page.get_by_test_id("stTopNavSection").filter(has_text=place.question).first.click()
+    page.get_by_test_id("stTopNavLink").filter(has_text=place.title).first.click()
     page.wait_for_url(re.compile(rf"/{'' if pages.found()[name].default else name}(\?|$)"))
     page.locator("h1").first.wait_for()
     settled(page)
@@ -71,6 +74,8 @@ def test_walk(open_tab: Callable[..., Any], server: Any) -> None:
     settled(page)
     study = re.search(r"study=([0-9a-f]{12})", page.url)
     assert study, page.url
+    page.get_by_text("Curves, and who is only lenient").click()
+    settled(page)
     click_point(page, "curves", "cfq_anchored")
     expect(page.get_by_test_id("stMarkdown").filter(has_text="with cfq_anchored").first).to_be_visible()
     expect(page).to_have_url(re.compile("method=cfq_anchored"))
@@ -89,6 +94,74 @@ def test_walk(open_tab: Callable[..., Any], server: Any) -> None:
     settled(second)
     _person(page, expect)
     _report(page, expect)
+
+
+#: Icons, a cell of the table and a group, each with what People must say of it.
+TARGETS = ("a.side", "td a", "a.bar")
+
+
+def test_first_look_moves_and_opens_its_people(open_tab: Callable[..., Any], server: Any) -> None:
+    """The slider moves the whole view without the server; a mark opens its people; one Back returns to the view."""
+    from playwright.sync_api import expect
+
+    page = open_tab()
+    expect.set_options(timeout=120_000)
+    page.goto(server.url)
+    line = page.locator(".line")
+    expect(line).to_contain_text("promised actions")
+    settled(page)
+    assert "study=" in page.url, "the address names its study"
+    slider = page.locator("input#bits")
+    slider.focus()
+    started = page.evaluate("performance.now()")
+    slider.press("Home")
+    expect(line).to_contain_text("at 2 bits")
+    assert page.evaluate("performance.now()") - started < 5000
+    expect(page.locator(".block.now h3")).to_have_text("2 bits")
+    expect(page).to_have_url(re.compile("budget=2"))
+    settled(page)
+    for target in TARGETS:
+        mark = page.locator(target).first
+        mark.focus()  # by the keyboard
+        address = mark.get_attribute("href")
+        mark.press("Enter")
+        expect(page.locator("h1")).to_contain_text("People")
+        expect(page.get_by_text("Shown: ", exact=False).first).to_be_visible()
+        expect(page.get_by_text("their promise breaks", exact=False).first).to_be_visible()
+        assert "fate=broken" in page.url and address
+        settled(page)
+        page.go_back()
+        expect(line).to_contain_text("at 2 bits")
+        settled(page)
+
+
+def test_another_page_is_one_press_of_back_away(open_tab: Callable[..., Any], server: Any) -> None:
+    page = open_tab()
+    page.goto(server.url)
+    page.locator(".line").wait_for()
+    settled(page)
+    steps = page.evaluate("history.length")
+    go(page, "curves")
+    assert page.evaluate("history.length") == steps + 1
+    page.go_back()
+    page.locator(".line").wait_for()
+
+
+def test_bench_answers_by_itself(open_tab: Callable[..., Any], server: Any) -> None:
+    from playwright.sync_api import expect
+
+    page = open_tab()
+    page.goto(f"{server.url}/bench")
+    says = page.locator(".fact strong").first
+    expect(says).to_contain_text("of 100")
+    settled(page)
+    sent: list[str] = []
+    page.on("websocket", lambda w: sent.append(w.url))
+    for i in range(page.locator(".layer input[id^=layer]").count()):
+        page.locator(f"#layer-{i}").press("End")
+    expect(page.locator(".fact").last).to_contain_text("8.00 bits")
+    page.get_by_role("button", name="Best plan within this budget").click()
+    assert not sent
 
 
 def test_study_survives_a_closed_browser_and_a_killed_server(open_tab: Callable[..., Any], server: Any) -> None:

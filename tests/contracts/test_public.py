@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -33,7 +34,12 @@ def test_importing_the_package_loads_no_torch() -> None:
     assert got.stdout.strip() == "False"
 
 
-def test_the_readmes_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_readmes_example_runs(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # what is made there is nobody's own
+    monkeypatch.delenv("CFQ_STORE", raising=False)
+    shutil.copytree(README.parent / "data" / "cards", tmp_path / "data" / "cards")
     examples = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
     assert examples, "README.md shows how to use the package from Python"
     for example in examples:

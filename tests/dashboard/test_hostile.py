@@ -48,13 +48,13 @@ def is_words(text: str) -> None:
     marked = plain(text)
     assert shown(marked).replace(JOINER, "") == folded(text)
     assert not DIRECTIVE.search(marked), marked
-    assert shown(f"- {marked}".removeprefix("- ")) is not None
 
 
 @pytest.mark.parametrize("name", hostile.names())
 def test_a_name_is_shown_as_it_is(name: str) -> None:
     is_words(name)
-    assert shown(sentence(f"with {name} more")).replace(JOINER, "") == f"with {name} more" or "**" in name
+    if "**" not in name:  # two stars in a sentence of ours are bold, and no more than that
+        assert shown(sentence(f"with {name} more")).replace(JOINER, "") == f"with {name} more"
 
 
 @given(st.text(st.sampled_from(SPECIAL), max_size=40))

@@ -84,6 +84,14 @@ def test_another_cut_of_a_probability() -> None:
             Contract(**said)
 
 
+def test_a_probability_that_is_quantized_still_is_one() -> None:
+    table = loans.table()
+    content = loans.linear(("Sigmoid", []), ("QuantizeLinear", ["s"]), ("DequantizeLinear", ["s"]), s=1 / 255)
+    p = loans.computed(content, {"x": loans.raw(table).astype(np.float32)})[:, 0]
+    _, z, told = _read(loans.file(content), table)
+    assert ((z > 0) == (p > 0.5)).all() and "a probability" in told
+
+
 @pytest.mark.parametrize(("shift", "whom"), [(60.0, "everybody"), (-60.0, "nobody")])
 def test_who_approves_everybody_or_nobody_is_asked_for_the_cut(shift: float, whom: str) -> None:
     content = loans.linear(("Add", ["c"]), c=shift)
@@ -156,7 +164,32 @@ def test_a_file_that_gives_the_class_alone_is_read_by_its_label() -> None:
     assert ((z > 0) == (loans.logits(table) > 0)).all()
 
 
+@pytest.mark.parametrize("labels", [["defaulted", "repaid"], ["repaid", "defaulted"], ["0", "1"]])
+def test_a_file_that_gives_the_class_in_words_alone_is_read_by_them(labels: list[str]) -> None:
+    table, model = loans.table(), onnx.load_from_string(_classifier(labels))
+    del model.graph.output[1]
+    file = loans.file(model.SerializeToString())
+    _, z, _ = _read(file, table)
+    assert ((z > 0) == (loans.logits(table) > 0)).all()
+    _, turned, _ = _read(file, table, favourable=labels[1 - labels.index("repaid" if "repaid" in labels else "1")])
+    assert ((turned > 0) == (z < 0)).all()
+
+
 # ---------------------------------------------------------------------- inputs
+@pytest.mark.parametrize("said", [{}, {"layout": "raw"}])
+def test_a_category_without_its_first_level_is_one_column_less(said: dict[str, Any]) -> None:
+    table, rest = loans.table(), [0, 1, 3, 4, 5]
+    content = loans.linear(weight=loans.WEIGHT[rest])
+    reading, z, told = _read(loans.file(content), table, **said)
+    np.testing.assert_allclose(z, loans.logits(table), rtol=1e-4, atol=1e-4)
+    assert "raw without each category's first level" in told
+    found = _audited(table, content, content, **said)
+    assert found.teacher.how.startswith("dense network") and found.teacher.differing == 0
+    assert len(reading.columns.groups) == len(rest)
+    with pytest.raises(BadModel, match=r"makes 6 .*, 5 without the first level of each, or 4 with the layout levels"):
+        _read(loans.file(loans.linear(weight=loans.WEIGHT[:2])), table)
+
+
 def test_the_layout_is_the_one_under_which_the_file_predicts_and_the_numbers_are_told() -> None:
     table = loans.table()
     reading, z, told = _read(loans.file(loans.linear()), table)
@@ -181,6 +214,26 @@ def test_a_layout_that_was_said_wrongly_is_refused_with_the_better_one() -> None
     assert reading.columns.layout == "raw"
     reading, _, _ = _read(file, table, layout="standardised", favourable="high")
     assert reading.columns.layout == "standardised", "it is meant so"
+
+
+def test_a_student_is_read_as_its_teacher_unless_it_knows_as_much_otherwise() -> None:
+    """One that quantization has ruined may by chance rank better by a layout that is not its own."""
+    table = loans.table()
+    mean, std = loans.raw(table).mean(0), loans.raw(table).std(0)
+    mean[2:5], std[2:5] = 0.0, 1.0
+    scaled = loans.linear(
+        weight=loans.WEIGHT * std[:, None].astype(np.float32), bias=np.float32(loans.BIAS + mean @ loans.WEIGHT)
+    )
+    found = _audited(table, loans.linear(), scaled)
+    assert found.student.accuracy == found.teacher.accuracy and found.seen.measures.overall["vd"].value == 0
+    ruined = loans.linear(("Clip", ["low", "high"]), weight=loans.WEIGHT * np.float32(0.2), low=-0.3, high=-0.2)
+    for said in ({}, {"layout": "raw"}):
+        try:
+            found = _audited(table, loans.linear(), ruined, **said)
+        except BadModel as problem:
+            assert not said and "--layout" in str(problem)
+        else:
+            assert found.student.approval_rate == 0 and "inputs raw" in " ".join(found.notes)
 
 
 def test_two_layouts_that_fit_alike_and_decide_otherwise_are_asked_about() -> None:

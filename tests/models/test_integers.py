@@ -14,7 +14,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from torch import nn
 
 from cfq_core.export.audit import AuditOptions, PairAudit, audit_pair
-from cfq_core.models import integers
+from cfq_core.models import integer_nodes
 from cfq_core.models.integers import IntegerNet
 from cfq_core.models.objects import exported
 from cfq_core.models.read import parse_model
@@ -92,12 +92,12 @@ def test_a_quantized_file_gives_what_onnxruntime_gives(name: str, kind: str, tmp
 def test_what_saturates_is_lost_only_where_the_processor_adds_in_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
     codes = torch.randint(0, 256, (50, 7), generator=torch.Generator().manual_seed(1)).double()
     weight = torch.full((7, 2), 127.0, dtype=torch.float64)
-    monkeypatch.setattr(integers, "SATURATES", False)
-    assert integers._cut_off(codes, False, weight) == 0.0
-    monkeypatch.setattr(integers, "SATURATES", True)
+    monkeypatch.setattr(integer_nodes, "SATURATES", False)
+    assert integer_nodes._cut_off(codes, False, weight) == 0.0
+    monkeypatch.setattr(integer_nodes, "SATURATES", True)
     padded = np.concatenate([codes.numpy() * 127.0, np.zeros((50, 1))], axis=1).reshape(50, 4, 2).sum(2)
     due = np.minimum(padded, 2**15 - 1).sum(1)
-    found = codes @ weight + integers._cut_off(codes, False, weight)
+    found = codes @ weight + integer_nodes._cut_off(codes, False, weight)
     np.testing.assert_array_equal(found.numpy(), np.stack([due, due], 1))
 
 

@@ -112,8 +112,8 @@ def flags(*names: str, **of: Feature) -> tuple[Feature, ...]:
     return tuple(of.get(n, Feature(n, "integer", low=0, high=1)) for n in names)
 
 
-#: The reachable sets that the tests of reachml state (github.com/ustunb/reachml, commit 2cfa8a4, MIT; Kothari, Kulynych,
-#: Weng, Ustun, "Prediction without preclusion", ICLR 2024), its constraints written as sentences.
+#: The reachable sets that the tests of reachml state (github.com/ustunb/reachml, commit 2cfa8a4, MIT; Kothari and
+#: others, "Prediction without preclusion", ICLR 2024), its constraints written as sentences.
 PUBLISHED = {
     # test_enumeration_for_reachability_on_onehot_encoding
     "at most one flag": (

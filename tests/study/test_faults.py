@@ -170,6 +170,7 @@ def test_a_fault_of_ours_is_one_line_too(monkeypatch: pytest.MonkeyPatch, capsys
     from cfq_core import cli
 
     for problem in (KeyError("x"), OSError(errno.ENOSPC, "No space left"), MemoryError()):
+
         def fail(standalone_mode: bool, problem: BaseException = problem) -> None:
             raise problem
 
