@@ -14,8 +14,9 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, fields, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -66,29 +67,29 @@ def setting_of(name: str) -> Setting:
     return Setting() if few is None else Setting(people=few, n_training_recourse=few)
 
 
-def measure(name: str) -> dict[str, Any]:
-    """A configuration's work and the CPU seconds of its parts, beside those of `reference` at the same time."""
+def measure(name: str) -> Iterator[dict[str, Any]]:
+    """A configuration's work and CPU seconds, beside those of `reference` meanwhile; more of it after each part."""
     table, setting, artifacts = CONFIGURATIONS[name](), setting_of(name), list(plugins.load_all("artifacts"))
-    watch = _Watch(name)
+    watch, work = _Watch(name), asdict(Work.of(table, setting))
+    took: dict[str, float] = {}
+
+    def row(part: str, seconds: float) -> dict[str, Any]:
+        took[part] = max(0.0, seconds)
+        return {"work": work, "measured": dict(took), "reference": float(np.median(watch.reference))}
+
     with repeatable():
         promises = pipeline.promise([pipeline.prepare(table, 0)], setting)
         promised = watch.seconds("promise")
         compute(artifacts, ArtifactInput(promises[0], setting))
         kept = watch.seconds("artifacts")
+        yield row("teacher", promised + kept)
         pipeline.audit(promises, {"ptq": plugins.load("methods", "ptq")}, BITS, setting)
-        audited = watch.seconds("audit")
+        yield row("audit", watch.seconds("audit"))
         promises = pipeline.training_recourse(promises, setting)
         compute(artifacts, ArtifactInput(promises[0], setting))
-        asked = watch.seconds("training recourse")
+        yield row("recourse", watch.seconds("training recourse") - kept)
         pipeline.audit(promises, {"cfq_anchored": plugins.load("methods", "cfq_anchored")}, BITS, setting)
-        trained = watch.seconds("trained")
-    took = {"teacher": promised + kept, "audit": audited, "recourse": asked - kept, "trained": trained - audited}
-    measured = {part: max(0.0, took[part]) for part in PARTS}
-    return {
-        "work": asdict(Work.of(table, setting)),
-        "measured": measured,
-        "reference": float(np.median(watch.reference)),
-    }
+        yield row("trained", watch.seconds("trained") - took["audit"])
 
 
 class _Watch:
@@ -121,8 +122,9 @@ def fitted(found: Mapping[str, dict[str, Any]]) -> dict[str, list[float]]:
     """Seconds of every count, for each part."""
     out = {}
     for part in PARTS:
-        took = np.array([max(_at_rest(found, r)[part], LEAST) for r in found.values()])
-        terms = np.array([Work(**r["work"]).terms(part) for r in found.values()])
+        of = [r for r in found.values() if part in r["measured"]]
+        took = np.array([max(_at_rest(found, r)[part], LEAST) for r in of])
+        terms = np.array([Work(**r["work"]).terms(part) for r in of])
         scale = (terms / took[:, None]).max(0)
         out[part] = (nnls(terms / took[:, None] / scale, np.ones(len(took)))[0] / scale).tolist()
     return out
@@ -134,21 +136,16 @@ def _at_rest(found: Mapping[str, dict[str, Any]], row: dict[str, Any]) -> dict[s
     return {part: took / slower for part, took in row["measured"].items()}
 
 
-def total(pace: Pace | Mapping[str, float]) -> float:
-    """All parts of one run of a trained method, in seconds."""
-    return sum(pace[p] if isinstance(pace, Mapping) else getattr(pace, p) for p in PARTS)
-
-
 def judged(found: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    """Measured, told, and told by a fit without the configuration itself."""
+    """Measured, told, and told by a fit without the configuration itself; of the parts that were measured."""
     every, out = fitted(found), []
     for name, r in found.items():
-        others = fitted({n: x for n, x in found.items() if n != name})
-        work = Work(**r["work"])
+        others, took = fitted({n: x for n, x in found.items() if n != name}), _at_rest(found, r)
+        told = [Work(**r["work"]).pace(seconds) for seconds in (every, others)]
+        sums = [sum(getattr(pace, part) for part in took) for pace in told]
         out.append(
-            {"name": name, "measured": total(_at_rest(found, r)), "told": total(work.pace(every)),
-             "left_out": total(work.pace(others))}
-        )  # fmt: skip
+            {"name": name, "parts": list(took), "measured": sum(took.values()), "told": sums[0], "left_out": sums[1]}
+        )
     return out
 
 
@@ -169,13 +166,15 @@ def section(path: Path = OUT) -> str:
     for r in rows:
         cells = [f"{r['measured']:.1f}", f"{r['told']:.1f}"]
         cells += [f"{r[k] / r['measured']:.2f}" for k in ("told", "left_out")]
-        out.append(f"| {r['name']} | {' | '.join(cells)} |")
+        parts = "" if len(r["parts"]) == len(PARTS) else f" ({' and '.join(r['parts'])} alone)"
+        out.append(f"| {r['name']}{parts} | {' | '.join(cells)} |")
     close = [sum(max(r[k] / r["measured"], r["measured"] / r[k]) <= CLOSE for r in rows) for k in ("told", "left_out")]
     met = "met" if close[0] == len(rows) else "**not met**"
     aim = f"Aim: within a factor of {CLOSE:g}: {close[0]} of {len(rows)}, {met}; {close[1]} by a fit without their own."
     return "\n".join([*out, "", aim])
 
 
+@cache
 def known() -> dict[str, Any]:
     """The work of the shipped data sets, by name; of one that is not on disk, as it was or as large as it is known."""
     before = json.loads(MEASURED.read_text(encoding="utf-8"))["work"]
@@ -201,13 +200,18 @@ def main() -> None:
     given = parser.parse_args()
     one_thread()
     for name in given.only:
-        row = measure(name)
-        found = {**(json.loads(OUT.read_text(encoding="utf-8")) if OUT.is_file() else {}), name: row}
-        found = {n: found[n] for n in CONFIGURATIONS if n in found}
-        OUT.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        for row in measure(name):
+            _keep(name, row)
+    print(section())
+
+
+def _keep(name: str, row: dict[str, Any]) -> None:
+    """A configuration as far as it is measured, and what is told from now on."""
+    found = {**(json.loads(OUT.read_text(encoding="utf-8")) if OUT.is_file() else {}), name: row}
+    found = {n: found[n] for n in CONFIGURATIONS if n in found}
+    OUT.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     written = {"seconds": fitted(found), "work": known()}
     MEASURED.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
-    print(section())
 
 
 if __name__ == "__main__":

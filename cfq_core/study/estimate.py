@@ -57,7 +57,7 @@ class Work:
     audited: int  # of them, on each student
     training_people: int  # denied, whose recourse methods learn from
     tuned_steps: int  # of a student's training
-    hard: int  # how many numbers can be moved, times how many moves are tried in pairs
+    hard: int  # numbers that can be moved, times moves tried in pairs, times the root of all features that can
 
     @staticmethod
     def of(table: Table, setting: Setting) -> Work:
@@ -110,7 +110,8 @@ def _hard(features: Sequence[Any]) -> int:
 
     free = [f for f in features if f.move != "fixed"]
     numbers = sum(not f.is_category for f in free)
-    return numbers * min(Search().wide, 2 * numbers + sum(len(f.levels) for f in free if f.is_category))
+    moves = 2 * numbers + sum(len(f.levels) for f in free if f.is_category)
+    return round(numbers * min(Search().wide, moves) * math.sqrt(len(free)))
 
 
 def _dot(a: Sequence[float], b: Sequence[float]) -> float:

@@ -298,7 +298,7 @@ def _takes_students_of(task: AuditTask, other: AuditTask) -> bool:
 def _how_long(seconds: float, cores: int) -> str:
     """In words; of a cluster, whose size is not known, on one core."""
     of = "on a free core" if cores < 2 else f"on {cores} free cores"
-    return f"{format_time(seconds / max(1, cores))} {of}"
+    return f"starting: {format_time(seconds / max(1, cores))} {of}"
 
 
 def _record(plan: Plan, work: Sequence[Chunk], store: Store) -> str:
