@@ -134,7 +134,7 @@ class Study:
         """The answer of each method and budget, in a sentence."""
         with self.stored.store() as store:
             lines = summary.lines(store, self.id)
-        return [summary.verdict(line, self.stored.setting["kappa"]) for line in lines]
+        return [summary.verdict(line, self.stored.setting) for line in lines]
 
     # ------------------------------------------------------------------ pictures, people, files
     @property

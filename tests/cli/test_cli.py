@@ -240,7 +240,7 @@ def test_after_a_command_the_one_file_holds_everything(
 def test_a_command_that_fails_closes_its_store(
     problem: BaseException, cfq: Cfq, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(plan: Any, store: Store, *_: Any) -> str:
+    def fail(plan: Any, store: Store, *_: Any, **__: Any) -> str:
         store.put_study("s", "of a run that fails", {}, {}, [("r", "t")])
         raise problem
 
