@@ -248,7 +248,7 @@ def _run(plan: Any, workers: int | None, folder: Path | None, as_json: bool, sch
 
     try:
         with dask_executor(scheduler) if scheduler else nullcontext() as executor:
-            found = run_plan(plan, store, workers, progress, executor, lambda line: click.echo(line, err=True))
+            found = run_plan(plan, store, workers, progress, executor, announce=lambda line: click.echo(line, err=True))
     finally:
         if bar is not None:
             bar.close()
