@@ -80,9 +80,16 @@ def solver_of(setting: Mapping[str, Any]) -> Solver:
     solver: Solver = plugins.load("recourse", name)
     if isinstance(steps, int):  # the one setting of a solver that a plan chooses
         solver = replace(cast(Any, solver), steps=steps)
-    if _lower(described(solver)) != _lower(setting["solver"]):
+    if not _holds(_lower(described(solver)), _lower(setting["solver"])):
         raise BadStore(f"the study's recourse solver \"{name}\" had other settings than this version's")
     return solver
+
+
+def _holds(ours: Any, told: Any) -> bool:
+    """Whether a stored description is ours; a field that came later is not in it, and by its default changes nothing."""
+    if isinstance(ours, dict) and isinstance(told, dict):
+        return told.keys() <= ours.keys() and all(_holds(ours[key], value) for key, value in told.items())
+    return bool(ours == told)
 
 
 def _lower(solver: Any) -> Any:

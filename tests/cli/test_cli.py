@@ -9,7 +9,6 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -245,8 +244,7 @@ def test_a_command_that_fails_closes_its_store(
         raise problem
 
     monkeypatch.setattr(runner, "run_plan", fail)
-    with pytest.raises(ZeroDivisionError) if isinstance(problem, ZeroDivisionError) else nullcontext():
-        assert cfq("run", *TINY, "--store", "mine").code in (1, 2)
+    assert cfq("run", *TINY, "--store", "mine").code in (1, 2)
     assert _beside(tmp_path / "mine") == []
     with sqlite3.connect(tmp_path / "mine" / FILE) as db:
         assert db.execute("SELECT id FROM study").fetchall() == [("s",)]

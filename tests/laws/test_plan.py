@@ -352,8 +352,8 @@ def test_a_large_table_trains_a_seed_a_task_and_a_small_one_all_that_are_left(re
     real_table("adult")
     for name, seeds in (("adult", [(0,), (1,), (2,)]), ("toy", [(0, 1, 2)])):
         (chunk,) = chunks(read_plan({"datasets": [name], "seeds": 3}, "here"))
-        assert [t.seeds for t in teacher_tasks(chunk, chunk.seeds, False, 1)] == seeds
-    assert [t.seeds for t in teacher_tasks(chunk, chunk.seeds, False, 2)] == [(0, 1), (2,)]
+        assert [t.seeds for t in teacher_tasks(chunk, chunk.seeds, False, False, 1)] == seeds
+    assert [t.seeds for t in teacher_tasks(chunk, chunk.seeds, False, False, 2)] == [(0, 1), (2,)]
 
 
 @pytest.mark.parametrize("workers", [1, 2, 8])
