@@ -80,6 +80,8 @@ def _format(name: str) -> str:
 
 
 def _type(f: Feature) -> str:
+    if f.reference:
+        return "sc:Date"
     return TEXT if f.levels else "sc:Integer" if f.kind == "integer" else "sc:Float"
 
 

@@ -31,7 +31,8 @@ from cfq_core.datasets.card_rows import (
     read_columns,
     spellings,
 )
-from cfq_core.datasets.dialect import Dialect, number_marks, sniffed
+from cfq_core.datasets.dialect import Dialect, delimiter_of, number_marks, sniffed
+from cfq_core.datasets.table_files import as_text
 
 #: Words in names of columns, in several languages, that make a column protected: nobody is told to change it.
 PROTECTED = (
@@ -77,11 +78,12 @@ class Guess:
     dialect: Dialect | None = None  # how its numbers are written, where that is not plain
 
 
-def draft(data: bytes, file: str, target: str, favourable: Sequence[str] = ()) -> Draft:
+def draft(data: bytes | str, file: str, target: str, favourable: Sequence[str] = ()) -> Draft:
     """The draft of a table's card; raises `BadCard` where the table cannot be read or has no such column."""
-    read = sniffed(data)
-    names = column_names(data, file, read)
     asked = Place(file)
+    data = as_text(data, asked, Dialect())
+    read = sniffed(data) if isinstance(data, bytes) else Dialect(delimiter=delimiter_of(data))
+    names = column_names(data, file, read)
     columns = read_columns(data, file, {target: asked} | {n: Place(file, f'column "{n}"') for n in names}, read)
     comma = any(_decimal_comma(columns[n].words) for n in names if n != target)
     guesses = [guessed(n, columns[n], "," if comma else "") for n in names if n != target]

@@ -175,7 +175,7 @@ def advice_text(advice: Advice, schema: Schema) -> str:
 
 def _cell(f: Feature, count: int) -> str:
     """A value as `count_of` reads it back: a level, or the shortest decimal."""
-    return f.levels[count] if f.levels else repr(float(f.raw(np.array([count]))[0])).removesuffix(".0")
+    return f.levels[count] if f.levels else f.date(count) or repr(float(f.raw(np.array([count]))[0])).removesuffix(".0")
 
 
 @dataclass(frozen=True)
@@ -209,7 +209,7 @@ def count_of(f: Feature, cell: str, where: str) -> int:
             )
         return f.levels.index(cell)
     try:
-        value = float(cell)
+        value = float(cell) if not f.reference or "-" not in cell[1:] else f.days(cell)
     except ValueError:
         raise BadInput(f'{where}: {f.name} = "{cell[:60]}"; a number') from None
     if not np.isfinite(value) or abs(value) > 2**53 * f.step or (f.log and value < 0):
