@@ -88,6 +88,7 @@ class Card:
     encoding: str = "utf-8"
     sheet: str = ""  # of a workbook with several
     reference: str = ""  # ISO date from which dates are counted back
+    group: tuple[str, ...] = ()  # columns of words that no model sees: groups of every fairness table
     constraints: tuple[str, ...] = ()  # what ties columns together, see `tables.constraints`
     feature: tuple[Feature, ...] = ()
 
@@ -158,8 +159,11 @@ def _card(text: str, file: str) -> Card:
     if not tables or not isinstance(tables, list) or not all(isinstance(t, dict) for t in tables):
         raise place.bad("no features; describe each column under its own [[feature]], with two brackets")
     tables, sentences = taken_out(place, tables)
-    features = tuple(_feature(place, i, t) for i, t in enumerate(tables, 1))
-    card = replace(card, feature=features, constraints=(*sentences, *card.constraints))
+    features = [_feature(place, i, t) for i, t in enumerate(tables, 1)]
+    features += [
+        Feature(name, "category", move="fixed", protected=True, missing="level", aside=True) for name in card.group
+    ]
+    card = replace(card, feature=tuple(features), constraints=(*sentences, *card.constraints))
     _check_together(card, place)
     return card
 
@@ -312,7 +316,8 @@ def _mistakes_of_numbers(f: Feature, raw: Mapping[str, Any]) -> Iterator[str]:
 def _check_together(card: Card, place: Place) -> None:
     for name, count in Counter(f.name for f in card.feature).items():
         if count > 1:
-            raise place.at("feature", name).bad(f"described {count} times; each feature once")
+            also = "is a group too, which no model sees; one of the two" if name in card.group else ""
+            raise place.at("feature", name).bad(also or f"described {count} times; each feature once")
     for f in card.feature:
         if f.missing in FILLED and any(g.name == f.flag for g in card.feature):
             raise place.at("feature", f.flag).bad(f'is how the column is named that says where "{f.name}" is missing')
@@ -320,6 +325,8 @@ def _check_together(card: Card, place: Place) -> None:
         raise place.at("split", card.split).bad("is also the target or a feature; a split is neither")
     if card.target in [f.name for f in card.feature]:
         raise place.at("feature", card.target).bad("is also the target; an outcome is no input")
+    if all(f.aside for f in card.feature):
+        raise place.bad("no feature that a model sees: every one is a group or has aside = true")
     if all(f.move == "fixed" for f in card.feature):
         reason = "every one is fixed, immutable or protected"
         raise place.bad(f"no feature is actionable: {reason}; one needs move = any, up or down")
