@@ -86,7 +86,7 @@ def solver_of(setting: Mapping[str, Any]) -> Solver:
 
 
 def _holds(ours: Any, told: Any) -> bool:
-    """Whether a stored description is ours; a field that came later is not in it, and by its default changes nothing."""
+    """Whether a stored description is ours; it lacks fields that came later, whose defaults change nothing."""
     if isinstance(ours, dict) and isinstance(told, dict):
         return told.keys() <= ours.keys() and all(_holds(ours[key], value) for key, value in told.items())
     return bool(ours == told)
