@@ -60,7 +60,7 @@ def asked(*words: str) -> tuple[Any, str]:
         ran = CliRunner().invoke(cli, [*words], catch_exceptions=False, standalone_mode=False)
     except CfqError as problem:
         return None, problem.line()
-    return json.loads(ran.output.splitlines()[-1]), ""
+    return json.loads(ran.stdout.splitlines()[-1]), ""
 
 
 def kept(teacher: Made, student: Student, folder: Path) -> dict[str, Any]:

@@ -31,7 +31,7 @@ Contents = Callable[[Store, str], dict[str, Any]]
 WIDTHS = ((8, 8), (5, 7), (13, 3, 9))
 SEEDS, BUDGETS = (0, 1, 2, 3, 4), (2.0, 3.0, 3.4, 8.0)
 COMPANIES = 200
-SHORT = 4  # of them, outside of the gate
+SHORT = 2
 
 
 def shortened(part: Any) -> Any:
