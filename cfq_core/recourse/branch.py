@@ -18,10 +18,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from cfq_core.nets.linear import above
+from cfq_core.recourse.ball import Ball
 from cfq_core.recourse.best_known import BestKnown
-from cfq_core.recourse.boxes import Ball, Boxes, Space
+from cfq_core.recourse.boxes import Boxes, Space
 from cfq_core.recourse.find import CLOSE
-from cfq_core.recourse.problem import Points, Problem
+from cfq_core.recourse.problem import Points, Problem, of_each_run
 from cfq_core.recourse.repair import barred, settled
 
 #: Logits by which float64 bounds may be off.
@@ -29,7 +30,7 @@ GUARD = 1e-9
 #: Turns after which a person who is still open has one share of boxes more bounded at once: small blocks waste time.
 LONG = 8
 #: Numbers in the largest tensor of a block of boxes: it stays in the second-level cache.
-BLOCK = 1 << 19
+BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Branch:
     at_once: int  # of a person's boxes bounded before any of them is split
     enumerated: int  # actions; a box of no more is tried out
     people: int  # at a time, so that memory does not grow with the number of people
+    single: bool = False  # intervals of hidden layers in float32, with room for its rounding: faster
 
     def improve(self, space: Space, best: BestKnown, feasible: Bool[Tensor, "i"]) -> Float[Tensor, "i"]:
         """Improve the answers; gives the cost below which no box of an instance was left open, infinite for none."""
@@ -71,7 +73,8 @@ class Branch:
     def _blocks(space: Space, boxes: Boxes) -> Iterator[Boxes]:
         hidden, coordinates = space.problem.base.shape[1], space.columns.shape[1]
         size = max(1, BLOCK // (2 * hidden * max(hidden, coordinates)))
-        yield from (boxes.take(part) for part in torch.arange(len(boxes)).split(size))
+        for _, own in of_each_run(space.problem.run[boxes.rows]):  # one network a block: its weights are shared
+            yield from (boxes.take(part) for part in torch.arange(own.start, own.stop).split(size))
 
     def _step(self, space: Space, known: Float[Tensor, "i"], boxes: Boxes) -> _Step:
         """Enumerate small boxes, bound the others and split those that could hold a better answer."""
@@ -81,7 +84,7 @@ class Branch:
         tried = [space.listed(boxes.take(small))]
         boxes = boxes.take(~small)
         if len(boxes):
-            ball = Ball(space, boxes, known[boxes.rows])
+            ball = Ball(space, boxes, known[boxes.rows], self.single)
             form = above(problem.model, problem.run[boxes.rows], ball)
             least = ball.cheapest(form, problem.target - GUARD)
             boxes = replace(boxes, bound=torch.maximum(boxes.bound, least.cost))

@@ -39,7 +39,7 @@ class Exact:
     def prove(self, problem: Problem, feasible: Bool[Tensor, "i"]) -> Proof:
         """Cheapest valid points with what is proved of them; ``problem`` in float64."""
         space, best = Space(problem), self._warm_start(problem, feasible)
-        branch = Branch(self.boxes, self.at_once, self.enumerated, self.people)
+        branch = Branch(self.boxes, self.at_once, self.enumerated, self.people, single=True)
         floor = branch.improve(space, best, feasible)
         return Proof(best.points, torch.minimum(floor, best.cost))
 

@@ -15,7 +15,8 @@ from cfq_core.nets.linear import above
 from cfq_core.nets.stack import Scorer, Stack
 from cfq_core.quant.calibrate import Calibration
 from cfq_core.quant.quantized import QuantStack, Shifted
-from cfq_core.recourse.boxes import Ball, Space
+from cfq_core.recourse.ball import Ball
+from cfq_core.recourse.boxes import Space
 from cfq_core.recourse.exact import Exact
 from cfq_core.recourse.find import SLACK, find_recourse, logits64
 from cfq_core.recourse.outcome import Recourse, Why
