@@ -10,7 +10,7 @@ every layer. A sum passes a form on to both of its operands.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -20,7 +20,7 @@ from cfq_core.nets.forward import Box, walk
 from cfq_core.nets.layers import Architecture, Codes, branch_range, checked, code_range
 from cfq_core.nets.lines import Lines, curve_lines, relu_lines, table_lines
 from cfq_core.nets.scorer import Scorer
-from cfq_core.nets.single import Network, Single, Span, exact_products
+from cfq_core.nets.single import Networks, Single, Span, exact_products
 
 
 @runtime_checkable
@@ -160,10 +160,11 @@ class _Nets:
 
     def single(self, reach: Reach) -> Single | None:
         """Hidden layers in float32, where its rounding is accounted for: one exact network's, over a span."""
-        exact = self.one and self.weight_radius is None and exact_products()
-        if not (exact and isinstance(reach, Span) and reach.single):
+        exact = self.weight_radius is None and exact_products()
+        if not (exact and getattr(reach, "single", False)):  # to look for the whole protocol takes a while
             return None
-        return Single(Network(self.scale[0], self.weights, self.biases, self.layers.architecture), reach)
+        nets = Networks(self.scale, self.weights, self.biases, self.layers.architecture)
+        return Single(nets, cast(Span, reach))
 
 
 class _Bounds:

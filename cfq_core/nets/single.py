@@ -11,15 +11,15 @@ turns the sign of a coefficient, another line is taken than the true one calls f
 as it was computed; what that was off by is counted above, since an output is no larger than its lines' sizes. The lines
 themselves are drawn in float64, over intervals that hold the true ones.
 
-One network's weights are shared by all sets, so a layer is one product of matrices. Of ``above`` where a coefficient is
-positive and ``below`` where it is not, ``a * middle + |a| * half`` is the form of both signs.
+Where all sets are of one network its weights are shared, and a layer is one product of matrices. Of ``above`` where a
+coefficient is positive and ``below`` where it is not, ``a * middle + |a| * half`` is the form of both signs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import torch
 from jaxtyping import Float
@@ -33,9 +33,8 @@ OPERATIONS = 16  # a layer or a set does to a term beside its sums, generously
 SMALLEST = 1e-30  # what is added for numbers that float32 rounds to 0
 
 
-@runtime_checkable
 class Span(Protocol):
-    """Sets of first pre-activations of one network that start at a point and go along the same columns."""
+    """Sets of first pre-activations that start at a point each and go along columns, those of their network."""
 
     @property
     def single(self) -> bool:
@@ -43,8 +42,8 @@ class Span(Protocol):
         ...
 
     @property
-    def columns(self) -> Float[Tensor, "k h"]:
-        """What a unit of each coordinate adds."""
+    def columns(self) -> Float[Tensor, "*b k h"]:
+        """What a unit of each coordinate adds; without a leading axis where all sets are of one network."""
         ...
 
     @property
@@ -63,12 +62,15 @@ class Span(Protocol):
 
 
 @dataclass(frozen=True)
-class Network:
-    """One network behind its first pre-activation, whose unit is worth ``scale``; float64."""
+class Networks:
+    """The network of each set behind its first pre-activation, whose unit is worth ``scale``; float64.
 
-    scale: Float[Tensor, "h"]
-    weights: Sequence[Float[Tensor, "_ _"]]
-    biases: Sequence[Float[Tensor, "_"]]
+    Without a leading axis of weights and biases where all sets are of one network.
+    """
+
+    scale: Float[Tensor, "b h"]
+    weights: Sequence[Float[Tensor, "*b o i"]]
+    biases: Sequence[Float[Tensor, "*b o"]]
     architecture: Architecture
 
 
@@ -93,11 +95,8 @@ class _Bent:
     ) -> tuple[Float[Tensor, "b m h"], Float[Tensor, "b m"]]:
         """Forms in what an activation is given beside the reference, above forms in what it gives."""
         size = forms.abs()
-        if len(forms) == 1:
-            constant = constant + self.value @ forms[0].mT + self.value_half @ size[0].mT
-        else:
-            weighed = torch.mul(forms, self.value[:, None]).addcmul_(size, self.value_half[:, None])
-            constant = constant + weighed.sum(2)
+        weighed = torch.mul(forms, self.value[:, None]).addcmul_(size, self.value_half[:, None])
+        constant = constant + weighed.sum(2)
         return torch.mul(forms, self.slope[:, None]).addcmul_(size, self.slope_half[:, None]), constant
 
 
@@ -107,20 +106,21 @@ def exact_products() -> bool:
 
 
 class Single:
-    """Bounds of one network's layers over many sets."""
+    """Bounds of networks' layers over many sets."""
 
-    def __init__(self, net: Network, span: Span) -> None:
-        self.net, self.span = net, span
-        self.weights, self.biases = ([t.float() for t in each] for each in (net.weights, net.biases))
-        self.columns = (span.columns * net.scale).float()
-        self.start = span.start * net.scale
-        self.sizes = [(self.start.abs() + span.spread * net.scale)]  # of all terms of each pre-activation
+    def __init__(self, nets: Networks, span: Span) -> None:
+        self.nets, self.span = nets, span
+        self.weights, self.biases = ([t.float() for t in each] for each in (nets.weights, nets.biases))
+        scale = nets.scale[0] if span.columns.dim() == 2 else nets.scale[:, None]
+        self.columns = (span.columns * scale).float()
+        self.start = span.start * nets.scale
+        self.sizes = [self.start.abs() + span.spread * nets.scale]  # of all terms of each pre-activation
         self.outputs: list[Tensor] = []  # of all terms of what each layer gives
-        self.terms = 2 * len(self.columns) + OPERATIONS  # on the longest way
+        self.terms = 2 * self.columns.shape[-2] + OPERATIONS  # on the longest way
 
     def ends(self) -> tuple[Float[Tensor, "b h"], Float[Tensor, "b h"]]:
         """Lower and upper bound of every first pre-activation."""
-        columns, start = self.columns[:, None], self.start.float()
+        columns, start = self._each_column(), self.start.float()
         tops = self.span.top(torch.cat([columns, -columns], 2), torch.cat([start, -start], 1))
         high, low = self._with_room(tops).chunk(2, dim=1)
         return -low, high
@@ -130,39 +130,43 @@ class Single:
         self._grow(layer, lines[layer], sums.get(layer))
         if layer:
             return self._with_room(self._back(layer, lines, sums))
-        weight, size, line = self.weights[0].mT, self.weights[0].abs().mT, _Bent.of(lines[0], self.start)
-        middle, half = (self.columns[:, None] * slope for slope in (line.slope, line.slope_half))
-        slopes, wide = middle @ weight, half @ size
-        value, room = line.value @ weight + self.biases[0], line.value_half @ size
-        tops = self.span.top(torch.cat([wide + slopes, wide - slopes], 2), torch.cat([room + value, room - value], 1))
-        return self._with_room(tops)
+        weight, line, columns = self.weights[0], _Bent.of(lines[0], self.start), self._each_column()
+        middle = _through(torch.cat([columns * line.slope, line.value[None]]), weight)
+        half = _through(torch.cat([columns * line.slope_half, line.value_half[None]]), weight.abs())
+        middle[-1] += self.biases[0]
+        both = torch.cat([half + middle, half - middle], 2)
+        return self._with_room(self.span.top(both[:-1], both[-1]))
+
+    def _each_column(self) -> Float[Tensor, "k #b h"]:
+        return self.columns[:, None] if self.columns.dim() == 2 else self.columns.movedim(1, 0)
 
     def _back(self, layer: int, lines: Sequence[Lines], sums: Mapping[int, Lines]) -> Float[Tensor, "b m"]:
-        forms, constant = (torch.cat([t[layer], -t[layer]])[None] for t in (self.weights, self.biases))
+        weight, bias = self.weights[layer], self.biases[layer]
+        forms, constant = torch.cat([weight, -weight], -2), torch.cat([bias, -bias], -1)
+        forms, constant = (t[None] if t.dim() == d else t for t, d in ((forms, 2), (constant, 1)))
         added: dict[int, Tensor] = {}  # forms on outputs that a later sum takes
         for depth in range(layer, -1, -1):
-            forms, skip = forms + added.pop(depth) if depth in added else forms, self.net.architecture[depth].skip
+            forms, skip = forms + added.pop(depth) if depth in added else forms, self.nets.architecture[depth].skip
             if depth in sums:
                 forms, constant = _Bent.of(sums[depth], 0.0).passed(forms, constant)
             if skip is not None:
                 added[skip] = added[skip] + forms if skip in added else forms
-            at = self.net.biases[depth - 1] if depth else self.start
+            at = self.nets.biases[depth - 1] if depth else self.start
             forms, constant = _Bent.of(lines[depth], at).passed(forms, constant)
             if depth:
-                forms = (forms.flatten(0, 1) @ self.weights[depth - 1]).unflatten(0, forms.shape[:2])
-        slopes = (self.columns @ forms.flatten(0, 1).mT).unflatten(1, forms.shape[:2])
-        return self.span.top(slopes, constant)
+                forms = forms @ self.weights[depth - 1]
+        return self.span.top(along(self.columns, forms), constant)
 
     def _grow(self, layer: int, line: Lines, total: Lines | None) -> None:
         """What a layer's lines, and then the next layer's weights, make of the sizes."""
         out = _passed(line, self.sizes[layer])
-        skip = self.net.architecture[layer].skip
+        skip = self.nets.architecture[layer].skip
         if skip is not None:
             out = out + self.outputs[skip]
         if total is not None:
             out = _passed(total, out)
         self.outputs.append(out)
-        self.sizes.append(out @ self.net.weights[layer].abs().mT + self.net.biases[layer].abs())
+        self.sizes.append(_through(out[None], self.nets.weights[layer].abs())[0] + self.nets.biases[layer].abs())
         self.terms += out.shape[1] + OPERATIONS
 
     def _with_room(self, tops: Float[Tensor, "b m"]) -> Float[Tensor, "b m"]:
@@ -175,3 +179,16 @@ class Single:
 def _passed(line: Lines, size: Float[Tensor, "b h"]) -> Float[Tensor, "b h"]:
     steep = torch.maximum(line.above.abs(), line.below.abs())
     return steep * size + torch.maximum(line.above_at.abs(), line.below_at.abs())
+
+
+def along(columns: Float[Tensor, "*b k h"], forms: Float[Tensor, "b m h"]) -> Float[Tensor, "k b m"]:
+    """What a unit of each coordinate adds to forms."""
+    if columns.dim() == 3:
+        return torch.bmm(columns, forms.mT).movedim(1, 0)
+    return (columns @ forms.flatten(0, 1).mT).unflatten(1, forms.shape[:2])
+
+
+def _through(rows: Float[Tensor, "k b i"], weight: Float[Tensor, "*b o i"]) -> Float[Tensor, "k b o"]:
+    if weight.dim() == 2:
+        return rows @ weight.mT
+    return (rows.movedim(0, 1) @ weight.mT).movedim(1, 0)

@@ -15,7 +15,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cfq_core.nets.linear import Form, input_step
+from cfq_core.nets.linear import Form
+from cfq_core.nets.single import along
 from cfq_core.recourse.boxes import Boxes, Space, stacked
 from cfq_core.recourse.problem import ROUNDING, Points
 
@@ -61,7 +62,7 @@ class Ball:
         self.spare = (budget - self.spent).clamp(0.0, LARGEST_BUDGET)
         self.seen = p.seen(self.place, run)
         rise, fall = p.seen(boxes.high, run) - self.seen, self.seen - p.seen(boxes.low, run)
-        step = input_step(p.model).double()[run][:, None]
+        step = space.step[run]
         exact = (p.modelled(self.place) * p.slope[run] + p.offset[run]) / torch.where(step > 0, step, 1.0)
         rounded = (step > 0).double()  # a code rises by up to one step more than the number below it
         free_rise = torch.minimum(((exact - self.seen) + 0.5).clamp(0.0, 1.0) * rounded, rise)
@@ -84,11 +85,12 @@ class Ball:
 
     @cached_property
     def spread(self) -> Float[Tensor, "b h"]:
-        """The sum of all sizes that the box's numbers and levels may add to the start; of one model's boxes."""
+        """The sum of all sizes that the box's numbers and levels may add to the start."""
         size, n = self.columns.abs(), self.space.problem.numbers
         wide = self.rise + self.free_rise + self.fall + self.free_fall
-        switched = sum(2 * size[n:][columns].amax(0) for columns in self.space.slices)  # another level, and the own one
-        return wide @ size[:n] + switched
+        numbers, levels = size[..., :n, :], size[..., n:, :]
+        switched = sum(2 * levels[..., columns, :].amax(-2) for columns in self.space.slices)  # another's, and the own
+        return (wide @ numbers if self.one else (wide[:, None] @ numbers)[:, 0]) + switched
 
     def ends(self) -> tuple[Float[Tensor, "b h"], Float[Tensor, "b h"]]:
         """Lower and upper bound of every first pre-activation."""
@@ -99,12 +101,12 @@ class Ball:
 
     def highest(self, forms: Float[Tensor, "b m h"]) -> Float[Tensor, "b m"]:
         """An upper bound of every form."""
-        return self.top(self._over(forms), self._at_start(forms))
+        return self.top(along(self.columns, forms), self._at_start(forms))
 
     def cheapest(self, form: Form, target: float) -> Cheapest:
         """The least cost at which the form can reach the target; every action that reaches it costs as much."""
         forms = form.weight[:, None]
-        slopes = self._over(forms)
+        slopes = along(self.columns, forms)
         items = self._items(slopes, self._at_start(forms))
         need = target - form.constant - items.value[:, 0]
         rates, order = items.rate[..., 0].mT.sort(dim=1, descending=True)
@@ -132,12 +134,6 @@ class Ball:
             stays = self.stays[:, g] & (share[:, n + g] <= 0)
             levels.append(torch.where(stays, self.own_level[:, g], best))
         return Points(numbers, stacked(levels, len(slope), torch.int64))
-
-    def _over(self, forms: Float[Tensor, "b m h"]) -> Float[Tensor, "k b m"]:
-        """What a unit of every seen number and every level adds to forms."""
-        if not self.one:
-            return torch.bmm(self.columns, forms.mT).movedim(1, 0)
-        return (self.columns @ forms.flatten(0, 1).mT).view(-1, *forms.shape[:2])
 
     def _at_start(self, forms: Float[Tensor, "b m h"]) -> Float[Tensor, "b m"]:
         return (forms * self.start[:, None]).sum(2)

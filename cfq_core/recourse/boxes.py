@@ -54,6 +54,11 @@ class Space:
     problem: Problem
 
     @cached_property
+    def step(self) -> Float[Tensor, "r 1"]:
+        """Grid step of each model's inputs; 0 where they are seen as they are."""
+        return input_step(self.problem.model).double()[:, None]
+
+    @cached_property
     def columns(self) -> Float[Tensor, "r k h"]:
         """What a unit of every seen number, then every level, adds to the first pre-activation."""
         return torch.cat([self.problem.number_weight, self.problem.switch_weight], dim=1)
@@ -61,8 +66,7 @@ class Space:
     @cached_property
     def seen_price(self) -> Float[Tensor, "r p"]:
         """Cost of a unit of a seen number; of one that follows, which is never paid, 1."""
-        step = input_step(self.problem.model).double()[:, None]
-        price = self.problem.number_price / self.problem.slope * torch.where(step > 0, step, 1.0)
+        price = self.problem.number_price / self.problem.slope * torch.where(self.step > 0, self.step, 1.0)
         return price if self.problem.tied is None else torch.where(self.follows, 1.0, price)
 
     @cached_property

@@ -71,10 +71,15 @@ class Branch:
 
     @staticmethod
     def _blocks(space: Space, boxes: Boxes) -> Iterator[Boxes]:
+        """Whole blocks are of one model, whose weights are then shared; what is left of each is put together."""
         hidden, coordinates = space.problem.base.shape[1], space.columns.shape[1]
         size = max(1, BLOCK // (2 * hidden * max(hidden, coordinates)))
-        for _, own in of_each_run(space.problem.run[boxes.rows]):  # one network a block: its weights are shared
-            yield from (boxes.take(part) for part in torch.arange(own.start, own.stop).split(size))
+        left = []
+        for _, own in of_each_run(space.problem.run[boxes.rows]):
+            parts = torch.arange(own.start, own.stop).split(size)
+            yield from (boxes.take(part) for part in parts[:-1])
+            left.append(parts[-1])
+        yield from (boxes.take(part) for part in torch.cat(left).split(size))
 
     def _step(self, space: Space, known: Float[Tensor, "i"], boxes: Boxes) -> _Step:
         """Enumerate small boxes, bound the others and split those that could hold a better answer."""
