@@ -21,6 +21,7 @@ from cfq_core.nets.layers import Architecture, Codes, branch_range, checked, cod
 from cfq_core.nets.lines import Lines, curve_lines, relu_lines, table_lines
 from cfq_core.nets.scorer import Scorer
 from cfq_core.nets.single import Networks, Single, Span, exact_products
+from cfq_core.nets.slopes import Aim, Bent, sharpened
 
 
 @runtime_checkable
@@ -121,8 +122,11 @@ def form_above(layers: Layers, run: Int[Tensor, "#b"], reach: Reach) -> Form:
     if bounds.form is None:  # a logistic regression is a form itself
         return Form(nets.scale, torch.zeros_like(first[1][:, 0]), first[1][:, 0], torch.zeros_like(first[0]))
     weight, constant, given = bounds.form
-    blame = _blame(nets, given[:, 0], first[0], first[1], bounds.lines[0]) * nets.scale
-    return Form(weight[:, 0], constant[:, 0], bounds.most[:, 0], blame)
+    form = Bent(weight[:, 0], constant[:, 0], given[:, 0])
+    if nets.chain and hasattr(reach, "steps") and reach.steps:
+        form = sharpened(nets.exact, bounds.lines, form, cast(Aim, reach))
+    blame = _blame(nets, form.given, first[0], first[1], bounds.lines[0]) * nets.scale
+    return Form(form.weight, form.constant, bounds.most[:, 0], blame)
 
 
 def _blame(
@@ -163,8 +167,18 @@ class _Nets:
         exact = self.weight_radius is None and exact_products()
         if not (exact and getattr(reach, "single", False)):  # to look for the whole protocol takes a while
             return None
-        nets = Networks(self.scale, self.weights, self.biases, self.layers.architecture)
-        return Single(nets, cast(Span, reach))
+        return Single(self.exact, cast(Span, reach))
+
+    @property
+    def exact(self) -> Networks:
+        """Weights and biases, which here are the deployed ones."""
+        return Networks(self.scale, self.weights, self.biases, self.layers.architecture)
+
+    @property
+    def chain(self) -> bool:
+        """Whether they are ReLUs one behind the other, exact and without rounding."""
+        plain = all(each.activation == "relu" and each.skip is None for each in self.layers.architecture[:-1])
+        return plain and self.weight_radius is None and not any(bool((s > 0).any()) for s in self.steps)
 
 
 class _Bounds:

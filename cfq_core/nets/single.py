@@ -131,8 +131,8 @@ class Single:
         if layer:
             return self._with_room(self._back(layer, lines, sums))
         weight, line, columns = self.weights[0], _Bent.of(lines[0], self.start), self._each_column()
-        middle = _through(torch.cat([columns * line.slope, line.value[None]]), weight)
-        half = _through(torch.cat([columns * line.slope_half, line.value_half[None]]), weight.abs())
+        middle = through(torch.cat([columns * line.slope, line.value[None]]), weight)
+        half = through(torch.cat([columns * line.slope_half, line.value_half[None]]), weight.abs())
         middle[-1] += self.biases[0]
         both = torch.cat([half + middle, half - middle], 2)
         return self._with_room(self.span.top(both[:-1], both[-1]))
@@ -166,7 +166,7 @@ class Single:
         if total is not None:
             out = _passed(total, out)
         self.outputs.append(out)
-        self.sizes.append(_through(out[None], self.nets.weights[layer].abs())[0] + self.nets.biases[layer].abs())
+        self.sizes.append(through(out[None], self.nets.weights[layer].abs())[0] + self.nets.biases[layer].abs())
         self.terms += out.shape[1] + OPERATIONS
 
     def _with_room(self, tops: Float[Tensor, "b m"]) -> Float[Tensor, "b m"]:
@@ -188,7 +188,8 @@ def along(columns: Float[Tensor, "*b k h"], forms: Float[Tensor, "b m h"]) -> Fl
     return (columns @ forms.flatten(0, 1).mT).unflatten(1, forms.shape[:2])
 
 
-def _through(rows: Float[Tensor, "k b i"], weight: Float[Tensor, "*b o i"]) -> Float[Tensor, "k b o"]:
+def through(rows: Float[Tensor, "k b i"], weight: Float[Tensor, "*b o i"]) -> Float[Tensor, "k b o"]:
+    """What each set's weights make of rows."""
     if weight.dim() == 2:
         return rows @ weight.mT
     return (rows.movedim(0, 1) @ weight.mT).movedim(1, 0)

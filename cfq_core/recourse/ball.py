@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from cfq_core.nets.linear import Form
 from cfq_core.nets.single import along
+from cfq_core.nets.slopes import Aimed
 from cfq_core.recourse.boxes import Boxes, Space, stacked
+from cfq_core.recourse.find import CLOSE
 from cfq_core.recourse.problem import ROUNDING, Points
 
 LARGEST_BUDGET = 1e12  # stands for infinity where it is multiplied by zero
@@ -44,17 +46,29 @@ class Cheapest:
     slope: Float[Tensor, "b k"]  # the form over seen numbers and levels
 
 
-class Ball:
-    """The actions of each box that cost no more than its budget, as first pre-activations: a `Span`.
+@dataclass(frozen=True)
+class _Filled:
+    """The cheapest fractional action of each box."""
 
-    ``single``: hidden layers may be bounded in float32.
+    cost: Float[Tensor, "b"]
+    share: Float[Tensor, "b n"]  # of every item that it takes
+    slope: Float[Tensor, "b k"]  # the form over seen numbers and levels
+
+
+class Ball:
+    """The actions of each box that cost no more than its budget, as first pre-activations: a `Span` and an `Aim`.
+
+    ``single``: hidden layers may be bounded in float32; ``steps``: taken on the slopes of a form's lower lines.
     """
 
-    def __init__(self, space: Space, boxes: Boxes, budget: Float[Tensor, "b"], single: bool = False) -> None:
+    def __init__(
+        self, space: Space, boxes: Boxes, budget: Float[Tensor, "b"], single: bool = False, steps: int = 0
+    ) -> None:
         p, rows = space.problem, boxes.rows
         run = p.run[rows]
         self.one = bool((run == run[0]).all())
-        self.space, self.boxes, self.run, self.single = space, boxes, run, single
+        self.space, self.boxes, self.run, self.budget = space, boxes, run, budget
+        self.single, self.steps = single, steps
         self.columns = space.columns[run[0]] if self.one else space.columns[run]
         self.place = space.cheapest_place(boxes)
         moved, left = space.least_spent(boxes, self.place)
@@ -105,19 +119,44 @@ class Ball:
 
     def cheapest(self, form: Form, target: float) -> Cheapest:
         """The least cost at which the form can reach the target; every action that reaches it costs as much."""
-        forms = form.weight[:, None]
-        slopes = along(self.columns, forms)
-        items = self._items(slopes, self._at_start(forms))
-        need = target - form.constant - items.value[:, 0]
-        rates, order = items.rate[..., 0].mT.sort(dim=1, descending=True)
-        gains = items.gain[..., 0].mT.gather(1, order)
-        cost, taken = _filled(gains, rates, need)
-        share = torch.zeros_like(gains).scatter(1, order, taken / gains.clamp_min(LEAST_RATE))
-        cost = torch.where(form.top >= target, self.spent + cost, torch.inf)
+        filled = self._filled(form.weight, form.constant, target)
+        cost = torch.where(form.top >= target, filled.cost, torch.inf)
         if bool((cost + form.constant + form.top).isnan().any()):
             raise ArithmeticError("a bound of a box of actions is not a number")  # it would drop the box
-        slope = slopes[..., 0].mT
-        return Cheapest(cost, self._rounded_up(slope, share), slope)
+        return Cheapest(cost, self._rounded_up(filled.slope, filled.share), filled.slope)
+
+    def aimed(self, weight: Float[Tensor, "b h"], constant: Float[Tensor, "b"]) -> Aimed:
+        """Where a form reaches the problem's target at the least cost, fractions of items allowed."""
+        filled, n = self._filled(weight, constant, self.space.problem.target), self.space.problem.numbers
+        share = filled.share[:, :n]
+        up = filled.slope[:, :n] > 0
+        numbers = torch.where(up, self.free_rise + share * self.rise, -self.free_fall - share * self.fall)
+        levels = torch.zeros_like(filled.slope[:, n:])
+        for g, columns in enumerate(self.space.slices):
+            best = (filled.slope[:, n:] + self.closed)[:, columns].argmax(1, keepdim=True) + columns.start
+            part = torch.where(self.stays[:, g], filled.share[:, n + g], 1.0)[:, None]
+            levels = levels.scatter_add(1, best, part).scatter_add(1, self.own_level[:, g, None], -part)
+        along_columns = torch.cat([numbers, levels], 1)[:, None] @ self.columns
+        return Aimed(filled.cost, self.start + along_columns[:, 0])
+
+    def wanted(self, cost: Float[Tensor, "b"]) -> Bool[Tensor, "b"]:
+        """Boxes that hold cheaper actions than the budget, for all that is known."""
+        return cost < self.budget * (1 - CLOSE)
+
+    def take(self, rows: Tensor) -> Ball:
+        """That of the chosen boxes."""
+        return Ball(self.space, self.boxes.take(rows), self.budget[rows], self.single, self.steps)
+
+    def _filled(self, weight: Float[Tensor, "b h"], constant: Float[Tensor, "b"], target: float) -> _Filled:
+        forms = weight[:, None]
+        slopes = along(self.columns, forms)
+        items = self._items(slopes, self._at_start(forms))
+        need = target - constant - items.value[:, 0]
+        rates, order = items.rate[..., 0].mT.sort(dim=1, descending=True)
+        gains = items.gain[..., 0].mT.gather(1, order)
+        cost, taken = _taken(gains, rates, need)
+        share = torch.zeros_like(gains).scatter(1, order, taken / gains.clamp_min(LEAST_RATE))
+        return _Filled(self.spent + cost, share, slopes[..., 0].mT)
 
     def _rounded_up(self, slope: Float[Tensor, "b k"], share: Float[Tensor, "b n"]) -> Points:
         p = self.space.problem
@@ -180,7 +219,7 @@ class Ball:
         return torch.where(stays, 0.0, more), torch.where(stays, more, 0.0)
 
 
-def _filled(
+def _taken(
     gains: Float[Tensor, "b n"], rates: Float[Tensor, "b n"], need: Float[Tensor, "b"]
 ) -> tuple[Float[Tensor, "b"], Float[Tensor, "b n"]]:
     """Least cost of gaining ``need`` from items in order of rate, infinite where they are too few; what is taken."""

@@ -42,6 +42,7 @@ class Branch:
     enumerated: int  # actions; a box of no more is tried out
     people: int  # at a time, so that memory does not grow with the number of people
     single: bool = False  # intervals of hidden layers in float32, with room for its rounding: faster
+    steps: int = 0  # on the slopes of a form's lower lines
 
     def improve(self, space: Space, best: BestKnown, feasible: Bool[Tensor, "i"]) -> Float[Tensor, "i"]:
         """Improve the answers; gives the cost below which no box of an instance was left open, infinite for none."""
@@ -89,7 +90,7 @@ class Branch:
         tried = [space.listed(boxes.take(small))]
         boxes = boxes.take(~small)
         if len(boxes):
-            ball = Ball(space, boxes, known[boxes.rows], self.single)
+            ball = Ball(space, boxes, known[boxes.rows], self.single, self.steps)
             form = above(problem.model, problem.run[boxes.rows], ball)
             least = ball.cheapest(form, problem.target - GUARD)
             boxes = replace(boxes, bound=torch.maximum(boxes.bound, least.cost))

@@ -19,6 +19,9 @@ from cfq_core.recourse.find import SLACK, Proof, Solver
 from cfq_core.recourse.problem import Points, Problem
 from cfq_core.recourse.search import Search
 
+#: On the slopes of a form's lower lines: a sixth fewer boxes, each dearer by a tenth.
+STEPS = 3
+
 
 @dataclass(frozen=True)
 class Exact:
@@ -39,7 +42,7 @@ class Exact:
     def prove(self, problem: Problem, feasible: Bool[Tensor, "i"]) -> Proof:
         """Cheapest valid points with what is proved of them; ``problem`` in float64."""
         space, best = Space(problem), self._warm_start(problem, feasible)
-        branch = Branch(self.boxes, self.at_once, self.enumerated, self.people, single=True)
+        branch = Branch(self.boxes, self.at_once, self.enumerated, self.people, single=True, steps=STEPS)
         floor = branch.improve(space, best, feasible)
         return Proof(best.points, torch.minimum(floor, best.cost))
 

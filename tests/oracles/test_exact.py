@@ -184,8 +184,9 @@ def test_a_crowd_in_blocks_is_answered_as_one_by_one() -> None:
     assert (together.after == apart.after).all() and (together.cost == apart.cost).all()
 
 
+@pytest.mark.parametrize("steps", [0, 3])
 @pytest.mark.parametrize("kind", ["teacher", "student"])
-def test_a_form_is_nowhere_below_the_logit_and_its_cost_nowhere_above_a_valid_actions(kind: str) -> None:
+def test_a_form_is_nowhere_below_the_logit_and_its_cost_nowhere_above_a_valid_actions(kind: str, steps: int) -> None:
     model, queries, _ = small_case([0, 1], people=20)
     scorer: Scorer = model if kind == "teacher" else students(model, queries, 3)
     problem = build_problem(scorer, queries, KAPPA, torch.float64)
@@ -196,7 +197,7 @@ def test_a_form_is_nowhere_below_the_logit_and_its_cost_nowhere_above_a_valid_ac
         budget = torch.tensor(random.uniform(0.5, 8.0, len(boxes)))
         boxes = space.shrunk(boxes, budget)
         budget = torch.tensor(random.uniform(0.5, 8.0, len(problem)))[boxes.rows]
-        ball = Ball(space, boxes, budget)
+        ball = Ball(space, boxes, budget, single=True, steps=steps)
         form = above(problem.model, problem.run[boxes.rows], ball)
         cheapest = ball.cheapest(form, problem.target)
         for k in range(len(boxes)):
@@ -213,6 +214,19 @@ def test_a_form_is_nowhere_below_the_logit_and_its_cost_nowhere_above_a_valid_ac
             checked += int(within.sum())
         boxes = space.split(boxes, cheapest.slope, form.blame)
     assert checked > 5_000
+
+
+def test_chosen_lower_lines_make_no_box_cheaper_and_some_dearer() -> None:
+    model, queries, _ = small_case([0, 1], people=20)
+    problem = build_problem(model, queries, KAPPA, torch.float64)
+    space = Space(problem)
+    boxes = space.whole(torch.arange(len(problem)))
+    budget = torch.full((len(boxes),), 6.0, dtype=torch.float64)
+    plain, chosen = (
+        ball.cheapest(above(problem.model, problem.run, ball), problem.target).cost
+        for ball in (Ball(space, boxes, budget, steps=steps) for steps in (0, 3))
+    )
+    assert (chosen >= plain).all() and (chosen > plain + 0.3).sum() >= 4
 
 
 def test_a_category_with_dear_switches_is_priced() -> None:
