@@ -44,7 +44,7 @@ class Aim(Protocol):
         ...
 
     def wanted(self, cost: Float[Tensor, "b"]) -> Bool[Tensor, "b"]:
-        """Sets whose points are still of interest at that cost."""
+        """Sets for which steps are worth their time, by what their plain form reaches the target at."""
         ...
 
     def take(self, rows: Tensor) -> Aim:

@@ -22,6 +22,7 @@ from cfq_core.recourse.boxes import Boxes, Space, stacked
 from cfq_core.recourse.find import CLOSE
 from cfq_core.recourse.problem import ROUNDING, Points
 
+NEAR = 0.7  # of the budget: steps on the lines of boxes below that cost more time than they save
 LARGEST_BUDGET = 1e12  # stands for infinity where it is multiplied by zero
 LEAST_RATE = 1e-30  # keeps a division by the rate of an item without gain finite, in float32 too
 LARGEST_RATE = 1e30  # likewise of an item without price
@@ -140,8 +141,8 @@ class Ball:
         return Aimed(filled.cost, self.start + along_columns[:, 0])
 
     def wanted(self, cost: Float[Tensor, "b"]) -> Bool[Tensor, "b"]:
-        """Boxes that hold cheaper actions than the budget, for all that is known."""
-        return cost < self.budget * (1 - CLOSE)
+        """Boxes that better lines may rule out."""
+        return (cost < self.budget * (1 - CLOSE)) & (cost >= NEAR * self.budget)
 
     def take(self, rows: Tensor) -> Ball:
         """That of the chosen boxes."""

@@ -15,6 +15,7 @@ from cfq_core.nets.linear import above
 from cfq_core.nets.stack import Scorer, Stack
 from cfq_core.quant.calibrate import Calibration
 from cfq_core.quant.quantized import QuantStack, Shifted
+from cfq_core.recourse import ball as ball_module
 from cfq_core.recourse.ball import Ball
 from cfq_core.recourse.boxes import Space
 from cfq_core.recourse.exact import Exact
@@ -186,9 +187,12 @@ def test_a_crowd_in_blocks_is_answered_as_one_by_one() -> None:
 
 @pytest.mark.parametrize("steps", [0, 3])
 @pytest.mark.parametrize("kind", ["teacher", "student"])
-def test_a_form_is_nowhere_below_the_logit_and_its_cost_nowhere_above_a_valid_actions(kind: str, steps: int) -> None:
+def test_a_form_is_nowhere_below_the_logit_and_its_cost_nowhere_above_a_valid_actions(
+    kind: str, steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model, queries, _ = small_case([0, 1], people=20)
     scorer: Scorer = model if kind == "teacher" else students(model, queries, 3)
+    monkeypatch.setattr(ball_module, "NEAR", 0.0)
     problem = build_problem(scorer, queries, KAPPA, torch.float64)
     random = numpy_stream(0, "tests/boxes")
     space, checked = Space(problem), 0
@@ -216,7 +220,8 @@ def test_a_form_is_nowhere_below_the_logit_and_its_cost_nowhere_above_a_valid_ac
     assert checked > 5_000
 
 
-def test_chosen_lower_lines_make_no_box_cheaper_and_some_dearer() -> None:
+def test_chosen_lower_lines_make_no_box_cheaper_and_some_dearer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ball_module, "NEAR", 0.0)
     model, queries, _ = small_case([0, 1], people=20)
     problem = build_problem(model, queries, KAPPA, torch.float64)
     space = Space(problem)
