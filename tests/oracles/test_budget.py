@@ -38,9 +38,9 @@ def diabetes(people: int, hidden: tuple[int, ...] = (16, 16)) -> tuple[Stack, Re
     model = Stack.initial(encoding.width, hidden, [1])
     model = replace(model, weights=tuple(3 * w for w in model.weights))
     logits = logits64(model, 0, encoding, table.values)
-    top = float(np.quantile(logits, 0.8))
+    top = float(np.quantile(logits, 0.7))
     model = replace(model, biases=(*model.biases[:-1], model.biases[-1] - top))
-    refused = np.flatnonzero(logits < top)[:people]
+    refused = np.argsort(logits)[:people]
     return model, RecourseQuery(table.values[refused], encoding, actions)
 
 
@@ -61,13 +61,11 @@ def test_seconds_end_a_proof() -> None:
 
 def test_a_spent_budget_raises_the_lower_bound_level_by_level(monkeypatch: pytest.MonkeyPatch) -> None:
     model, ask = diabetes(2)
-    raised = find_recourse(model, [ask], Exact(boxes=24, at_once=8), KAPPA)
-    sure = find_recourse(model, [ask], Exact(boxes=10**5), KAPPA)
+    raised = find_recourse(model, [ask], Exact(boxes=40), KAPPA)
     monkeypatch.setattr(branch, "LEVELS", ())
-    plain = find_recourse(model, [ask], Exact(boxes=24, at_once=8), KAPPA)
-    assert sure.proved.all() and not raised.proved.all()
-    assert (raised.lower <= sure.cost * (1 + 1e-6)).all()
-    assert (raised.lower >= plain.lower * (1 - 1e-6)).all() and (raised.lower > plain.lower + 0.05).any()
+    plain = find_recourse(model, [ask], Exact(boxes=40), KAPPA)
+    assert not raised.proved.any() and (raised.lower <= raised.cost).all()
+    assert (raised.lower >= plain.lower).all() and (raised.lower > plain.lower * 1.2).any()
 
 
 def test_what_is_known_only_grows_while_it_is_proved() -> None:

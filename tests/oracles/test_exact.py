@@ -185,10 +185,9 @@ def test_a_crowd_in_blocks_is_answered_as_one_by_one() -> None:
     assert (together.after == apart.after).all() and (together.cost == apart.cost).all()
 
 
-@pytest.mark.parametrize("steps", [0, 3])
 @pytest.mark.parametrize("kind", ["teacher", "student"])
 def test_a_form_is_nowhere_below_the_logit_and_its_cost_nowhere_above_a_valid_actions(
-    kind: str, steps: int, monkeypatch: pytest.MonkeyPatch
+    kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, queries, _ = small_case([0, 1], people=20)
     scorer: Scorer = model if kind == "teacher" else students(model, queries, 3)
@@ -201,7 +200,7 @@ def test_a_form_is_nowhere_below_the_logit_and_its_cost_nowhere_above_a_valid_ac
         budget = torch.tensor(random.uniform(0.5, 8.0, len(boxes)))
         boxes = space.shrunk(boxes, budget)
         budget = torch.tensor(random.uniform(0.5, 8.0, len(problem)))[boxes.rows]
-        ball = Ball(space, boxes, budget, single=True, steps=steps)
+        ball = Ball(space, boxes, budget, single=True, steps=3)
         form = above(problem.model, problem.run[boxes.rows], ball)
         cheapest = ball.cheapest(form, problem.target)
         for k in range(len(boxes)):
