@@ -36,7 +36,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (home,) = (folder / "venv").glob("lib/python3*/site-packages")
     (home / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
     (file,) = folder.glob("*.whl")
-    subprocess.run([*pip, "install", "--no-deps", "--prefix", str(folder / "venv"), str(file)], check=True)
+    subprocess.run(
+        [*pip, "install", "--no-deps", "--ignore-installed", "--prefix", str(folder / "venv"), str(file)], check=True
+    )
     return folder / "venv" / "bin" / "cfq"
 
 
