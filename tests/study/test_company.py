@@ -19,7 +19,6 @@ from cfq_core.base import numerics, plugins
 from cfq_core.base.errors import CfqError
 from cfq_core.nets.elementwise import sigmoid, softplus
 from cfq_core.pipeline import Setting
-from cfq_core.recourse.search import Search
 from cfq_core.study import executors, tasks
 from cfq_core.study.plan import Plan
 from cfq_core.study.runner import run_plan
@@ -87,7 +86,7 @@ def company(number: int, setting: Setting) -> tuple[Plan, dict[str, Any]]:
         tuple(methods),
         tuple(draw.sample(BUDGETS, draw.choice((1, 2, 3)))),
         tuple(draw.sample(SEEDS, draw.choice((1, 2, 3)))),
-        replace(setting, hidden=draw.choice(WIDTHS), people=8, n_reaudited=4, solver=Search(rounds=1)),
+        replace(setting, hidden=draw.choice(WIDTHS), people=8, n_reaudited=4),
     )
     return plan, {"MOST_ROWS": draw.choice((1, 900, 40_000)), "LONGEST": draw.choice((0.1, 1.0, 60.0))}
 
@@ -192,13 +191,13 @@ def test_the_environment_changes_no_id_and_no_measure(environment: dict[str, str
     assert _measured(tmp_path, "one", **environment) == usual
 
 
+@pytest.mark.gate
 def test_where_torch_was_loaded_first_a_run_says_so_and_is_another_run(tmp_path: Path) -> None:
     program = """
 import torch
 torch.ones(9).exp()  # the first kernel that runs decides for all
 from cfq_core.base import numerics
 from cfq_core.pipeline import Setting
-from cfq_core.recourse.search import Search
 from cfq_core.study.plan import Plan, TeacherSpec
 spec = TeacherSpec(4, "x", 0, Setting(), numerics.tag())
 print(torch.backends.cpu.get_cpu_capability(), numerics.warning(), spec.id, sep="|")
