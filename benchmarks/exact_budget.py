@@ -78,8 +78,8 @@ def table(found: Sequence[Mapping[str, Any]]) -> list[str]:
     if not found:
         return []
     out = [
-        "", f"Where seven numbers move ({NAME}, {PEOPLE} denied test people of seed 0, one at a time), by the boxes that "
-        "a person may take; whoever needs more has a third as many spent on raising the lower bound:", "",
+        "", f"Where seven numbers move ({NAME}, {PEOPLE} denied test people of seed 0, one at a time), by the boxes "
+        "that a person may take; whoever needs more has a third as many spent on raising the lower bound:", "",
         "| net | boxes | proved | CPU s a person | slowest | could be saved, mean | most | in units of cost "
         "| actions sampled below the bounds | valid | logits short |",
         "|" + "---|" * 11,
