@@ -116,10 +116,14 @@ def groups(study: Stored, dataset: str, method: str, budget: float, measure: str
         f"({sure}; the same group in {hit.named} of {hit.seeds})."
     )
     if not hit.shown:
-        why = "the seeds do not agree on which" if hit.p < LEVEL else "the highest may be chance"
+        why = (
+            "groups differ by more than chance, but the seeds do not agree on which is hit most"
+            if hit.p < LEVEL
+            else "the highest may be chance"
+        )
         return (
             f"{where} **no group is shown to be hit more than the others**: the highest mean of a group is "
-            f"{measured.title} {measured.format(hit.value)}, but {why}. {chance}"
+            f"{measured.title} {measured.format(hit.value)}; {why}. {chance}"
         )
     d, unit = hit.beyond, "" if measured.unit in ("%", "points") else f" {measured.unit}"
     sure = "this one model" if d.low is None or d.high is None else (

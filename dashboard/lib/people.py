@@ -114,12 +114,12 @@ def _widget(who: people.TestPeople, i: int, before: tuple[int, ...], start: int,
             options = np.arange(low[0], high[0] + 1)
         found = [int(o) for o in options]
         if len(found) == 1:
-            st.caption(f"{label}: {ui.escape(f.format_cell(own))}, the only level open to them")
+            st.caption(f"{ui.escape(f.words)}: {ui.escape(f.format_cell(own))}, the only level open to them")
             return own
         return st.selectbox(label, found, found.index(start), format_func=f.format_cell, key=key)
     low, high = (int(bound[0]) for bound in who.actions.box(i, one))
     if low == high:
-        st.caption(f"{label}: {ui.escape(f.format_cell(own))}, at its limit")
+        st.caption(f"{ui.escape(f.words)}: {ui.escape(f.format_cell(own))}, at its limit")
         return own
     whole = float(f.step).is_integer()
     raw: list[Any] = [int(v) if whole else float(v) for v in f.raw(np.array([low, high, start]))]

@@ -26,7 +26,9 @@ from cfq_core.training.loop import TeacherTraining
 SETTING = Setting(hidden=(8,), people=40, n_reaudited=10, teacher_training=TeacherTraining(epochs=8), margin=0.1)
 
 
-@pytest.mark.parametrize("share", [0.02, 0.1, 0.5])
+@pytest.mark.parametrize(
+    "share", [pytest.param(0.02, marks=pytest.mark.gate), 0.1, pytest.param(0.5, marks=pytest.mark.gate)]
+)
 def test_the_solved_margin_costs_validation_people_that_share_more(share: float) -> None:
     table, setting = load("datasets", "toy").load(), replace(SETTING, margin=share)
     for p in promise([prepare(table, s) for s in (0, 1)], setting):

@@ -10,8 +10,6 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,11 +18,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from sklearn.datasets import load_diabetes
 from sklearn.model_selection import train_test_split
 
 from cfq_core.base.plugins import load
 from cfq_core.base.streams import stream
+from cfq_core.cli import cli
 
 onnxruntime = pytest.importorskip("onnxruntime")
 
@@ -74,9 +74,8 @@ def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return name, folder
 
 
-def _cfq(*command: str) -> str:
-    run = [sys.executable, "-m", "cfq_core.cli", *command]
-    return subprocess.run(run, check=True, capture_output=True, text=True).stdout
+def _cfq(*command: str) -> None:
+    CliRunner().invoke(cli, command, catch_exceptions=False, standalone_mode=False)
 
 
 def _rows(store: Path, query: str, *given: str) -> list[dict[str, Any]]:

@@ -66,6 +66,7 @@ def test_a_plan_that_is_part_of_a_stored_one_is_not_run_again(
     assert len(store.runs(run_plan(part, store, 0))) == len(plan.seeds)
 
 
+@pytest.mark.gate
 def test_two_stores_of_one_plan_hold_the_same_bits(
     whole: tuple[Store, str], plan: Plan, new_store: Open, contents_of: Contents
 ) -> None:
@@ -119,6 +120,7 @@ def test_what_shares_an_id_shares_every_bit(
     assert all(contents_of(alone, study)[id] == together[id] for id in shared)
 
 
+@pytest.mark.gate
 def test_methods_share_no_time(plan: Plan, new_store: Open) -> None:
     store, trained = new_store("timed"), ("cfq", "cfq_anchored")
     study = run_plan(replace(plan, methods=trained, bits=(3.0,), seeds=(0, 1)), store, workers=0)
@@ -136,6 +138,7 @@ def test_two_processes_give_the_bits_of_none(
     assert contents_of(store, study) == contents_of(*whole)
 
 
+@pytest.mark.gate
 def test_any_executor_will_do(whole: tuple[Store, str], plan: Plan, new_store: Open, contents_of: Contents) -> None:
     store = new_store("threads")
     with ThreadPoolExecutor(1) as executor:
