@@ -20,7 +20,7 @@ from typing import Any, Literal, NewType, TypeVar, get_args, get_origin, get_typ
 import numpy as np
 
 from cfq_core.base.errors import did_you_mean, unknown
-from cfq_core.datasets.card_checks import check_filled, gives_away, parts
+from cfq_core.datasets.card_checks import check_filled, gives_away, only_tested, parts
 from cfq_core.datasets.card_constraints import Judged, checked, taken_out
 from cfq_core.datasets.card_gaps import as_filled, check_constraints, known, mistakes_of_gaps, without_gaps
 from cfq_core.datasets.card_outcome import about_models, as_outcome, cell_is
@@ -353,8 +353,9 @@ def _table(card: Card, data: bytes | str, card_name: str, csv_name: str) -> Tabl
     warnings += [gives_away(f, values[:, i], outcome) for i, f in enumerate(features)]
     done = [*kept.told, *(line for each in filled for line in each.told)]
     rules = _checked(card, place, features, values, columns[card.target].words, done)
-    told = tuple(w for w in (*warnings, *done, *rules.warnings) if w)
     part = parts(columns[card.split], outcome) if card.split else None
+    warnings += only_tested(features, values, part) if part is not None else ()
+    told = tuple(w for w in (*warnings, *done, *rules.warnings) if w)
     return Table(rules.schema, values, outcome, part=part, warnings=told, model=card.model or {})
 
 

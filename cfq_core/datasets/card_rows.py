@@ -205,9 +205,9 @@ def _check_delimiter(text: str, place: Place, delimiter: str) -> None:
 
 def _rows(text: str, place: Place, delimiter: str) -> Iterator[list[str]]:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True, skipinitialspace=True)
-    number = 0
+    number, wide = 0, 0
     while True:
-        number += 1
+        number, line = number + 1, reader.line_num
         try:
             row = next(reader, None)
         except csv.Error as error:
@@ -217,7 +217,20 @@ def _rows(text: str, place: Place, delimiter: str) -> Iterator[list[str]]:
             return
         if not row:
             raise place.bad(f"row {number} is empty; remove it")
+        wide = wide or len(row)
+        if reader.line_num - line > 1 and (lines := _swallowed(row, delimiter, wide)):
+            cure = "is a quote open there? Close it, or save the column without line breaks"
+            raise place.bad(f"row {number}: a cell holds {lines} lines that look like rows of the table; {cure}")
         yield row
+
+
+def _swallowed(row: list[str], delimiter: str, wide: int) -> int:
+    """How many lines of a cell look like rows that an open quote has taken in; 0: none."""
+    for cell in row:
+        breaks = cell.replace("\r\n", "\n").count("\n")
+        if breaks and wide > 1 and cell.count(delimiter) == breaks * (wide - 1):
+            return breaks + 1
+    return 0
 
 
 def _columns(rows: Iterator[list[str]], header: list[str], places: list[Place], names: list[str]) -> dict[str, Column]:

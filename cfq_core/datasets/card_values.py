@@ -105,7 +105,7 @@ def _binned(feature: Feature, column: Column) -> tuple[Feature, PerWord]:
 
 def _rounded(feature: Feature, column: Column, counts: PerWord) -> str:
     """What a reader must know of numbers that were rounded."""
-    raw, off = _floats(column), ~_on_grid(feature, _floats(column))
+    raw, off = _floats(column), ~on_grid(feature, _floats(column))
     rows = int(off[column.cells].sum())
     by = float(np.abs(feature.raw(counts) - raw).max())
     much = f"{rows:,} of {len(column.cells):,} cells are rounded to multiples of {feature.step:g}, by at most {by:.3g}"
@@ -140,7 +140,7 @@ def _numbers(feature: Feature, column: Column) -> tuple[Feature, PerWord]:
     whole = 'is not a whole number; kind = "integer" needs whole numbers, kind = "number" takes any'
     if feature.round:
         return feature, feature.counts(raw)
-    _refuse(column, ~_on_grid(feature, raw), whole if feature.kind == "integer" else grid)
+    _refuse(column, ~on_grid(feature, raw), whole if feature.kind == "integer" else grid)
     return feature, feature.counts(raw)
 
 
@@ -192,10 +192,11 @@ def _with_step(feature: Feature, raw: Numbers) -> Feature:
     if feature.step != FROM_ROWS:
         return feature
     candidates = [replace(feature, step=step) for step in STEPS]
-    return next((f for f in candidates if _on_grid(f, raw).all()), candidates[-1])
+    return next((f for f in candidates if on_grid(f, raw).all()), candidates[-1])
 
 
-def _on_grid(feature: Feature, raw: Numbers) -> Wrong:
+def on_grid(feature: Feature, raw: Numbers) -> Wrong:
+    """Which numbers are multiples of a feature's step."""
     fits = np.abs(raw) <= MAX_COUNT * feature.step
     nearest = feature.raw(feature.counts(np.where(fits, raw, 0.0)))
     return fits & (np.abs(nearest - raw) <= NOISE * np.abs(raw))
