@@ -14,7 +14,7 @@ margin = "cost:10%"          # the margin, solved for each teacher, that costs p
 people = 2000                # denied test people a seed, or "all"
 regime = "default"           # or a list
 probes = ["action_noise"]    # further questions, see `cfq parts`; none unless named
-recourse = "search"         # or a list; "pgd:5" is the paper's teacher with 5 steps
+recourse = "search"         # or a list; "pgd:5": the paper's teacher with 5 steps; "exact:4": 4 CPU seconds a person
 threshold = 0.5              # probability above which a teacher approves; or
 approve = "30%"              # the share of training people whom it approves
 teacher = "model.onnx"       # a model of your own, in place of trained ones; or a table:
@@ -23,6 +23,7 @@ teacher = "model.onnx"       # a model of your own, in place of trained ones; or
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -51,6 +52,7 @@ LARGE_REVISION = 1  # of how tables are worked that are wide or long; raised whe
 MOST_SEEDS = 1000
 MOST_RUNS = 100_000  # quantized models of one plan; what a store, a page and a patient person can take
 MOST_STEPS = 1000  # of a gradient teacher
+MOST_SECONDS = 3600  # of a person's proof
 MOST_LAYERS = 16
 WIDEST = 4096
 
@@ -355,15 +357,30 @@ def _regime(value: Any) -> str:
 def _solver(value: Any) -> Any:
     if not isinstance(value, str):
         raise _Refused(f'"recourse" = {value!r}; one of {", ".join(plugins.names("recourse"))}')
-    name, colon, steps = value.partition(":")
+    name, colon, number = value.partition(":")
     solver = plugins.load("recourse", name)
     if not colon:
         return solver
+    if hasattr(solver, "seconds"):
+        return replace(solver, seconds=_proof_seconds(value, number))
     if not isinstance(getattr(solver, "steps", None), int):
-        raise _Refused(f'"recourse" = {value!r}; {name} takes no number of steps, only pgd does, as "pgd:5"')
-    if not (steps.isascii() and steps.isdigit() and len(steps) < 6 and 1 <= int(steps) <= MOST_STEPS):
+        raise _Refused(
+            f'"recourse" = {value!r}; {name} takes no number of steps, only pgd does, as "pgd:5", and exact seconds, '
+            'as "exact:4"'
+        )
+    if not (number.isascii() and number.isdigit() and len(number) < 6 and 1 <= int(number) <= MOST_STEPS):
         raise _Refused(f'"recourse" = {value!r}; {name} takes 1 to {MOST_STEPS} steps, as "{name}:5"')
-    return replace(solver, steps=int(steps))
+    return replace(solver, steps=int(number))
+
+
+def _proof_seconds(value: str, number: str) -> float:
+    try:
+        seconds = float(number) if number.isascii() else math.nan
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds <= MOST_SECONDS:
+        raise _Refused(f'"recourse" = {value!r}; CPU seconds a person, up to {MOST_SECONDS}, as "exact:4"')
+    return seconds
 
 
 def _teacher(value: Any) -> TeacherFile:
