@@ -134,13 +134,15 @@ class Column:
     words: tuple[str, ...]
     cells: Rows
     dialect: Dialect = field(default_factory=Dialect)
+    lines: Rows | None = None  # rows of the file, where some were left out
 
     def of_rows(self, kept: Outcome) -> Column:
         """The same column without some rows, and without the words that only they had."""
         if kept.all():
             return self
         there, cells = np.unique(self.cells[kept], return_inverse=True)
-        return replace(self, words=tuple(self.words[k] for k in there), cells=cells.astype(np.int64))
+        lines = (np.arange(len(kept)) if self.lines is None else self.lines)[kept]
+        return replace(self, words=tuple(self.words[k] for k in there), cells=cells.astype(np.int64), lines=lines)
 
     def written_with(self, thousands: str) -> Column:
         """The same column with its own mark between groups of three digits."""
@@ -148,7 +150,8 @@ class Column:
 
     def bad(self, word: int, text: str) -> BadCard:
         """The error for one distinct cell, with the first row that has it."""
-        row = int(np.argmax(self.cells == word)) + FIRST_ROW
+        row = int(np.argmax(self.cells == word))
+        row = FIRST_ROW + (row if self.lines is None else int(self.lines[row]))
         return self.place.bad(f"row {row}: {quoted(self.words[word])} {text}")
 
 
@@ -233,16 +236,22 @@ def _columns(rows: Iterator[list[str]], header: list[str], places: list[Place], 
     return {name: Column(at, tuple(known), np.array(column, np.int64)) for name, at, known, column in parts}
 
 
+def gaps_of(column: Column, missing: Collection[str]) -> list[int]:
+    """Which distinct cells mean that a value is not known: the empty one, and the card's own words for it."""
+    return [k for k, word in enumerate(column.words) if not word or word in missing]
+
+
 def check_present(columns: Collection[Column], missing: Collection[str]) -> None:
-    """Refuse empty cells and the card's own words for missing, telling of all columns at once."""
-    gaps = [(c, [k for k, word in enumerate(c.words) if not word or word in missing]) for c in columns]
+    """Refuse cells that are missing, telling of all columns at once."""
+    gaps = [(c, gaps_of(c, missing)) for c in columns]
     bad = [(c, k, int(np.isin(c.cells, k).sum())) for c, k in gaps if k]
     if not bad:
         return
     column, first, count = bad[0]
     also = ", ".join(f"{c.place.part} {n}" for c, _, n in bad[1 : LISTED + 1])
     more = f" and {len(bad) - 1 - LISTED} more" if len(bad) > LISTED + 1 else ""
-    cure = 'fill them in or drop those rows (words may also have a level such as "unknown")'
+    cure = 'fill them in, or say under each [[feature]] what becomes of them: missing = "level", "median", "indicator" '
+    cure += 'or "drop"'
     raise column.bad(
         first[0], f"is a missing value, {count} in this column{f' ({also}{more})' if also else ''}; {cure}"
     )

@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -25,6 +26,12 @@ Kind = Literal["number", "integer", "ordinal", "category"]
 Move = Literal["any", "up", "down", "fixed"]
 KINDS: tuple[Kind, ...] = ("number", "integer", "ordinal", "category")
 MOVES: tuple[Move, ...] = ("any", "up", "down", "fixed")
+#: What becomes of a column's missing cells: a level of their own, the median (and a column that says where), or none.
+Missing = Literal["refuse", "level", "median", "indicator", "drop"]
+FILLED: tuple[Missing, ...] = ("median", "indicator")
+_FLAG = "_missing"  # behind the name of a column: that of the column that says where its cells are missing
+#: Fields that features did not have at engine revision 3.
+_SINCE_3 = frozenset({"thousands", "missing", "aside"})
 
 PARTS = ("train", "valid", "test")  # of a table that is split already
 
@@ -54,6 +61,8 @@ class Feature:
     weight: float = 1.0  # price of one scale unit, or of one switch of category
     bands: tuple[float, ...] = ()  # inner edges that cut a protected number into groups
     thousands: str = field(default="", metadata=LABEL)  # mark between groups of digits in this column of a CSV
+    missing: Missing = "refuse"  # what becomes of missing cells
+    aside: bool = False  # no model sees it; nobody can change it
 
     @property
     def is_category(self) -> bool:
@@ -64,6 +73,16 @@ class Feature:
     def words(self) -> str:
         """The label, or the name where there is none."""
         return self.label or self.name
+
+    @property
+    def width(self) -> int:
+        """Number of encoded columns."""
+        return 0 if self.aside else len(self.levels) if self.is_category else 1
+
+    @property
+    def flag(self) -> str:
+        """Name of the column that says where this one's cells are missing."""
+        return f"{self.name}{_FLAG}"
 
     def raw(self, counts: Int[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
         """Raw units of grid counts; exact decimals (321 steps of 0.1 give the double 32.1)."""
@@ -114,6 +133,17 @@ class Schema:
         """The group columns of every fairness table."""
         return tuple(f for f in self.features if f.protected)
 
+    @cached_property
+    def flags(self) -> dict[int, int]:
+        """Of each column with cells filled in, the column that says where: places of features."""
+        place = {f.name: i for i, f in enumerate(self.features)}
+        return {i: place[f.flag] for i, f in enumerate(self.features) if f.missing in FILLED and f.flag in place}
+
+    @property
+    def seen(self) -> tuple[Feature, ...]:
+        """The columns that models see."""
+        return tuple(f for f in self.features if not f.aside)
+
     def with_features(self, *changed: Feature) -> Schema:
         """The same schema with some features replaced by name."""
         by_name = {f.name: f for f in changed}
@@ -132,17 +162,18 @@ class Table:
     unseen: Bool[np.ndarray, "n"] | None = field(default=None)  # people whom no model is trained on, only tested on
     model: Mapping[str, Any] = field(default_factory=dict)  # what its card says of model files
     warnings: tuple[str, ...] = ()  # of a user's own table: what may have been meant otherwise, a line each
+    origin: str = ""  # fingerprint of the table this was made of, see `tables.fitted`
 
     def __len__(self) -> int:
         return len(self.values)
 
     def fingerprint(self) -> str:
         """Identity of rows and what of the schema changes numbers: part of every run's spec."""
-        return identity(self._about(self.schema))
+        return self.origin or identity(self._about(self.schema))
 
     def fingerprint_of_3(self) -> str:
         """The same as engine revision 3 computed it, labels and class names included: its stores are found by it."""
-        features = [{"kind": "Feature", **{k: v for k, v in asdict(f).items() if k != "thousands"}}
+        features = [{"kind": "Feature", **{k: v for k, v in asdict(f).items() if k not in _SINCE_3}}
                     for f in self.schema.features]  # fmt: skip
         schema = {k: v for k, v in asdict(self.schema).items() if k not in ("favourable_cells", "constraints")}
         about = self._about({"kind": "Schema", **schema, "features": features})

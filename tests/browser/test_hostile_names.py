@@ -57,7 +57,7 @@ def test_a_name_calls_nobody(chunk: int, browser: Any, listener: Listener, tmp_p
         page = context.new_page()
         reflected = urlencode({k: names[i % 12] for i, k in enumerate(KEYS)})
         for name, about in pages.found().items():
-            for query in ("", f"?{reflected}"):
+            for query in ("", f"?{reflected}") if about.default or chunk == 0 else ("",):
                 page.goto(f"{server.url}/{'' if about.default else name}{query}")
                 page.locator("h1").first.wait_for()
                 settled(page)

@@ -95,7 +95,7 @@ def test_foreign_hosts_and_origins_are_refused(hostile: Server) -> None:
         (f"evil.example:{hostile.port}", f"http://{mine}", 403),
     ):
         assert status(hostile, "/_stcore/stream", Host=host, Origin=origin, **socket) == due, (host, origin)
-    assert status(hostile, "/report", Host=mine) == 200
+    assert status(hostile, "/_stcore/health", Host=mine) == 200
     for path in ("/", "/person", "/_stcore/host-config", "/media/x"):
         assert status(hostile, path, Host="evil.example") == 400, path
 
