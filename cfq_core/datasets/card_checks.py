@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from math import ceil, floor
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from cfq_core.datasets.card_rows import MAX_COUNT, MIN_OUTCOMES, Column, Place, Rows, one_of, quoted
+from cfq_core.datasets.card_rows import LISTED, MAX_COUNT, MIN_OUTCOMES, Column, Place, Rows, one_of, quoted
 from cfq_core.tables.schema import PARTS, Feature
 
 GIVES_AWAY = 0.98  # area under the ROC curve of one column alone
@@ -26,6 +27,17 @@ def parts(column: Column, outcome: Rows) -> Rows:
         if min(good, int((part == k).sum()) - good) < MIN_OUTCOMES:
             raise column.place.bad(f"{PARTS[k]} has fewer than {MIN_OUTCOMES} rows of an outcome")
     return part
+
+
+def only_tested(features: Sequence[Feature], values: np.ndarray, part: Rows) -> Iterator[str]:
+    """Levels of which no training row tells a model anything, where the card has a split."""
+    for i, f in enumerate(features):
+        if not f.is_category or f.other_below:
+            continue
+        train, test = (np.bincount(values[part == k, i], minlength=len(f.levels)) for k in (0, 2))
+        if alone := [k for k in range(len(f.levels)) if test[k] and not train[k]]:
+            named = ", ".join(f"{quoted(f.levels[k])} ({test[k]})" for k in alone[:LISTED])
+            yield f'feature "{f.name}": {named} only test rows have; other_below = 30 would join what models never saw'
 
 
 def gives_away(f: Feature, counts: Rows, outcome: Rows) -> str:
