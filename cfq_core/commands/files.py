@@ -11,11 +11,12 @@ from typing import Any
 import click
 
 import cfq_core.models as models_folder
-from cfq_core.base.errors import BadInput, CfqError, UnknownName
+from cfq_core.base.errors import BadInput, CfqError
 from cfq_core.commands.options import (
     contract_options,
     json_option,
     number,
+    one_run,
     open_store,
     print_json,
     store_option,
@@ -284,25 +285,13 @@ def watch(
 
     store = open_store(folder, must_exist=True)
     with readable(store):
-        found = watched(store, stored_run(store, _one_run(store, run), card), data, running, people)
+        found = watched(store, stored_run(store, one_run(store, run), card), data, running, people)
     if as_json:
         print_json(found.as_json())
     else:
         click.echo(found.words)
     if found.look.alarm:
         raise click.exceptions.Exit(ALARM)
-
-
-def _one_run(store: Any, id: str) -> str:
-    """A run's id; of a study that of its only run."""
-    try:
-        return str(store.run(id)["id"])
-    except UnknownName:
-        runs = store.runs(store.study(id)["id"])
-    if len(runs) != 1:
-        some = ", ".join(f"{r['id']} ({r['method']} at {r['budget']:g} bits, seed {r['seed']})" for r in runs[:3])
-        raise BadInput(f'study "{id}" holds {len(runs)} runs; name the one that shipped: {some}, ...')
-    return str(runs[0]["id"])
 
 
 def _needs(*modules: str, extra: str) -> None:

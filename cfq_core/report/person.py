@@ -22,6 +22,7 @@ from cfq_core.report.frames import Stored
 from cfq_core.study.store import Row
 from cfq_core.study.tables import found_table
 from cfq_core.tables.encode import Encoding, Values
+from cfq_core.tables.fitted import fitted
 from cfq_core.tables.split import split
 
 if TYPE_CHECKING:
@@ -139,6 +140,7 @@ def _crowd(study: Stored, teacher: str) -> TestPeople:
     if table is None:
         raise CfqError(f"the table of {row['dataset']} went away")
     parts = split(table, row["seed"])
+    table = fitted(table, parts.train)
     training = table.values[parts.train]
     actions = ActionSet.fit(table.schema, training, row["spec"]["setting"]["regime"])
     return TestPeople(Encoding.fit(table.schema, training), actions, table.values[parts.test])

@@ -19,6 +19,7 @@ from jaxtyping import Bool, Int
 from cfq_core.actions.action_set import objections
 from cfq_core.actions.joint import Joint
 from cfq_core.actions.regimes import under
+from cfq_core.base.cells import harmless
 from cfq_core.base.errors import BadInput, BadStore, did_you_mean
 from cfq_core.datasets.dialect import delimiter_of
 from cfq_core.nets.stack import Scorer
@@ -126,7 +127,8 @@ def advice_of(text: str, schema: Schema, where: str) -> Advice:
         raise BadInput(f"{where}: not a CSV: {problem}") from None
     if not rows:
         raise BadInput(f"{where}: is empty; the first row names the columns: state, {schema.features[0].name}, ...")
-    header = [cell.strip() for cell in rows[0]]
+    names = {harmless(f.name): f.name for f in schema.features}
+    header = [names.get(cell.strip(), cell.strip()) for cell in rows[0]]
     _check_header(header, schema, where)
     listed = [_Row(f"{where}: row {i}", dict(zip(header, r, strict=False)), len(r)) for i, r in enumerate(rows[1:], 2)]
     for row in listed:
@@ -165,17 +167,21 @@ def advice_text(advice: Advice, schema: Schema) -> str:
     """Advice as the CSV that `advice_of` reads; what does not change stays empty in the second row."""
     out = io.StringIO()
     written = csv.writer(out, lineterminator="\n")
-    written.writerow(["person", "state", *(f.name for f in schema.features)])
+    written.writerow(["person", "state", *(harmless(f.name) for f in schema.features)])
     for person, before, after in zip(advice.person, advice.before, advice.after, strict=True):
         old, new = ([_cell(f, int(c)) for f, c in zip(schema.features, row, strict=True)] for row in (before, after))
-        written.writerow([person, STATES[0], *old])
-        written.writerow([person, STATES[1], *("" if a == b else b for a, b in zip(old, new, strict=True))])
+        written.writerow([harmless(person), STATES[0], *old])
+        written.writerow([harmless(person), STATES[1], *("" if a == b else b for a, b in zip(old, new, strict=True))])
     return out.getvalue()
 
 
 def _cell(f: Feature, count: int) -> str:
     """A value as `count_of` reads it back: a level, or the shortest decimal."""
-    return f.levels[count] if f.levels else repr(float(f.raw(np.array([count]))[0])).removesuffix(".0")
+    return (
+        str(harmless(f.levels[count]))
+        if f.levels
+        else f.date(count) or repr(float(f.raw(np.array([count]))[0])).removesuffix(".0")
+    )
 
 
 @dataclass(frozen=True)
@@ -203,13 +209,14 @@ def _check_header(header: list[str], schema: Schema, where: str) -> None:
 def count_of(f: Feature, cell: str, where: str) -> int:
     """A cell of a feature as its grid count; raises `BadInput` in one line."""
     if f.levels:
+        cell = cell[1:] if cell not in f.levels and cell[:1] == "'" else cell  # see `harmless`
         if cell not in f.levels:
             raise BadInput(
                 f'{where}: {f.name} = "{cell[:60]}"; one of {", ".join(f.levels)}{did_you_mean(cell, f.levels)}'
             )
         return f.levels.index(cell)
     try:
-        value = float(cell)
+        value = float(cell) if not f.reference or "-" not in cell[1:] else f.days(cell)
     except ValueError:
         raise BadInput(f'{where}: {f.name} = "{cell[:60]}"; a number') from None
     if not np.isfinite(value) or abs(value) > 2**53 * f.step or (f.log and value < 0):

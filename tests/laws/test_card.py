@@ -483,8 +483,8 @@ def test_a_shipped_card_loads_encodes_exactly_and_has_actions(name: str) -> None
 def test_the_template_explains_every_key() -> None:
     text = (CARDS / "template.toml").read_text()
     keys = set(re.findall(r"^(\w+) = ", text, re.MULTILINE))
-    assert keys == {*CARD_FIELDS, *FEATURE_FIELDS, "from", "max_change"} - {"feature", "model"}
-    assert set(re.findall(r"^#     (\w+) = ", text, re.MULTILINE)) >= {"derive", "follows", "high"}
+    assert keys == {*CARD_FIELDS, *FEATURE_FIELDS, "from", "max_change"} - {"feature", "model", "format"}
+    assert set(re.findall(r"^#     (\w+) = ", text, re.MULTILINE)) >= {"derive", "follows", "high", "format"}
     assert set(re.findall(r"^# (\w+) = ", text.split("[model]")[1].split("[[")[0], re.MULTILINE)) == {
         f.name for f in fields(Contract)
     }
