@@ -136,6 +136,7 @@ def advice_of(text: str, schema: Schema, where: str) -> Advice:
             raise BadInput(f"{row.where} has {row.cells} cells; the header has {len(header)}")
     if not listed or len(listed) % 2:
         raise BadInput(f"{where}: has {len(listed)} rows below the header; every person has two, before and after")
+    made = {schema.features[i].name: "no" for i in schema.flags.values()}  # nothing is missing unless it is said
     person, before, after = [], [], []
     for k, (old, new) in enumerate(zip(listed[::2], listed[1::2], strict=True), 1):
         for row, state in zip((old, new), STATES, strict=True):
@@ -143,7 +144,7 @@ def advice_of(text: str, schema: Schema, where: str) -> Advice:
                 given = row.cell("state")
                 raise BadInput(f'{row.where}: state "{given}"; rows come in pairs, before then after: {state} here')
         person.append(old.cell("person") or str(k))
-        before.append([count_of(f, old.cell(f.name), old.where) for f in schema.features])
+        before.append([count_of(f, old.cell(f.name) or made.get(f.name, ""), old.where) for f in schema.features])
         told = zip(schema.features, before[-1], strict=True)
         after.append([count_of(f, new.cell(f.name), new.where) if new.cell(f.name) else own for f, own in told])
     empty = np.array([[not new.cell(f.name) for f in schema.features] for new in listed[1::2]])
@@ -201,7 +202,8 @@ def _check_header(header: list[str], schema: Schema, where: str) -> None:
             raise BadInput(f'{where}: column "{name[:60]}" is no feature{did_you_mean(name, names)}')
         if header.count(name) > 1:
             raise BadInput(f'{where}: column "{name[:60]}" is there {header.count(name)} times')
-    missing = [n for n in ("state", *names) if n not in header]
+    made = {schema.features[i].name for i in schema.flags.values()}
+    missing = [n for n in ("state", *names) if n not in header and n not in made]
     if missing:
         raise BadInput(f'{where}: column "{missing[0]}" is missing; needed are state, {", ".join(names)}')
 

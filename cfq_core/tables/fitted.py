@@ -46,3 +46,16 @@ def fitted_whole(table: Table) -> Table:
     """The same of all rows that may be training rows, where nobody says which are."""
     rows = np.arange(len(table))
     return fitted(table, rows if table.part is None else rows[table.part == 0])
+
+
+def stand_ins(table: Table) -> dict[int, int]:
+    """Of each column of a fitted table with cells filled in, the count that stands for a missing one."""
+    flags = table.schema.flags.items()
+    return {i: int(table.values[np.argmax(table.values[:, flag] == 1), i]) for i, flag in flags}
+
+
+def usual(f: Feature, word: str) -> str:
+    """A word as the table's levels have it: nothing is the level for missing cells, a rare one that for the others."""
+    if not word and f.missing == "level" and MISSING_LEVEL in f.levels:
+        return MISSING_LEVEL
+    return OTHER if f.other_below and word not in f.levels else word

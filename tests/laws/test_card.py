@@ -334,7 +334,7 @@ def test_bytes_that_are_no_utf8_text_are_refused_with_their_line(data: bytes, sa
 
 
 def test_a_broken_workbook_is_refused_in_one_line() -> None:
-    with pytest.raises(BadCard, match="lending.csv: cannot be unpacked") as caught:
+    with pytest.raises(BadCard, match=r"lending\.csv: cannot be unpacked") as caught:
         _parse(CARD, b"PK\x03\x04\xff\xfe")
     assert _is_one_line(caught.value)
 

@@ -17,9 +17,11 @@ from cfq_core.datasets.draft import draft
 
 MORE = int(os.environ.get("CFQ_FUZZ", "1"))  # times as many examples
 ROWS = 70
-MARKS = ['"', ",", ";", "\n", "\r\n", "\t", "\0", "'", "=", "é", " ", "NA", "?", "1.234", "1,5", "-", "03/04/2021",
-         "ß\u2028",
-         "1e999", "١", "\ufeff", "x" * 300, '"a\nb"', "€", "%", "{", "\\", "[[feature]]"]  # fmt: skip
+MARKS = [
+    '"', ",", ";", "\n", "\r\n",
+    "\t", "\0", "'", "=", "é", " ", "NA", "?", "1.234", "1,5", "-", "03/04/2021", "ß\u2028",
+    "1e999", "١", "\ufeff", "x" * 300, '"a\nb"', "€", "%", "{", "\\", "[[feature]]",
+]  # fmt: skip
 
 
 def _rows() -> list[list[str]]:
