@@ -67,10 +67,10 @@ class Branch:
     def improve(self, space: Space, best: BestKnown, feasible: Bool[Tensor, "i"], budget: Budget) -> Float[Tensor, "i"]:
         """Improve the answers; gives the cost below which no box of an instance was left open, infinite for none."""
         floor, people = torch.full_like(best.cost, torch.inf), (feasible & (best.cost > 0)).nonzero()[:, 0]
+        floor[people] = 0.0
         for start in range(0, len(people), self.people):
             rows = people[start : start + self.people]
             own = budget.share(len(rows) / (len(people) - start))
-            floor[rows] = 0.0
             first = own.first() if self.raises else own
             left = self._branch(space, best, space.whole(rows), best.cost.clone(), first, floor)
             floor[rows] = torch.inf

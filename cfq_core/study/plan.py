@@ -23,7 +23,6 @@ teacher = "model.onnx"       # a model of your own, in place of trained ones; or
 
 from __future__ import annotations
 
-import math
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -43,6 +42,7 @@ from cfq_core.nets.layers import ACTIVATIONS
 from cfq_core.pipeline import Setting
 from cfq_core.quant.grid import ACTIVATION_BITS, WEIGHT_BITS
 from cfq_core.study import estimate
+from cfq_core.study.solvers import solver_named
 from cfq_core.tables.schema import Table
 
 #: Raised when the same spec would give other numbers: runs of an older engine are then run anew.
@@ -51,8 +51,6 @@ LARGE_REVISION = 1  # of how tables are worked that are wide or long; raised whe
 
 MOST_SEEDS = 1000
 MOST_RUNS = 100_000  # quantized models of one plan; what a store, a page and a patient person can take
-MOST_STEPS = 1000  # of a gradient teacher
-MOST_SECONDS = 3600  # of a person's proof
 MOST_LAYERS = 16
 WIDEST = 4096
 
@@ -357,30 +355,10 @@ def _regime(value: Any) -> str:
 def _solver(value: Any) -> Any:
     if not isinstance(value, str):
         raise _Refused(f'"recourse" = {value!r}; one of {", ".join(plugins.names("recourse"))}')
-    name, colon, number = value.partition(":")
-    solver = plugins.load("recourse", name)
-    if not colon:
-        return solver
-    if hasattr(solver, "seconds"):
-        return replace(solver, seconds=_proof_seconds(value, number))
-    if not isinstance(getattr(solver, "steps", None), int):
-        raise _Refused(
-            f'"recourse" = {value!r}; {name} takes no number of steps, only pgd does, as "pgd:5", and exact seconds, '
-            'as "exact:4"'
-        )
-    if not (number.isascii() and number.isdigit() and len(number) < 6 and 1 <= int(number) <= MOST_STEPS):
-        raise _Refused(f'"recourse" = {value!r}; {name} takes 1 to {MOST_STEPS} steps, as "{name}:5"')
-    return replace(solver, steps=int(number))
-
-
-def _proof_seconds(value: str, number: str) -> float:
     try:
-        seconds = float(number) if number.isascii() else math.nan
-    except ValueError:
-        seconds = math.nan
-    if not 0 < seconds <= MOST_SECONDS:
-        raise _Refused(f'"recourse" = {value!r}; CPU seconds a person, up to {MOST_SECONDS}, as "exact:4"')
-    return seconds
+        return solver_named(value)
+    except ValueError as problem:
+        raise _Refused(f'"recourse" = {value!r}; {problem}') from None
 
 
 def _teacher(value: Any) -> TeacherFile:

@@ -324,13 +324,19 @@ def test_a_long_list_shows_eight_names_and_counts_the_rest() -> None:
     [
         (CSV.encode("utf-16"), "UTF-8"),
         (CSV.replace("rent", "für").encode("latin-1"), "0xfc"),
-        (b"PK\x03\x04\xff\xfe", "UTF-8"),
+        (b"\x89PNG\xff\xfe", "UTF-8"),
     ],
 )
 def test_bytes_that_are_no_utf8_text_are_refused_with_their_line(data: bytes, says: str) -> None:
     with pytest.raises(BadCard, match=r"lending.csv: line \d+: not UTF-8") as caught:
         _parse(CARD, data)
     assert says in str(caught.value) and _is_one_line(caught.value)
+
+
+def test_a_broken_workbook_is_refused_in_one_line() -> None:
+    with pytest.raises(BadCard, match=r"lending\.csv: cannot be unpacked") as caught:
+        _parse(CARD, b"PK\x03\x04\xff\xfe")
+    assert _is_one_line(caught.value)
 
 
 def test_a_number_cell_outside_low_and_high_is_accepted() -> None:

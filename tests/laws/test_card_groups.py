@@ -77,7 +77,7 @@ def test_files_of_models_are_given_what_models_see() -> None:
     table = read()
     encoding = Encoding.fit(table.schema, table.values)
     assert list(feed(table.schema, table.values)) == ["income", "home"]
-    columns = [c for c in map(_columns(table), ("standardised", "raw", "levels"))]
+    columns = list(map(_columns(table), ("standardised", "raw", "levels")))
     assert [c.make(table.values).shape[1] for c in columns] == [3, 3, 2]
     np.testing.assert_allclose(columns[0].make(table.values), encoding.encode(table.values))
     weight, bias = columns[0].of(encoding) or (0, 0)

@@ -22,7 +22,6 @@ from cfq_core.study.models import solver_of
 from cfq_core.study.plan import (
     MOST_LAYERS,
     MOST_SEEDS,
-    MOST_STEPS,
     READERS,
     REVISION,
     WIDEST,
@@ -32,6 +31,7 @@ from cfq_core.study.plan import (
     read_plan_file,
     table_of,
 )
+from cfq_core.study.solvers import MOST_STEPS
 from cfq_core.study.store import Store
 from cfq_core.study.summary import format_setting
 from cfq_core.study.tasks import audit_tasks, chunks, teacher_tasks
