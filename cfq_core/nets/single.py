@@ -70,8 +70,8 @@ class Networks:
     """
 
     scale: Float[Tensor, "b h"]
-    weights: Sequence[Float[Tensor, "*b o i"]]
-    biases: Sequence[Float[Tensor, "*b o"]]
+    weights: Sequence[Float[Tensor, "..."]]  # [*b, o, i]
+    biases: Sequence[Float[Tensor, "..."]]  # [*b, o]
     architecture: Architecture
 
 
