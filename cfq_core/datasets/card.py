@@ -22,7 +22,7 @@ import numpy as np
 from cfq_core.base.errors import did_you_mean, unknown
 from cfq_core.datasets.card_checks import check_filled, gives_away, only_tested, parts
 from cfq_core.datasets.card_constraints import Judged, checked, taken_out
-from cfq_core.datasets.card_gaps import as_filled, check_constraints, known, mistakes_of_gaps, without_gaps
+from cfq_core.datasets.card_gaps import as_filled, known, mistakes_of_gaps, without_gaps
 from cfq_core.datasets.card_outcome import about_models, as_outcome, cell_is
 from cfq_core.datasets.card_rows import (
     FROM_ROWS,
@@ -365,7 +365,6 @@ def _checked(
 ) -> Judged:  # fmt: skip
     """The schema with its constraints, compared with the rows whose cells are all known."""
     schema = _schema(card, features, outcomes)
-    check_constraints(place, schema)
     schema = replace(schema, note=" ".join(filter(None, [schema.note, *(f"{line}." for line in done)])))
     return checked(place, schema, values)
 
