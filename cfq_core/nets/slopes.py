@@ -75,6 +75,7 @@ def sharpened(nets: Networks, lines: Sequence[Lines], plain: Bent, aim: Aim) -> 
     rows = aim.wanted(first.cost).nonzero()[:, 0]
     if not len(rows):
         return plain
+    plain = replace(plain, given=plain.given.expand(len(first.cost), -1))  # shared behind a single hidden layer
     few = [_taken(line, rows) for line in lines]
     start = Bent(plain.weight[rows], plain.constant[rows], plain.given[rows])
     best = _Chain(_networks(nets, rows), few).climbed(start, Aimed(first.cost[rows], first.at[rows]), aim.take(rows))
