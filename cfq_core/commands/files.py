@@ -250,6 +250,8 @@ def check(action: Path, study: str, dataset: str | None, folder: Path | None, as
         ]
         print_json({"study": store.study(study)["id"], "advice": advice})
         return
+    for line in judges[0].design.table.warnings:
+        click.echo(f"note: {line}", err=True)
     for v in verdicts:
         click.echo(f"\nperson {v.person}: {'; '.join(v.changes) or 'nothing changes'}")
         click.echo("  legal" if v.legal else "  NOT legal: " + "; ".join(v.objections))

@@ -12,6 +12,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, replace
+from datetime import date
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, NewType, TypeVar, get_args, get_origin, get_type_hints
@@ -19,7 +20,7 @@ from typing import Any, Literal, NewType, TypeVar, get_args, get_origin, get_typ
 import numpy as np
 
 from cfq_core.base.errors import did_you_mean, unknown
-from cfq_core.datasets.card_checks import check_filled, gives_away, parts
+from cfq_core.datasets.card_checks import check_filled, gives_away, only_tested, parts
 from cfq_core.datasets.card_constraints import Judged, checked, taken_out
 from cfq_core.datasets.card_gaps import as_filled, check_constraints, known, mistakes_of_gaps, without_gaps
 from cfq_core.datasets.card_outcome import about_models, as_outcome, cell_is
@@ -32,11 +33,11 @@ from cfq_core.datasets.card_rows import (
     UNSAFE,
     Place,
     decoded,
-    doubt_about_numbers,
     level_mistake,
     quoted,
     read_columns,
 )
+from cfq_core.datasets.card_values import doubt_about_numbers
 from cfq_core.datasets.dialect import THOUSANDS, Dialect, mistakes
 from cfq_core.tables.schema import FILLED, Feature, Schema, Table
 
@@ -45,10 +46,12 @@ STEP_RANGE = (1e-9, 1e9)  # `Feature.raw` keeps nine decimals
 MAX_NUMBER = MAX_COUNT * STEP_RANGE[1]
 
 NUMERIC = ("number", "integer")
+COUNTED = (*NUMERIC, "date")
 #: Keys that mean something for some kinds only; elsewhere they would be silently without effect.
 ONLY_FOR = {
     "thousands": NUMERIC, "unit": NUMERIC,
-    "low": NUMERIC, "high": NUMERIC, "step": NUMERIC, "log": NUMERIC, "bands": NUMERIC,
+    "low": COUNTED, "high": COUNTED, "step": NUMERIC, "log": NUMERIC, "bands": COUNTED,
+    "format": ("date",), "reference": ("date",), "round": NUMERIC, "bins": NUMERIC, "other_below": ("category",),
     "levels": ("ordinal", "category"), "never": ("category",),
 }  # fmt: skip
 
@@ -83,6 +86,9 @@ class Card:
     thousands: Mark = Mark("")
     strip: tuple[str, ...] = ()  # texts around numbers, such as a currency
     encoding: str = "utf-8"
+    sheet: str = ""  # of a workbook with several
+    reference: str = ""  # ISO date from which dates are counted back
+    group: tuple[str, ...] = ()  # columns of words that no model sees: groups of every fairness table
     constraints: tuple[str, ...] = ()  # what ties columns together, see `tables.constraints`
     feature: tuple[Feature, ...] = ()
 
@@ -153,8 +159,11 @@ def _card(text: str, file: str) -> Card:
     if not tables or not isinstance(tables, list) or not all(isinstance(t, dict) for t in tables):
         raise place.bad("no features; describe each column under its own [[feature]], with two brackets")
     tables, sentences = taken_out(place, tables)
-    features = tuple(_feature(place, i, t) for i, t in enumerate(tables, 1))
-    card = replace(card, feature=features, constraints=(*sentences, *card.constraints))
+    features = [_feature(place, i, t) for i, t in enumerate(tables, 1)]
+    features += [
+        Feature(name, "category", move="fixed", protected=True, missing="level", aside=True) for name in card.group
+    ]
+    card = replace(card, feature=tuple(features), constraints=(*sentences, *card.constraints))
     _check_together(card, place)
     return card
 
@@ -177,6 +186,7 @@ def _record(place: Place, raw: dict[str, Any], record: type[Described]) -> Descr
 
 
 def _typed(place: Place, key: str, value: Any, hint: Any) -> Any:
+    value = value.isoformat() if isinstance(value, date) else value
     said = f"{key} = {quoted(value)}"
     if hint is Cells:
         return Cells(tuple(_cell(place, key, v) for v in (value if isinstance(value, list) else [value])))
@@ -196,6 +206,10 @@ def _typed(place: Place, key: str, value: Any, hint: Any) -> Any:
     if hint is bool:
         if not isinstance(value, bool):
             raise place.bad(f"{said}; must be true or false, without quotes")
+        return value
+    if hint is int:
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_COUNT:
+            raise place.bad(f"{said}; must be a whole number from 0, without quotes")
         return value
     if hint in (str, Prose):
         return _text(place, said, value, hint)
@@ -258,7 +272,7 @@ def _mistakes(f: Feature, raw: dict[str, Any]) -> Iterator[str]:
         yield f"thousands = {quoted(f.thousands)}; a point, a comma, an apostrophe or a space"
     yield from mistakes_of_gaps(f)
     yield from _mistakes_of_levels(f)
-    yield from _mistakes_of_numbers(f)
+    yield from _mistakes_of_numbers(f, raw)
 
 
 def _mistakes_of_levels(f: Feature) -> Iterator[str]:
@@ -275,7 +289,7 @@ def _mistakes_of_levels(f: Feature) -> Iterator[str]:
             yield f"levels has {quoted(level)}, which {mistake}"
 
 
-def _mistakes_of_numbers(f: Feature) -> Iterator[str]:
+def _mistakes_of_numbers(f: Feature, raw: Mapping[str, Any]) -> Iterator[str]:
     if f.kind == "integer" and f.step != 1:
         yield f'step = {f.step:g}; must be 1 for an integer (kind = "number" takes other steps)'
     if not STEP_RANGE[0] <= f.step <= STEP_RANGE[1]:
@@ -285,8 +299,16 @@ def _mistakes_of_numbers(f: Feature) -> Iterator[str]:
     for key, limit in (("low", f.low), ("high", f.high)):
         if f.log and limit is not None and limit < 0:
             yield f"{key} = {limit:g}; must be 0 or more, because log = true"
-    if any(a >= b for a, b in pairwise(f.bands)):
-        yield f"bands = {quoted(f.bands)}; must increase"
+    for key, edges in (("bands", f.bands), ("bins", f.bins)):
+        if any(a >= b for a, b in pairwise(edges)):
+            yield f"{key} = {quoted(edges)}; must increase"
+    for key in ("low", "high", "step", "log", "bands", "round"):
+        if f.bins and key in raw and raw[key]:
+            yield f"{key} = {quoted(raw[key])}; without effect beside bins, which make levels of the number"
+    if f.round and f.kind == "number" and "step" not in raw:
+        yield "round = true; needs a step, the grid to which cells are rounded, such as step = 0.01"
+    if f.other_below and f.levels:
+        yield f"other_below = {f.other_below}; levels are listed already, leave one of the two out"
     if f.bands and not f.protected:
         yield f"bands = {quoted(f.bands)}; only for protected = true, whose groups they cut"
 
@@ -294,7 +316,8 @@ def _mistakes_of_numbers(f: Feature) -> Iterator[str]:
 def _check_together(card: Card, place: Place) -> None:
     for name, count in Counter(f.name for f in card.feature).items():
         if count > 1:
-            raise place.at("feature", name).bad(f"described {count} times; each feature once")
+            also = "is a group too, which no model sees; one of the two" if name in card.group else ""
+            raise place.at("feature", name).bad(also or f"described {count} times; each feature once")
     for f in card.feature:
         if f.missing in FILLED and any(g.name == f.flag for g in card.feature):
             raise place.at("feature", f.flag).bad(f'is how the column is named that says where "{f.name}" is missing')
@@ -302,6 +325,8 @@ def _check_together(card: Card, place: Place) -> None:
         raise place.at("split", card.split).bad("is also the target or a feature; a split is neither")
     if card.target in [f.name for f in card.feature]:
         raise place.at("feature", card.target).bad("is also the target; an outcome is no input")
+    if all(f.aside for f in card.feature):
+        raise place.bad("no feature that a model sees: every one is a group or has aside = true")
     if all(f.move == "fixed" for f in card.feature):
         reason = "every one is fixed, immutable or protected"
         raise place.bad(f"no feature is actionable: {reason}; one needs move = any, up or down")
@@ -318,7 +343,7 @@ def _table(card: Card, data: bytes | str, card_name: str, csv_name: str) -> Tabl
     columns = {name: column.of_rows(judged.kept) for name, column in kept.columns.items()}
     columns |= {f.name: columns[f.name].written_with(f.thousands) for f in card.feature}
     outcome = judged.outcome[judged.kept]
-    filled = [as_filled(f, columns[f.name], card.missing) for f in card.feature]
+    filled = [as_filled(f, columns[f.name], card.missing, card.reference) for f in card.feature]
     features = tuple(feature for each in filled for feature in each.features)
     for f in card.feature:
         check_filled(next(g for g in features if g.name == f.name), places[f.name])
@@ -328,8 +353,9 @@ def _table(card: Card, data: bytes | str, card_name: str, csv_name: str) -> Tabl
     warnings += [gives_away(f, values[:, i], outcome) for i, f in enumerate(features)]
     done = [*kept.told, *(line for each in filled for line in each.told)]
     rules = _checked(card, place, features, values, columns[card.target].words, done)
-    told = tuple(w for w in (*warnings, *done, *rules.warnings) if w)
     part = parts(columns[card.split], outcome) if card.split else None
+    warnings += only_tested(features, values, part) if part is not None else ()
+    told = tuple(w for w in (*warnings, *done, *rules.warnings) if w)
     return Table(rules.schema, values, outcome, part=part, warnings=told, model=card.model or {})
 
 
@@ -345,7 +371,7 @@ def _checked(
 
 
 def _dialect(card: Card, place: Place) -> Dialect:
-    dialect = Dialect(card.delimiter, card.decimal, card.thousands, card.strip, card.encoding)
+    dialect = Dialect(card.delimiter, card.decimal, card.thousands, card.strip, card.encoding, card.sheet)
     if wrong := mistakes(dialect):
         raise place.bad(wrong)
     return dialect

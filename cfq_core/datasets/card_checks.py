@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from math import ceil, floor
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from cfq_core.datasets.card_rows import MAX_COUNT, MIN_OUTCOMES, Column, Place, Rows, one_of, quoted
+from cfq_core.datasets.card_rows import LISTED, MAX_COUNT, MIN_OUTCOMES, Column, Outcome, Place, Rows, one_of, quoted
 from cfq_core.tables.schema import PARTS, Feature
 
 GIVES_AWAY = 0.98  # area under the ROC curve of one column alone
 ROUNDING = 1e-9  # of low and high to grid steps, as in `ActionSet`
 
 
-def parts(column: Column, outcome: Rows) -> Rows:
+def parts(column: Column, outcome: Outcome) -> Rows:
     """Which part each row is of, by the words of its split column."""
     index = {word: k for k, word in enumerate(PARTS)} | {"validation": 1}
     for k, word in enumerate(column.words):
@@ -28,7 +29,18 @@ def parts(column: Column, outcome: Rows) -> Rows:
     return part
 
 
-def gives_away(f: Feature, counts: Rows, outcome: Rows) -> str:
+def only_tested(features: Sequence[Feature], values: np.ndarray, part: Rows) -> Iterator[str]:
+    """Levels of which no training row tells a model anything, where the card has a split."""
+    for i, f in enumerate(features):
+        if not f.is_category or f.other_below:
+            continue
+        train, test = (np.bincount(values[part == k, i], minlength=len(f.levels)) for k in (0, 2))
+        if alone := [k for k in range(len(f.levels)) if test[k] and not train[k]]:
+            named = ", ".join(f"{quoted(f.levels[k])} ({test[k]})" for k in alone[:LISTED])
+            yield f'feature "{f.name}": {named} only test rows have; other_below = 30 would join what models never saw'
+
+
+def gives_away(f: Feature, counts: Rows, outcome: Outcome) -> str:
     """A column that alone ranks nearly everybody rightly may have been written after the outcome was known."""
     score = counts.astype(float)
     if f.kind == "category":

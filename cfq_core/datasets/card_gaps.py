@@ -19,11 +19,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cfq_core.datasets.card_outcome import cell_is
-from cfq_core.datasets.card_rows import MIN_ROWS, Column, Outcome, Place, Rows, as_counts, check_present, gaps_of
+from cfq_core.datasets.card_rows import MIN_ROWS, Column, Outcome, Place, Rows, check_present, gaps_of
+from cfq_core.datasets.card_values import as_counts
 from cfq_core.tables.constraints import mentioned
-from cfq_core.tables.schema import FILLED, Feature, Schema
-
-LEVEL = "missing"  # the level of a category whose missing cells have one
+from cfq_core.tables.schema import FILLED, MISSING_LEVEL, Feature, Schema
 
 
 @dataclass(frozen=True)
@@ -96,42 +95,44 @@ def _of(gone: Outcome) -> str:
     return f"{int(gone.sum()):,} of {len(gone):,} cells are"
 
 
-def as_filled(f: Feature, column: Column, missing: Sequence[str]) -> Filled:
-    """A column as integers, its missing cells as its feature says."""
+def as_filled(f: Feature, column: Column, missing: Sequence[str], reference: str) -> Filled:
+    """A column as integers, its missing cells as its feature says; ``reference``: the card's day."""
     gone = _missing_rows(column, missing)
     if not gone.any():
-        feature, counts = as_counts(f, column)
-        return Filled((feature,), (counts,))
+        there = as_counts(f, column, reference)
+        return Filled((there.feature,), (there.counts,), there.told)
     if gone.all():
         raise column.place.bad("every cell is missing; leave it out of the card")
-    return _with_level(f, column, gone) if f.missing == "level" else _with_median(f, column, gone)
+    with_ = _with_level if f.missing == "level" else _with_median
+    return with_(f, column, gone, reference)
 
 
-def _with_level(f: Feature, column: Column, gone: Outcome) -> Filled:
+def _with_level(f: Feature, column: Column, gone: Outcome, reference: str) -> Filled:
     there = column.of_rows(~gone)
-    if LEVEL in there.words:
+    if MISSING_LEVEL in there.words:
         raise there.bad(
-            there.words.index(LEVEL), "is a level beside missing cells; add it to the card's missing = [...]"
+            there.words.index(MISSING_LEVEL), "is a level beside missing cells; add it to the card's missing = [...]"
         )
-    levels = _levels_of(f, there)
+    levels = _levels_of(f, there, reference)
     gaps = set(np.unique(column.cells[gone]).tolist())
-    named = replace(column, words=tuple(LEVEL if k in gaps else word for k, word in enumerate(column.words)))
-    given = replace(f, levels=(*levels, LEVEL), never=(*f.never, LEVEL))
-    feature, counts = as_counts(given, named)
-    return Filled((feature,), (counts,), (f'{column.place.part}: {_of(gone)} missing; they have a level "{LEVEL}"',))
+    named = replace(column, words=tuple(MISSING_LEVEL if k in gaps else word for k, word in enumerate(column.words)))
+    given = replace(f, levels=(*levels, MISSING_LEVEL), never=(*f.never, MISSING_LEVEL))
+    named_too = as_counts(given, named, reference)
+    told = f'{column.place.part}: {_of(gone)} missing; they have a level "{MISSING_LEVEL}"'
+    return Filled((named_too.feature,), (named_too.counts,), (*named_too.told, told))
 
 
-def _levels_of(f: Feature, there: Column) -> tuple[str, ...]:
+def _levels_of(f: Feature, there: Column, reference: str) -> tuple[str, ...]:
     """Levels of the cells that are there, as they are found without the others."""
     if len(there.words) == 1 and not f.levels:
         return there.words
-    return as_counts(f, there)[0].levels
+    return as_counts(f, there, reference).feature.levels
 
 
-def _with_median(f: Feature, column: Column, gone: Outcome) -> Filled:
-    feature, there = as_counts(f, column.of_rows(~gone))
-    counts = np.full(len(gone), there.min(), np.int64)
-    counts[~gone] = there
+def _with_median(f: Feature, column: Column, gone: Outcome, reference: str) -> Filled:
+    there = as_counts(f, column.of_rows(~gone), reference)
+    counts = np.full(len(gone), there.counts.min(), np.int64)
+    counts[~gone] = there.counts
     flag = Feature(
         f.flag, "ordinal", label=f"{f.words} is missing", move="fixed", immutable=True, levels=("no", "yes"),
         aside=f.missing == "median" or f.aside,
@@ -141,7 +142,7 @@ def _with_median(f: Feature, column: Column, gone: Outcome) -> Filled:
         f"{column.place.part}: {_of(gone)} missing; they have the median of the training rows{seen}. Nobody is told to "
         "change a value that is not known"
     )
-    return Filled((feature, flag), (counts, gone.astype(np.int64)), (told,))
+    return Filled((there.feature, flag), (counts, gone.astype(np.int64)), (*there.told, told))
 
 
 def check_constraints(place: Place, schema: Schema) -> None:

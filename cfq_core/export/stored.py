@@ -121,6 +121,11 @@ def stored_run(store: Store, id: str, card: Path | None = None) -> StoredRun:
         raise BadStore(f"run {row['id']}: its bits {row['bits']} are not those of its {len(student.weights)} layers")
     design = _design(store, row, card)
     seen, promised = store.arrays(row["id"], "people"), store.arrays(row["teacher_id"], "people")
+    if "student" not in seen or "logits" not in promised:
+        raise BadStore(
+            f"{store.folder}: run {row['id']} keeps no decisions of all test people, as in a gallery; run its study "
+            "anew into a store of your own (the page Study offers its plan), and take the run from there"
+        )
     has_recourse = promised["why"] == 0
     of_student = (seen["student"], seen["student_at"][has_recourse])
     of_teacher = (promised["logits"], promised["margin"][has_recourse])

@@ -99,7 +99,7 @@ class Columns:
 
 def fitting(file: ModelFile, schema: Schema, table: Values, asked: Layout) -> list[Columns]:
     """Every way to make a file's columns that fits it, or the one asked for; raises `BadModel` where none does."""
-    if file.provenance is not None and file.says_itself and asked == "auto":
+    if file.says_itself and file.provenance is not None and asked == "auto":
         return [Columns("own", encoding_of(file.provenance, schema, file.name), _hot(schema))]
     if len(file.entries) > 1 or file.entries[0].kind == "str" or asked == "named":
         if asked not in ("auto", "named"):

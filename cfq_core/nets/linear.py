@@ -122,7 +122,8 @@ def form_above(layers: Layers, run: Int[Tensor, "#b"], reach: Reach) -> Form:
     if bounds.form is None:  # a logistic regression is a form itself
         return Form(nets.scale, torch.zeros_like(first[1][:, 0]), first[1][:, 0], torch.zeros_like(first[0]))
     weight, constant, given = bounds.form
-    form = Bent(weight[:, 0], constant[:, 0], given[:, 0])
+    sets = len(first[0])  # a last layer right behind the first is the same of every set
+    form = Bent(*(t[:, 0].expand(sets, *t.shape[2:]) for t in (weight, constant, given)))
     if nets.chain and hasattr(reach, "steps") and reach.steps:
         form = sharpened(nets.exact, bounds.lines, form, cast(Aim, reach))
     blame = _blame(nets, form.given, first[0], first[1], bounds.lines[0]) * nets.scale

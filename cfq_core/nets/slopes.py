@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
@@ -31,6 +31,7 @@ class Aimed:
     at: Float[Tensor, "b h"]  # the first pre-activation there
 
 
+@runtime_checkable
 class Aim(Protocol):
     """Sets of first pre-activations, each with a cost, and a target that a form is to reach."""
 
@@ -75,7 +76,6 @@ def sharpened(nets: Networks, lines: Sequence[Lines], plain: Bent, aim: Aim) -> 
     rows = aim.wanted(first.cost).nonzero()[:, 0]
     if not len(rows):
         return plain
-    plain = replace(plain, given=plain.given.expand(len(first.cost), -1))  # shared behind a single hidden layer
     few = [_taken(line, rows) for line in lines]
     start = Bent(plain.weight[rows], plain.constant[rows], plain.given[rows])
     best = _Chain(_networks(nets, rows), few).climbed(start, Aimed(first.cost[rows], first.at[rows]), aim.take(rows))

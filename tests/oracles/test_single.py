@@ -130,6 +130,16 @@ def test_exact_recourse_of_one_hidden_layer_equals_enumeration(
     assert_proved(find_recourse(of, queries, Exact(warm=Nothing(), enumerated=4), KAPPA), best)
 
 
+@pytest.mark.parametrize("kind", ["relu", "tanh"])
+def test_one_hidden_layer_is_proved_as_enumeration_finds(kind: str) -> None:
+    model, queries, rules = small_case([0], people=8)
+    one = Stack.initial(model.weights[0].shape[2], (12,), [3])
+    one = replace(one, weights=tuple(3 * w for w in one.weights), architecture=architecture((12,), kind))  # type: ignore[arg-type]
+    one = replace(one, biases=(one.biases[0], one.biases[1] - score(one, inputs(queries)).quantile(0.85)))
+    best = np.array(enumerated(one, 0, queries[0], rules))  # type: ignore[arg-type]
+    assert_proved(find_recourse(one, queries, Exact(warm=Nothing(), boxes=10**6, enumerated=1), KAPPA), best)
+
+
 def test_a_bound_that_is_not_a_number_is_an_error() -> None:
     model, queries, _ = network("relu", residual=False)
     huge = replace(model, weights=tuple(w * 1e30 for w in model.weights))  # float32 has no such number
