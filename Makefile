@@ -7,7 +7,7 @@ ARGS ?=
 PYTEST := $(BIN)/pytest -n 2 --dist worksteal
 FUZZED := tests/export/test_fuzz.py tests/laws/test_card.py tests/laws/test_plan.py
 
-.PHONY: run test short gate long fuzz shapes lint types layers lowest docs clean
+.PHONY: run test short gate long again fuzz shapes lint types layers lowest docs clean
 
 run: $(INSTALLED)
 	@$(BIN)/cfq run --dataset diabetes --methods ptq,ptq_minmax --seeds 10
@@ -20,10 +20,13 @@ short: $(INSTALLED)
 	$(PYTEST) -m "not gate"
 
 gate: $(INSTALLED) # what `test` leaves out
-	@$(MAKE) --no-print-directory --keep-going long fuzz shapes
+	@$(MAKE) --no-print-directory --keep-going --output-sync=target -j2 long again
 
 long: $(INSTALLED) # a browser, kills, a cluster, all tables, slow oracles
 	$(PYTEST) -m gate
+
+again: $(INSTALLED) # beside `long`, whose browser leaves a core idle
+	@$(MAKE) --no-print-directory --keep-going fuzz shapes PYTEST="$(BIN)/pytest -p no:xdist"
 
 fuzz: $(INSTALLED) # ten times the edits that `test` tries
 	CFQ_FUZZ=10 $(PYTEST) -m "not gate" -k "test_any_ or and_wrong" $(FUZZED)
