@@ -1,4 +1,4 @@
-"""Commands that read or write files: `cfq report | export | certify | verify | audit | check | watch`."""
+"""Commands that read or write files: `cfq report | export | certify | verify | audit | check | watch | papers`."""
 
 from __future__ import annotations
 
@@ -293,6 +293,46 @@ def watch(
         raise click.exceptions.Exit(ALARM)
 
 
+@click.command()
+@click.argument("run")
+@click.option("--output", "-o", "out", type=click.Path(path_type=Path), help="Folder to write them to [papers-RUN].")
+@click.option("--owner", default="", help="Who answers for the model; not stated where left out, as the next two.")
+@click.option("--purpose", default="", help="What it is used for.")
+@click.option("--tier", default="", help="Its tier in your register of models.")
+@click.option("--expires", default="", help="Date until which the papers are valid, such as 2027-06-30.")
+@click.option("--study", "of", default="", help="Whose methods are its challengers [the newest that holds the run].")
+@click.option("--card", type=click.Path(path_type=Path), help="Where the run's card lies now, if it has moved.")
+@store_option
+@json_option
+def papers(
+    run: str, out: Path | None, of: str, card: Path | None, folder: Path | None, as_json: bool, **stated: str
+) -> None:
+    """Write what is filed about a run: reasons of every denial, inventory entry, challengers, impact, expiry date.
+
+    RUN: a run's id, or a study's that holds one run. Its file is exported, and every reason is run on it.
+    """
+    from datetime import date
+
+    from cfq_core.papers.made import papers as made
+    from cfq_core.papers.sheets import Stated
+    from cfq_core.study.store import readable
+
+    said, store = Stated(**stated), open_store(folder, must_exist=True)
+    with readable(store):
+        id = _one_run(store, run)
+        out = out or Path(f"papers-{id}")
+        found, sums = made(store, id, out, said, date.today().isoformat(), card, of)
+    counts = found.told.counts()
+    if as_json:
+        print_json({"run": found.run, "study": found.study, "folder": str(out), "files": sums, **counts})
+        return
+    some = counts["alone"] + counts["together"]
+    click.echo(f"{out}: {', '.join(sums)}; their sha256 in SHA256SUMS")
+    click.echo(
+        f"  {some} of {counts['denied']} denied test people have principal reasons; decided by {found.decided_by}"
+    )
+
+
 def _one_run(store: Any, id: str) -> str:
     """A run's id; of a study that of its only run."""
     try:
@@ -316,4 +356,4 @@ def _write(path: Path, content: str) -> None:
     files.write_whole(path, content.encode())
 
 
-COMMANDS = (report, export, certify, verify, audit, check, watch)
+COMMANDS = (report, export, certify, verify, audit, check, watch, papers)

@@ -1,9 +1,10 @@
-"""Stored arrays as the models they were, and a stored promise searched for anew."""
+"""Stored arrays as the models they were, the people a run was audited with, and a stored promise searched for anew."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from threading import Lock
 from typing import Any, cast
 
@@ -11,16 +12,19 @@ import numpy as np
 import torch
 
 from cfq_core.base import plugins
-from cfq_core.base.errors import BadStore
+from cfq_core.base.errors import BadInput, BadStore
 from cfq_core.base.identity import described
 from cfq_core.base.seeds import repeatable
 from cfq_core.nets.layers import Codes, restored, stored
 from cfq_core.nets.stack import Scorer, Stack
+from cfq_core.pipeline import Design, prepare
 from cfq_core.quant.quantized import QuantStack
 from cfq_core.recourse.exact import Exact
 from cfq_core.recourse.find import Solver, find_recourse
 from cfq_core.recourse.outcome import Recourse
 from cfq_core.recourse.problem import RecourseQuery
+from cfq_core.study.store import Row, Store
+from cfq_core.study.tables import found_table
 
 #: `repeatable` seeds what all threads of a process share; a server's sessions ask in threads of their own.
 ONE_AT_A_TIME = Lock()
@@ -116,3 +120,16 @@ def searched(
     """What a stored teacher or student (by its weights) tells some people, under a stored setting and a margin."""
     with ONE_AT_A_TIME, repeatable():
         return find_recourse(model_of(arrays), [ask], solver_of(setting), kappa)
+
+
+def design_of(store: Store, row: Row, card: Path | None) -> Design:
+    """The table a run was audited with, split and encoded as it was; raises `BadInput` where it is not here."""
+    spec, plans = row["spec"]["teacher"], store.plans_of(row["id"])
+    named = [{"datasets": [str(card)]}] if card else []
+    found = found_table(row["dataset"], spec["data"], [*named, *plans], store.folder)
+    if found.table is None:
+        raise BadInput(
+            f"run {row['id']}: the table it was audited with is not here, so its file could not say how people become "
+            f"inputs ({found.missing}); name its card with --card, or fetch it with cfq data fetch"
+        )
+    return prepare(found.table, row["seed"], spec["setting"]["regime"])
