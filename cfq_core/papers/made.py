@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from cfq_core.base.cells import csv
-from cfq_core.base.errors import BadInput
+from cfq_core.base.errors import BadInput, CfqError
 from cfq_core.evidence import Evidence
 from cfq_core.papers import page, sheets, shipped
 from cfq_core.papers.impact import impact
@@ -24,7 +25,7 @@ from cfq_core.papers.sheets import Stated
 from cfq_core.papers.told import Told
 from cfq_core.pipeline import Design
 from cfq_core.report import facts
-from cfq_core.report.files import write_whole
+from cfq_core.report.files import packed, write_whole
 from cfq_core.report.frames import Stored
 from cfq_core.study.audited import evidence_of
 from cfq_core.study.measured import current_measures
@@ -166,3 +167,14 @@ def write(found: Papers, folder: Path) -> dict[str, str]:
     sums = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in there}
     write_whole(folder / SUMS, "".join(f"{sha256}  {name}\n" for name, sha256 in sums.items()).encode())
     return sums
+
+
+def zipped(view: Stored, run: str, made: str) -> bytes:
+    """The folder of a run as one zip, nothing stated; where it cannot be made, a text that says why."""
+    with tempfile.TemporaryDirectory() as name, view.store() as store:
+        folder = Path(name)
+        try:
+            papers(store, run, folder, Stated(), made, study=view.id)
+        except CfqError as problem:
+            return packed({"why-there-are-none.txt": f"{problem.line()}\n".encode()})
+        return packed({p.name: p.read_bytes() for p in sorted(folder.iterdir())})

@@ -23,6 +23,8 @@ from cfq_core.papers.shipped import Shipped
 from cfq_core.papers.together import MOST, changed, parts, together
 from cfq_core.tables.encode import Values
 
+PEOPLE = 1000  # judged together
+
 How = Literal["alone", "together", "more", "none"]
 RULE = (
     "A reason is a feature whose change alone, within what the card allows, approves the person on the shipped model. "
@@ -66,7 +68,18 @@ def reasons_of(
     known: Mapping[int, Int[np.ndarray, "f"]],
 ) -> list[Denied]:  # fmt: skip
     """Reasons of the denied among the test rows; ``known``: an action that the audit found on this student, by row."""
-    question, before = Question(actions, shipped.decide), test[denied]
+    question, out = Question(actions, shipped.decide), []
+    for start in range(0, len(denied), PEOPLE):
+        out += _block(question, test, denied[start : start + PEOPLE], training, known)
+    return _confirmed(question, out, shipped)
+
+
+def _block(
+    question: Question, test: Values, denied: Int[np.ndarray, "n"], training: Values,
+    known: Mapping[int, Int[np.ndarray, "f"]],
+) -> list[Denied]:  # fmt: skip
+    """Some of the denied at once, so that memory does not grow with how many there are."""
+    before, actions = test[denied], question.actions
     each = [alone(question, i, before) for i in question.movable]
     unchanging = [i for i in range(test.shape[1]) if i not in question.movable and i not in actions.followers]
     decides = {i: _other_value(question, i, before, training) for i in unchanging}
@@ -75,7 +88,7 @@ def reasons_of(
         how, reasons = _told(question, before[k], each, k, known.get(person))
         told = {i: int(v[k]) for i, v in decides.items() if v[k] != before[k, i]}
         out.append(Denied(person, before[k], how, reasons, told))
-    return _confirmed(question, out, shipped)
+    return out
 
 
 def _told(

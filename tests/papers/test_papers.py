@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from cfq_core.base.errors import BadInput
+from cfq_core.base.shipped import gallery
 from cfq_core.cli import cli
 from cfq_core.evidence import SMALLEST_GROUP
 from cfq_core.papers import made as module
@@ -19,6 +22,7 @@ from cfq_core.papers import sheets
 from cfq_core.papers.impact import difference
 from cfq_core.papers.made import FILES, SUMS, Papers
 from cfq_core.papers.sheets import NOT_STATED, Stated
+from cfq_core.report.frames import Stored
 from cfq_core.study.store import Store
 
 from .conftest import EVIL, FORMULA
@@ -141,3 +145,9 @@ def test_what_is_wrong_is_told_and_leaves_nothing(
     with pytest.raises(BadInput, match=why):
         CliRunner().invoke(cli, ["papers", run, "--store", str(evil.folder), *given], catch_exceptions=False)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_store_without_test_people_says_why_there_are_none() -> None:
+    view = Stored(str(gallery()), Store(gallery(), read_only=True).studies()[0]["id"], 1, read_only=True)
+    with zipfile.ZipFile(io.BytesIO(module.zipped(view, view.run_rows[0]["id"], "2026-11-26"))) as found:
+        assert found.namelist() == ["why-there-are-none.txt"] and b"does not keep" in found.read(found.namelist()[0])
