@@ -315,7 +315,7 @@ def _table(card: Card, data: bytes | str, card_name: str, csv_name: str) -> Tabl
     target = place.at("target", card.target)
     places = {f.name: place.at("feature", f.name) for f in card.feature}
     own = {card.split: place.at("split", card.split)} if card.split else {}
-    columns = read_columns(data, csv_name, {card.target: target, **places, **own}, _dialect(card, place))
+    columns = read_columns(data, csv_name, {card.target: target, **places, **own}, dialect_of(card, place))
     check_present(columns.values(), card.missing)
     judged = as_outcome(card.favourable, card.ignore, columns[card.target], target)
     columns = {name: column.of_rows(judged.kept) for name, column in columns.items()}
@@ -348,7 +348,8 @@ def _parts(column: Column, outcome: np.ndarray) -> np.ndarray:
     return part
 
 
-def _dialect(card: Card, place: Place) -> Dialect:
+def dialect_of(card: Card, place: Place) -> Dialect:
+    """How a card says its table is written; raises `BadCard`."""
     dialect = Dialect(card.delimiter, card.decimal, card.thousands, card.strip, card.encoding)
     if wrong := mistakes(dialect):
         raise place.bad(wrong)

@@ -134,6 +134,7 @@ class Column:
     words: tuple[str, ...]
     cells: Rows
     dialect: Dialect = field(default_factory=Dialect)
+    first_row: int = FIRST_ROW  # of the file; of a part of it another one
 
     def of_rows(self, kept: Outcome) -> Column:
         """The same column without some rows, and without the words that only they had."""
@@ -148,7 +149,7 @@ class Column:
 
     def bad(self, word: int, text: str) -> BadCard:
         """The error for one distinct cell, with the first row that has it."""
-        row = int(np.argmax(self.cells == word)) + FIRST_ROW
+        row = int(np.argmax(self.cells == word)) + self.first_row
         return self.place.bad(f"row {row}: {quoted(self.words[word])} {text}")
 
 
@@ -179,16 +180,22 @@ def _opened(data: bytes | str, file: str, dialect: Dialect) -> tuple[list[str], 
     text = re.sub(r"\Asep=.\r?\n", "", text)  # a hint of one spreadsheet to itself
     if not text:
         raise place.bad("is empty; the first row must name the columns")
-    _check_delimiter(text, place, dialect.delimiter)
-    rows = _rows(text, place, dialect.delimiter)
+    check_delimiter(text, place, dialect.delimiter)
+    rows = rows_of(io.StringIO(text, newline=""), place, dialect.delimiter)
+    return header_of(rows, place), rows
+
+
+def header_of(rows: Iterator[list[str]], place: Place) -> list[str]:
+    """The names of the columns, each its own; raises `BadCard`."""
     header = [unicodedata.normalize("NFC", cell.strip()) for cell in next(rows)]
     for name, count in Counter(header).items():
         if count > 1:
             raise place.bad(f"column {quoted(name)} is there {count} times; each column needs its own name")
-    return header, rows
+    return header
 
 
-def _check_delimiter(text: str, place: Place, delimiter: str) -> None:
+def check_delimiter(text: str, place: Place, delimiter: str) -> None:
+    """Raise `BadCard` where the first row has no delimiter: the file has another one, or a single column."""
     first = re.split(r"[\r\n]", text, maxsplit=1)[0].strip()
     if delimiter in first or not first:  # an empty first row is told as such
         return
@@ -200,9 +207,10 @@ def _check_delimiter(text: str, place: Place, delimiter: str) -> None:
     raise place.bad(f"all in one column: {seen}; {cure}")
 
 
-def _rows(text: str, place: Place, delimiter: str) -> Iterator[list[str]]:
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True, skipinitialspace=True)
-    number = 0
+def rows_of(lines: Iterable[str], place: Place, delimiter: str) -> Iterator[list[str]]:
+    """The rows of a file, its header first; empty ones at the end are none. Raises `BadCard`."""
+    reader = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=True)
+    number, empty = 0, 0
     while True:
         number += 1
         try:
@@ -213,24 +221,39 @@ def _rows(text: str, place: Place, delimiter: str) -> Iterator[list[str]]:
         if row is None:
             return
         if not row:
-            raise place.bad(f"row {number} is empty; remove it")
+            empty = empty or number
+            continue
+        if empty:
+            raise place.bad(f"row {empty} is empty; remove it")
         yield row
 
 
 def _columns(rows: Iterator[list[str]], header: list[str], places: list[Place], names: list[str]) -> dict[str, Column]:
+    found = collected(rows, header, places, names)
+    if len(found[names[0]].cells) < MIN_ROWS:
+        told = f"has {len(found[names[0]].cells)} rows below the header; at least {MIN_ROWS}"
+        raise Place(places[0].file).bad(told)
+    return found
+
+
+def collected(
+    rows: Iterable[list[str]], header: list[str], places: list[Place], names: list[str], first_row: int = FIRST_ROW
+) -> dict[str, Column]:
+    """Some columns of some rows; ``first_row``: where the first of them stands in the file."""
     file = Place(places[0].file)
     picked = [header.index(name) for name in names]
     words: list[dict[str, int]] = [{} for _ in names]
     cells = [array("q") for _ in names]
-    for number, row in enumerate(rows, FIRST_ROW):
+    for number, row in enumerate(rows, first_row):
         if len(row) != len(header):
             raise file.bad(f"row {number} has {len(row)} cells; the header has {len(header)}")
         for i, known, column in zip(picked, words, cells, strict=True):
             column.append(known.setdefault(row[i].strip(), len(known)))
-    if len(cells[0]) < MIN_ROWS:
-        raise file.bad(f"has {len(cells[0])} rows below the header; at least {MIN_ROWS}")
     parts = zip(names, places, words, cells, strict=True)
-    return {name: Column(at, tuple(known), np.array(column, np.int64)) for name, at, known, column in parts}
+    return {
+        name: Column(at, tuple(known), np.array(column, np.int64), first_row=first_row)
+        for name, at, known, column in parts
+    }
 
 
 def check_present(columns: Collection[Column], missing: Collection[str]) -> None:
@@ -267,12 +290,17 @@ def counted(column: Column, words: Collection[int]) -> str:
 
 def as_counts(feature: Feature, column: Column) -> tuple[Feature, Rows]:
     """The feature with levels or step filled in from the rows, and every row as an integer."""
-    judge = _levels if feature.kind in ("ordinal", "category") else _numbers
-    feature, counts = judge(feature, column)
+    feature, counts = counts_of(feature, column)
     if counts.min() == counts.max():
         cure = "a constant column tells nothing, leave it out of the card"
         raise column.place.bad(f"every row is {quoted(column.words[0])}; {cure}")
     return feature, counts[column.cells]
+
+
+def counts_of(feature: Feature, column: Column) -> tuple[Feature, PerWord]:
+    """The same of each distinct cell; a part of a table may well be constant."""
+    judge = _levels if feature.kind in ("ordinal", "category") else _numbers
+    return judge(feature, column)
 
 
 def _levels(feature: Feature, column: Column) -> tuple[Feature, PerWord]:

@@ -26,7 +26,7 @@ def parquet(rows: pd.DataFrame) -> bytes:
 
 def zipped(tables: Mapping[str, pd.DataFrame]) -> bytes:
     """Every table as CSV and as Parquet in one zip; names are made safe and stay apart."""
-    contents, taken = {}, set[str]()
+    contents, taken = dict[str, bytes](), set[str]()
     for name, rows in tables.items():
         safe = _free(re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-") or "table", taken)
         contents |= {f"{kind}/{safe}.{kind}": make(rows) for kind, make in (("csv", csv), ("parquet", parquet))}
