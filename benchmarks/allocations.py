@@ -211,7 +211,8 @@ def _less(found: Found) -> list[Aim]:
     if not out:
         return []
     reached, ties = [a for a in out if a.reached], sum(a.reached and a.tie for a in out)
-    what = f"that in at least {OFTEN} of the {len(out)} cells of {', '.join(n for n in found if n not in NEAR)}"
+    of = ", ".join(n for n in found if n not in NEAR)
+    what = f"that in at least {OFTEN} of the 8 cells of adult and compas; measured: {len(out)}, of {of}"
     numbers = f"{len(reached)} cells, {ties} of them ties"
     return [*out, Aim(what, max(BUDGETS), len(reached) >= OFTEN, numbers, "see the rows above")]
 

@@ -1,12 +1,12 @@
 """Exact recourse: everybody proved in how much time, how far the fast search is from it, beside HiGHS.
 
-    python -m benchmarks.exact [german compas adult] [--nets 32-32 ...] [--people 300] [--highs 12] [--seconds 10]
+    python -m benchmarks.exact [german compas adult diabetes] [--nets 32-32 ...] [--people 300] [--highs 12] ...
 
 Denied test people of one teacher a net (German: eight seeds pooled, its splits are small), kappa = 0.2, the data
 sets' own actions. CPU seconds of one thread; the exact solver's include the search that starts it. HiGHS is asked
 about the first people only, with the search's cost as its cutoff; what it answers is judged again by the network.
-Students are post-training quantized (`ptq`), with 8-bit activations. Writes its cells into
-benchmarks/numbers/exact.json, beside those of other calls.
+Students are post-training quantized (`ptq`), with 8-bit activations. Diabetes is measured as `exact_budget.py` says.
+Writes its cells into benchmarks/numbers/exact.json, beside those of other calls.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from benchmarks import exact_budget
 from benchmarks.search_quality import KAPPA, SAME, Case, case, one_thread
 from cfq_core.base import plugins
 from cfq_core.base.seeds import repeatable
@@ -225,7 +227,7 @@ def section(path: Path = OUT) -> str:
         numbers = [g[k] for k in ("vd_search", "vd_exact", "median_search", "median_exact", "abs_search", "abs_exact")]
         cells = [g["data_set"], g["hidden"], g["bits"], g["pairs"], _share(g["proved"]), f"{g['ms']:.1f}"]
         out.append("| " + " | ".join(map(str, [*cells, *(f"{x:.4f}" for x in numbers)])) + " |")
-    return "\n".join(out)
+    return "\n".join([*out, *exact_budget.table(found.get("budgets", []))])
 
 
 def _share(value: float, digits: int = 2) -> str:
@@ -235,7 +237,7 @@ def _share(value: float, digits: int = 2) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measures every cell and writes the numbers after each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data_sets", nargs="*", default=list(SEEDS))
+    parser.add_argument("data_sets", nargs="*", default=[*SEEDS, exact_budget.NAME])
     parser.add_argument("--nets", nargs="+", default=["-".join(map(str, n)) for n in NETS])
     parser.add_argument("--people", type=int, default=300)
     parser.add_argument("--highs", type=int, default=12, help="people HiGHS is asked about, of each cell")
@@ -244,21 +246,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     one_thread()
     for net in given.nets:
+        hidden = tuple(int(width) for width in net.split("-"))
         for name in given.data_sets:
-            cell, gaps = measure(name, tuple(int(width) for width in net.split("-")), given)
+            if name == exact_budget.NAME:
+                budgets = exact_budget.budgeted(hidden) if hidden in exact_budget.NETS else []
+                print(*budgets, sep="\n", flush=True)
+                _write(given, {"budgets": budgets}, (name, net))
+                continue
+            cell, gaps = measure(name, hidden, given)
             print(cell, *gaps, sep="\n  ", flush=True)
-            _write(given, cell, gaps)
+            _write(given, {"cells": [cell], "gaps": gaps}, (name, net))
 
 
-def _write(given: argparse.Namespace, cell: Cell, gaps: list[Gap]) -> None:
-    """Put a cell in the place of its last measurement."""
+def _write(given: argparse.Namespace, measured: Mapping[str, Sequence[Any]], place: tuple[str, str]) -> None:
+    """Put what was measured of a data set and net in the place of its last measurement; the rest stays as it is."""
     known = json.loads(given.out.read_text(encoding="utf-8")) if given.out.is_file() else {"cells": [], "gaps": []}
     options = f"--people {given.people} --highs {given.highs} --seconds {given.seconds:g}"
-    made: dict[str, object] = {"command": f"python -m benchmarks.exact {options}"}
-    for kind, fresh in (("cells", [asdict(cell)]), ("gaps", [asdict(g) for g in gaps])):
-        kept = [k for k in known[kind] if (k["data_set"], k["hidden"]) != (cell.data_set, cell.hidden)]
-        made[kind] = sorted(kept + fresh, key=lambda k: (len(k["hidden"]), k["hidden"], k["data_set"]))
-    given.out.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
+    if measured.keys() & {"cells", "gaps"} or "command" not in known:
+        known["command"] = f"python -m benchmarks.exact {options}"
+    for kind, fresh in measured.items():
+        kept = [k for k in known.get(kind, []) if (k["data_set"], k["hidden"]) != place]
+        made = kept + [asdict(one) for one in fresh]
+        known[kind] = sorted(made, key=lambda k: (len(k["hidden"]), k["hidden"], k["data_set"]))
+    given.out.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -4,15 +4,18 @@
 
 Takes the teachers and students of a store's study of each table (the newest that has them; in the gallery three seeds
 each) and makes promises to denied test people anew: by the search, exactly (`recourse/exact.py`, a tenth of the
-people), by projected gradient steps (K = 20, numbers only) and as random legal actions, each with a margin of 0, 0.2
-and 1 logits. Two extras are trained here: distillation with the paper's outcome term (weight 0.5, no margin, uniform
-bits, focus 0.9), and the paper's CFQ on gradient recourse made anew in each step (K = 10), as the paper trains it.
+people), by projected gradient steps (K = 20, numbers only), by the library DiCE (its random method, a tenth of the
+people, those of its answers that are legal; where `dice-ml` is installed) and as random legal actions, each with a
+margin of 0, 0.2 and 1 logits. Two extras are trained here: distillation with the paper's outcome term (weight 0.5, no
+margin, uniform bits, focus 0.9), and the paper's CFQ on gradient recourse made anew in each step (K = 10), as the
+paper trains it.
 Writes benchmarks/numbers/transfer.json, a seed at a time: what is there is not made again.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import math
 from collections.abc import Iterator
@@ -24,6 +27,8 @@ import numpy as np
 import torch
 from scipy.stats import t
 
+from benchmarks.search_quality import Case
+from benchmarks.search_speed import Dice, dice_frame, raw_frame
 from cfq_core import pipeline
 from cfq_core.base.seeds import numpy_stream, repeatable
 from cfq_core.methods.table import OUTCOME
@@ -39,6 +44,7 @@ from cfq_core.study.store import Row, Store
 from cfq_core.training.finetune import QatConfig, Schedule, finetune
 from cfq_core.training.losses import Weights
 from cfq_core.training.online_recourse import OnlineRecourse
+from tests.oracles.legality import Rules, count, frame
 
 OUT = Path(__file__).parent / "numbers" / "transfer.json"
 METHODS = ("ptq", "ptq_measured", "adaround", "qat_lsq", "qat_distill", "cf_ptq", "cfq", "cfq_anchored")
@@ -118,13 +124,35 @@ def _extras(p: pipeline.TeacherRecourse) -> dict[tuple[str, float], QuantStack]:
 def _promises(p: pipeline.TeacherRecourse) -> Iterator[tuple[str, float, np.ndarray]]:
     """By source and margin: where the people who have such an action would go."""
     before = p.recourse.before
+    dice = _dice(p, before[::EXACT_SHARE])
     for kappa in KAPPAS:
         for source, solver, of in (
             ("search", Search(), before), ("exact", Exact(), before[::EXACT_SHARE]), ("PGD, K = 20", Pgd(), before),
         ):  # fmt: skip
             found = find_recourse(p.teacher, [RecourseQuery(of, p.design.encoding, p.design.actions)], solver, kappa)
             yield source, kappa, found.after[found.has_recourse]
+        if dice is not None:
+            logits = logits64(p.teacher, 0, p.design.encoding, dice)
+            yield "DiCE, random", kappa, dice[logits >= max(kappa, 1e-9)]
         yield "random legal", kappa, _random(p, before, kappa)
+
+
+def _dice(p: pipeline.TeacherRecourse, before: np.ndarray) -> np.ndarray | None:
+    """DiCE's legal answers to some people, as its defaults give them; None where it is not installed."""
+    if importlib.util.find_spec("dice_ml") is None:
+        return None
+    design, schema = p.design, p.design.table.schema
+    rules = Rules.read(schema, frame(schema, design.table.values[design.split.train]))
+    query = RecourseQuery(before, design.encoding, design.actions)
+    np.random.seed(0)
+    dice = Dice("random", Case(schema, p.teacher, (query,), (rules,)), design.table)
+    rows, own, found = dice_frame(schema, before), frame(schema, before), []
+    for i in range(len(before)):
+        answer = dice.answer(rows.iloc[[i]].reset_index(drop=True))
+        raw = None if answer is None else raw_frame(schema, answer)
+        if raw is not None and not rules.violations(own.iloc[[i]].reset_index(drop=True), raw):
+            found.append([count(f, raw[f.name].iloc[0]) for f in schema.features])
+    return np.array(found, np.int64).reshape(-1, before.shape[1])
 
 
 def _random(p: pipeline.TeacherRecourse, before: np.ndarray, kappa: float) -> np.ndarray:

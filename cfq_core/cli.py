@@ -17,7 +17,7 @@ from cfq_core import __version__
 from cfq_core.base.errors import CfqError
 from cfq_core.base.memory import collect_seldom
 from cfq_core.base.whole import system_refused
-from cfq_core.commands import card, data, files, installed, serve, studies
+from cfq_core.commands import card, data, files, installed, papers, serve, studies
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -31,6 +31,7 @@ for command in (
     *data.COMMANDS,
     *card.COMMANDS,
     *files.COMMANDS,
+    *papers.COMMANDS,
     *installed.COMMANDS,
     *serve.COMMANDS,
 ):

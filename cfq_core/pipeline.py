@@ -47,6 +47,7 @@ from cfq_core.recourse.pgd import Pgd
 from cfq_core.recourse.problem import RecourseQuery
 from cfq_core.recourse.search import Search
 from cfq_core.tables.encode import Encoding
+from cfq_core.tables.fitted import fitted
 from cfq_core.tables.schema import Table
 from cfq_core.tables.split import Split, split
 from cfq_core.training.loop import Fold, TeacherTraining, train_teachers
@@ -166,6 +167,7 @@ class Audited:
 def prepare(table: Table, seed: int, regime: str = "default") -> Design:
     """Split, encoding and action set of one seed, fitted on its training rows."""
     parts = split(table, seed)
+    table = fitted(table, parts.train)
     training = table.values[parts.train]
     return Design(
         table, seed, parts, Encoding.fit(table.schema, training), ActionSet.fit(table.schema, training, regime)

@@ -127,7 +127,8 @@ def ours(teachers: list[Made], pairs: list[dict[str, Any]], folder: Path) -> lis
             out.append({"pair": f"{t.name} | {name}", "family": t.family, "kind": OURS, "refusal": refusal, "asked": "",
                         "must_refuse": "", "must_say": "", "found": None, "seconds": 0.0})  # fmt: skip
             continue
-        out.append(kept(t, Student(name, OURS, our_truth()), folder))
+        every_row = ("--rows", "all") if t.card == "whole" else ()  # ours were trained on a part; the judge takes all
+        out.append(kept(t, Student(name, OURS, our_truth(), every_row), folder))
     return out
 
 

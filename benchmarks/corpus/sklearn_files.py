@@ -84,7 +84,7 @@ def files(folder: Path) -> Iterator[Made]:
         model.fit(x[rows], ints[rows])
         if (found := _write(folder / f"sk_{name}.onnx", model, x)) is not None:
             refuse = "no operator of this audit" if family == "to be refused" else ""
-            yield Made(f"sk_{name}", family, found, refuse=refuse, words="operator" if refuse else "")
+            yield Made(f"sk_{name}", family, found, refuse=refuse, words="loops and branches" if refuse else "")
     for name in ("lr", "mlp_relu", "forest"):
         model = models()[name][1].fit(x[rows], words[rows])
         for zipmap in (False, True):

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
+from onnxruntime import InferenceSession
 from onnxruntime.quantization import (
     CalibrationDataReader,
     QuantFormat,
@@ -184,6 +185,7 @@ def _student(teacher: Made, kind: str, folder: Path) -> Student | None:
     name = f"{teacher.name}__{kind.replace(' ', '_').replace(',', '')}"
     try:
         QUANTIZERS[kind](folder / f"{teacher.name}.onnx", folder / f"{name}.onnx", teacher)
+        InferenceSession(str(folder / f"{name}.onnx"))  # some tools write what no runtime loads
     except Exception:  # whatever another tool says of a graph that it cannot quantize
         return None
     truth = teacher.truth
@@ -196,19 +198,20 @@ def _student(teacher: Made, kind: str, folder: Path) -> Student | None:
 
 
 def halves(teachers: list[Made], folder: Path) -> Iterator[tuple[Made, Student]]:
-    """Forests and boosted trees with half of their trees; what takes no quantizer."""
+    """Trees and linear classifiers whose numbers are kept in half precision; what takes no quantizer."""
+    kinds = {"TreeEnsembleClassifier": "trees in half precision", "LinearClassifier": "coefficients in half precision"}
     for teacher in teachers:
         model = onnx.load(str(folder / f"{teacher.name}.onnx"), load_external_data=False)
-        trees = [n for n in model.graph.node if n.op_type == "TreeEnsembleClassifier"]
-        if len(trees) != 1 or teacher.refuse:
+        nodes = [n for n in model.graph.node if n.op_type in kinds]
+        if len(nodes) != 1 or teacher.refuse:
             continue
-        for a in trees[0].attribute:
-            if a.name in ("class_weights", "nodes_values"):
+        for a in nodes[0].attribute:
+            if a.name in ("class_weights", "nodes_values", "coefficients", "intercepts"):
                 values = np.array(a.floats, np.float32)
-                a.floats[:] = values.astype(np.float16).astype(np.float32).tolist()  # kept in half precision
+                a.floats[:] = values.astype(np.float16).astype(np.float32).tolist()
         name = f"{teacher.name}__half"
         onnx.save(model, str(folder / f"{name}.onnx"))
-        yield teacher, Student(name, "trees in half precision", teacher.truth)
+        yield teacher, Student(name, kinds[nodes[0].op_type], teacher.truth)
 
 
 def across(teachers: list[Made]) -> Iterator[tuple[Made, Student]]:
@@ -222,6 +225,7 @@ def across(teachers: list[Made]) -> Iterator[tuple[Made, Student]]:
         ("dyn_scaler", "sk_lr_words"), ("sk_boosted", "sk_hist"), ("sk_extra", "sk_bayes"), ("dyn_relu", "wide"),
         ("old_residual", "logreg"), ("sk_forest_zipmap", "sk_forest_words"), ("sk_bagged", "sk_lr_minmax"),
         ("sk_svc_linear", "sk_lr_robust"), ("hot_equal", "old_embedding"), ("hot_op", "dyn_embedding"),
+        ("sk_bayes", "sk_extra"),
         ("whole_relu", "sk_lr"), ("raw_log", "xgb_2"), ("sk_neighbours", "sk_lr"), ("sk_hist", "lgb_4"),
     )  # fmt: skip
     for a, b in pairs:

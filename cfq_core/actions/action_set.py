@@ -71,10 +71,13 @@ class ActionSet:
         return tuple(self.tied.follows) if self.tied else ()
 
     def box(self, i: int, before: Values) -> tuple[Int[np.ndarray, "n"], Int[np.ndarray, "n"]]:
-        """Lowest and highest grid count each person can reach on number ``i``."""
+        """Lowest and highest grid count each person can reach on number ``i``; nobody's where it is not known."""
         move, own = self.schema.features[i].move, before[:, i]
         low = own if move in ("up", "fixed") else np.minimum(own, self.low[i])
         high = own if move in ("down", "fixed") else np.maximum(own, self.high[i])
+        if i in self.schema.flags:
+            missing = before[:, self.schema.flags[i]] == 1
+            low, high = np.where(missing, own, low), np.where(missing, own, high)
         return (low, high) if self.joint is None else self.joint.narrowed(i, before, low, high)
 
     def reachable(self, i: int, before: Values) -> Bool[np.ndarray, "n levels"]:
@@ -178,6 +181,8 @@ def _objection(actions: ActionSet, i: int, f: Feature, before: Int[np.ndarray, "
         if not reach[there] and actions.joint is not None and not actions.joint.open(i, before[None])[0, there]:
             return "not from where they are, by a constraint of the card"
         return "" if reach[there] else f"may only go {f.move}"
+    if i in actions.schema.flags and before[actions.schema.flags[i]] == 1:
+        return "is not known of them"
     if (f.move == "up" and there < own) or (f.move == "down" and there > own):
         return f"may only go {f.move}"
     low, high = (int(end[0]) for end in actions.box(i, before[None]))

@@ -43,6 +43,8 @@ def under(regime: str, schema: Schema) -> Schema:
     if regime not in REGIMES:
         raise BadPlan(unknown("action regime", regime, REGIMES))
     rule, follows = REGIMES[regime], determined(schema)
-    moved = [replace(f, move="fixed") if f.protected else rule(f) for f in schema.features]
+    flags = {schema.features[k].name for k in schema.flags.values()}  # where a value is missing is no action
+    still = [f.protected or f.aside or f.name in flags for f in schema.features]
+    moved = [replace(f, move="fixed") if s else rule(f) for f, s in zip(schema.features, still, strict=True)]
     moved = [replace(f, move="fixed", weight=0.0) if f.name in follows else f for f in moved]
     return replace(schema, features=tuple(moved))

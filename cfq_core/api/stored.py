@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -226,44 +225,6 @@ class Study:
         written = [export_student(found, path_of(path, "export", "path"))]
         written += [export_teacher(found, path_of(teacher, "export", "teacher"))] if teacher else []
         return [w.words for w in written]
-
-    def papers(
-        self,
-        folder: str | Path,
-        *,
-        dataset: str | None = None,
-        method: str | None = None,
-        budget: float | None = None,
-        seed: int | None = None,
-        owner: str = "",
-        purpose: str = "",
-        tier: str = "",
-        expires: str = "",
-    ) -> dict[str, pd.DataFrame]:
-        """Write what is filed about a student: reasons of every denial, inventory, challengers, impact, expiry date.
-
-        Args:
-            folder: where papers.html, papers.json, the tables and the shipped file go; made where it is not there.
-            dataset: which table; None: the first.
-            method: which student; None: ptq, or the first.
-            budget: its bits; None: the nearest to 4.
-            seed: its seed; None: the first.
-            owner: who answers for it. This and the next three are shown as not stated where left out.
-            purpose: what it is used for.
-            tier: its tier in your register of models.
-            expires: date until which the papers are valid, such as 2027-06-30.
-
-        Returns:
-            The tables ``inventory``, ``reasons``, ``challengers`` and ``impact``.
-        """
-        from cfq_core.papers.made import papers  # needs onnx for the file that ships, which is an extra
-        from cfq_core.papers.sheets import Stated
-
-        stated, out = Stated(owner, purpose, tier, expires), path_of(folder, "papers", "folder")
-        run = self._chosen(dataset, method, budget, seed, False).run
-        with closing(Store.for_reading(self.store)) as store:
-            found, _ = papers(store, run, out, stated, date.today().isoformat(), study=self.id)
-        return found.frames()
 
     def _chosen(
         self, dataset: str | None, method: str | None, budget: float | None, seed: int | None, matched: bool

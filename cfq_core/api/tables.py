@@ -11,6 +11,7 @@ import math
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,10 @@ from cfq_core.datasets import card as cards
 from cfq_core.datasets import slices, upload
 from cfq_core.datasets.card_rows import MAX_CSV, Place, decoded
 from cfq_core.datasets.draft import draft as drafted
+from cfq_core.datasets.table_files import FRAME, as_csv
 from cfq_core.tables.schema import Table
 
-FRAME = "DataFrame"  # what messages call a table that is no file
 DICT = "card"  # and a card that is none
-LARGEST = 1e15  # below it every whole float is one whole number
 CSV_KEY = "table.csv"  # stands in a card whose table is given beside it
 
 
@@ -189,6 +189,8 @@ def _value(value: Any, where: str) -> str:
         return {True: "nan", False: "inf" if value > 0 else "-inf"}[math.isnan(value)]
     if isinstance(value, bool | int | float):
         return json.dumps(value)
+    if isinstance(value, date):
+        return (value.date() if isinstance(value, datetime) else value).isoformat()
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{_key(k)} = {_value(v, where)}" for k, v in value.items()) + "}"
     if isinstance(value, Iterable):
@@ -204,27 +206,7 @@ def _cell(value: Any) -> str:
     return str(value)
 
 
-# ---------------------------------------------------------------------- tables as text
-def as_csv(frame: pd.DataFrame, delimiter: str = ",", decimal: str = ".") -> str:
-    """A DataFrame as the text of a CSV: numbers in as many digits as give them back, what is missing as an empty cell.
-
-    Its index is no column. Raises `BadInput` where columns have several levels.
-    """
-    if frame.columns.nlevels > 1:
-        raise BadInput(f"{FRAME}: its columns have {frame.columns.nlevels} levels; one name a column is needed")
-    columns = [_whole(frame.iloc[:, i]) for i in range(frame.shape[1])]
-    plain = pd.concat(columns, axis=1) if columns else frame
-    return plain.to_csv(index=False, sep=delimiter, decimal=decimal, lineterminator="\n")
-
-
-def _whole(column: pd.Series) -> pd.Series:
-    """Floats that are all whole as whole numbers, 3 and not 3.0: a gap alone makes them floats."""
-    if not pd.api.types.is_float_dtype(column.dtype):
-        return column
-    known = column.dropna().to_numpy(dtype=float)
-    return column.astype("Int64") if np.all((known == np.rint(known)) & (np.abs(known) < LARGEST)) else column
-
-
+# ---------------------------------------------------------------------- tables as bytes
 def _content(data: Any, text: str, home: Path, card: str) -> tuple[bytes | str, str]:
     """A table's text or bytes and its name in messages."""
     keys = _keys(text)

@@ -132,7 +132,7 @@ def recorded(design: Design, size: float) -> Design:
     training = design.table.values[design.split.train]
     random = numpy_stream(design.seed, f"probes/shift/{size:g}")
     for i, f in enumerate(design.table.schema.features):
-        if not f.protected:
+        if not f.protected and i not in design.table.schema.flags.values():
             values[test, i] = _misread(f, values[test, i], training[:, i], size, random)
     return replace(design, table=replace(design.table, values=values))
 

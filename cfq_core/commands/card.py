@@ -9,6 +9,7 @@ import click
 
 from cfq_core.base.errors import BadInput
 from cfq_core.commands.options import json_option, print_json, print_table
+from cfq_core.tables.schema import Feature
 
 
 @click.command()
@@ -35,8 +36,7 @@ def card(card: Path, croissant: bool, out: Path | None, as_json: bool) -> None:
             write_whole(out, text.encode())
             click.echo(f"{out}: Croissant description of {table.schema.title}")
         return
-    rows = [(f.name, f.kind, f.move, "protected" if f.protected else "immutable" if f.immutable else "",
-             ", ".join(f.levels) or f.unit) for f in table.schema.features]  # fmt: skip
+    rows = [(f.name, f.kind, f.move, _apart(f), ", ".join(f.levels) or f.unit) for f in table.schema.features]
     head = ["feature", "kind", "move", "", "levels or unit"]
     good = int(table.outcome.sum())
     if as_json:
@@ -48,6 +48,12 @@ def card(card: Path, croissant: bool, out: Path | None, as_json: bool) -> None:
     print_table(head, [list(r) for r in rows])
     for warning in table.warnings:
         click.echo(f"note: {warning}", err=True)
+
+
+def _apart(f: Feature) -> str:
+    """What sets a column apart."""
+    why = "protected" if f.protected else "immutable" if f.immutable else ""
+    return ", ".join(filter(None, [why, "no model sees it" if f.aside else ""]))
 
 
 COMMANDS = (card,)

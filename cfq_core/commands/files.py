@@ -1,4 +1,4 @@
-"""Commands that read or write files: `cfq report | export | certify | verify | audit | check | watch | papers`."""
+"""Commands that read or write files: `cfq report | export | certify | verify | audit | check | watch`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from typing import Any
 import click
 
 import cfq_core.models as models_folder
-from cfq_core.base.errors import BadInput, CfqError, UnknownName
+from cfq_core.base.errors import BadInput, CfqError
 from cfq_core.commands.options import (
     contract_options,
     json_option,
     number,
+    one_run,
     open_store,
     print_json,
     store_option,
@@ -260,6 +261,8 @@ def check(action: Path, study: str, dataset: str | None, folder: Path | None, as
         ]
         print_json({"study": store.study(study)["id"], "advice": advice})
         return
+    for line in judges[0].design.table.warnings:
+        click.echo(f"note: {line}", err=True)
     for v in verdicts:
         click.echo(f"\nperson {v.person}: {'; '.join(v.changes) or 'nothing changes'}")
         click.echo("  legal" if v.legal else "  NOT legal: " + "; ".join(v.objections))
@@ -295,65 +298,13 @@ def watch(
 
     store = open_store(folder, must_exist=True)
     with readable(store):
-        found = watched(store, stored_run(store, _one_run(store, run), card), data, running, people)
+        found = watched(store, stored_run(store, one_run(store, run), card), data, running, people)
     if as_json:
         print_json(found.as_json())
     else:
         click.echo(found.words)
     if found.look.alarm:
         raise click.exceptions.Exit(ALARM)
-
-
-@click.command()
-@click.argument("run")
-@click.option("--output", "-o", "out", type=click.Path(path_type=Path), help="Folder to write them to [papers-RUN].")
-@click.option("--owner", default="", help="Who answers for the model; not stated where left out, as the next two.")
-@click.option("--purpose", default="", help="What it is used for.")
-@click.option("--tier", default="", help="Its tier in your register of models.")
-@click.option("--expires", default="", help="Date until which the papers are valid, such as 2027-06-30.")
-@click.option("--study", "of", default="", help="Whose methods are its challengers [the newest that holds the run].")
-@click.option("--card", type=click.Path(path_type=Path), help="Where the run's card lies now, if it has moved.")
-@store_option
-@json_option
-def papers(
-    run: str, out: Path | None, of: str, card: Path | None, folder: Path | None, as_json: bool, **stated: str
-) -> None:
-    """Write what is filed about a run: reasons of every denial, inventory entry, challengers, impact, expiry date.
-
-    RUN: a run's id, or a study's that holds one run. Its file is exported, and every reason is run on it.
-    """
-    from datetime import date
-
-    from cfq_core.papers.made import papers as made
-    from cfq_core.papers.sheets import Stated
-    from cfq_core.study.store import readable
-
-    said, store = Stated(**stated), open_store(folder, must_exist=True)
-    with readable(store):
-        id = _one_run(store, run)
-        out = out or Path(f"papers-{id}")
-        found, sums = made(store, id, out, said, date.today().isoformat(), card, of)
-    counts = found.told.counts()
-    if as_json:
-        print_json({"run": found.run, "study": found.study, "folder": str(out), "files": sums, **counts})
-        return
-    some = counts["alone"] + counts["together"]
-    click.echo(f"{out}: {', '.join(sums)}; their sha256 in SHA256SUMS")
-    click.echo(
-        f"  {some} of {counts['denied']} denied test people have principal reasons; decided by {found.decided_by}"
-    )
-
-
-def _one_run(store: Any, id: str) -> str:
-    """A run's id; of a study that of its only run."""
-    try:
-        return str(store.run(id)["id"])
-    except UnknownName:
-        runs = store.runs(store.study(id)["id"])
-    if len(runs) != 1:
-        some = ", ".join(f"{r['id']} ({r['method']} at {r['budget']:g} bits, seed {r['seed']})" for r in runs[:3])
-        raise BadInput(f'study "{id}" holds {len(runs)} runs; name the one that shipped: {some}, ...')
-    return str(runs[0]["id"])
 
 
 def _needs(*modules: str, extra: str) -> None:
@@ -367,4 +318,4 @@ def _write(path: Path, content: str) -> None:
     files.write_whole(path, content.encode())
 
 
-COMMANDS = (report, export, certify, verify, audit, check, watch, papers)
+COMMANDS = (report, export, certify, verify, audit, check, watch)

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from cfq_core.base.errors import BadInput, BadPlan
+from cfq_core.base.errors import BadInput, BadPlan, UnknownName
 from cfq_core.base.place import store_place
 
 store_option = click.option(
@@ -61,6 +61,18 @@ def open_store(folder: Path | None, must_exist: bool = False) -> Any:
     if (command := click.get_current_context(silent=True)) is not None:
         command.call_on_close(store.close)
     return store
+
+
+def one_run(store: Any, id: str) -> str:
+    """A run's id; of a study that of its only run."""
+    try:
+        return str(store.run(id)["id"])
+    except UnknownName:
+        runs = store.runs(store.study(id)["id"])
+    if len(runs) != 1:
+        some = ", ".join(f"{r['id']} ({r['method']} at {r['budget']:g} bits, seed {r['seed']})" for r in runs[:3])
+        raise BadInput(f'study "{id}" holds {len(runs)} runs; name the one that shipped: {some}, ...')
+    return str(runs[0]["id"])
 
 
 def number(option: str, text: str, of: Callable[[str], Any]) -> Any:

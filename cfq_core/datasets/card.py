@@ -10,18 +10,19 @@ from __future__ import annotations
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, replace
+from datetime import date
 from itertools import pairwise
-from math import ceil, floor
 from pathlib import Path
 from typing import Any, Literal, NewType, TypeVar, get_args, get_origin, get_type_hints
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
 
 from cfq_core.base.errors import did_you_mean, unknown
-from cfq_core.datasets.card_constraints import checked, taken_out
+from cfq_core.datasets.card_checks import check_filled, gives_away, only_tested, parts
+from cfq_core.datasets.card_constraints import Judged, checked, taken_out
+from cfq_core.datasets.card_gaps import as_filled, check_constraints, known, mistakes_of_gaps, without_gaps
 from cfq_core.datasets.card_outcome import about_models, as_outcome, cell_is
 from cfq_core.datasets.card_rows import (
     FROM_ROWS,
@@ -29,33 +30,28 @@ from cfq_core.datasets.card_rows import (
     MAX_CSV,
     MAX_LEVELS,
     MAX_TEXT,
-    MIN_OUTCOMES,
     UNSAFE,
-    Column,
     Place,
-    as_counts,
-    check_present,
     decoded,
-    doubt_about_numbers,
     level_mistake,
-    one_of,
     quoted,
     read_columns,
 )
+from cfq_core.datasets.card_values import doubt_about_numbers
 from cfq_core.datasets.dialect import THOUSANDS, Dialect, mistakes
-from cfq_core.tables.schema import PARTS, Feature, Schema, Table
+from cfq_core.tables.schema import FILLED, Feature, Schema, Table
 
-GIVES_AWAY = 0.98  # area under the ROC curve of one column alone
 MAX_CARD = 1_000_000  # bytes; a card is written by hand
 STEP_RANGE = (1e-9, 1e9)  # `Feature.raw` keeps nine decimals
-ROUNDING = 1e-9  # of low and high to grid steps, as in `ActionSet`
 MAX_NUMBER = MAX_COUNT * STEP_RANGE[1]
 
 NUMERIC = ("number", "integer")
+COUNTED = (*NUMERIC, "date")
 #: Keys that mean something for some kinds only; elsewhere they would be silently without effect.
 ONLY_FOR = {
     "thousands": NUMERIC, "unit": NUMERIC,
-    "low": NUMERIC, "high": NUMERIC, "step": NUMERIC, "log": NUMERIC, "bands": NUMERIC,
+    "low": COUNTED, "high": COUNTED, "step": NUMERIC, "log": NUMERIC, "bands": COUNTED,
+    "format": ("date",), "reference": ("date",), "round": NUMERIC, "bins": NUMERIC, "other_below": ("category",),
     "levels": ("ordinal", "category"), "never": ("category",),
 }  # fmt: skip
 
@@ -90,6 +86,9 @@ class Card:
     thousands: Mark = Mark("")
     strip: tuple[str, ...] = ()  # texts around numbers, such as a currency
     encoding: str = "utf-8"
+    sheet: str = ""  # of a workbook with several
+    reference: str = ""  # ISO date from which dates are counted back
+    group: tuple[str, ...] = ()  # columns of words that no model sees: groups of every fairness table
     constraints: tuple[str, ...] = ()  # what ties columns together, see `tables.constraints`
     feature: tuple[Feature, ...] = ()
 
@@ -160,8 +159,11 @@ def _card(text: str, file: str) -> Card:
     if not tables or not isinstance(tables, list) or not all(isinstance(t, dict) for t in tables):
         raise place.bad("no features; describe each column under its own [[feature]], with two brackets")
     tables, sentences = taken_out(place, tables)
-    features = tuple(_feature(place, i, t) for i, t in enumerate(tables, 1))
-    card = replace(card, feature=features, constraints=(*sentences, *card.constraints))
+    features = [_feature(place, i, t) for i, t in enumerate(tables, 1)]
+    features += [
+        Feature(name, "category", move="fixed", protected=True, missing="level", aside=True) for name in card.group
+    ]
+    card = replace(card, feature=tuple(features), constraints=(*sentences, *card.constraints))
     _check_together(card, place)
     return card
 
@@ -184,6 +186,7 @@ def _record(place: Place, raw: dict[str, Any], record: type[Described]) -> Descr
 
 
 def _typed(place: Place, key: str, value: Any, hint: Any) -> Any:
+    value = value.isoformat() if isinstance(value, date) else value
     said = f"{key} = {quoted(value)}"
     if hint is Cells:
         return Cells(tuple(_cell(place, key, v) for v in (value if isinstance(value, list) else [value])))
@@ -203,6 +206,10 @@ def _typed(place: Place, key: str, value: Any, hint: Any) -> Any:
     if hint is bool:
         if not isinstance(value, bool):
             raise place.bad(f"{said}; must be true or false, without quotes")
+        return value
+    if hint is int:
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_COUNT:
+            raise place.bad(f"{said}; must be a whole number from 0, without quotes")
         return value
     if hint in (str, Prose):
         return _text(place, said, value, hint)
@@ -244,7 +251,7 @@ def _feature(place: Place, number: int, raw: dict[str, Any]) -> Feature:
         if key in CARD_FIELDS and key not in FEATURE_FIELDS:
             raise place.bad(f'key "{key}" belongs to the card; write it above the first [[feature]]')
     feature = _record(place, raw, Feature)
-    if "move" not in raw and (feature.protected or feature.immutable):
+    if "move" not in raw and (feature.protected or feature.immutable or feature.aside):
         feature = replace(feature, move="fixed")
     for mistake in _mistakes(feature, raw):
         raise place.bad(mistake)
@@ -263,8 +270,9 @@ def _mistakes(f: Feature, raw: dict[str, Any]) -> Iterator[str]:
         yield f"weight = {f.weight:g}; must be over 0"
     if f.thousands and f.thousands not in THOUSANDS:
         yield f"thousands = {quoted(f.thousands)}; a point, a comma, an apostrophe or a space"
+    yield from mistakes_of_gaps(f)
     yield from _mistakes_of_levels(f)
-    yield from _mistakes_of_numbers(f)
+    yield from _mistakes_of_numbers(f, raw)
 
 
 def _mistakes_of_levels(f: Feature) -> Iterator[str]:
@@ -281,7 +289,7 @@ def _mistakes_of_levels(f: Feature) -> Iterator[str]:
             yield f"levels has {quoted(level)}, which {mistake}"
 
 
-def _mistakes_of_numbers(f: Feature) -> Iterator[str]:
+def _mistakes_of_numbers(f: Feature, raw: Mapping[str, Any]) -> Iterator[str]:
     if f.kind == "integer" and f.step != 1:
         yield f'step = {f.step:g}; must be 1 for an integer (kind = "number" takes other steps)'
     if not STEP_RANGE[0] <= f.step <= STEP_RANGE[1]:
@@ -291,8 +299,16 @@ def _mistakes_of_numbers(f: Feature) -> Iterator[str]:
     for key, limit in (("low", f.low), ("high", f.high)):
         if f.log and limit is not None and limit < 0:
             yield f"{key} = {limit:g}; must be 0 or more, because log = true"
-    if any(a >= b for a, b in pairwise(f.bands)):
-        yield f"bands = {quoted(f.bands)}; must increase"
+    for key, edges in (("bands", f.bands), ("bins", f.bins)):
+        if any(a >= b for a, b in pairwise(edges)):
+            yield f"{key} = {quoted(edges)}; must increase"
+    for key in ("low", "high", "step", "log", "bands", "round"):
+        if f.bins and key in raw and raw[key]:
+            yield f"{key} = {quoted(raw[key])}; without effect beside bins, which make levels of the number"
+    if f.round and f.kind == "number" and "step" not in raw:
+        yield "round = true; needs a step, the grid to which cells are rounded, such as step = 0.01"
+    if f.other_below and f.levels:
+        yield f"other_below = {f.other_below}; levels are listed already, leave one of the two out"
     if f.bands and not f.protected:
         yield f"bands = {quoted(f.bands)}; only for protected = true, whose groups they cut"
 
@@ -300,11 +316,17 @@ def _mistakes_of_numbers(f: Feature) -> Iterator[str]:
 def _check_together(card: Card, place: Place) -> None:
     for name, count in Counter(f.name for f in card.feature).items():
         if count > 1:
-            raise place.at("feature", name).bad(f"described {count} times; each feature once")
+            also = "is a group too, which no model sees; one of the two" if name in card.group else ""
+            raise place.at("feature", name).bad(also or f"described {count} times; each feature once")
+    for f in card.feature:
+        if f.missing in FILLED and any(g.name == f.flag for g in card.feature):
+            raise place.at("feature", f.flag).bad(f'is how the column is named that says where "{f.name}" is missing')
     if card.split and card.split in (card.target, *(f.name for f in card.feature)):
         raise place.at("split", card.split).bad("is also the target or a feature; a split is neither")
     if card.target in [f.name for f in card.feature]:
         raise place.at("feature", card.target).bad("is also the target; an outcome is no input")
+    if all(f.aside for f in card.feature):
+        raise place.bad("no feature that a model sees: every one is a group or has aside = true")
     if all(f.move == "fixed" for f in card.feature):
         reason = "every one is fixed, immutable or protected"
         raise place.bad(f"no feature is actionable: {reason}; one needs move = any, up or down")
@@ -316,74 +338,44 @@ def _table(card: Card, data: bytes | str, card_name: str, csv_name: str) -> Tabl
     places = {f.name: place.at("feature", f.name) for f in card.feature}
     own = {card.split: place.at("split", card.split)} if card.split else {}
     columns = read_columns(data, csv_name, {card.target: target, **places, **own}, dialect_of(card, place))
-    check_present(columns.values(), card.missing)
-    judged = as_outcome(card.favourable, card.ignore, columns[card.target], target)
-    columns = {name: column.of_rows(judged.kept) for name, column in columns.items()}
+    kept = without_gaps(card.feature, columns, card.missing, card.target, card.ignore)
+    judged = as_outcome(card.favourable, card.ignore, kept.columns[card.target], target)
+    columns = {name: column.of_rows(judged.kept) for name, column in kept.columns.items()}
     columns |= {f.name: columns[f.name].written_with(f.thousands) for f in card.feature}
     outcome = judged.outcome[judged.kept]
-    filled = [as_counts(f, columns[f.name]) for f in card.feature]
-    features = tuple(feature for feature, _ in filled)
-    for f in features:
-        _check_filled(f, places[f.name])
-    values = np.stack([counts for _, counts in filled], axis=1)
-    warnings = [judged.warning, *(doubt_about_numbers(columns[f.name]) for f in features if not f.levels)]
-    warnings += [_gives_away(f, values[:, i], outcome) for i, f in enumerate(features)]
-    rules = checked(place, _schema(card, features, columns[card.target].words), values)
-    told = tuple(w for w in (*warnings, *rules.warnings) if w)
-    part = _parts(columns[card.split], outcome) if card.split else None
+    filled = [as_filled(f, columns[f.name], card.missing, card.reference) for f in card.feature]
+    features = tuple(feature for each in filled for feature in each.features)
+    for f in card.feature:
+        check_filled(next(g for g in features if g.name == f.name), places[f.name])
+    values = np.stack([counts for each in filled for counts in each.counts], axis=1)
+    numbers = [columns[f.name] for f in features if not f.levels]
+    warnings = [judged.warning, *(doubt_about_numbers(known(c, card.missing)) for c in numbers)]
+    warnings += [gives_away(f, values[:, i], outcome) for i, f in enumerate(features)]
+    done = [*kept.told, *(line for each in filled for line in each.told)]
+    rules = _checked(card, place, features, values, columns[card.target].words, done)
+    part = parts(columns[card.split], outcome) if card.split else None
+    warnings += only_tested(features, values, part) if part is not None else ()
+    told = tuple(w for w in (*warnings, *done, *rules.warnings) if w)
     return Table(rules.schema, values, outcome, part=part, warnings=told, model=card.model or {})
 
 
-def _parts(column: Column, outcome: np.ndarray) -> np.ndarray:
-    """Which part each row is of, by the words of its split column."""
-    index = {word: k for k, word in enumerate(PARTS)} | {"validation": 1}
-    for k, word in enumerate(column.words):
-        if word.lower() not in index:
-            raise column.bad(k, f"is no part of a split; one of {', '.join(PARTS)}")
-    part = np.array([index[word.lower()] for word in column.words], np.int64)[column.cells]
-    for k in (0, 2):
-        good = int(outcome[part == k].sum())
-        if min(good, int((part == k).sum()) - good) < MIN_OUTCOMES:
-            raise column.place.bad(f"{PARTS[k]} has fewer than {MIN_OUTCOMES} rows of an outcome")
-    return part
+def _checked(
+    card: Card, place: Place, features: tuple[Feature, ...], values: np.ndarray, outcomes: tuple[str, ...],
+    done: Sequence[str],
+) -> Judged:  # fmt: skip
+    """The schema with its constraints, compared with the rows whose cells are all known."""
+    schema = _schema(card, features, outcomes)
+    check_constraints(place, schema)
+    schema = replace(schema, note=" ".join(filter(None, [schema.note, *(f"{line}." for line in done)])))
+    return checked(place, schema, values)
 
 
 def dialect_of(card: Card, place: Place) -> Dialect:
     """How a card says its table is written; raises `BadCard`."""
-    dialect = Dialect(card.delimiter, card.decimal, card.thousands, card.strip, card.encoding)
+    dialect = Dialect(card.delimiter, card.decimal, card.thousands, card.strip, card.encoding, card.sheet)
     if wrong := mistakes(dialect):
         raise place.bad(wrong)
     return dialect
-
-
-def _gives_away(f: Feature, counts: np.ndarray, outcome: np.ndarray) -> str:
-    """A column that alone ranks nearly everybody rightly may have been written after the outcome was known."""
-    score = counts.astype(float)
-    if f.kind == "category":
-        score = (np.bincount(counts, outcome) / np.maximum(1, np.bincount(counts)))[counts]
-    area = float(roc_auc_score(outcome, score))
-    if max(area, 1 - area) <= GIVES_AWAY:
-        return ""
-    return (
-        f'feature "{f.name}": alone it tells the outcome of nearly everybody (AUC {max(area, 1 - area):.3f}). Was it '
-        "known before the decision? If not, leave it out of the card"
-    )
-
-
-def _check_filled(f: Feature, place: Place) -> None:
-    """Mistakes that show once levels and step are known."""
-    for level in f.never:
-        if level not in f.levels:
-            raise place.bad(f"never = {quoted(level)}; {one_of(f.levels, level)}")
-    if f.levels and set(f.levels) <= set(f.never):
-        raise place.bad(f"never = {quoted(f.never)}; must leave a level to move to")
-    for key, limit in (("low", f.low), ("high", f.high)):
-        if limit is not None and abs(limit) > MAX_COUNT * f.step:
-            raise place.bad(f"{key} = {limit:g}; at most {MAX_COUNT:g} steps of {f.step:g}")
-    if f.low is None or f.high is None:
-        return
-    if ceil(f.low / f.step - ROUNDING) > floor(f.high / f.step + ROUNDING):
-        raise place.bad(f"low = {f.low:g}, high = {f.high:g}; no multiple of step = {f.step:g} lies between")
 
 
 def _schema(card: Card, features: tuple[Feature, ...], outcomes: tuple[str, ...]) -> Schema:

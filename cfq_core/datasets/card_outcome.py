@@ -45,7 +45,7 @@ class Judged:
 def as_outcome(favourable: Collection[str], ignore: Collection[str], column: Column, card: Place) -> Judged:
     """True where the target is a favourable cell; ``card`` is where the card names the target."""
     for k, word in enumerate(column.words):
-        if mistake := level_mistake(word):
+        if not any(cell_is(word, cell) for cell in ignore) and (mistake := level_mistake(word)):
             raise column.bad(k, mistake)
     good, open_ = (_named(cells, key, column, card) for cells, key in ((favourable, "favourable"), (ignore, "ignore")))
     if both := good & open_:

@@ -15,17 +15,15 @@ from array import array
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from cfq_core.base.errors import BadCard, did_you_mean
-from cfq_core.datasets.dialect import DELIMITERS, Dialect, delimiter_of, encoding_of, number_marks
-from cfq_core.tables.schema import Feature
+from cfq_core.datasets.dialect import DELIMITERS, Dialect, delimiter_of, encoding_of
+from cfq_core.datasets.table_files import MAX_CSV, as_text
 
 FIRST_ROW = 2  # the header is row 1
-MAX_CSV = 200_000_000  # bytes; a larger table does not belong in one text file
 MIN_ROWS = 50  # below, a 30 % test split says nothing about anyone
 MIN_OUTCOMES = 5  # rows of either outcome; fewer cannot be split into three parts
 MAX_LEVELS = 200  # a category with more is an identifier or free text
@@ -134,14 +132,15 @@ class Column:
     words: tuple[str, ...]
     cells: Rows
     dialect: Dialect = field(default_factory=Dialect)
-    first_row: int = FIRST_ROW  # of the file; of a part of it another one
+    lines: Rows | None = None  # rows of the file, where some were left out
 
     def of_rows(self, kept: Outcome) -> Column:
         """The same column without some rows, and without the words that only they had."""
         if kept.all():
             return self
         there, cells = np.unique(self.cells[kept], return_inverse=True)
-        return replace(self, words=tuple(self.words[k] for k in there), cells=cells.astype(np.int64))
+        lines = (np.arange(len(kept)) if self.lines is None else self.lines)[kept]
+        return replace(self, words=tuple(self.words[k] for k in there), cells=cells.astype(np.int64), lines=lines)
 
     def written_with(self, thousands: str) -> Column:
         """The same column with its own mark between groups of three digits."""
@@ -149,7 +148,8 @@ class Column:
 
     def bad(self, word: int, text: str) -> BadCard:
         """The error for one distinct cell, with the first row that has it."""
-        row = int(np.argmax(self.cells == word)) + self.first_row
+        row = int(np.argmax(self.cells == word))
+        row = FIRST_ROW + (row if self.lines is None else int(self.lines[row]))
         return self.place.bad(f"row {row}: {quoted(self.words[word])} {text}")
 
 
@@ -176,7 +176,9 @@ def read_columns(
 def _opened(data: bytes | str, file: str, dialect: Dialect) -> tuple[list[str], Iterator[list[str]]]:
     """The header of a file, and the rows below it."""
     place = Place(file)
-    text = decoded(data, place, MAX_CSV, dialect.encoding).rstrip()  # empty lines at the end are no rows
+    text = decoded(
+        as_text(data, place, dialect), place, MAX_CSV, dialect.encoding
+    ).rstrip()  # empty lines at the end are no rows
     text = re.sub(r"\Asep=.\r?\n", "", text)  # a hint of one spreadsheet to itself
     if not text:
         raise place.bad("is empty; the first row must name the columns")
@@ -207,12 +209,12 @@ def check_delimiter(text: str, place: Place, delimiter: str) -> None:
     raise place.bad(f"all in one column: {seen}; {cure}")
 
 
-def rows_of(lines: Iterable[str], place: Place, delimiter: str) -> Iterator[list[str]]:
-    """The rows of a file, its header first; empty ones at the end are none. Raises `BadCard`."""
-    reader = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=True)
-    number, empty = 0, 0
+def rows_of(text: Iterable[str], place: Place, delimiter: str) -> Iterator[list[str]]:
+    """The rows of a file, its header first; empty ones at its end are none. Raises `BadCard`."""
+    reader = csv.reader(text, delimiter=delimiter, strict=True, skipinitialspace=True)
+    number, wide, empty = 0, 0, 0
     while True:
-        number += 1
+        number, line = number + 1, reader.line_num
         try:
             row = next(reader, None)
         except csv.Error as error:
@@ -225,14 +227,26 @@ def rows_of(lines: Iterable[str], place: Place, delimiter: str) -> Iterator[list
             continue
         if empty:
             raise place.bad(f"row {empty} is empty; remove it")
+        wide = wide or len(row)
+        if reader.line_num - line > 1 and (lines := _swallowed(row, delimiter, wide)):
+            cure = "is a quote open there? Close it, or save the column without line breaks"
+            raise place.bad(f"row {number}: a cell holds {lines} lines that look like rows of the table; {cure}")
         yield row
+
+
+def _swallowed(row: list[str], delimiter: str, wide: int) -> int:
+    """How many lines of a cell look like rows that an open quote has taken in; 0: none."""
+    for cell in row:
+        breaks = cell.replace("\r\n", "\n").count("\n")
+        if breaks and wide > 1 and cell.count(delimiter) == breaks * (wide - 1):
+            return breaks + 1
+    return 0
 
 
 def _columns(rows: Iterator[list[str]], header: list[str], places: list[Place], names: list[str]) -> dict[str, Column]:
     found = collected(rows, header, places, names)
-    if len(found[names[0]].cells) < MIN_ROWS:
-        told = f"has {len(found[names[0]].cells)} rows below the header; at least {MIN_ROWS}"
-        raise Place(places[0].file).bad(told)
+    if (count := len(found[names[0]].cells)) < MIN_ROWS:
+        raise Place(places[0].file).bad(f"has {count} rows below the header; at least {MIN_ROWS}")
     return found
 
 
@@ -250,22 +264,27 @@ def collected(
         for i, known, column in zip(picked, words, cells, strict=True):
             column.append(known.setdefault(row[i].strip(), len(known)))
     parts = zip(names, places, words, cells, strict=True)
-    return {
-        name: Column(at, tuple(known), np.array(column, np.int64), first_row=first_row)
-        for name, at, known, column in parts
-    }
+    found = {name: Column(at, tuple(known), np.array(column, np.int64)) for name, at, known, column in parts}
+    lines = None if first_row == FIRST_ROW else np.arange(len(cells[0])) + first_row - FIRST_ROW
+    return {name: replace(column, lines=lines) for name, column in found.items()}
+
+
+def gaps_of(column: Column, missing: Collection[str]) -> list[int]:
+    """Which distinct cells mean that a value is not known: the empty one, and the card's own words for it."""
+    return [k for k, word in enumerate(column.words) if not word or word in missing]
 
 
 def check_present(columns: Collection[Column], missing: Collection[str]) -> None:
-    """Refuse empty cells and the card's own words for missing, telling of all columns at once."""
-    gaps = [(c, [k for k, word in enumerate(c.words) if not word or word in missing]) for c in columns]
+    """Refuse cells that are missing, telling of all columns at once."""
+    gaps = [(c, gaps_of(c, missing)) for c in columns]
     bad = [(c, k, int(np.isin(c.cells, k).sum())) for c, k in gaps if k]
     if not bad:
         return
     column, first, count = bad[0]
     also = ", ".join(f"{c.place.part} {n}" for c, _, n in bad[1 : LISTED + 1])
     more = f" and {len(bad) - 1 - LISTED} more" if len(bad) > LISTED + 1 else ""
-    cure = 'fill them in or drop those rows (words may also have a level such as "unknown")'
+    cure = 'fill them in, or say under each [[feature]] what becomes of them: missing = "level", "median", "indicator" '
+    cure += 'or "drop"'
     raise column.bad(
         first[0], f"is a missing value, {count} in this column{f' ({also}{more})' if also else ''}; {cure}"
     )
@@ -286,114 +305,3 @@ def counted(column: Column, words: Collection[int]) -> str:
     shown = sorted(words, key=lambda k: -count[k])[:LISTED]
     more = f" and {len(words) - LISTED} more" if len(words) > LISTED else ""
     return ", ".join(f"{quoted(column.words[k])} ({count[k]})" for k in shown) + more
-
-
-def as_counts(feature: Feature, column: Column) -> tuple[Feature, Rows]:
-    """The feature with levels or step filled in from the rows, and every row as an integer."""
-    feature, counts = counts_of(feature, column)
-    if counts.min() == counts.max():
-        cure = "a constant column tells nothing, leave it out of the card"
-        raise column.place.bad(f"every row is {quoted(column.words[0])}; {cure}")
-    return feature, counts[column.cells]
-
-
-def counts_of(feature: Feature, column: Column) -> tuple[Feature, PerWord]:
-    """The same of each distinct cell; a part of a table may well be constant."""
-    judge = _levels if feature.kind in ("ordinal", "category") else _numbers
-    return judge(feature, column)
-
-
-def _levels(feature: Feature, column: Column) -> tuple[Feature, PerWord]:
-    levels = feature.levels or _levels_seen(column)
-    index = {level: i for i, level in enumerate(levels)}
-    for k, word in enumerate(column.words):
-        if word not in index:
-            raise column.bad(k, f"is not a level; {one_of(levels, word)}")
-    return replace(feature, levels=levels), np.array([index[word] for word in column.words], np.int64)
-
-
-def _levels_seen(column: Column) -> tuple[str, ...]:
-    if len(column.words) > MAX_LEVELS:
-        doubt = "is it an identifier, or a number?"
-        raise column.place.bad(f"has {len(column.words)} levels; at most {MAX_LEVELS} ({doubt})")
-    for k, word in enumerate(column.words):
-        if mistake := level_mistake(word):
-            raise column.bad(k, mistake)
-    if len(column.words) > DISTINCT * len(column.cells):
-        raise column.place.bad(
-            f"has {len(column.words)} levels in {len(column.cells)} rows: an identifier, or a number?"
-        )
-    for several in spellings(column.words):
-        words = [column.words.index(w) for w in several]
-        cure = "make them one, or list every level in the card, levels = [...]"
-        raise column.place.bad(f"{len(several)} spellings of one level: {counted(column, words)}; {cure}")
-    return tuple(sorted(column.words))
-
-
-def _numbers(feature: Feature, column: Column) -> tuple[Feature, PerWord]:
-    raw = _floats(column)
-    _refuse(column, (raw < 0) & feature.log, "is below 0; log = true needs values of 0 or more")
-    feature = _with_step(feature, raw)
-    step = f"{feature.step:g}"
-    _refuse(column, np.abs(raw) > MAX_COUNT * feature.step, f"is too large; at most {MAX_COUNT:g} steps of {step}")
-    grid = f"is not a multiple of step = {step}; round the column, or give the card a finer step"
-    whole = 'is not a whole number; kind = "integer" needs whole numbers, kind = "number" takes any'
-    _refuse(column, ~_on_grid(feature, raw), whole if feature.kind == "integer" else grid)
-    return feature, feature.counts(raw)
-
-
-def _refuse(column: Column, wrong: Wrong, text: str) -> None:
-    if wrong.any():
-        raise column.bad(int(np.argmax(wrong)), text)
-
-
-def _floats(column: Column) -> Numbers:
-    words = [column.dialect.number(word) for word in column.words]
-    for k, word in enumerate(words):
-        if not NUMBER.fullmatch(word) or not np.isfinite(float(word)):
-            raise column.bad(k, f"is not a finite number; {_cure(column)}")
-    return np.array([float(word) for word in words])
-
-
-def _cure(column: Column) -> str:
-    """How a column of numbers can be read: by saying how they are written, where that can be seen."""
-    seen = number_marks([w for w in column.words if w])
-    says = card_keys(seen.dialect) if seen is not None else ""
-    return f"say {says} in the card" if says else "write plain numbers such as 1200 or 12.5"
-
-
-def card_keys(dialect: Dialect) -> str:
-    """The keys with which a card says how numbers are written; empty where they stand as they are."""
-    keys: tuple[tuple[str, Any, Any], ...] = (
-        ("decimal", dialect.decimal, "."),
-        ("thousands", dialect.thousands, ""),
-        ("strip", [*dialect.strip], []),
-    )
-    return ", ".join(f"{key} = {json.dumps(v, ensure_ascii=False)}" for key, v, usual in keys if v != usual)
-
-
-def doubt_about_numbers(column: Column) -> str:
-    """Where every decimal point of a column has just three digits behind it: it may be a mark of thousands."""
-    seen = number_marks(column.words)
-    if seen is None or seen.sure or column.dialect.thousands:
-        return ""
-    example = next(w for w in column.words if column.dialect.decimal in w)
-    mark = json.dumps(column.dialect.decimal)
-    return (
-        f"{column.place.part}: every value with a {mark} has three digits behind it, such as {quoted(example)}; it is "
-        f"read as {column.dialect.number(example)}. If that is a mark of thousands, say thousands = {mark} under its "
-        "[[feature]]"
-    )
-
-
-def _with_step(feature: Feature, raw: Numbers) -> Feature:
-    if feature.step != FROM_ROWS:
-        return feature
-    candidates = [replace(feature, step=step) for step in STEPS]
-    return next((f for f in candidates if _on_grid(f, raw).all()), candidates[-1])
-
-
-def _on_grid(feature: Feature, raw: Numbers) -> Wrong:
-    fits = np.abs(raw) <= MAX_COUNT * feature.step
-    nearest = feature.raw(feature.counts(np.where(fits, raw, 0.0)))
-    return fits & (np.abs(nearest - raw) <= NOISE * np.abs(raw))

@@ -44,7 +44,8 @@ def croissant(card: Card, table: Table, csv: Path) -> dict[str, Any]:
         "encodingFormat": _format(csv.name), "contentSize": f"{len(content)} B",
         "sha256": hashlib.sha256(content).hexdigest(),
     }  # fmt: skip
-    fields = [_field(f.name, _about(f), _type(f)) for f in schema.features]
+    made = {schema.features[i].name for i in schema.flags.values()}  # of no column of the file
+    fields = [_field(f.name, _about(f), _type(f)) for f in schema.features if f.name not in made]
     fields.append(_field(card.target, f"The outcome: {schema.favourable}, or {schema.unfavourable}.", TEXT))
     about = {
         "@context": CONTEXT,
@@ -80,6 +81,8 @@ def _format(name: str) -> str:
 
 
 def _type(f: Feature) -> str:
+    if f.reference:
+        return "sc:Date"
     return TEXT if f.levels else "sc:Integer" if f.kind == "integer" else "sc:Float"
 
 

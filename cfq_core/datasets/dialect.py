@@ -33,6 +33,7 @@ class Dialect:
     thousands: str = ""  # between groups of three digits
     strip: tuple[str, ...] = ()  # texts around numbers that are left out, such as a currency
     encoding: str = "utf-8"
+    sheet: str = ""  # of a workbook; empty: its only one
 
     @property
     def plain(self) -> bool:

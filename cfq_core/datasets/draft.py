@@ -1,56 +1,47 @@
 """A card drafted from a table as it is: what each column seems to be, and what only a person can answer.
 
-What is found: encoding, delimiter, how numbers are written, kinds, grids, levels, identifiers, constants, columns that
-follow from the outcome, protected and immutable columns by name. What is unsure stands as a question above the card;
-what stops a study is listed as a problem with its cure, all at once.
+What is found: encoding, delimiter, how numbers are written, kinds, grids, levels, dates, missing cells, identifiers,
+constants, a split, protected and immutable columns by name (see `draft_columns`). What is unsure stands as a question
+above the card; what has to be mended first is listed as a problem with its cure, all at once.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from cfq_core.datasets.card_outcome import cell_is
 from cfq_core.datasets.card_rows import (
-    DISTINCT,
     FROM_ROWS,
     LISTED,
-    MAX_LEVELS,
-    STEPS,
     UNSAFE,
     Column,
     Place,
     column_names,
     counted,
+    one_of,
     quoted,
     read_columns,
     spellings,
-)
-from cfq_core.datasets.dialect import Dialect, number_marks, sniffed
-
-#: Words in names of columns, in several languages, that make a column protected: nobody is told to change it.
-PROTECTED = (
-    "sex", "gender", "geschlecht", "sexe", "sexo", "genere", "race", "ethnic", "ethnie", "rasse", "hautfarbe", "colour",
-    "nationality", "nationalitaet", "nationalite", "nacionalidad", "foreign", "citizen", "country_of_birth", "native",
-    "age", "alter", "edad", "eta", "birth", "geburt", "naissance", "dob", "religion", "disab", "behinder", "handicap",
-    "pregnan", "orientation", "veteran",
 )  # fmt: skip
-#: The same of facts about the past, which no action changes.
-IMMUTABLE = (
-    "marital", "familienstand", "married", "children", "dependents", "history", "past", "previous", "prior", "since",
-    "zip", "postal", "plz", "state", "region", "county", "city", "parent", "relationship", "default", "delinq",
+from cfq_core.datasets.dialect import Dialect, delimiter_of, number_marks, sniffed
+from cfq_core.datasets.draft_columns import (
+    NO_NUMBER,
+    UNKNOWN,
+    Guess,
+    bare,
+    guessed,
+    missing_cells,
+    plain_name,
+    spelled,
 )  # fmt: skip
-#: Cells that usually mean that a value is not known.
-MISSING = ("", "na", "n/a", "nan", "null", "none", "?", "-", "--", ".", "unknown", "missing", "#n/a", "k.a.", "s/o")
-#: Names of columns of money, which people weigh by shares.
-MONEY = ("income", "salary", "amount", "loan", "price", "savings", "balance", "debt", "wage", "einkommen", "betrag")
-WIDE = 50.0  # largest over median, of numbers from 0 up, from which money is priced on a log scale
-DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}([ T].*)?|\d{1,2}[./]\d{1,2}[./]\d{2,4}")
+from cfq_core.datasets.table_files import as_text
+from cfq_core.tables.schema import PARTS
 
 
 @dataclass(frozen=True)
@@ -64,133 +55,75 @@ class Draft:
     columns: int
 
 
-@dataclass(frozen=True)
-class Guess:
-    """What a column seems to be."""
-
-    name: str
-    use: bool
-    keys: dict[str, Any]  # of its [[feature]]
-    why_not: str = ""  # why it is left out
-    questions: tuple[str, ...] = ()
-    problems: tuple[str, ...] = ()
-    dialect: Dialect | None = None  # how its numbers are written, where that is not plain
-
-
-def draft(data: bytes, file: str, target: str, favourable: Sequence[str] = ()) -> Draft:
+def draft(data: bytes | str, file: str, target: str, favourable: Sequence[str] = ()) -> Draft:
     """The draft of a table's card; raises `BadCard` where the table cannot be read or has no such column."""
-    read = sniffed(data)
-    names = column_names(data, file, read)
     asked = Place(file)
+    data = as_text(data, asked, Dialect())
+    read = sniffed(data) if isinstance(data, bytes) else Dialect(delimiter=delimiter_of(data))
+    names = column_names(data, file, read)
     columns = read_columns(data, file, {target: asked} | {n: Place(file, f'column "{n}"') for n in names}, read)
-    comma = any(_decimal_comma(columns[n].words) for n in names if n != target)
-    guesses = [guessed(n, columns[n], "," if comma else "") for n in names if n != target]
+    outcome, others = columns[target], [n for n in names if n != target]
+    split = next((n for n in others if _is_split(n, columns[n])), "")
+    others = [n for n in others if n != split]
+    comma = any(_decimal_comma(columns[n].words) for n in others)
+    guesses = [guessed(n, columns[n], "," if comma else "") for n in others]
+    guesses = [_with_shared_gaps(g, columns[g.name], guesses) for g in guesses]
     marks, clash = _marks([g for g in guesses if g.dialect is not None])
     written = Dialect(read.delimiter, marks.decimal, marks.thousands, marks.strip, read.encoding)
-    outcome = columns[target]
-    questions = [*_about_outcome(target, outcome, favourable), *(q for g in guesses for q in g.questions)]
+    head = _head(file, target, favourable or _two(outcome)[:1], written)
+    head |= _about_rows(outcome, guesses, split)
+    questions = [*_about_outcome(target, outcome, favourable), *_about_table(head, guesses)]
+    questions += [q for g in guesses for q in g.questions]
     questions += [f"{g.name} is left out: {g.why_not}" for g in guesses if not g.use]
-    problems = [*clash, *(p for g in guesses for p in g.problems), *_missing_outcome(target, outcome)]
-    card = _text(file, target, favourable or _two(outcome)[:1], written, [g for g in guesses if g.use], questions)
+    problems = [*clash, *(p for g in guesses for p in g.problems), *_spelled_outcome(target, outcome, favourable)]
+    card = _text(head, [g for g in guesses if g.use], questions)
     return Draft(card, tuple(questions), tuple(problems), len(outcome.cells), len(names))
+
+
+def _is_split(name: str, column: Column) -> bool:
+    """Whether a column says of each row whether it is of train, valid or test."""
+    parts = {w.casefold() for w in column.words}
+    return {"train", "test"} <= parts <= {*PARTS, "validation"}
 
 
 def _decimal_comma(words: Sequence[str]) -> bool:
     """Whether a column's numbers can only be read with a decimal comma."""
-    cells = [w for w in words if _bare(w) not in MISSING]
+    cells = [w for w in words if bare(w) not in (*UNKNOWN, *NO_NUMBER)]
     seen = number_marks(cells) if cells else None
     return seen is not None and seen.sure and seen.dialect.decimal == "," and any("," in c for c in cells)
 
 
-def guessed(name: str, column: Column, decimal: str = "") -> Guess:
-    """What a column seems to be, from its name and its cells; ``decimal``: the mark that others of the file show."""
-    words = [w for w in column.words if _bare(w) not in MISSING]
-    gaps = [k for k, w in enumerate(column.words) if _bare(w) in MISSING]
-    n_gaps = int(np.isin(column.cells, gaps).sum())
-    if len(words) < 2:
-        return Guess(name, False, {}, "every row is the same" if words else "it is empty")
-    if all(DATE.fullmatch(w) for w in words):
-        return Guess(name, False, {}, "dates; make them numbers (days before a day you choose) to use them")
-    seen = number_marks(words, decimal)
-    numeric = seen is not None and not _few_codes(name, words)
-    if not numeric and len(words) > min(MAX_LEVELS, DISTINCT * len(column.cells)):
-        return Guess(
-            name, False, {}, f"{len(words)} different texts in {len(column.cells)} rows, an identifier or prose"
+def _with_shared_gaps(g: Guess, column: Column, all_: Sequence[Guess]) -> Guess:
+    """A column some of whose words mean missing elsewhere: the card says it once for all columns."""
+    shared = {cell for other in all_ if other.use for cell in other.gaps} & set(column.words)
+    if not g.use or not shared or "missing" in g.keys:
+        return g
+    asked = f"{g.name}: {', '.join(map(quoted, sorted(shared)))} means missing in other columns, so here too; right?"
+    return replace(g, keys=g.keys | {"missing": "level"}, questions=(*g.questions, asked))
+
+
+def _about_rows(outcome: Column, guesses: Sequence[Guess], split: str) -> dict[str, Any]:
+    """Keys of the card that say which cells mean missing, which outcomes are open, and how days are counted."""
+    used = [g for g in guesses if g.use]
+    cells = dict.fromkeys(cell for g in used for cell in g.gaps)
+    latest = max((g.latest for g in used if g.latest), default="")
+    gaps = [outcome.words[k] for k in missing_cells(outcome)]
+    keys = {"missing": list(cells), "ignore": gaps, "reference": latest, "split": split}
+    return {key: value for key, value in keys.items() if value}
+
+
+def _about_table(head: Mapping[str, Any], guesses: Sequence[Guess]) -> Iterator[str]:
+    if "split" in head:
+        yield f"{head['split']}: taken as the split into train, valid and test; is it?"
+    if "reference" in head:
+        yield f"dates are counted back from {head['reference']}, the latest there is; from which day should they be?"
+    if "ignore" in head:
+        yield f"{head['target']}: rows without an outcome are left out (ignore); right?"
+    if protected := [g.name for g in guesses if g.use and g.keys.get("protected")]:
+        yield (
+            f"{', '.join(protected)}: models see protected columns; where they must not, give the column aside = true, "
+            "and it stays a group of every fairness table"
         )
-    if numeric and _identifier(name, words, column):
-        return Guess(name, False, {}, "every row has another whole number, an identifier by its name")
-    keys, questions = _moves(name)
-    problems = [f"{name}: {n_gaps} of {len(column.cells)} cells are missing ({counted(column, gaps)}); {CURE[numeric]}"]
-    dialect = None
-    if numeric:
-        assert seen is not None
-        keys = _number(name, [float(seen.dialect.number(w)) for w in words]) | keys
-        dialect = None if seen.dialect.plain else seen.dialect
-        if not seen.sure and not decimal:
-            questions.append(f"{name}: is {quoted(words[0])} a number with three decimals, or thousands?")
-    else:
-        keys = {"kind": "category"} | keys
-        problems += [f"{name}: {_spelled(column, several)}; make them one" for several in spellings(words)]
-    return Guess(name, True, keys, "", tuple(questions), tuple(problems if n_gaps else problems[1:]), dialect)
-
-
-CURE = {
-    True: "fill them in, or drop those rows",
-    False: 'fill them in, drop those rows, or write a level such as "not told"',
-}
-
-
-def _spelled(column: Column, several: Sequence[str]) -> str:
-    return f"{counted(column, [column.words.index(w) for w in several])} are spellings of one word"
-
-
-def _bare(word: str) -> str:
-    return word.strip().casefold()
-
-
-def _plain_name(name: str) -> str:
-    text = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().casefold()
-    return re.sub(r"(?<=[a-z])(?=[A-Z])|[\W_]+", "_", text)
-
-
-def _named(name: str, words: Sequence[str]) -> bool:
-    """Whether a name holds one of the words, at the beginning of one of its parts."""
-    parts = _plain_name(name).split("_")
-    return any(part == w or (len(w) > 3 and part.startswith(w)) for part in (*parts, _plain_name(name)) for w in words)
-
-
-def _few_codes(name: str, words: Sequence[str]) -> bool:
-    """Whole numbers that are codes: 0/1 flags, or codes of a protected column."""
-    return set(words) <= {"0", "1"} or (
-        len(words) <= 3 and _named(name, PROTECTED) and not _named(name, ("age", "alter"))
-    )
-
-
-def _identifier(name: str, words: Sequence[str], column: Column) -> bool:
-    unique = len(words) == len(column.cells)
-    return unique and _named(name, ("id", "nr", "no", "number", "key", "index", "row", "kundennummer", "unnamed"))
-
-
-def _moves(name: str) -> tuple[dict[str, Any], list[str]]:
-    if _named(name, PROTECTED):
-        return {"protected": True}, [f"{name}: taken as protected by its name; is it?"]
-    if _named(name, IMMUTABLE):
-        return {"immutable": True}, [f"{name}: taken as a fact that no action changes; is it?"]
-    return {}, [f"{name}: can a person change it, and which way? (move = up, down, any or fixed)"]
-
-
-def _number(name: str, values: Sequence[float]) -> dict[str, Any]:
-    cells = np.array(values)
-    if np.all(cells == np.rint(cells)):
-        out: dict[str, Any] = {"kind": "integer"}
-    else:
-        out = {
-            "kind": "number",
-            "step": next((s for s in STEPS if np.allclose(cells / s, np.rint(cells / s))), STEPS[-1]),
-        }
-    if _named(name, MONEY) and cells.min() >= 0 and cells.max() > WIDE * max(1.0, float(np.median(cells))):
-        out["log"] = True
-    return out
 
 
 def _marks(guesses: Sequence[Guess]) -> tuple[Dialect, list[str]]:
@@ -206,7 +139,7 @@ def _marks(guesses: Sequence[Guess]) -> tuple[Dialect, list[str]]:
 
 
 def _two(outcome: Column) -> list[str]:
-    return sorted((w for w in outcome.words if _bare(w) not in MISSING), key=lambda w: int((_codes(outcome, w)).sum()))
+    return sorted((w for w in outcome.words if bare(w) not in UNKNOWN), key=lambda w: int((_codes(outcome, w)).sum()))
 
 
 def _codes(column: Column, word: str) -> np.ndarray:
@@ -222,29 +155,40 @@ def _about_outcome(target: str, outcome: Column, favourable: Sequence[str]) -> I
         yield f"{target}: favourable is {good}; of {sides} every other cell is not. Right?"
 
 
-def _missing_outcome(target: str, outcome: Column) -> Iterator[str]:
-    gaps = [k for k, w in enumerate(outcome.words) if _bare(w) in MISSING]
-    if gaps:
-        yield f"{target}: {counted(outcome, gaps)} have no outcome; list them as ignore = [...] or drop those rows"
-    for several in spellings([w for w in outcome.words if _bare(w) not in MISSING]):
-        yield f"{target}: {_spelled(outcome, several)}"
+def _spelled_outcome(target: str, outcome: Column, favourable: Sequence[str]) -> Iterator[str]:
+    for cell in favourable:
+        if not any(cell_is(word, cell) for word in outcome.words):
+            yield f"{target}: no cell is {quoted(cell)}; {one_of(sorted(outcome.words), cell)}"
+    for several in spellings([w for w in outcome.words if bare(w) not in UNKNOWN]):
+        if not 0 < len({*several} & {*favourable}) < len(several) and favourable:
+            continue  # all of one side
+        yield f"{target}: {spelled(outcome, several)} are spellings of one word; name every favourable cell"
 
 
-def _text(
-    file: str, target: str, favourable: Sequence[str], written: Dialect, features: Sequence[Guess], asked: Sequence[str]
-) -> str:
-    """The card, its questions on top as comments."""
-    name = re.sub(r"\W+", "_", _plain_name(file.rsplit("/", 1)[-1].rsplit(".", 1)[0])).strip("_") or "table"
+def _head(file: str, target: str, favourable: Sequence[str], written: Dialect) -> dict[str, Any]:
+    """The card above its features."""
+    name = re.sub(r"\W+", "_", plain_name(file.rsplit("/", 1)[-1].rsplit(".", 1)[0])).strip("_") or "table"
     good: Any = list(favourable) if len(favourable) > 1 else favourable[0] if favourable else ""
     head: dict[str, Any] = {"name": name, "title": name, "csv": file, "target": target, "favourable": good}
     usual = Dialect()
-    head |= {k: list(v) if isinstance(v, tuple) else v for k, v in vars(written).items() if v != getattr(usual, k)}
+    return head | {
+        k: list(v) if isinstance(v, tuple) else v for k, v in vars(written).items() if v != getattr(usual, k)
+    }
+
+
+def _text(head: Mapping[str, Any], features: Sequence[Guess], asked: Sequence[str]) -> str:
+    """The card, its questions on top as comments."""
     lines = [f"# {UNSAFE.sub(' ', question)}" for question in ("Drafted. Please answer, and mend below:", *asked)]
-    lines += ["", *(f"{k} = {json.dumps(v, ensure_ascii=False)}" for k, v in head.items())]
+    lines += ["", *(f"{k} = {_toml(v)}" for k, v in head.items())]
     for g in features:
-        lines += ["", "[[feature]]", f"name = {json.dumps(g.name, ensure_ascii=False)}"]
-        lines += [f"{k} = {json.dumps(v)}" for k, v in g.keys.items() if v != FROM_ROWS]
+        lines += ["", "[[feature]]", f"name = {_toml(g.name)}"]
+        lines += [f"{k} = {_toml(v)}" for k, v in g.keys.items() if v != FROM_ROWS]
     return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any) -> str:
+    """Text as JSON writes it, which TOML reads alike but for one character."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def keys_of(guess: Guess) -> Mapping[str, Any]:

@@ -1,6 +1,7 @@
 """A table of any size in parts: CSV or Parquet under a card whose levels and steps are known from its own table.
 
-Rows are read as the card's own are, with the same words for what is wrong with a cell and the row it stands in.
+Rows are read as the card's own are, with the same words for what is wrong with a cell and the row it stands in. What a
+card asks of a whole table (medians of training rows, rare levels) is refused.
 """
 
 from __future__ import annotations
@@ -25,13 +26,14 @@ from cfq_core.datasets.card_rows import (
     check_delimiter,
     check_present,
     collected,
-    counts_of,
+    gaps_of,
     header_of,
     one_of,
     rows_of,
 )
+from cfq_core.datasets.card_values import of_words
 from cfq_core.datasets.dialect import Dialect
-from cfq_core.tables.schema import Feature, Schema
+from cfq_core.tables.schema import FILLED, MISSING_LEVEL, Feature, Schema
 
 PARQUET = (".parquet", ".pq")
 
@@ -52,7 +54,9 @@ def parts_of(path: Path, card: Card, schema: Schema, size: int) -> Iterator[Part
     place = Place(path.name)
     if not path.is_file():
         raise place.bad("no such file")
-    names = [card.target, *(f.name for f in schema.features)]
+    for why in _refused(card):
+        raise place.bad(f"cannot be read in parts; {why}")
+    names = [card.target, *(f.name for f in card.feature)]
     read = _parquet if path.suffix.lower() in PARQUET else _csv
     for columns in read(path, place, card, names, size):
         part = _part(columns, card, schema)
@@ -60,20 +64,44 @@ def parts_of(path: Path, card: Card, schema: Schema, size: int) -> Iterator[Part
             yield part
 
 
+def _refused(card: Card) -> Iterator[str]:
+    """What a card asks that only a whole table can answer."""
+    for f in card.feature:
+        if f.missing in FILLED:
+            yield f'feature "{f.name}": missing = "{f.missing}" takes the median of a whole table'
+        if f.other_below:
+            yield f'feature "{f.name}": other_below counts the rows of a whole table'
+        if f.kind == "date" and not card.reference:
+            yield f'feature "{f.name}": dates count back from the latest of a whole table; say reference = "..."'
+
+
 def _part(columns: dict[str, Column], card: Card, schema: Schema) -> Part:
-    check_present(columns.values(), card.missing)
+    policy = {f.name: f.missing for f in card.feature}
+    gone = {name: np.isin(c.cells, gaps_of(c, card.missing)) for name, c in columns.items()}
+    kept = ~np.any([gone[n] for n, p in policy.items() if p == "drop"] or [np.zeros_like(gone[card.target])], axis=0)
+    columns = {name: column.of_rows(kept) for name, column in columns.items()} if kept.any() else {}
+    if not columns:
+        return Part(np.zeros((0, len(schema.features)), np.int64), np.zeros(0, bool))
     target = columns[card.target]
     good, open_ = (
         np.array([any(cell_is(word, cell) for cell in cells) for word in target.words], bool)[target.cells]
         for cells in (card.favourable, card.ignore)
     )
-    marks = {f.name: f.thousands for f in card.feature}
-    values = [_counts(f, columns[f.name].written_with(marks.get(f.name, ""))) for f in schema.features]
+    check_present([target.of_rows(~open_)], card.missing)
+    check_present([c for name, c in columns.items() if policy.get(name) == "refuse"], card.missing)
+    own = {f.name: f for f in card.feature}
+    values = [_counts(own[f.name], f, columns[f.name], card) for f in schema.features]
     return Part(np.stack(values, axis=1)[~open_], good[~open_])
 
 
-def _counts(feature: Feature, column: Column) -> Int[np.ndarray, "n"]:
-    return counts_of(feature, column)[1][column.cells]
+def _counts(said: Feature, known: Feature, column: Column, card: Card) -> Int[np.ndarray, "n"]:
+    """A column as integers; ``said``: by the card, ``known``: with levels and step of the card's own table."""
+    if said.missing == "level":
+        gaps = set(gaps_of(column, card.missing))
+        column = replace(column, words=tuple(MISSING_LEVEL if k in gaps else w for k, w in enumerate(column.words)))
+    filled = replace(said, levels=known.levels) if said.kind in ("ordinal", "category") else said
+    filled = replace(filled, step=known.step) if said.kind in ("number", "integer") and not said.bins else filled
+    return of_words(filled, column.written_with(said.thousands), card.reference)[1][column.cells]
 
 
 # ---------------------------------------------------------------------- files
@@ -141,7 +169,8 @@ def _words(column: Any, place: Place, first_row: int) -> Column:
     again = np.zeros(len(known), np.int64)
     again[used] = np.arange(len(used))
     listed = list(known)
-    return Column(place, tuple(listed[k] for k in used), again[to[cells]], Dialect(), first_row)
+    lines = np.arange(len(cells)) + first_row - FIRST_ROW
+    return Column(place, tuple(listed[k] for k in used), again[to[cells]], Dialect(), lines)
 
 
 def _text(value: Any) -> str:

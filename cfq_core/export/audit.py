@@ -33,6 +33,7 @@ from cfq_core.pipeline import Compared, Design, Setting, TeacherRecourse, compar
 from cfq_core.recourse.relaxed import Relaxed
 from cfq_core.recourse.search import Search
 from cfq_core.tables.encode import Encoding, Values
+from cfq_core.tables.fitted import fitted
 from cfq_core.tables.schema import Schema, Table
 from cfq_core.tables.split import Split, split
 
@@ -137,7 +138,7 @@ def audit_pair(table: Table, teacher: ModelFile, student: ModelFile, question: A
     provenances = [f.provenance for f in (teacher, student)]
     kappa = next((t.kappa for t in reversed(provenances) if t), 0.2) if question.kappa is None else question.kappa
     design, notes = _design(table, (teacher, student), question)
-    test = table.values[design.split.test]
+    test = design.table.values[design.split.test]
     with ExitStack() as running:
         first = _opened(teacher, running, design, question)
         sides = [first, _opened(student, running, design, question, first.reading)]
@@ -188,6 +189,7 @@ def _design(table: Table, files: Sequence[ModelFile], question: AuditOptions) ->
         return replace(design, encoding=encoding), [f"judged on the {len(design.split.test)} test rows {whose}"]
     everybody = np.arange(len(table))
     unseen = everybody if home is None else split(table, home.seed).valid
+    table = fitted(table, everybody)
     actions = ActionSet.fit(table.schema, table.values, question.regime)
     encoding = encodings[0] if encodings else Encoding.fit(table.schema, table.values)
     notes = [] if encodings else ["the files do not say whom they were trained on: some of these people, maybe"]

@@ -65,13 +65,14 @@ def certify(store: Store, run: StoredRun, path: Path, files: Mapping[str, Path],
     asked = np.flatnonzero(told["why"] == 0)
     before, after = (told[k][asked].astype(np.int64) for k in ("before", "after"))
     low, high = _grown(run, models, before, after, most)
-    logits = {role: _least(model, low, high) for role, model in models.items()}
+    seen = _seen(run)
+    logits = {role: _least(model, low[:, seen], high[:, seen]) for role, model in models.items()}
     kept = np.flatnonzero(np.min(list(logits.values()), axis=0) > 0)
-    features = run.design.actions.schema.features
+    before, after, low, high = (ends[:, seen] for ends in (before, after, low, high))  # what no model sees is no input
     head = {
         "format": verifier.FORMAT, "files": {role: m.sha256 for role, m in models.items()},
         "inputs": models["teacher"].inputs, "kappa": float(run.kappa),
-        "moves": [_move(run, i, f.move) for i, f in enumerate(features)],
+        "moves": [_move(run, i, run.design.actions.schema.features[i].move) for i in seen],
         "run": run.row["id"], "promised": len(asked), "promises": len(kept),
     }  # fmt: skip
     lines = [
@@ -93,6 +94,11 @@ def _write_missing(run: StoredRun, files: Mapping[str, Path]) -> None:
             write(run, files[role])
 
 
+def _seen(run: StoredRun) -> list[int]:
+    """Places of the features that models see."""
+    return [i for i, f in enumerate(run.design.table.schema.features) if not f.aside]
+
+
 def _move(run: StoredRun, i: int, move: str) -> str:
     """Which way a feature may go; what follows from others goes with them."""
     actions = run.design.actions
@@ -105,7 +111,7 @@ def _grown(
     run: StoredRun, models: Mapping[str, verifier.Model], before: np.ndarray, after: np.ndarray, most: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Lower and upper cells of each person's box: one side of all boxes at a time, kept where everybody is approved."""
-    low, high, actions = after.copy(), after.copy(), run.design.actions
+    low, high, actions, seen = after.copy(), after.copy(), run.design.actions, _seen(run)
     for _ in range(ROUNDS):
         grew = False
         for i in actions.numbers:
@@ -119,7 +125,8 @@ def _grown(
                 for slab in slabs:
                     slab[:, i] = there[rows]
                 pair = slabs if step < 0 else slabs[::-1]
-                holds = np.min([_least(m, *pair) for m in models.values()], axis=0) > 0 if len(rows) else []
+                boxes = [end[:, seen] for end in pair]
+                holds = np.min([_least(m, *boxes) for m in models.values()], axis=0) > 0 if len(rows) else []
                 side[rows[holds], i] = there[rows[holds]]
                 grew |= bool(np.any(holds))
         if not grew:

@@ -29,11 +29,12 @@ from cfq_core.models.target import Form, Target
 from cfq_core.models.write import student_model, teacher_model
 from cfq_core.nets.layers import spelled
 from cfq_core.nets.stack import Stack, score
-from cfq_core.pipeline import Audited, Design, TeacherRecourse
+from cfq_core.pipeline import Audited, Design, TeacherRecourse, prepare
 from cfq_core.quant.grid import WEIGHT_BITS
 from cfq_core.quant.quantized import QuantStack
-from cfq_core.study.models import design_of, student_of, teacher_of
+from cfq_core.study.models import student_of, teacher_of
 from cfq_core.study.store import Row, Store
+from cfq_core.study.tables import found_table
 from cfq_core.tables.encode import Values
 
 ROLES: tuple[Role, Role] = ("student", "teacher")
@@ -118,8 +119,13 @@ def stored_run(store: Store, id: str, card: Path | None = None) -> StoredRun:
     )
     if len(row["bits"]) != len(student.weights) or not set(row["bits"]) <= set(WEIGHT_BITS):
         raise BadStore(f"run {row['id']}: its bits {row['bits']} are not those of its {len(student.weights)} layers")
-    design = design_of(store, row, card)
+    design = _design(store, row, card)
     seen, promised = store.arrays(row["id"], "people"), store.arrays(row["teacher_id"], "people")
+    if "student" not in seen or "logits" not in promised:
+        raise BadStore(
+            f"{store.folder}: run {row['id']} keeps no decisions of all test people, as in a gallery; run its study "
+            "anew into a store of your own (the page Study offers its plan), and take the run from there"
+        )
     has_recourse = promised["why"] == 0
     of_student = (seen["student"], seen["student_at"][has_recourse])
     of_teacher = (promised["logits"], promised["margin"][has_recourse])
@@ -253,3 +259,16 @@ def _umask() -> int:
 # ---------------------------------------------------------------------- what is stored
 def _logits(model: QuantStack | Stack, inputs: np.ndarray) -> Float[np.ndarray, "n"]:
     return score(model.to(torch.float64), torch.tensor(inputs)[None])[0].numpy()
+
+
+def _design(store: Store, row: Row, card: Path | None) -> Design:
+    """The table a run was audited with, split and encoded as it was; raises `BadInput` where it is not here."""
+    spec, plans = row["spec"]["teacher"], store.plans_of(row["id"])
+    named = [{"datasets": [str(card)]}] if card else []
+    found = found_table(row["dataset"], spec["data"], [*named, *plans], store.folder)
+    if found.table is None:
+        raise BadInput(
+            f"run {row['id']}: the table it was audited with is not here, so its file could not say how people become "
+            f"inputs ({found.missing}); name its card with --card, or fetch it with cfq data fetch"
+        )
+    return prepare(found.table, row["seed"], spec["setting"]["regime"])

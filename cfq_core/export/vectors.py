@@ -45,6 +45,8 @@ def text(schema: Schema, values: Values, logits: Float[np.ndarray, "n"]) -> str:
     """What the file's metadata holds: columns in raw units and words, the audited logits, and the decisions."""
     columns: dict[str, list[Any]] = {}
     for i, f in enumerate(schema.features):
+        if f.aside:
+            continue
         columns[f.name] = [f.levels[c] for c in values[:, i]] if f.levels else f.raw(values[:, i]).tolist()
     held = {"columns": columns, "logits": logits.tolist(), "approved": (logits > 0).tolist()}
     return json.dumps(held, separators=(",", ":"), allow_nan=False)

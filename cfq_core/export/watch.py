@@ -12,8 +12,10 @@ import hashlib
 import io
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -33,6 +35,7 @@ from cfq_core.study.drift import Batch, Look, look
 from cfq_core.study.models import searched
 from cfq_core.study.store import Store
 from cfq_core.tables.encode import Values
+from cfq_core.tables.fitted import stand_ins, usual
 from cfq_core.tables.schema import Schema
 
 FOLDER = "watch"  # of a store
@@ -75,7 +78,8 @@ def watch(store: Store, run: StoredRun, data: Path, running: Path | None = None,
     sha = hashlib.sha256(content).hexdigest()
     home = store.folder / FOLDER / f"{run.row['id']}.jsonl"
     past = history(home)
-    values, unread = people_of(content, run.design.table.schema, str(data))
+    table = run.design.table
+    values, unread = people_of(content, table.schema, str(data), stand_ins(table))
     same = [p["number"] for p in past if p["data"] == sha]
     number = same[0] if same else len(past) + 1
     decide = _decider(run, running)
@@ -151,7 +155,8 @@ def _decider(run: StoredRun, running: Path | None) -> Any:
     except Exception as problem:  # whatever the runtime says of a file that is none
         said = " ".join(str(problem).split())[:200]
         raise BadInput(f"{running}: cannot be run ({said}); cfq export writes what is needed") from None
-    return model.least
+    seen = [i for i, f in enumerate(run.design.table.schema.features) if not f.aside]
+    return lambda values: model.least(values[:, seen])
 
 
 # ---------------------------------------------------------------------- new people
@@ -164,8 +169,13 @@ def _content(data: Path) -> bytes:
         raise BadInput(f"{data}: cannot be read ({problem.strerror})") from None
 
 
-def people_of(content: bytes, schema: Schema, where: str) -> tuple[Values, int]:
-    """New people as grid counts, and how many rows the card does not allow; other columns are not looked at."""
+def people_of(
+    content: bytes, schema: Schema, where: str, stand_in: Mapping[int, int] = MappingProxyType({})
+) -> tuple[Values, int]:
+    """New people as grid counts, and how many rows the card does not allow; other columns are not looked at.
+
+    ``stand_in``: of each column whose missing cells are filled in, the count that stands for one.
+    """
     try:
         text = content.decode("utf-8-sig")
         written = csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True,
@@ -174,17 +184,32 @@ def people_of(content: bytes, schema: Schema, where: str) -> tuple[Values, int]:
     except (UnicodeDecodeError, csv.Error, ValueError) as problem:
         raise BadInput(f"{where}: not a CSV with a header ({type(problem).__name__})") from None
     names = [cell.strip() for cell in header]
-    if missing := [f.name for f in schema.features if f.name not in names]:
-        needed = ", ".join(f.name for f in schema.features)
+    given = [f for i, f in enumerate(schema.features) if i not in schema.flags.values()]
+    if missing := [f.name for f in given if f.name not in names]:
+        needed = ", ".join(f.name for f in given)
         raise BadInput(f'{where}: column "{missing[0]}" is missing; needed are {needed}')
-    places = [names.index(f.name) for f in schema.features]
+    places = [names.index(f.name) for f in given]
     good, first = [], ""
     for number, row in enumerate(rows, 2):
         try:
-            cells = [row[p].strip() for p in places]
-            good.append([count_of(f, c, f"{where}: row {number}") for f, c in zip(schema.features, cells, strict=True)])
+            cells = {f.name: row[p].strip() for f, p in zip(given, places, strict=True)}
+            good.append(_counts(schema, cells, f"{where}: row {number}", stand_in))
         except (BadInput, IndexError) as problem:
             first = first or str(problem)
     if not good:
         raise BadInput(f"{where}: no row can be read; {first or 'there is none'}")
     return np.array(good, np.int64), len(rows) - len(good)
+
+
+def _counts(schema: Schema, cells: Mapping[str, str], where: str, stand_in: Mapping[int, int]) -> list[int]:
+    """One person, their missing cells and rare words as the table has them."""
+    flagged = {flag: i for i, flag in schema.flags.items()}
+    counts: list[int] = []
+    for i, f in enumerate(schema.features):
+        if i in flagged:
+            counts.append(int(not cells[schema.features[flagged[i]].name]))
+        elif i in stand_in and not cells[f.name]:
+            counts.append(stand_in[i])
+        else:
+            counts.append(count_of(f, usual(f, cells[f.name]), where))
+    return counts

@@ -42,6 +42,8 @@ class BlackBox:
         features = self.encoding.schema.features
         weight = torch.zeros(len(features), self.encoding.width, dtype=self.dtype)
         for i, (f, start) in enumerate(zip(features, self.encoding.starts, strict=True)):
+            if f.aside:
+                continue
             if f.is_category:
                 weight[i, start : start + len(f.levels)] = torch.arange(len(f.levels), dtype=self.dtype)
             else:

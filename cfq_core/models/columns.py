@@ -99,7 +99,7 @@ class Columns:
 
 def fitting(file: ModelFile, schema: Schema, table: Values, asked: Layout) -> list[Columns]:
     """Every way to make a file's columns that fits it, or the one asked for; raises `BadModel` where none does."""
-    if file.provenance is not None and file.says_itself and asked == "auto":
+    if file.says_itself and file.provenance is not None and asked == "auto":
         return [Columns("own", encoding_of(file.provenance, schema, file.name), _hot(schema))]
     if len(file.entries) > 1 or file.entries[0].kind == "str" or asked == "named":
         if asked not in ("auto", "named"):
@@ -109,14 +109,14 @@ def fitting(file: ModelFile, schema: Schema, table: Values, asked: Layout) -> li
     made += [_without_first(c) for c in made if c.layout in LAYOUTS[1:3] and any(b.hot for b in c.blocks)]
     fits = [c for c in made if _width(c, schema) == file.width]
     if not fits:
-        widths = sum(len(f.levels) if f.is_category else 1 for f in schema.features)
-        categories = sum(f.is_category for f in schema.features)
+        widths = sum(f.width for f in schema.features)
+        categories = sum(f.is_category for f in schema.seen)
         raise BadModel(
             f"{file.name}: takes {file.width} columns; this card makes {widths} (a category one a level), "
-            f"{widths - categories} without the first level of each, or {len(schema.features)} with the layout levels "
+            f"{widths - categories} without the first level of each, or {len(schema.seen)} with the layout levels "
             "(a category as the index of its level)"
         )
-    if len(fits) == 3 and not any(f.is_category for f in schema.features):
+    if len(fits) == 3 and not any(f.is_category for f in schema.seen):
         fits = fits[:2]  # without categories levels is raw
     return fits
 
@@ -131,7 +131,11 @@ def plain(schema: Schema) -> Encoding:
 def _of_layout(layout: Layout, schema: Schema, table: Values) -> Columns:
     if layout == "standardised":
         return Columns(layout, Encoding.fit(schema, table), _hot(schema))
-    blocks = _hot(schema) if layout == "raw" else tuple(Block(i, False) for i in range(len(schema.features)))
+    blocks = (
+        _hot(schema)
+        if layout == "raw"
+        else tuple(Block(i, False) for i, f in enumerate(schema.features) if not f.aside)
+    )
     return Columns(layout, plain(schema), blocks)
 
 
@@ -141,7 +145,7 @@ def _without_first(columns: Columns) -> Columns:
 
 
 def _hot(schema: Schema) -> tuple[Block, ...]:
-    return tuple(Block(i, f.is_category) for i, f in enumerate(schema.features))
+    return tuple(Block(i, f.is_category) for i, f in enumerate(schema.features) if not f.aside)
 
 
 def _width(columns: Columns, schema: Schema) -> int:
@@ -149,12 +153,12 @@ def _width(columns: Columns, schema: Schema) -> int:
 
 
 def _named(file: ModelFile, schema: Schema) -> tuple[Block, ...]:
-    names = {f.name.casefold(): i for i, f in enumerate(schema.features)}
+    names = {f.name.casefold(): i for i, f in enumerate(schema.features) if not f.aside}
     blocks = []
     for e in file.entries:
         i = names.get(e.name.casefold())
         if i is None:
-            listed = ", ".join(f.name for f in schema.features[:8])
+            listed = ", ".join(f.name for f in schema.seen[:8])
             raise BadModel(f'{file.name}: its input "{e.name[:40]}" is no feature of the card ({listed}); rename one')
         f = schema.features[i]
         hot = f.is_category and e.width == len(f.levels) and e.kind != "str" and e.width > 1

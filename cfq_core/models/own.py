@@ -21,6 +21,7 @@ from cfq_core.models.reading import Reading, running_of, settle
 from cfq_core.nets.layers import Activation
 from cfq_core.nets.stack import Stack, score
 from cfq_core.tables.encode import Encoding
+from cfq_core.tables.fitted import fitted_whole
 from cfq_core.tables.schema import Table
 
 SECONDS = 300.0  # that a file may be computed for
@@ -73,7 +74,7 @@ def file_teacher(file: ModelFile, contract: Contract, table: Table) -> OwnTeache
     """A file as a teacher that can be quantized; raises `BadModel` with why it cannot."""
     if not file.says_itself:
         contract = contract.over(Contract.read(table.model, "card, [model]"))
-    rows = np.arange(len(table))
+    table, rows = fitted_whole(table), np.arange(len(table))
     with running_of(file, table, SECONDS) as running:
         reading, notes = settle(running, contract, table, rows, True)
         found = _network(reading, table)

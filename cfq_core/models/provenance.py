@@ -70,22 +70,26 @@ class Provenance:
 def inputs_of(encoding: Encoding) -> tuple[Input, ...]:
     """The columns of a fitted encoding."""
     each = zip(encoding.schema.features, encoding.starts, encoding.mean, encoding.std, strict=True)
-    return tuple(Input(f.name, f.kind, start, f.levels, f.step, f.log, mean, std) for f, start, mean, std in each)
+    return tuple(
+        Input(f.name, f.kind, start, f.levels, f.step, f.log, mean, std) for f, start, mean, std in each if not f.aside
+    )
 
 
 def encoding_of(provenance: Provenance, schema: Schema, where: str) -> Encoding:
     """The encoding a file was trained with, for a card of the same features; raises `BadModel` where they differ."""
     names = [i.name for i in provenance.inputs]
-    if names != [f.name for f in schema.features]:
+    if names != [f.name for f in schema.seen]:
         raise BadModel(
             f"{where}: was trained on the features {_listed(names)}; the card describes other ones or orders"
         )
-    for i, f in zip(provenance.inputs, schema.features, strict=True):
+    for i, f in zip(provenance.inputs, schema.seen, strict=True):
         if (i.kind, i.levels, i.log) != (f.kind, f.levels, f.log) or not math.isclose(i.step, f.step):
             raise BadModel(
                 f'{where}: feature "{f.name}" was {_described(i)} when it was trained; the card says {_described(f)}'
             )
-    return Encoding(schema, tuple(i.mean for i in provenance.inputs), tuple(i.std for i in provenance.inputs))
+    of = {i.name: i for i in provenance.inputs}
+    each = [of.get(f.name) for f in schema.features]
+    return Encoding(schema, tuple(i.mean if i else 0.0 for i in each), tuple(i.std if i else 1.0 for i in each))
 
 
 def _described(f: Input | Feature) -> str:

@@ -28,6 +28,8 @@ def feed(schema: Schema, values: Values) -> Feed:
     """People as the columns of a raw file."""
     out = {}
     for i, f in enumerate(schema.features):
+        if f.aside:
+            continue
         words = np.array(f.levels, dtype=object)
         out[f.name] = (words[values[:, i]] if f.levels else f.raw(values[:, i]))[:, None]
     return out

@@ -30,20 +30,22 @@ Array = Float[np.ndarray, "..."]
 MOST_BYTES = 64_000_000
 MOST_NODES = 5_000
 MOST_NAMES = 200_000  # of nodes, inputs, outputs, attributes and tensors together
+MOST_LEVELS = 10_000  # of a category, of one OneHot
 MOST_STRINGS = 1_000_000  # of all attributes together
 MOST_ELEMENTS = 30_000_000  # of all tensors together
 
 #: Operators of the models this field deploys: dense networks, their quantized forms, linear models and trees. None of
-#: them loops, branches, draws random numbers, opens a file, or makes a tensor of a size that its inputs do not have.
+#: them loops, branches, draws random numbers, opens a file, or makes a tensor of a size that its inputs do not have
+#: (OneHot's size is an input: it must be a constant, and small).
 OPERATORS = {
     "": frozenset("""
-        Abs Add And ArgMax BatchNormalization Cast Ceil Clip Concat Constant DequantizeLinear Div Dropout
-        DynamicQuantizeLinear Elu Equal Erf Exp Flatten Floor Gather GatherND Gelu Gemm Greater GreaterOrEqual
-        HardSigmoid HardSwish Identity LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax MatMul
-        MatMulInteger Max Mean Min Mish Mul Neg Not Or PRelu Pow QLinearMatMul QuantizeLinear Reciprocal ReduceMax
-        ReduceMean ReduceMin
-        ReduceSum Relu Reshape Round Selu Shape Sigmoid Sign Slice Softmax Softplus Split Sqrt Squeeze Sub Sum Tanh
-        Transpose Unsqueeze Where
+        Abs Add And ArgMax ArgMin BatchNormalization Cast Ceil Celu Clip Concat Constant Cos DequantizeLinear Div
+        Dropout DynamicQuantizeLinear Elu Equal Erf Exp Flatten Floor Gather GatherElements GatherND Gelu Gemm Greater
+        GreaterOrEqual HardSigmoid HardSwish Identity IsInf IsNaN LayerNormalization LeakyRelu Less LessOrEqual Log
+        LogSoftmax MatMul MatMulInteger Max Mean Min Mish Mul Neg Not OneHot Or PRelu Pow QLinearMatMul QuantizeLinear
+        RMSNormalization Reciprocal ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin
+        ReduceProd ReduceSum ReduceSumSquare Relu Reshape Round Selu Shape Sigmoid Sign Sin Slice Softmax Softplus
+        Softsign Split Sqrt Squeeze Sub Sum Tanh ThresholdedRelu Transpose Unsqueeze Where Xor
     """.split()),
     "ai.onnx.ml": frozenset("""
         ArrayFeatureExtractor Binarizer FeatureVectorizer Imputer LabelEncoder LinearClassifier LinearRegressor
@@ -160,6 +162,8 @@ def _mistakes(proto: onnx.ModelProto) -> Iterator[str]:
         domain = "" if node.domain == "ai.onnx" else node.domain
         if node.op_type not in OPERATORS.get(domain, ()):
             yield f'operator "{_short(node.op_type)}"{_of(domain)} is not one this audit runs'
+        if node.op_type == "OneHot" and not _is_small(graph, node):
+            yield f'node "{_short(node.name)}" makes more than {MOST_LEVELS} columns, or a number that it computes'
         for attribute in node.attribute:
             if attribute.HasField("g") or attribute.graphs:
                 yield f'node "{_short(node.name)}" holds a graph of its own; loops and branches are not run'
@@ -168,6 +172,19 @@ def _mistakes(proto: onnx.ModelProto) -> Iterator[str]:
     if graph.sparse_initializer:
         yield "holds sparse tensors"
     yield from _mistakes_of_tensors(_tensors(proto))
+
+
+def _is_small(graph: onnx.GraphProto, one_hot: onnx.NodeProto) -> bool:
+    """Whether the number of columns is a constant of the file, and small."""
+    depth = one_hot.input[1] if len(one_hot.input) > 1 else ""
+    held = {t.name: t for t in graph.initializer}
+    held |= {n.output[0]: n.attribute[0].t for n in graph.node if n.op_type == "Constant" and n.attribute and n.output}
+    if depth not in held or prod(held[depth].dims) != 1:
+        return False
+    try:
+        return 0 < float(numpy_helper.to_array(held[depth]).ravel()[0]) <= MOST_LEVELS
+    except (ValueError, TypeError, IndexError):  # a tensor that says one size and holds another
+        return False
 
 
 def _mistakes_of_tensors(tensors: Iterable[TensorProto]) -> Iterator[str]:

@@ -24,6 +24,7 @@ from cfq_core.models.own import OwnSpec, OwnTeacher
 from cfq_core.models.ranking import ranked
 from cfq_core.nets.layers import LOGIT, Activation, Layer
 from cfq_core.nets.stack import Stack, score
+from cfq_core.tables.fitted import fitted_whole
 from cfq_core.tables.schema import Schema, Table
 
 ACTIVATION: dict[str, Activation] = {"relu": "relu", "tanh": "tanh", "logistic": "sigmoid", "identity": "none"}
@@ -61,7 +62,8 @@ class _NotAffine(Exception):
 
 def sklearn_teacher(model: Any, contract: Contract, table: Table) -> OwnTeacher:
     """The model as a teacher; raises `BadInput` in one line."""
-    name, schema = type(model).__name__, table.schema
+    table, name = fitted_whole(table), type(model).__name__
+    schema = table.schema
     try:
         seen, last = _behind(model, _start(schema), schema)
         weights, biases, kinds = _layers(last)
@@ -78,7 +80,7 @@ def sklearn_teacher(model: Any, contract: Contract, table: Table) -> OwnTeacher:
     weights[-1], biases[-1] = turned * weights[-1], turned * biases[-1] - cut
     tensors = [tuple(torch.from_numpy(np.ascontiguousarray(a, np.float64))[None] for a in x) for x in (weights, biases)]
     network = Stack(tensors[0], tensors[1], (*(Layer(k) for k in kinds), LOGIT))
-    hot = tuple(Block(i, f.is_category) for i, f in enumerate(schema.features))
+    hot = tuple(Block(i, f.is_category) for i, f in enumerate(schema.features) if not f.aside)
     digest = hashlib.sha256(b"".join(a.tobytes() for t in tensors for a in (x.numpy() for x in t))).hexdigest()
     spec = OwnSpec(digest, Contract(contract.favourable, contract.threshold, "probability", "raw"))
     own = OwnTeacher(name, spec, network, Columns("raw", plain(schema), hot))
@@ -88,10 +90,10 @@ def sklearn_teacher(model: Any, contract: Contract, table: Table) -> OwnTeacher:
 
 def _start(schema: Schema) -> list[_Affine]:
     """Every feature as scikit-learn is given it: a number, or a word."""
-    width = sum(len(f.levels) if f.is_category else 1 for f in schema.features)
+    width = sum(f.width for f in schema.features)
     out, start = [], 0
-    for f in schema.features:
-        size = len(f.levels) if f.is_category else 1
+    for f in schema.seen:
+        size = f.width
         weight = np.zeros((size, width))
         weight[:, start : start + size] = np.eye(size)
         words = tuple(f.levels) if f.is_category or f.levels else ()
@@ -157,8 +159,8 @@ def _through(step: Any, given: list[_Affine], schema: Schema) -> list[_Affine]:
 
 
 def _of_columns(step: Any, given: list[_Affine], schema: Schema) -> list[_Affine]:
-    names = list(getattr(step, "feature_names_in_", [f.name for f in schema.features]))
-    place = {f.name: i for i, f in enumerate(schema.features)}
+    names = list(getattr(step, "feature_names_in_", [f.name for f in schema.seen]))
+    place = {f.name: i for i, f in enumerate(schema.seen)}
     out: list[_Affine] = []
     for _, transformer, columns in step.transformers_:
         if transformer == "drop":
@@ -233,7 +235,8 @@ def _check(own: OwnTeacher, model: Any, turned: float, cut: float, table: Table)
     """The network beside the model itself on everybody; and whether it ranks outcomes the right way round."""
     values = torch.tensor(own.columns.make(table.values))[None]
     found = score(own.network, values)[0].numpy()
-    frame, names = table.frame(), getattr(model, "feature_names_in_", None)
+    frame = table.frame()[[f.name for f in table.schema.seen]]
+    names = getattr(model, "feature_names_in_", None)
     if names is not None:
         given: Any = frame.reindex(columns=list(names))  # columns that it was fitted beside, and drops, are empty
     elif getattr(model, "n_features_in_", 0) == values.shape[2]:

@@ -10,7 +10,7 @@ every layer. A sum passes a form on to both of its operands.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -20,6 +20,8 @@ from cfq_core.nets.forward import Box, walk
 from cfq_core.nets.layers import Architecture, Codes, branch_range, checked, code_range
 from cfq_core.nets.lines import Lines, curve_lines, relu_lines, table_lines
 from cfq_core.nets.scorer import Scorer
+from cfq_core.nets.single import Networks, Single, Span, exact_products
+from cfq_core.nets.slopes import Aim, Bent, sharpened
 
 
 @runtime_checkable
@@ -113,15 +115,19 @@ def above(model: Scorer, run: Int[Tensor, "#b"], reach: Reach) -> Form:
 def form_above(layers: Layers, run: Int[Tensor, "#b"], reach: Reach) -> Form:
     """The form of every set; set k is of network ``run[k]``."""
     nets = _Nets(layers, run)
-    first = tuple(end * nets.scale for end in reach.ends())
     bounds = _Bounds(nets, reach)
+    first = bounds.ends()
     for _ in walk(layers.architecture, bounds, (first[0], first[1])):
         pass
     if bounds.form is None:  # a logistic regression is a form itself
         return Form(nets.scale, torch.zeros_like(first[1][:, 0]), first[1][:, 0], torch.zeros_like(first[0]))
     weight, constant, given = bounds.form
-    blame = _blame(nets, given[:, 0], first[0], first[1], bounds.lines[0]) * nets.scale
-    return Form(weight[:, 0], constant[:, 0], bounds.most[:, 0], blame)
+    sets = len(first[0])  # a last layer right behind the first is the same of every set
+    form = Bent(*(t[:, 0].expand(sets, *t.shape[2:]) for t in (weight, constant, given)))
+    if nets.chain and hasattr(reach, "steps") and reach.steps:
+        form = sharpened(nets.exact, bounds.lines, form, cast(Aim, reach))
+    blame = _blame(nets, form.given, first[0], first[1], bounds.lines[0]) * nets.scale
+    return Form(form.weight, form.constant, bounds.most[:, 0], blame)
 
 
 def _blame(
@@ -146,7 +152,7 @@ class _Nets:
         def of(each: tuple[Tensor, ...]) -> list[Tensor]:
             return [t[run[0]] if one else t[run] for t in each]
 
-        self.layers = layers
+        self.layers, self.one = layers, one
         self.scale = layers.scale[run]
         self.weights, self.biases = of(layers.weights), of(layers.biases)
         self.steps = [s[run][:, None] for s in layers.steps]
@@ -157,17 +163,43 @@ class _Nets:
         self.weight_radius = None if exact else of(layers.weight_radius or ())
         self.bias_radius = None if exact else of(layers.bias_radius or ())
 
+    def single(self, reach: Reach) -> Single | None:
+        """Hidden layers in float32, where its rounding is accounted for: one exact network's, over a span."""
+        exact = self.weight_radius is None and exact_products()
+        if not (exact and getattr(reach, "single", False)):  # to look for the whole protocol takes a while
+            return None
+        return Single(self.exact, cast(Span, reach))
+
+    @property
+    def exact(self) -> Networks:
+        """Weights and biases, which here are the deployed ones."""
+        return Networks(self.scale, self.weights, self.biases, self.layers.architecture)
+
+    @property
+    def chain(self) -> bool:
+        """Whether they are ReLUs one behind the other, exact and without rounding."""
+        plain = all(each.activation == "relu" and each.skip is None for each in self.layers.architecture[:-1])
+        return plain and self.weight_radius is None and not any(bool((s > 0).any()) for s in self.steps)
+
 
 class _Bounds:
     """An interpreter of intervals that keeps the lines of every layer it passed, and in the end the logit's form."""
 
     def __init__(self, nets: _Nets, reach: Reach) -> None:
         self.nets, self.reach = nets, reach
+        self.single = nets.single(reach)
         self.lines: list[Lines] = []
         self.given: list[Box] = []  # ends of what each layer behind the first is given
         self.sums: dict[int, Lines] = {}  # of rounded sums
         self.form: tuple[Tensor, Tensor, Tensor] | None = None
         self.most = torch.zeros(0)  # of the logit, by intervals alone
+
+    def ends(self) -> Box:
+        """The interval of every first pre-activation."""
+        if self.single is not None:
+            return self.single.ends()
+        low, high = self.reach.ends()
+        return low * self.nets.scale, high * self.nets.scale
 
     def linear(self, layer: int, given: Box) -> Box:
         """The interval of every pre-activation: that of its form, or by intervals where that is narrower."""
@@ -176,8 +208,11 @@ class _Bounds:
         if layer == len(self.nets.weights):
             self.form, self.most = self._back(layer - 1, both=False), most
             return least, most
-        weight, constant, _ = self._back(layer - 1, both=True)
-        tops = self.reach.highest(weight) + constant
+        if self.single is not None:
+            tops = self.single.tops(layer - 1, self.lines, self.sums)
+        else:
+            weight, constant, _ = self._back(layer - 1, both=True)
+            tops = self.reach.highest(weight) + constant
         width = tops.shape[1] // 2
         high = torch.minimum(tops[:, :width], most)
         return torch.minimum(torch.maximum(-tops[:, width:], least), high), high

@@ -1,9 +1,6 @@
-"""Boxes of actions: what exact recourse shrinks, bounds, splits and enumerates.
+"""Boxes of actions: what exact recourse shrinks, bounds (`ball.py`), splits and enumerates.
 
-A box is an interval of counts for every number and a set of levels for every category of one person. A
-linear form over it is highest, or cheap enough to reach a target, at the solution of a fractional
-knapsack: every number's stretch from the cheapest place of the box to its far end is one item, every
-category's best level another.
+A box is an interval of counts for every number and a set of levels for every category of one person.
 """
 
 from __future__ import annotations
@@ -16,15 +13,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from cfq_core.nets.linear import Form, input_step
+from cfq_core.nets.linear import input_step
 from cfq_core.recourse.best_known import affordable
 from cfq_core.recourse.problem import ROUNDING, Points, Problem
 from cfq_core.recourse.repair import kept
 
-LARGEST_BUDGET = 1e12  # stands for infinity where it is multiplied by zero
 SLOPE = 0.01  # logits a coordinate moves the form by count this much beside those it may be wrong by
 LEAST_SCORE = 1e-9  # of a coordinate that can still be split
-LEAST_RATE = 1e-300  # keeps a division by the rate of an item without gain finite
 
 
 @dataclass(frozen=True)
@@ -59,6 +54,11 @@ class Space:
     problem: Problem
 
     @cached_property
+    def step(self) -> Float[Tensor, "r 1"]:
+        """Grid step of each model's inputs; 0 where they are seen as they are."""
+        return input_step(self.problem.model).double()[:, None]
+
+    @cached_property
     def columns(self) -> Float[Tensor, "r k h"]:
         """What a unit of every seen number, then every level, adds to the first pre-activation."""
         return torch.cat([self.problem.number_weight, self.problem.switch_weight], dim=1)
@@ -66,8 +66,7 @@ class Space:
     @cached_property
     def seen_price(self) -> Float[Tensor, "r p"]:
         """Cost of a unit of a seen number; of one that follows, which is never paid, 1."""
-        step = input_step(self.problem.model).double()[:, None]
-        price = self.problem.number_price / self.problem.slope * torch.where(step > 0, step, 1.0)
+        price = self.problem.number_price / self.problem.slope * torch.where(self.step > 0, self.step, 1.0)
         return price if self.problem.tied is None else torch.where(self.follows, 1.0, price)
 
     @cached_property
@@ -155,7 +154,7 @@ class Space:
         for columns, digit in zip(self.slices, digits[moved:], strict=True):
             first_open = torch.argsort((~boxes.open[:, columns]).long(), dim=1, stable=True)
             levels.append(columns.start + first_open[of, digit])
-        points = Points(_stack(numbers, len(of), torch.float64), _stack(levels, len(of), torch.int64))
+        points = Points(stacked(numbers, len(of), torch.float64), stacked(levels, len(of), torch.int64))
         return kept(self.problem, boxes.rows[of], points)
 
     def split(
@@ -224,137 +223,6 @@ class Space:
         return [replace(few, open=few.open & (one | ~inside)), replace(few, open=few.open & ~(one & inside))]
 
 
-def _stack(columns: list[Tensor], rows: int, dtype: torch.dtype) -> Tensor:
+def stacked(columns: list[Tensor], rows: int, dtype: torch.dtype) -> Tensor:
+    """Columns side by side; none are a table without columns."""
     return torch.stack(columns, dim=1) if columns else torch.zeros(rows, 0, dtype=dtype)
-
-
-@dataclass(frozen=True)
-class _Items:
-    """A form over a box: its value at the cheapest place, and what every item adds to it at which rate of cost."""
-
-    value: Float[Tensor, "b m"]
-    gain: Float[Tensor, "b m n"]  # numbers, then categories
-    rate: Float[Tensor, "b m n"]  # gain a unit of cost
-
-
-@dataclass(frozen=True)
-class Cheapest:
-    """The cheapest fractional action of each box whose form reaches a target, and the action it rounds up to."""
-
-    cost: Float[Tensor, "b"]  # infinite where none reaches it
-    points: Points
-    slope: Float[Tensor, "b k"]  # the form over seen numbers and levels
-
-
-def _filled(
-    gains: Float[Tensor, "b n"], rates: Float[Tensor, "b n"], need: Float[Tensor, "b"]
-) -> tuple[Float[Tensor, "b"], Float[Tensor, "b n"]]:
-    """Least cost of gaining ``need`` from items in order of rate, infinite where they are too few; what is taken."""
-    before = gains.cumsum(1) - gains
-    taken = torch.minimum(gains, (need[:, None] - before).clamp_min(0.0))
-    cost = (taken / rates.clamp_min(LEAST_RATE)).sum(1)
-    return torch.where(gains.sum(1) >= need, cost, torch.inf), taken
-
-
-class Ball:
-    """The actions of each box that cost no more than its budget, as first pre-activations: a `Reach`."""
-
-    def __init__(self, space: Space, boxes: Boxes, budget: Float[Tensor, "b"]) -> None:
-        p, rows = space.problem, boxes.rows
-        run = p.run[rows]
-        one = bool((run == run[0]).all())
-        self.space, self.boxes = space, boxes
-        self.columns = space.columns[run[0]] if one else space.columns[run]
-        self.place = space.cheapest_place(boxes)
-        moved, left = space.least_spent(boxes, self.place)
-        self.spent = moved.sum(1) + left.sum(1)
-        self.spare = (budget - self.spent).clamp(0.0, LARGEST_BUDGET)
-        self.seen = p.seen(self.place, run)
-        self.rise, self.fall = p.seen(boxes.high, run) - self.seen, self.seen - p.seen(boxes.low, run)
-        step = input_step(p.model).double()[run][:, None]
-        exact = (p.modelled(self.place) * p.slope[run] + p.offset[run]) / torch.where(step > 0, step, 1.0)
-        rounded = (step > 0).double()  # a code rises by up to one step more than the number below it
-        self.free_rise = torch.minimum(((exact - self.seen) + 0.5).clamp(0.0, 1.0) * rounded, self.rise)
-        self.free_fall = torch.minimum(((self.seen - exact) + 0.5).clamp(0.0, 1.0) * rounded, self.fall)
-        self.coded = bool((step > 0).any())
-        if p.tied is not None:  # what follows costs nothing: it is taken to be wherever it helps
-            self.free_rise = torch.where(space.follows, self.rise, self.free_rise)
-            self.free_fall = torch.where(space.follows, self.fall, self.free_fall)
-            self.coded = True
-        self.price = space.seen_price[run][:, None]
-        self.own_level = p.own.levels[rows]
-        self.stays = boxes.open.gather(1, self.own_level)
-        self.closed = torch.where(boxes.open, 0.0, -torch.inf)[:, None]
-
-    def ends(self) -> tuple[Float[Tensor, "b h"], Float[Tensor, "b h"]]:
-        """Lower and upper bound of every first pre-activation."""
-        base = self.space.problem.base[self.boxes.rows]
-        columns = self.columns.mT.expand(len(base), -1, -1)
-        return -self._top(self._items(-columns, -base)), self._top(self._items(columns, base))
-
-    def highest(self, forms: Float[Tensor, "b m h"]) -> Float[Tensor, "b m"]:
-        """An upper bound of every form."""
-        return self._top(self._of(forms))
-
-    def cheapest(self, form: Form, target: float) -> Cheapest:
-        """The least cost at which the form can reach the target; every action that reaches it costs as much."""
-        items = self._of(form.weight[:, None])
-        need = target - form.constant - items.value[:, 0]
-        rates, order = items.rate[:, 0].sort(dim=1, descending=True)
-        gains = items.gain[:, 0].gather(1, order)
-        cost, taken = _filled(gains, rates, need)
-        share = torch.zeros_like(gains).scatter(1, order, taken / gains.clamp_min(LEAST_RATE))
-        slope = self._over(form.weight[:, None])[:, 0]
-        cost = torch.where(form.top >= target, self.spent + cost, torch.inf)
-        return Cheapest(cost, self._rounded_up(slope, share), slope)
-
-    def _rounded_up(self, slope: Float[Tensor, "b k"], share: Float[Tensor, "b n"]) -> Points:
-        p = self.space.problem
-        n = p.numbers
-        far = torch.where(slope[:, :n] > 0, self.boxes.high, self.boxes.low)
-        here, there = p.modelled(self.place), p.modelled(far)
-        reached = here + (there - here) * share[:, :n]
-        counts = torch.where(p.log, torch.expm1(reached), reached) / p.step
-        steps = (counts - self.place).abs().sub(ROUNDING).ceil()
-        numbers = self.place + torch.sign(far - self.place) * torch.minimum(steps, (far - self.place).abs())
-        levels = []
-        for g, columns in enumerate(self.space.slices):
-            best = (slope[:, n:] + self.closed[:, 0])[:, columns].argmax(1) + columns.start
-            stays = self.stays[:, g] & (share[:, n + g] <= 0)
-            levels.append(torch.where(stays, self.own_level[:, g], best))
-        return Points(numbers, _stack(levels, len(slope), torch.int64))
-
-    def _over(self, forms: Float[Tensor, "b m h"]) -> Float[Tensor, "b m k"]:
-        return forms @ self.columns.mT
-
-    def _of(self, forms: Float[Tensor, "b m h"]) -> _Items:
-        constant = (forms @ self.space.problem.base[self.boxes.rows][..., None])[..., 0]
-        return self._items(self._over(forms), constant)
-
-    def _items(self, slope: Float[Tensor, "b m k"], value: Float[Tensor, "b m"]) -> _Items:
-        n = self.space.problem.numbers
-        numbers, levels = slope[..., :n], slope[..., n:] + self.closed
-        value = value + (numbers * self.seen[:, None]).sum(2)
-        up, down = numbers.clamp_min(0.0), (-numbers).clamp_min(0.0)
-        gain, rate = up * self.rise[:, None] + down * self.fall[:, None], (up + down) / self.price
-        if self.coded:
-            free = up * self.free_rise[:, None] + down * self.free_fall[:, None]
-            value, gain = value + free.sum(2), gain - free
-        if not self.space.slices:
-            return _Items(value, gain, rate)
-        best = torch.stack([levels[..., columns].amax(2) for columns in self.space.slices], dim=2)
-        own = levels.gather(2, self.own_level[:, None].expand(-1, levels.shape[1], -1))
-        start = torch.where(self.stays[:, None], own, best)
-        switched = best - start
-        return _Items(
-            value + start.sum(2),
-            torch.cat([gain, switched], 2),
-            torch.cat([rate, switched / self.space.group_price], 2),
-        )
-
-    def _top(self, items: _Items) -> Float[Tensor, "b m"]:
-        """The best fractional choice of items that the budget pays for."""
-        rate, order = items.rate.sort(dim=2, descending=True)
-        price = items.gain.gather(2, order) / rate.clamp_min(LEAST_RATE)
-        left = (self.spare[:, None, None] - (price.cumsum(2) - price)).clamp_min(0.0)
-        return items.value + (torch.minimum(price, left) * rate).sum(2)

@@ -9,19 +9,20 @@ proved, whatever the bounds' tightness. All people and models at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from itertools import count
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from cfq_core.nets.linear import above
+from cfq_core.recourse.ball import Ball
 from cfq_core.recourse.best_known import BestKnown
-from cfq_core.recourse.boxes import Ball, Boxes, Space
+from cfq_core.recourse.boxes import Boxes, Space
+from cfq_core.recourse.budget import Budget
 from cfq_core.recourse.find import CLOSE
-from cfq_core.recourse.problem import Points, Problem
+from cfq_core.recourse.problem import Points, Problem, of_each_run
 from cfq_core.recourse.repair import barred, settled
 
 #: Logits by which float64 bounds may be off.
@@ -29,49 +30,125 @@ GUARD = 1e-9
 #: Turns after which a person who is still open has one share of boxes more bounded at once: small blocks waste time.
 LONG = 8
 #: Numbers in the largest tensor of a block of boxes: it stays in the second-level cache.
-BLOCK = 1 << 19
+BLOCK = 1 << 20
+
+
+#: Shares of the best known cost below which everything is ruled out, one after the other, where a budget did not last.
+LEVELS = (0.6, 0.76, 0.88)
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of everybody while it is being proved."""
+
+    cost: Float[Tensor, "i"]  # of the best answer; infinite: none
+    lower: Float[Tensor, "i"]  # no valid action costs less than this, or than ``cost``
+
+
+Tell = Callable[[Known], None]
+
+
+def _silent(known: Known) -> None:
+    """Nobody listens."""
 
 
 @dataclass(frozen=True)
 class Branch:
     """How much of it is done."""
 
-    boxes: int  # a person may take
     at_once: int  # of a person's boxes bounded before any of them is split
     enumerated: int  # actions; a box of no more is tried out
     people: int  # at a time, so that memory does not grow with the number of people
+    single: bool = False  # intervals of hidden layers in float32, with room for its rounding: faster
+    steps: int = 0  # on the slopes of a form's lower lines
+    raises: bool = False  # raise lower bounds where the budget did not last
+    tell: Tell = _silent  # told every turn
 
-    def improve(self, space: Space, best: BestKnown, feasible: Bool[Tensor, "i"]) -> Float[Tensor, "i"]:
+    def improve(self, space: Space, best: BestKnown, feasible: Bool[Tensor, "i"], budget: Budget) -> Float[Tensor, "i"]:
         """Improve the answers; gives the cost below which no box of an instance was left open, infinite for none."""
-        floor = torch.full_like(best.cost, torch.inf)
-        for rows in (feasible & (best.cost > 0)).nonzero()[:, 0].split(self.people):
-            for left in self._branch(space, best, rows):
-                floor.scatter_reduce_(0, left.rows, left.bound, "amin")
+        floor, people = torch.full_like(best.cost, torch.inf), (feasible & (best.cost > 0)).nonzero()[:, 0]
+        floor[people] = 0.0
+        for start in range(0, len(people), self.people):
+            rows = people[start : start + self.people]
+            own = budget.share(len(rows) / (len(people) - start))
+            first = own.first() if self.raises else own
+            left = self._branch(space, best, space.whole(rows), best.cost.clone(), first, floor)
+            floor[rows] = torch.inf
+            floor.scatter_reduce_(0, left.rows, left.bound, "amin")
+            if self.raises and len(left):
+                self._raise(space, best, left.rows.unique(), own.later(), floor)
         return floor
 
-    def _branch(self, space: Space, best: BestKnown, rows: Int[Tensor, "n"]) -> Iterator[Boxes]:
-        """Improve the listed instances' answers until nothing is left to try; gives the boxes that were left open."""
-        pool, taken = space.whole(rows), torch.zeros(len(best.cost), dtype=torch.int64)
-        for turn in count():
-            pool = pool.take(pool.bound < best.cost[pool.rows] * (1 - CLOSE))
-            over = taken[pool.rows] >= self.boxes
-            yield pool.take(over)
-            pool = pool.take(~over)
+    def _raise(
+        self, space: Space, best: BestKnown, people: Int[Tensor, "n"], budget: Budget, floor: Float[Tensor, "i"]
+    ) -> None:
+        """Rule out what costs less than a share of the best known answer: smaller balls are bounded more tightly."""
+        for level in LEVELS:
+            ceiling = level * best.cost
+            rows = people[(floor[people] < ceiling[people]) & ceiling[people].isfinite()]
+            if not len(rows) or budget.late:
+                continue
+            open_ = self._branch(space, best, space.whole(rows), ceiling, budget, floor)
+            least = torch.minimum(ceiling, best.cost).scatter_reduce(0, open_.rows, open_.bound, "amin")
+            floor[rows] = torch.maximum(floor[rows], least[rows])
+
+    def _branch(
+        self,
+        space: Space,
+        best: BestKnown,
+        pool: Boxes,
+        ceiling: Float[Tensor, "i"],
+        budget: Budget,
+        floor: Float[Tensor, "i"],
+    ) -> Boxes:
+        """Improve answers until nothing dearer than the ceiling is left to try; gives the boxes that were left open."""
+        everybody, left, turn = pool.rows, [pool.take(pool.rows < 0)], 0
+        while True:
+            most = torch.minimum(ceiling, best.cost)
+            pool = pool.take(pool.bound < most[pool.rows] * (1 - CLOSE))
+            over = budget.spent(pool.rows)
+            if over.any():
+                left.append(pool.take(over))
+                pool = pool.take(~over)
             if not len(pool):
-                return
+                return Boxes.join(left)
+            if turn:
+                least = most.scatter_reduce(0, pool.rows, pool.bound, "amin")
+                for part in left:
+                    least.scatter_reduce_(0, part.rows, part.bound, "amin")
+                floor[everybody] = torch.maximum(floor, least)[everybody]
+                self.tell(Known(best.cost, torch.minimum(floor, best.cost)))
             rank = torch.arange(len(pool)) - torch.searchsorted(pool.rows, pool.rows)
             now = rank < self.at_once * (1 + turn // LONG)
-            taken += torch.bincount(pool.rows[now], minlength=len(taken))
-            steps = [self._step(space, best.cost, part) for part in self._blocks(space, pool.take(now))]
-            for step in steps:  # after all of them: an answer must not depend on how people fall into blocks
-                best.offer(step.rows, step.cost, step.points.take)
-            pool = Boxes.join([pool.take(~now), *(s.boxes for s in steps)])
+            pool = Boxes.join([pool.take(~now), *self._turn(space, best, most, pool.take(now), budget)])
+            turn += 1
+
+    def _turn(
+        self, space: Space, best: BestKnown, most: Float[Tensor, "i"], boxes: Boxes, budget: Budget
+    ) -> list[Boxes]:
+        """What becomes of some boxes; once seconds are spent they stay as they are."""
+        steps, kept = [], []
+        for part in self._blocks(space, boxes):
+            if budget.late:
+                kept.append(part)
+                continue
+            budget.take(part.rows)
+            steps.append(self._step(space, most, part))
+        for step in steps:  # after all of them: an answer must not depend on how people fall into blocks
+            best.offer(step.rows, step.cost, step.points.take)
+        return [*kept, *(step.boxes for step in steps)]
 
     @staticmethod
     def _blocks(space: Space, boxes: Boxes) -> Iterator[Boxes]:
+        """Whole blocks are of one model, whose weights are then shared; what is left of each is put together."""
         hidden, coordinates = space.problem.base.shape[1], space.columns.shape[1]
         size = max(1, BLOCK // (2 * hidden * max(hidden, coordinates)))
-        yield from (boxes.take(part) for part in torch.arange(len(boxes)).split(size))
+        left = []
+        for _, own in of_each_run(space.problem.run[boxes.rows]):
+            parts = torch.arange(own.start, own.stop).split(size)
+            yield from (boxes.take(part) for part in parts[:-1])
+            left.append(parts[-1])
+        yield from (boxes.take(part) for part in torch.cat(left).split(size))
 
     def _step(self, space: Space, known: Float[Tensor, "i"], boxes: Boxes) -> _Step:
         """Enumerate small boxes, bound the others and split those that could hold a better answer."""
@@ -81,7 +158,7 @@ class Branch:
         tried = [space.listed(boxes.take(small))]
         boxes = boxes.take(~small)
         if len(boxes):
-            ball = Ball(space, boxes, known[boxes.rows])
+            ball = Ball(space, boxes, known[boxes.rows], self.single, self.steps)
             form = above(problem.model, problem.run[boxes.rows], ball)
             least = ball.cheapest(form, problem.target - GUARD)
             boxes = replace(boxes, bound=torch.maximum(boxes.bound, least.cost))

@@ -17,6 +17,7 @@ from torch import Tensor
 from cfq_core.recourse.best_known import BestKnown, Candidates, try_points
 from cfq_core.recourse.boxes import Space
 from cfq_core.recourse.branch import Branch
+from cfq_core.recourse.budget import Budget
 from cfq_core.recourse.problem import Points, Problem
 from cfq_core.recourse.repair import settled
 
@@ -42,7 +43,8 @@ class Constrained:
         best = BestKnown(exact)
         best.start()
         self._around(exact, best, feasible & (best.cost > 0))
-        floor = Branch(self.boxes, self.at_once, self.enumerated, PEOPLE).improve(Space(exact), best, feasible)
+        branch, budget = Branch(self.at_once, self.enumerated, PEOPLE), Budget(len(exact), self.boxes)
+        floor = branch.improve(Space(exact), best, feasible, budget)
         left = floor < best.cost
         for _ in range(self.rounds):
             before = best.cost.clone()

@@ -124,7 +124,7 @@ def _facts(study: Stored, dataset: str) -> str:
              ("unfavourable", schema.unfavourable)]  # fmt: skip
     rows = pd.DataFrame([(k, v) for k, v in named if v], columns=["", " "])
     return (
-        f"<p>{_e(about)}</p>{note}{table(rows)}<h3>What people may change</h3>{table(facts.features(schema, study))}"
+        f"<p>{_e(about)}</p>{note}{_table(rows)}<h3>What people may change</h3>{_table(facts.features(schema, study))}"
         f"{_constraints(schema)}"
     )
 
@@ -146,7 +146,7 @@ def _verdicts(study: Stored, dataset: str) -> str:
 def _safe(study: Stored, of: Chosen) -> str:
     answers = study.safe(of.dataset, safe_text.AT_MOST, safe_text.CONFIDENCE, of.matched)
     claim = _e(safe_text.claim(answers, of.matched))
-    return f"<h3>{safe_text.TITLE}</h3>{table(safe_text.rows(answers))}<p class=note>{claim}</p>"
+    return f"<h3>{safe_text.TITLE}</h3>{_table(safe_text.rows(answers))}<p class=note>{claim}</p>"
 
 
 def _same(before: Sequence[Figure], f: Figure) -> str:
@@ -157,16 +157,16 @@ def _same(before: Sequence[Figure], f: Figure) -> str:
 def _figure(f: Figure, number: int, same: str) -> str:
     d, rows = f.drawn, f.drawn.rows
     if same:
-        behind = f"<p class=note>The table behind it is that of “{_e(same)}”.</p>"
+        table = f"<p class=note>The table behind it is that of “{_e(same)}”.</p>"
     elif len(rows) > MOST_ROWS:
-        behind = (
+        table = (
             f"<p class=note>The table behind it has {len(rows):,} rows; it is in the zip of tables as {_e(f.name)}.</p>"
         )
     else:
-        behind = table(rows)
+        table = _table(rows)
     return (
         f'<figure role="group" aria-label="{_e(d.alt)}"><h3>{_e(d.title)}</h3>{svg(d.chart, number)}'
-        f"<figcaption>{_e(d.alt)} {_e(d.note)}</figcaption></figure><div class=behind>{behind}</div>"
+        f"<figcaption>{_e(d.alt)} {_e(d.note)}</figcaption></figure><div class=behind>{table}</div>"
     )
 
 
@@ -180,7 +180,7 @@ def _allocations(study: Stored, dataset: str) -> str:
         (m, b, float(spent[m, b]), ", ".join(f"{plan} ({n} seed{'s' if n > 1 else ''})" for plan, n in c.most_common()))
         for (m, b), c in counted.items()
     ]
-    return table(pd.DataFrame(rows, columns=["method", "budget", "spent", "weight bits, first layer to last"]))
+    return _table(pd.DataFrame(rows, columns=["method", "budget", "spent", "weight bits, first layer to last"]))
 
 
 def _groups(study: Stored, of: Chosen) -> str:
@@ -194,7 +194,7 @@ def _groups(study: Stored, of: Chosen) -> str:
         rows.append([column, level, *(_measured(m, cells.loc[m]) for m in shown if m in cells.index)])
     head = ["column", "group", *(fmt.measured(m).title for m in shown)]
     return (
-        f"{table(pd.DataFrame(rows, columns=head))}<p class=note>Value, 95 % interval over the people "
+        f"{_table(pd.DataFrame(rows, columns=head))}<p class=note>Value, 95 % interval over the people "
         f"of this one model, and how many they are. Groups of fewer than {SMALLEST_GROUP} people are "
         f"counted and not shown. Every other run and the crossings "
         f"are in the zip of tables.</p>"
@@ -209,7 +209,7 @@ def _people(study: Stored, of: Chosen) -> str:
              _action(x.own.action, x.own.sure)) for x in found]  # fmt: skip
     head = ["person", "what FP32 told them", "on the student", "the cheapest on the student"]
     return (
-        f"{table(pd.DataFrame(rows, columns=head))}<p class=note>The {len(rows)} whose promise fares worst on this "
+        f"{_table(pd.DataFrame(rows, columns=head))}<p class=note>The {len(rows)} whose promise fares worst on this "
         "student. Proofs are by branch and bound over everything they may do; where its budget ends, the gap that is "
         "left is told. The dashboard's page Person shows everybody.</p>"
     )
@@ -241,7 +241,7 @@ def _provenance(study: Stored) -> str:
     }  # fmt: skip
     made = pd.DataFrame(list(about.items()), columns=["", " "])
     return (
-        f'<section id="made"><h2>How it was made</h2>{table(made)}'
+        f'<section id="made"><h2>How it was made</h2>{_table(made)}'
         f"<p>The plan; saved as plan.toml it runs the study again, and what is stored is not run twice:</p>"
         f"<pre>{_e(facts.plan_text(study))}</pre><pre>cfq study plan.toml\ncfq show {_e(study.id)} --markdown\n"
         f"cfq report {_e(study.id)} --html report.html</pre><p>The dashboard opens this view at "
@@ -260,8 +260,7 @@ def _glossary() -> str:
 
 
 # ---------------------------------------------------------------------- small pieces
-def table(rows: pd.DataFrame) -> str:
-    """A table whose cells and headings are escaped; numbers in four digits."""
+def _table(rows: pd.DataFrame) -> str:
     numbers = [pd.api.types.is_numeric_dtype(t) and not pd.api.types.is_bool_dtype(t) for t in rows.dtypes]
     kinds = [" class=n" if n else "" for n in numbers]
     head = "".join(f"<th{k}>{_e(c).replace('_', '_<wbr>')}</th>" for k, c in zip(kinds, rows.columns, strict=True))

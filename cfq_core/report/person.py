@@ -5,7 +5,8 @@ The table is read where it is on disk (see `test_people`); torch is loaded when 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from cfq_core.report.frames import Stored
 from cfq_core.study.store import Row
 from cfq_core.study.tables import found_table
 from cfq_core.tables.encode import Encoding, Values
+from cfq_core.tables.fitted import fitted
 from cfq_core.tables.split import split
 
 if TYPE_CHECKING:
@@ -30,8 +32,10 @@ if TYPE_CHECKING:
 
 SAME = 1e-4  # relative: a stored cost is single precision in a gallery
 LEAST = 1e-6  # relative: a cost this near to the proved least is the least
-#: Boxes of actions that branch and bound may take for one person whom somebody waits for: a few seconds at the most.
+#: Boxes of actions that branch and bound may take for one person of a report: a second or two.
 BOXES = 4_000
+#: CPU seconds that somebody who looks at one person may give a proof; the first is the usual.
+SECONDS = (5.0, 20.0, 120.0)
 
 
 @dataclass(frozen=True)
@@ -82,8 +86,31 @@ class Cheapest:
                 f"than {self.lower:.2f})."
             )
         return (
-            f"No cheaper action was found; it is not proved that there is none (none costs less than {self.lower:.2f})."
+            f"No cheaper action was found; it is not proved that there is none (none costs less than {self.lower:.2f}: "
+            f"{saved(cost, self.lower)})."
         )
+
+
+@dataclass(frozen=True)
+class SoFar:
+    """What a proof that goes on knows."""
+
+    cost: float  # of the cheapest action found; infinite: none
+    lower: float
+
+    def of(self, cost: float) -> str:
+        """What that says of an action at this cost; infinite: of no action."""
+        none_below = f"none costs less than {self.lower:.2f} units"
+        if math.isinf(best := min(cost, self.cost)):
+            return f"no action is known; {none_below}"
+        cheaper = f"{best:.2f} units are enough; " if best < cost * (1 - LEAST) else ""
+        return f"{cheaper}{none_below}: {saved(best, self.lower)}"
+
+
+def saved(cost: float, lower: float) -> str:
+    """By how much an action may be too dear: as a share, and in units of cost."""
+    left = max(0.0, cost - lower)
+    return f"at most {left / cost if cost else 0.0:.1%} or {left:.2f} units could be saved"
 
 
 @dataclass(frozen=True)
@@ -113,6 +140,7 @@ def _crowd(study: Stored, teacher: str) -> TestPeople:
     if table is None:
         raise CfqError(f"the table of {row['dataset']} went away")
     parts = split(table, row["seed"])
+    table = fitted(table, parts.train)
     training = table.values[parts.train]
     actions = ActionSet.fit(table.schema, training, row["spec"]["setting"]["regime"])
     return TestPeople(Encoding.fit(table.schema, training), actions, table.values[parts.test])
@@ -168,6 +196,18 @@ def cheapest(study: Stored, teacher: str, owner: str, person: int) -> Cheapest:
 
     Needs the table, and torch. Within `BOXES`: beyond, a lower bound is left and nothing is claimed.
     """
+    return proof(study, teacher, owner, person, BOXES)
+
+
+def proof(
+    study: Stored,
+    teacher: str,
+    owner: str,
+    person: int,
+    limit: int | float,
+    tell: Callable[[SoFar], None] | None = None,
+) -> Cheapest:
+    """The same within boxes, or CPU seconds where ``limit`` is a float; ``tell`` hears of it as it goes on."""
     who, told = _known(study, teacher), study.arrays(owner, "people")
     if owner == teacher and "after" in told and "proved" in told:
         at = int(np.flatnonzero(told["person"] == person)[0])
@@ -178,9 +218,10 @@ def cheapest(study: Stored, teacher: str, owner: str, person: int) -> Cheapest:
     from cfq_core.study.models import proved
 
     x = who.values[[person]]
-    found = proved(
-        study.arrays(owner, "weights"), RecourseQuery(x, who.encoding, who.actions), study.kappa(teacher), BOXES
-    )
+    ask, heard = RecourseQuery(x, who.encoding, who.actions), None
+    if tell is not None:
+        heard = lambda cost, lower: tell(SoFar(cost, lower))  # noqa: E731
+    found = proved(study.arrays(owner, "weights"), ask, study.kappa(teacher), limit, heard)
     if not found.has_recourse[0]:
         return Cheapest(None, float(found.lower[0]))
     action = _spoken(who, x[0], found.after[0], float(found.margin[0]), "branch and bound")

@@ -19,6 +19,7 @@ from jaxtyping import Bool, Int
 from cfq_core.actions.action_set import objections
 from cfq_core.actions.joint import Joint
 from cfq_core.actions.regimes import under
+from cfq_core.base.cells import harmless
 from cfq_core.base.errors import BadInput, BadStore, did_you_mean
 from cfq_core.datasets.dialect import delimiter_of
 from cfq_core.nets.stack import Scorer
@@ -126,7 +127,8 @@ def advice_of(text: str, schema: Schema, where: str) -> Advice:
         raise BadInput(f"{where}: not a CSV: {problem}") from None
     if not rows:
         raise BadInput(f"{where}: is empty; the first row names the columns: state, {schema.features[0].name}, ...")
-    header = [cell.strip() for cell in rows[0]]
+    names = {harmless(f.name): f.name for f in schema.features}
+    header = [names.get(cell.strip(), cell.strip()) for cell in rows[0]]
     _check_header(header, schema, where)
     listed = [_Row(f"{where}: row {i}", dict(zip(header, r, strict=False)), len(r)) for i, r in enumerate(rows[1:], 2)]
     for row in listed:
@@ -134,6 +136,7 @@ def advice_of(text: str, schema: Schema, where: str) -> Advice:
             raise BadInput(f"{row.where} has {row.cells} cells; the header has {len(header)}")
     if not listed or len(listed) % 2:
         raise BadInput(f"{where}: has {len(listed)} rows below the header; every person has two, before and after")
+    made = {schema.features[i].name: "no" for i in schema.flags.values()}  # nothing is missing unless it is said
     person, before, after = [], [], []
     for k, (old, new) in enumerate(zip(listed[::2], listed[1::2], strict=True), 1):
         for row, state in zip((old, new), STATES, strict=True):
@@ -141,7 +144,7 @@ def advice_of(text: str, schema: Schema, where: str) -> Advice:
                 given = row.cell("state")
                 raise BadInput(f'{row.where}: state "{given}"; rows come in pairs, before then after: {state} here')
         person.append(old.cell("person") or str(k))
-        before.append([count_of(f, old.cell(f.name), old.where) for f in schema.features])
+        before.append([count_of(f, old.cell(f.name) or made.get(f.name, ""), old.where) for f in schema.features])
         told = zip(schema.features, before[-1], strict=True)
         after.append([count_of(f, new.cell(f.name), new.where) if new.cell(f.name) else own for f, own in told])
     empty = np.array([[not new.cell(f.name) for f in schema.features] for new in listed[1::2]])
@@ -165,17 +168,21 @@ def advice_text(advice: Advice, schema: Schema) -> str:
     """Advice as the CSV that `advice_of` reads; what does not change stays empty in the second row."""
     out = io.StringIO()
     written = csv.writer(out, lineterminator="\n")
-    written.writerow(["person", "state", *(f.name for f in schema.features)])
+    written.writerow(["person", "state", *(harmless(f.name) for f in schema.features)])
     for person, before, after in zip(advice.person, advice.before, advice.after, strict=True):
         old, new = ([_cell(f, int(c)) for f, c in zip(schema.features, row, strict=True)] for row in (before, after))
-        written.writerow([person, STATES[0], *old])
-        written.writerow([person, STATES[1], *("" if a == b else b for a, b in zip(old, new, strict=True))])
+        written.writerow([harmless(person), STATES[0], *old])
+        written.writerow([harmless(person), STATES[1], *("" if a == b else b for a, b in zip(old, new, strict=True))])
     return out.getvalue()
 
 
 def _cell(f: Feature, count: int) -> str:
     """A value as `count_of` reads it back: a level, or the shortest decimal."""
-    return f.levels[count] if f.levels else repr(float(f.raw(np.array([count]))[0])).removesuffix(".0")
+    return (
+        str(harmless(f.levels[count]))
+        if f.levels
+        else f.date(count) or repr(float(f.raw(np.array([count]))[0])).removesuffix(".0")
+    )
 
 
 @dataclass(frozen=True)
@@ -195,7 +202,8 @@ def _check_header(header: list[str], schema: Schema, where: str) -> None:
             raise BadInput(f'{where}: column "{name[:60]}" is no feature{did_you_mean(name, names)}')
         if header.count(name) > 1:
             raise BadInput(f'{where}: column "{name[:60]}" is there {header.count(name)} times')
-    missing = [n for n in ("state", *names) if n not in header]
+    made = {schema.features[i].name for i in schema.flags.values()}
+    missing = [n for n in ("state", *names) if n not in header and n not in made]
     if missing:
         raise BadInput(f'{where}: column "{missing[0]}" is missing; needed are state, {", ".join(names)}')
 
@@ -203,13 +211,14 @@ def _check_header(header: list[str], schema: Schema, where: str) -> None:
 def count_of(f: Feature, cell: str, where: str) -> int:
     """A cell of a feature as its grid count; raises `BadInput` in one line."""
     if f.levels:
+        cell = cell[1:] if cell not in f.levels and cell[:1] == "'" else cell  # see `harmless`
         if cell not in f.levels:
             raise BadInput(
                 f'{where}: {f.name} = "{cell[:60]}"; one of {", ".join(f.levels)}{did_you_mean(cell, f.levels)}'
             )
         return f.levels.index(cell)
     try:
-        value = float(cell)
+        value = float(cell) if not f.reference or "-" not in cell[1:] else f.days(cell)
     except ValueError:
         raise BadInput(f'{where}: {f.name} = "{cell[:60]}"; a number') from None
     if not np.isfinite(value) or abs(value) > 2**53 * f.step or (f.log and value < 0):

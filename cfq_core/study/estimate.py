@@ -66,7 +66,7 @@ class Work:
         from cfq_core.training.finetune import Schedule
 
         features = under(setting.regime, table.schema).features
-        inputs = sum(len(f.levels) if f.is_category else 1 for f in features)
+        inputs = sum(f.width for f in features)
         sizes = [inputs, *setting.hidden, 1]
         training = round(TRAINING_SHARE * len(table))
         how = setting.teacher_training.on(training)

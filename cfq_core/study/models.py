@@ -1,10 +1,10 @@
-"""Stored arrays as the models they were, the people a run was audited with, and a stored promise searched for anew."""
+"""Stored arrays as the models they were, and a stored promise searched for anew."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from threading import Lock
 from typing import Any, cast
 
@@ -12,22 +12,23 @@ import numpy as np
 import torch
 
 from cfq_core.base import plugins
-from cfq_core.base.errors import BadInput, BadStore
+from cfq_core.base.errors import BadStore
 from cfq_core.base.identity import described
 from cfq_core.base.seeds import repeatable
 from cfq_core.nets.layers import Codes, restored, stored
 from cfq_core.nets.stack import Scorer, Stack
-from cfq_core.pipeline import Design, prepare
 from cfq_core.quant.quantized import QuantStack
-from cfq_core.recourse.exact import Exact
+from cfq_core.recourse.branch import Known
+from cfq_core.recourse.exact import Exact, Followed
 from cfq_core.recourse.find import Solver, find_recourse
 from cfq_core.recourse.outcome import Recourse
 from cfq_core.recourse.problem import RecourseQuery
-from cfq_core.study.store import Row, Store
-from cfq_core.study.tables import found_table
 
 #: `repeatable` seeds what all threads of a process share; a server's sessions ask in threads of their own.
 ONE_AT_A_TIME = Lock()
+YIELD = 0.0005  # seconds in which somebody who waits for it gets it
+
+Heard = Callable[[float, float], None]
 
 
 def student_of(arrays: Mapping[str, np.ndarray]) -> QuantStack:
@@ -80,10 +81,11 @@ def _listed(arrays: Mapping[str, np.ndarray], kind: str) -> list[str]:
 
 def solver_of(setting: Mapping[str, Any]) -> Solver:
     """The solver that a stored setting names; raises `BadStore` where this version's is another one."""
-    name, steps = str(setting["solver"]["kind"]).lower(), setting["solver"].get("steps")
+    name = str(setting["solver"]["kind"]).lower()
     solver: Solver = plugins.load("recourse", name)
-    if isinstance(steps, int):  # the one setting of a solver that a plan chooses
-        solver = replace(cast(Any, solver), steps=steps)
+    for chosen in ("steps", "seconds"):  # the settings of solvers that a plan chooses
+        if isinstance(value := setting["solver"].get(chosen), int | float) and hasattr(solver, chosen):
+            solver = replace(cast(Any, solver), **{chosen: value})
     if not _holds(_lower(described(solver)), _lower(setting["solver"])):
         raise BadStore(f"the study's recourse solver \"{name}\" had other settings than this version's")
     return solver
@@ -108,10 +110,25 @@ def model_of(arrays: Mapping[str, np.ndarray]) -> Scorer:
     return student_of(arrays) if "codes.0" in arrays else teacher_of(arrays)
 
 
-def proved(arrays: Mapping[str, np.ndarray], ask: RecourseQuery, kappa: float, boxes: int) -> Recourse:
-    """The cheapest there is on a stored teacher or student, with its proof, in at most ``boxes`` a person."""
+def proved(
+    arrays: Mapping[str, np.ndarray], ask: RecourseQuery, kappa: float, limit: int | float, tell: Heard | None = None
+) -> Recourse:
+    """The cheapest there is on a stored teacher or student, with its proof.
+
+    ``limit``: boxes a person, or CPU seconds where it is a float. ``tell`` hears of one person's proof what is known of
+    it so far: cost and lower bound; whoever else waits for this process's models is let in then.
+    """
+    solver = Exact(seconds=limit) if isinstance(limit, float) else Exact(boxes=limit)
+
+    def told(known: Known) -> None:
+        if tell is not None:
+            tell(float(known.cost[0]), float(known.lower[0]))
+        ONE_AT_A_TIME.release()  # the others change the same settings to the same values, and draw from streams anew
+        time.sleep(YIELD)
+        ONE_AT_A_TIME.acquire()
+
     with ONE_AT_A_TIME, repeatable():
-        return find_recourse(model_of(arrays), [ask], Exact(boxes=boxes), kappa)
+        return find_recourse(model_of(arrays), [ask], Followed(solver, told) if tell else solver, kappa)
 
 
 def searched(
@@ -120,16 +137,3 @@ def searched(
     """What a stored teacher or student (by its weights) tells some people, under a stored setting and a margin."""
     with ONE_AT_A_TIME, repeatable():
         return find_recourse(model_of(arrays), [ask], solver_of(setting), kappa)
-
-
-def design_of(store: Store, row: Row, card: Path | None) -> Design:
-    """The table a run was audited with, split and encoded as it was; raises `BadInput` where it is not here."""
-    spec, plans = row["spec"]["teacher"], store.plans_of(row["id"])
-    named = [{"datasets": [str(card)]}] if card else []
-    found = found_table(row["dataset"], spec["data"], [*named, *plans], store.folder)
-    if found.table is None:
-        raise BadInput(
-            f"run {row['id']}: the table it was audited with is not here, so its file could not say how people become "
-            f"inputs ({found.missing}); name its card with --card, or fetch it with cfq data fetch"
-        )
-    return prepare(found.table, row["seed"], spec["setting"]["regime"])

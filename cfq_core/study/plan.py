@@ -14,7 +14,7 @@ margin = "cost:10%"          # the margin, solved for each teacher, that costs p
 people = 2000                # denied test people a seed, or "all"
 regime = "default"           # or a list
 probes = ["action_noise"]    # further questions, see `cfq parts`; none unless named
-recourse = "search"         # or a list; "pgd:5" is the paper's teacher with 5 steps
+recourse = "search"         # or a list; "pgd:5": the paper's teacher with 5 steps; "exact:4": 4 CPU seconds a person
 threshold = 0.5              # probability above which a teacher approves; or
 approve = "30%"              # the share of training people whom it approves
 teacher = "model.onnx"       # a model of your own, in place of trained ones; or a table:
@@ -42,6 +42,7 @@ from cfq_core.nets.layers import ACTIVATIONS
 from cfq_core.pipeline import Setting
 from cfq_core.quant.grid import ACTIVATION_BITS, WEIGHT_BITS
 from cfq_core.study import estimate
+from cfq_core.study.solvers import solver_named
 from cfq_core.tables.schema import Table
 
 #: Raised when the same spec would give other numbers: runs of an older engine are then run anew.
@@ -50,7 +51,6 @@ LARGE_REVISION = 1  # of how tables are worked that are wide or long; raised whe
 
 MOST_SEEDS = 1000
 MOST_RUNS = 100_000  # quantized models of one plan; what a store, a page and a patient person can take
-MOST_STEPS = 1000  # of a gradient teacher
 MOST_LAYERS = 16
 WIDEST = 4096
 
@@ -355,15 +355,10 @@ def _regime(value: Any) -> str:
 def _solver(value: Any) -> Any:
     if not isinstance(value, str):
         raise _Refused(f'"recourse" = {value!r}; one of {", ".join(plugins.names("recourse"))}')
-    name, colon, steps = value.partition(":")
-    solver = plugins.load("recourse", name)
-    if not colon:
-        return solver
-    if not isinstance(getattr(solver, "steps", None), int):
-        raise _Refused(f'"recourse" = {value!r}; {name} takes no number of steps, only pgd does, as "pgd:5"')
-    if not (steps.isascii() and steps.isdigit() and len(steps) < 6 and 1 <= int(steps) <= MOST_STEPS):
-        raise _Refused(f'"recourse" = {value!r}; {name} takes 1 to {MOST_STEPS} steps, as "{name}:5"')
-    return replace(solver, steps=int(steps))
+    try:
+        return solver_named(value)
+    except ValueError as problem:
+        raise _Refused(f'"recourse" = {value!r}; {problem}') from None
 
 
 def _teacher(value: Any) -> TeacherFile:

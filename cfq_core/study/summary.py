@@ -139,10 +139,10 @@ def same(one: Mapping[str, Any], other: Mapping[str, Any], names: Sequence[str])
 
 
 def format_setting(value: Any) -> str:
-    """A setting's value in a table: a number, a name, or the kind of a part (``pgd:5``: with 5 steps)."""
+    """A setting's value in a table: a number, a name, or a part (``pgd:5``: 5 steps; ``exact:4``: seconds)."""
     if isinstance(value, dict):
-        steps = value.get("steps")
-        return str(value["kind"]).lower() + (f":{steps}" if _is_number(steps) else "")
+        number = value.get("steps", value.get("seconds"))
+        return str(value["kind"]).lower() + (f":{number:g}" if _is_number(number) else "")
     return f"{value:g}" if _is_number(value) else str(value)
 
 

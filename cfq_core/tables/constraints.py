@@ -108,6 +108,11 @@ def quoted_name(name: str) -> str:
     return f"'{name}'" if '"' in name else f'"{name}"'
 
 
+def mentioned(text: str) -> frozenset[str]:
+    """Every name or level that a sentence holds."""
+    return frozenset(m.group().strip().strip("\"'") for m in _TOKEN.finditer(text))
+
+
 def determined(schema: Schema) -> frozenset[str]:
     """Names of the columns that follow from others."""
     if not schema.constraints:

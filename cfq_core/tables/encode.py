@@ -1,7 +1,8 @@
 """From people to model inputs and back, exactly.
 
 Numbers are standardised on the training rows (after log(1 + x) where the card says so), categories
-are one-hot. Decoding rounds to the feature's own grid, so ``decode(encode(v)) == v`` for every cell.
+are one-hot, and a column that no model sees has no input. Decoding rounds to the feature's own grid,
+so ``decode(encode(v)) == v`` for every cell that models see.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class Encoding:
         """Mean and standard deviation of every number and ordinal over the training rows."""
         mean, std = [], []
         for i, f in enumerate(schema.features):
-            column = np.zeros(1) if f.is_category else modelled(f, training[:, i])
+            column = np.zeros(1) if f.is_category or f.aside else modelled(f, training[:, i])
             spread = float(column.std())
             mean.append(float(column.mean()))
             std.append(spread if spread > 0 else 1.0)
@@ -45,13 +46,12 @@ class Encoding:
     @cached_property
     def starts(self) -> tuple[int, ...]:
         """First encoded column of every feature."""
-        widths = [len(f.levels) if f.is_category else 1 for f in self.schema.features]
-        return tuple(int(s) for s in np.concatenate([[0], np.cumsum(widths)[:-1]]))
+        return tuple(int(s) for s in np.concatenate([[0], np.cumsum([f.width for f in self.schema.features])[:-1]]))
 
     @cached_property
     def width(self) -> int:
         """Number of encoded columns d."""
-        return sum(len(f.levels) if f.is_category else 1 for f in self.schema.features)
+        return sum(f.width for f in self.schema.features)
 
     def standardised(self, i: int, counts: Int[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
         """Encoded value of number or ordinal ``i`` for grid counts of any shape."""
@@ -61,6 +61,8 @@ class Encoding:
         """Model inputs, float64 [n, d]."""
         out = np.zeros((len(values), self.width))
         for i, (f, start) in enumerate(zip(self.schema.features, self.starts, strict=True)):
+            if f.aside:
+                continue
             if f.is_category:
                 out[np.arange(len(values)), start + values[:, i]] = 1.0
             else:
@@ -68,9 +70,11 @@ class Encoding:
         return out
 
     def decode(self, inputs: Float[np.ndarray, "n d"]) -> Values:
-        """The people behind model inputs: nearest grid point, most likely level."""
+        """The people behind model inputs: nearest grid point, most likely level; 0 where no model sees a column."""
         out = np.zeros((len(inputs), len(self.schema.features)), np.int64)
         for i, (f, start) in enumerate(zip(self.schema.features, self.starts, strict=True)):
+            if f.aside:
+                continue
             if f.is_category:
                 out[:, i] = inputs[:, start : start + len(f.levels)].argmax(1)
                 continue

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from datetime import date, timedelta
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -21,10 +23,17 @@ from jaxtyping import Bool, Float, Int
 from cfq_core.base.errors import BadTable, unknown
 from cfq_core.base.identity import ID_LENGTH, LABEL, identity
 
-Kind = Literal["number", "integer", "ordinal", "category"]
+Kind = Literal["number", "integer", "ordinal", "category", "date"]  # a date is an integer once its table is read
 Move = Literal["any", "up", "down", "fixed"]
 KINDS: tuple[Kind, ...] = ("number", "integer", "ordinal", "category")
 MOVES: tuple[Move, ...] = ("any", "up", "down", "fixed")
+#: What becomes of a column's missing cells: a level of their own, the median (and a column that says where), or none.
+Missing = Literal["refuse", "level", "median", "indicator", "drop"]
+FILLED: tuple[Missing, ...] = ("median", "indicator")
+MISSING_LEVEL, OTHER = "missing", "other"  # levels that tables make, to which nobody is told to move
+_FLAG = "_missing"  # behind the name of a column: that of the column that says where its cells are missing
+#: Fields that features did not have at engine revision 3.
+_SINCE_3 = frozenset({"thousands", "missing", "aside", "format", "reference", "round", "other_below", "bins"})
 
 PARTS = ("train", "valid", "test")  # of a table that is split already
 
@@ -54,6 +63,13 @@ class Feature:
     weight: float = 1.0  # price of one scale unit, or of one switch of category
     bands: tuple[float, ...] = ()  # inner edges that cut a protected number into groups
     thousands: str = field(default="", metadata=LABEL)  # mark between groups of digits in this column of a CSV
+    missing: Missing = "refuse"  # what becomes of missing cells
+    aside: bool = False  # no model sees it; nobody can change it
+    format: str = field(default="", metadata=LABEL)  # how dates are written, as `strptime` has it; empty: ISO
+    round: bool = field(default=False, metadata=LABEL)  # cells off the grid are rounded to it
+    other_below: int = 0  # levels with fewer training rows are one level, "other"
+    bins: tuple[float, ...] = field(default=(), metadata=LABEL)  # inner edges that cut a number into ordered levels
+    reference: str = field(default="", metadata=LABEL)  # ISO date from which days are counted back
 
     @property
     def is_category(self) -> bool:
@@ -65,6 +81,16 @@ class Feature:
         """The label, or the name where there is none."""
         return self.label or self.name
 
+    @property
+    def width(self) -> int:
+        """Number of encoded columns."""
+        return 0 if self.aside else len(self.levels) if self.is_category else 1
+
+    @property
+    def flag(self) -> str:
+        """Name of the column that says where this one's cells are missing."""
+        return f"{self.name}{_FLAG}"
+
     def raw(self, counts: Int[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
         """Raw units of grid counts; exact decimals (321 steps of 0.1 give the double 32.1)."""
         if self.kind in ("ordinal", "category", "integer"):
@@ -74,6 +100,17 @@ class Feature:
             return counts / round(per_unit)  # correctly rounded, so it equals the decimal literal
         return np.round(counts * self.step, DECIMALS)
 
+    def date(self, count: int) -> str:
+        """The ISO date of one cell of a column of dates; empty of all others, and beyond the calendar."""
+        try:
+            return (date.fromisoformat(self.reference) - timedelta(days=count)).isoformat() if self.reference else ""
+        except OverflowError:
+            return ""
+
+    def days(self, day: str) -> int:
+        """Days from an ISO date to the reference of a column of dates; raises `ValueError`."""
+        return (date.fromisoformat(self.reference) - date.fromisoformat(day)).days
+
     def counts(self, raw: Float[np.ndarray, "n"]) -> Int[np.ndarray, "n"]:
         """Grid counts of raw units, to the nearest step."""
         return np.rint(np.asarray(raw, np.float64) / self.step).astype(np.int64)
@@ -82,6 +119,8 @@ class Feature:
         """One cell in words: its level, or its number with its unit."""
         if self.levels:
             return self.levels[count]
+        if day := self.date(count):
+            return day
         number = float(self.raw(np.array([count]))[0])
         text = f"{number:,.10g}" if abs(number) < 1e12 else f"{number:g}"
         return f"{text} {self.unit}".strip()
@@ -114,6 +153,17 @@ class Schema:
         """The group columns of every fairness table."""
         return tuple(f for f in self.features if f.protected)
 
+    @cached_property
+    def flags(self) -> dict[int, int]:
+        """Of each column with cells filled in, the column that says where: places of features."""
+        place = {f.name: i for i, f in enumerate(self.features)}
+        return {i: place[f.flag] for i, f in enumerate(self.features) if f.missing in FILLED and f.flag in place}
+
+    @property
+    def seen(self) -> tuple[Feature, ...]:
+        """The columns that models see."""
+        return tuple(f for f in self.features if not f.aside)
+
     def with_features(self, *changed: Feature) -> Schema:
         """The same schema with some features replaced by name."""
         by_name = {f.name: f for f in changed}
@@ -132,17 +182,18 @@ class Table:
     unseen: Bool[np.ndarray, "n"] | None = field(default=None)  # people whom no model is trained on, only tested on
     model: Mapping[str, Any] = field(default_factory=dict)  # what its card says of model files
     warnings: tuple[str, ...] = ()  # of a user's own table: what may have been meant otherwise, a line each
+    origin: str = ""  # fingerprint of the table this was made of, see `tables.fitted`
 
     def __len__(self) -> int:
         return len(self.values)
 
     def fingerprint(self) -> str:
         """Identity of rows and what of the schema changes numbers: part of every run's spec."""
-        return identity(self._about(self.schema))
+        return self.origin or identity(self._about(self.schema))
 
     def fingerprint_of_3(self) -> str:
         """The same as engine revision 3 computed it, labels and class names included: its stores are found by it."""
-        features = [{"kind": "Feature", **{k: v for k, v in asdict(f).items() if k != "thousands"}}
+        features = [{"kind": "Feature", **{k: v for k, v in asdict(f).items() if k not in _SINCE_3}}
                     for f in self.schema.features]  # fmt: skip
         schema = {k: v for k, v in asdict(self.schema).items() if k not in ("favourable_cells", "constraints")}
         about = self._about({"kind": "Schema", **schema, "features": features})
@@ -170,10 +221,15 @@ class Table:
         return {f.name: _group_words(f, self.values[:, self.schema.features.index(f)]) for f in self.schema.protected}
 
 
+def between(edges: Sequence[float]) -> list[str]:
+    """Names of what the edges cut a number into."""
+    inner = [f"{a:g} to {b:g}" for a, b in pairwise(edges)]
+    return [f"under {edges[0]:g}", *inner, f"{edges[-1]:g} and over"]
+
+
 def _group_words(f: Feature, counts: Int[np.ndarray, "n"]) -> list[str]:
     if f.levels:
         return [f.levels[c] for c in counts]
     edges = [*f.bands] or [float(np.median(f.raw(counts)))]
-    between = [f"{a:g} to {b:g}" for a, b in pairwise(edges)]
-    names = [f"under {edges[0]:g}", *between, f"{edges[-1]:g} and over"]
+    names = between(edges)
     return [names[i] for i in np.searchsorted(edges, f.raw(counts), side="right")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import streamlit as st
@@ -13,7 +14,7 @@ from cfq_core.report import person as people
 from dashboard.lib import proofs, state, ui
 
 CARD = 455  # pixels
-PROVING = ":material/hourglass_top: being proved: nothing cheaper than what is shown is known so far"
+PROVING = ":material/hourglass_top: being proved"
 
 
 def sentence(sel: state.Selection) -> str:
@@ -39,6 +40,7 @@ def told(sel: state.Selection, person: int) -> people.Action | str | None:
 def show(sel: state.Selection, who: people.TestPeople, person: int) -> None:
     """The cards; what is stored stands at once, proofs follow."""
     teacher, run = sel.teacher or "", sel.run or ""
+    seconds = _seconds()
     with st.container(horizontal=True):
         with st.container(border=True, width=CARD):
             st.markdown("**Who they are**")
@@ -48,13 +50,13 @@ def show(sel: state.Selection, who: people.TestPeople, person: int) -> None:
             action = None if isinstance(found, str) else found
             nothing = found if isinstance(found, str) else "No action was found on the teacher."
             _action("FP32 told them", action, nothing)
-            of = lambda: proofs.proof(sel.study, teacher, teacher, person)  # noqa: E731
-            proofs.followed(lambda: of() is not None, lambda: _sure(of(), action))
+            of = proofs.proof(sel.study, teacher, teacher, person, seconds)
+            proofs.followed(lambda: of.found is not None, lambda: _sure(of, action))
         with st.container(border=True, width=CARD):
             happened(sel, person)
         with st.container(border=True, width=CARD):
-            own = lambda: proofs.proof(sel.study, teacher, run, person)  # noqa: E731
-            proofs.followed(lambda: own() is not None, lambda: _cheapest(sel, own(), person))
+            own = proofs.proof(sel.study, teacher, run, person, seconds)
+            proofs.followed(lambda: own.found is not None, lambda: _cheapest(sel, own, person))
 
 
 def happened(sel: state.Selection, person: int) -> None:
@@ -88,21 +90,39 @@ def _action(title: str, action: people.Action | None, nothing: str) -> None:
     st.caption(f"cost {action.cost:.2f} units, score {action.margin:+.2f} there; {action.origin}")
 
 
-def _sure(found: people.Cheapest | None, action: people.Action | None) -> None:
+def _seconds() -> float:
+    """How long a proof may take; it ends sooner where everything is proved."""
+    chosen = st.segmented_control(
+        "Prove for at most",
+        people.SECONDS,
+        default=people.SECONDS[0],
+        format_func="{:g} s".format,
+        key="proof_seconds",
+        help="CPU seconds of each of the two proofs. Most people need less than one; what is left open then is told.",
+    )
+    return float(chosen or people.SECONDS[0])
+
+
+def _proving(going: proofs.Going, cost: float) -> None:
+    """How far a proof is: the gap that it has left."""
+    known = going.so_far
+    st.caption(PROVING if known is None else f"{PROVING}: so far {known.of(cost)}")
+
+
+def _sure(going: proofs.Going, action: people.Action | None) -> None:
+    found = going.found
     if found is None:
-        st.caption(PROVING)
-        return
+        return _proving(going, action.cost if action else math.inf)
     sure = found.of(action.cost) if action else found.sure
     st.markdown(f":material/{'verified' if sure.startswith('Proved') else 'info'}: {sure}")
 
 
-def _cheapest(sel: state.Selection, found: people.Cheapest | None, person: int) -> None:
-    title = "Cheapest way now"
+def _cheapest(sel: state.Selection, going: proofs.Going, person: int) -> None:
+    title, found = "Cheapest way now", going.found
     if found is None:
         cost: Any = sel.study.people(sel.run or "").set_index("person").loc[person].student_cost
         st.markdown(f"**{title}**")
         st.markdown(f"{cost:.2f} units, by the stored search." if cost == cost else "Not searched for in the study.")
-        st.caption(PROVING)
-        return
+        return _proving(going, float(cost) if cost == cost else math.inf)
     _action(title, found.action, "No action was found on it.")
     st.markdown(f":material/{'verified' if found.sure.startswith('Proved') else 'info'}: {found.sure}")

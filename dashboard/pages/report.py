@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from datetime import date
 
 import streamlit as st
 
-from cfq_core.papers import made
 from cfq_core.report import facts, files, html
-from cfq_core.report.frames import Stored
 from dashboard.lib import state, ui, views
 from dashboard.lib.page import Page
 
@@ -41,14 +37,6 @@ def body() -> None:
     with st.container(horizontal=True):
         _download("Report (HTML)", lambda: page().encode(), f"{name}.html", "text/html", "description")
         tables = lambda: files.zipped(facts.every_table(sel.study))  # noqa: E731
-        if sel.run is not None:
-            _download(
-                "Papers of this student (zip)",
-                _papers(sel.study, sel.run),
-                f"{name}-papers.zip",
-                "application/zip",
-                "folder_open",
-            )
         _download("Every table (CSV and Parquet, zip)", tables, f"{name}-tables.zip", "application/zip", "folder_zip")
     st.caption(f"Made on the click; it takes some seconds. From a terminal: `cfq report {sel.study.id} --html r.html`")
     _limits(sel)
@@ -57,11 +45,6 @@ def body() -> None:
             with st.spinner("Drawing every picture of this study"):
                 whole = page()
             st.iframe(whole, height=HEIGHT, alt=f"Preview of the report on {row['name']}")
-
-
-def _papers(study: Stored, run: str) -> Callable[[], bytes]:
-    """What is filed about one student: reasons of every denial, inventory, challengers, impact by group."""
-    return lambda: made.zipped(study, run, date.today().isoformat())
 
 
 def _limits(sel: state.Selection) -> None:

@@ -135,6 +135,7 @@ def test_with_eight_bits_a_student_decides_nearly_as_its_teacher(name: str, work
 
 
 @every_method
+@pytest.mark.short("ptq", "ptq_shift", "ptq_recourse", "cf_ptq", "qat_lsq", "qat_mixed", "cfq_anchored")
 def test_the_same_material_gives_the_same_bits(name: str, workshop: Workshop) -> None:
     with repeatable():
         again = plugins.load("methods", name).students(workshop.data(), BUDGETS)
@@ -143,6 +144,7 @@ def test_the_same_material_gives_the_same_bits(name: str, workshop: Workshop) ->
 
 
 @every_method
+@pytest.mark.short("ptq", "ptq_shift", "ptq_recourse", "cf_ptq", "qat_lsq", "qat_mixed", "cfq_anchored")
 def test_a_student_is_the_same_without_the_other_teacher(name: str, workshop: Workshop) -> None:
     together, alone = workshop.students(name), workshop.students(name, (1,))
     mine = range(len(BUDGETS), 2 * len(BUDGETS))
@@ -151,6 +153,7 @@ def test_a_student_is_the_same_without_the_other_teacher(name: str, workshop: Wo
 
 
 @every_method
+@pytest.mark.short("ptq", "ptq_shift", "ptq_recourse", "cf_ptq", "qat_lsq", "qat_mixed", "cfq_anchored")
 def test_a_student_is_the_same_without_the_other_budgets(name: str, workshop: Workshop) -> None:
     together, alone = workshop.students(name), workshop.students(name, BOTH, BUDGETS[1:2])
     mine = [1, 1 + len(BUDGETS)]

@@ -35,11 +35,11 @@ def names(away: str = AWAY) -> list[str]:
 
 def study_of(folder: Path, hostile: list[str]) -> Path:
     """A store whose one study is on a table with these names: columns, words, units, levels, title and study."""
-    assert len(hostile) == 6
+    assert len(hostile) >= 6
     random, rows = numpy_stream(0, "tests/hostile"), 400
     income, hours = random.gamma(4.0, 8.0, rows).round(1), random.integers(10, 60, rows)
-    kind, home = random.integers(0, 2, rows), random.integers(0, 2, rows)
-    good = income + hours / 4 + 9 * home + random.normal(0, 4, rows) > 48
+    kind, home = random.integers(0, 2, rows), random.integers(0, len(hostile) - 4, rows)
+    good = income + hours / 4 + 9 * (home % 2) + random.normal(0, 4, rows) > 48
     columns = {"income": income, hostile[0]: hours, hostile[1]: [hostile[2 + k] for k in kind],
                "home": [hostile[4 + h] for h in home], "outcome": ["yes" if g else "no" for g in good]}  # fmt: skip
     quoted = lambda cell: '"' + str(cell).replace('"', '""') + '"'  # noqa: E731

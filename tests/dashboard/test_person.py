@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -85,6 +88,29 @@ def test_every_recommendation_says_whether_it_is_proved_cheapest(
     at = open_page("person")
     sure = [m.value for m in at.markdown if m.value.startswith((":material/verified:", ":material/info:"))]
     assert len(sure) == 2 and all("roved" in s or "cheapest" in s for s in sure), sure
+
+
+def test_a_proof_says_how_far_it_is_until_it_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    told, go_on = threading.Event(), threading.Event()
+
+    def slow(*args: Any) -> people.Cheapest:
+        for lower in (0.2, 0.9):
+            args[-1](people.SoFar(1.0, lower))
+        told.set()
+        go_on.wait(20)
+        return people.Cheapest(None, np.inf)
+
+    monkeypatch.setattr(people, "proof", slow)
+    monkeypatch.setattr(proofs, "PATIENCE", 0.01)
+    worker = ThreadPoolExecutor(1)
+    monkeypatch.setattr(proofs, "_worker", lambda: worker)
+    going = proofs.proof.__wrapped__(None, "", "", 0, 1.0)
+    try:
+        assert told.wait(20) and going.found is None
+        assert going.so_far is not None and "at most 10.0% or 0.10 units" in going.so_far.of(1.0)
+    finally:
+        go_on.set()
+    assert going.whole.result(20).sure.startswith("Proved") and going.found is not None
 
 
 def test_pasted_advice_is_judged_by_the_models_of_their_own_teacher(

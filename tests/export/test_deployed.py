@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner
 from onnx import numpy_helper
 
-from cfq_core.base.errors import BadInput
+from cfq_core.base.errors import BadInput, BadStore
 from cfq_core.cli import cli
 from cfq_core.export import stored as exporting
 from cfq_core.export.parity import ParityFailure
@@ -247,3 +247,18 @@ def test_a_card_of_an_older_study_is_looked_for_beside_its_store(
     monkeypatch.chdir(tmp_path / "away")
     assert found_table("example", table.fingerprint(), plans).table is None
     assert found_table("example", table.fingerprint(), plans, tmp_path / ".cfq").table is not None
+
+
+@pytest.mark.parametrize("command", [["export", "--onnx", "a.onnx"], ["papers"]], ids=["export", "papers"])
+def test_a_run_of_a_gallery_says_what_it_lacks(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gallery = Path(__file__).parents[2] / "data" / "gallery"
+    monkeypatch.chdir(tmp_path)
+    store = Store.for_reading(gallery)
+    run = next(r for s in store.studies() for r in store.runs(s["id"]) if r["dataset"] == "diabetes")["id"]
+    store.close()
+    with pytest.raises(BadStore, match="keeps no decisions of all test people, as in a gallery; run its study"):
+        CliRunner().invoke(
+            cli, [command[0], run, *command[1:], "--store", str(gallery)], catch_exceptions=False, standalone_mode=False
+        )

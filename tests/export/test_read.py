@@ -143,6 +143,18 @@ def _provenance(text: str) -> bytes:
     return _changed(lambda m: helper.set_model_props(m, {KEY: text}))
 
 
+def _one_hot(depth: onnx.TensorProto | None) -> Callable[[onnx.ModelProto], None]:
+    def change(model: onnx.ModelProto) -> None:
+        model.graph.node.append(helper.make_node("OneHot", ["x", "depth", "ends"], ["hot"]))
+        model.graph.initializer.extend([depth] if depth is not None else [])
+
+    return change
+
+
+def _depth(*of: float, kind: int = TensorProto.INT64) -> onnx.TensorProto:
+    return helper.make_tensor("depth", kind, [len(of)] if len(of) != 1 else [], of)
+
+
 TOLD = json.loads(told((4, 4), 4).text())
 HOSTILE = {
     "empty": (b"", "not an ONNX file"),
@@ -155,6 +167,13 @@ HOSTILE = {
     "an operator that reads files": (
         _changed(lambda m: setattr(m.graph.node[0], "op_type", "ImageDecoder")),
         '"ImageDecoder" is not one',
+    ),
+    "columns without end": (_changed(_one_hot(_depth(10**12))), "makes more than 10000 columns"),
+    "columns of a number it computes": (_changed(_one_hot(None)), "or a number that it computes"),
+    "columns of several numbers": (_changed(_one_hot(_depth(3, 4))), "makes more than 10000 columns"),
+    "columns of no number": (
+        _changed(_one_hot(_depth(float("nan"), kind=TensorProto.FLOAT))),
+        "more than 10000 columns",
     ),
     "an operator of nobody": (_changed(lambda m: setattr(m.graph.node[0], "domain", "evil")), 'of "evil" is not one'),
     "a tensor of a million millions": (_changed(_huge), "more than 30000000 numbers"),
@@ -193,6 +212,10 @@ def test_a_hostile_file_is_refused_in_one_line(content: bytes, why: str) -> None
     line = refused.value.line()
     assert why in line and line.startswith("BadModel: bad.onnx: ") and "\n" not in line and len(line) < 300
     assert refused.value.exit_code == 2
+
+
+def test_columns_of_a_small_constant_are_run() -> None:
+    assert parse_model(_changed(_one_hot(_depth(3))), "good.onnx").width == 4
 
 
 def test_a_file_beyond_the_limit_is_not_even_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -324,13 +324,19 @@ def test_a_long_list_shows_eight_names_and_counts_the_rest() -> None:
     [
         (CSV.encode("utf-16"), "UTF-8"),
         (CSV.replace("rent", "für").encode("latin-1"), "0xfc"),
-        (b"PK\x03\x04\xff\xfe", "UTF-8"),
+        (b"\x89PNG\xff\xfe", "UTF-8"),
     ],
 )
 def test_bytes_that_are_no_utf8_text_are_refused_with_their_line(data: bytes, says: str) -> None:
     with pytest.raises(BadCard, match=r"lending.csv: line \d+: not UTF-8") as caught:
         _parse(CARD, data)
     assert says in str(caught.value) and _is_one_line(caught.value)
+
+
+def test_a_broken_workbook_is_refused_in_one_line() -> None:
+    with pytest.raises(BadCard, match=r"lending\.csv: cannot be unpacked") as caught:
+        _parse(CARD, b"PK\x03\x04\xff\xfe")
+    assert _is_one_line(caught.value)
 
 
 def test_a_number_cell_outside_low_and_high_is_accepted() -> None:
@@ -483,8 +489,8 @@ def test_a_shipped_card_loads_encodes_exactly_and_has_actions(name: str) -> None
 def test_the_template_explains_every_key() -> None:
     text = (CARDS / "template.toml").read_text()
     keys = set(re.findall(r"^(\w+) = ", text, re.MULTILINE))
-    assert keys == {*CARD_FIELDS, *FEATURE_FIELDS, "from", "max_change"} - {"feature", "model"}
-    assert set(re.findall(r"^#     (\w+) = ", text, re.MULTILINE)) >= {"derive", "follows", "high"}
+    assert keys == {*CARD_FIELDS, *FEATURE_FIELDS, "from", "max_change"} - {"feature", "model", "format"}
+    assert set(re.findall(r"^#     (\w+) = ", text, re.MULTILINE)) >= {"derive", "follows", "high", "format"}
     assert set(re.findall(r"^# (\w+) = ", text.split("[model]")[1].split("[[")[0], re.MULTILINE)) == {
         f.name for f in fields(Contract)
     }

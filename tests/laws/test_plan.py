@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from cfq_core.actions.regimes import REGIMES
 from cfq_core.base import plugins
 from cfq_core.base.errors import BadInput, BadPlan, UnknownName
-from cfq_core.base.identity import described
+from cfq_core.base.identity import described, identity
 from cfq_core.datasets import slices
 from cfq_core.quant.grid import WEIGHT_BITS
+from cfq_core.study.models import solver_of
 from cfq_core.study.plan import (
     MOST_LAYERS,
     MOST_SEEDS,
-    MOST_STEPS,
     READERS,
     REVISION,
     WIDEST,
@@ -31,7 +31,9 @@ from cfq_core.study.plan import (
     read_plan_file,
     table_of,
 )
+from cfq_core.study.solvers import MOST_STEPS
 from cfq_core.study.store import Store
+from cfq_core.study.summary import format_setting
 from cfq_core.study.tasks import audit_tasks, chunks, teacher_tasks
 
 MORE = int(os.environ.get("CFQ_FUZZ", "1"))  # times as many examples
@@ -124,7 +126,10 @@ BAD = [
     ("probes", [1], "a list of names"),
     ("probes", ["action_noize"], 'did you mean "action_noise"'),
     ("recourse", "search:5", "only pgd does"),
-    ("recourse", "exact:5", "only pgd does"),
+    ("recourse", "exact:0", "CPU seconds a person"),
+    ("recourse", "exact:nan", "CPU seconds a person"),
+    ("recourse", "exact:", "CPU seconds a person"),
+    ("recourse", "exact:1e9", "CPU seconds a person"),
     ("recourse", "pdg:5", 'did you mean "pgd"'),
     ("recourse", "pgd:", f"1 to {MOST_STEPS} steps"),
     ("recourse", "pgd:0", f"1 to {MOST_STEPS} steps"),
@@ -221,6 +226,15 @@ def test_the_steps_of_the_gradient_teacher_are_a_setting() -> None:
     assert [s.solver for s in several.settings] == [
         replace(usual, steps=1), usual, plugins.load("recourse", "search")
     ], "the usual number written out is the solver as it is"  # fmt: skip
+
+
+def test_seconds_of_a_proof_are_a_setting_and_boxes_the_usual_limit() -> None:
+    usual = plugins.load("recourse", "exact")
+    several = read_plan({"datasets": ["toy"], "recourse": ["exact", "exact:4", "exact:0.5"]}, "here")
+    assert [s.solver for s in several.settings] == [usual, replace(usual, seconds=4.0), replace(usual, seconds=0.5)]
+    assert identity(usual) == identity(type(usual)()), "a default is left out"
+    stored = described(several.settings[1])
+    assert solver_of(stored) == several.settings[1].solver and format_setting(stored["solver"]) == "exact:4"
 
 
 @pytest.mark.parametrize("bad", [[], [[0.1]], [0.1, -1], ["a"], [True]], ids=str)

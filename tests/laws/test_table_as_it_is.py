@@ -163,7 +163,8 @@ def test_a_draft_asks_about_outcome_and_moves_and_takes_protected_columns_as_fix
                       "start": ["2024-01-02", "2024-03-04"] * (ROWS // 2), "same": ["x"] * ROWS}  # fmt: skip
     found = draft(text(table).encode(), "loans.csv", "status")
     features = {f["name"]: f for f in tomllib.loads(found.card)["feature"]}
-    assert set(features) == {"income", "home", "Geschlecht"} and features["Geschlecht"]["protected"] is True
+    assert set(features) == {"income", "home", "Geschlecht", "start"} and features["Geschlecht"]["protected"] is True
+    assert features["start"] == {"name": "start", "kind": "date", "immutable": True}
     asked = "\n".join(found.questions)
     for words in (
         "favourable outcome",
@@ -184,7 +185,8 @@ def test_all_problems_of_a_table_are_told_at_once() -> None:
         status=["Repaid." if i % 5 == 0 else v for i, v in enumerate(now["status"])],
     )
     found = draft(text(table).encode(), "loans.csv", "status", ["repaid"])
-    assert len(found.problems) == 3 and all("spellings" in p or "missing" in p for p in found.problems)
+    assert len(found.problems) == 2 and all("spellings" in p for p in found.problems)
+    assert any('income: 30 of 120 cells are missing ("" (30)); they become' in q for q in found.questions)
 
 
 @given(st.binary(max_size=400))

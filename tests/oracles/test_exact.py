@@ -15,7 +15,9 @@ from cfq_core.nets.linear import above
 from cfq_core.nets.stack import Scorer, Stack
 from cfq_core.quant.calibrate import Calibration
 from cfq_core.quant.quantized import QuantStack, Shifted
-from cfq_core.recourse.boxes import Ball, Space
+from cfq_core.recourse import ball as ball_module
+from cfq_core.recourse.ball import Ball
+from cfq_core.recourse.boxes import Space
 from cfq_core.recourse.exact import Exact
 from cfq_core.recourse.find import SLACK, find_recourse, logits64
 from cfq_core.recourse.outcome import Recourse, Why
@@ -184,9 +186,12 @@ def test_a_crowd_in_blocks_is_answered_as_one_by_one() -> None:
 
 
 @pytest.mark.parametrize("kind", ["teacher", "student"])
-def test_a_form_is_nowhere_below_the_logit_and_its_cost_nowhere_above_a_valid_actions(kind: str) -> None:
+def test_a_form_is_nowhere_below_the_logit_and_its_cost_nowhere_above_a_valid_actions(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model, queries, _ = small_case([0, 1], people=20)
     scorer: Scorer = model if kind == "teacher" else students(model, queries, 3)
+    monkeypatch.setattr(ball_module, "NEAR", 0.0)
     problem = build_problem(scorer, queries, KAPPA, torch.float64)
     random = numpy_stream(0, "tests/boxes")
     space, checked = Space(problem), 0
@@ -195,7 +200,7 @@ def test_a_form_is_nowhere_below_the_logit_and_its_cost_nowhere_above_a_valid_ac
         budget = torch.tensor(random.uniform(0.5, 8.0, len(boxes)))
         boxes = space.shrunk(boxes, budget)
         budget = torch.tensor(random.uniform(0.5, 8.0, len(problem)))[boxes.rows]
-        ball = Ball(space, boxes, budget)
+        ball = Ball(space, boxes, budget, single=True, steps=3)
         form = above(problem.model, problem.run[boxes.rows], ball)
         cheapest = ball.cheapest(form, problem.target)
         for k in range(len(boxes)):
@@ -212,6 +217,20 @@ def test_a_form_is_nowhere_below_the_logit_and_its_cost_nowhere_above_a_valid_ac
             checked += int(within.sum())
         boxes = space.split(boxes, cheapest.slope, form.blame)
     assert checked > 5_000
+
+
+def test_chosen_lower_lines_make_no_box_cheaper_and_some_dearer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ball_module, "NEAR", 0.0)
+    model, queries, _ = small_case([0, 1], people=20)
+    problem = build_problem(model, queries, KAPPA, torch.float64)
+    space = Space(problem)
+    boxes = space.whole(torch.arange(len(problem)))
+    budget = torch.full((len(boxes),), 6.0, dtype=torch.float64)
+    plain, chosen = (
+        ball.cheapest(above(problem.model, problem.run, ball), problem.target).cost
+        for ball in (Ball(space, boxes, budget, steps=steps) for steps in (0, 3))
+    )
+    assert (chosen >= plain).all() and (chosen > plain + 0.3).sum() >= 4
 
 
 def test_a_category_with_dear_switches_is_priced() -> None:

@@ -265,7 +265,8 @@ SMALL = TeacherTraining(epochs=8, rows_per_step=32)
     [
         pytest.param("silu", True, (8, 8), 8, marks=pytest.mark.gate),
         ("relu", False, (), 8),
-        *(pytest.param(k, r, (8, 8, 8), 4, marks=pytest.mark.gate) for k in ACTIVATIONS for r in (False, True)),
+        *(pytest.param(k, i % 2 == 0, (8, 8, 8), 4, marks=pytest.mark.gate) for i, k in enumerate(ACTIVATIONS)),
+        pytest.param("relu", False, (8, 8, 8), 4, marks=pytest.mark.gate),
         *(pytest.param(k, False, (), 6, marks=pytest.mark.gate) for k in ("relu", "gelu")),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 import time
@@ -92,7 +93,8 @@ def test_what_is_not_proved_is_said_with_its_gap() -> None:
     made = people.Action((0,), (1,), 2.0, 0.3, (), "branch and bound")
     assert people.Cheapest(made, 2.0).sure == "Proved cheapest: no allowed change costs less."
     assert people.Cheapest(made, 1.5).sure == (
-        "No cheaper action was found; it is not proved that there is none (none costs less than 1.50)."
+        "No cheaper action was found; it is not proved that there is none (none costs less than 1.50: at most 25.0% or "
+        "0.50 units could be saved)."
     )
     assert (
         people.Cheapest(made, 2.0).of(2.5) == "Not the cheapest: 2.00 units are enough, proved the least (20.0% less)."
@@ -167,3 +169,11 @@ picture.draw("person_decides", study, teacher=teacher, values=person.packed(who.
 assert "torch" in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_what_a_proof_knows_so_far_is_told_as_a_share_and_in_units() -> None:
+    so_far = people.SoFar(2.0, 1.5)
+    assert so_far.of(2.0) == "none costs less than 1.50 units: at most 25.0% or 0.50 units could be saved"
+    assert so_far.of(2.5).startswith("2.00 units are enough; none costs less than 1.50 units: at most 25.0%")
+    assert people.SoFar(math.inf, 0.7).of(math.inf) == "no action is known; none costs less than 0.70 units"
+    assert people.saved(0.0, 0.0).startswith("at most 0.0% or 0.00 units")

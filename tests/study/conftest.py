@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from cfq_core.pipeline import Setting
+from cfq_core.recourse.search import Search
 from cfq_core.study.plan import Plan
 from cfq_core.study.store import Store
 from cfq_core.training.loop import TeacherTraining
@@ -25,6 +26,7 @@ def setting() -> Setting:
         n_reaudited=10,
         n_training_recourse=40,
         teacher_training=TeacherTraining(epochs=12, rows_per_step=32),
+        solver=Search(rounds=1),  # how cheap an action is does not matter here
     )
 
 

@@ -42,7 +42,7 @@ def test_the_exact_test_is_fishers() -> None:
     assert differs(4, 10, 9, 12) == pytest.approx(2 * due) and differs(9, 12, 4, 10) == pytest.approx(2 * due)
 
 
-@pytest.mark.parametrize(("series", "looks"), [(120, 4), pytest.param(1000, 20, marks=pytest.mark.gate)])
+@pytest.mark.parametrize(("series", "looks"), [(120, 4), pytest.param(500, 20, marks=pytest.mark.gate)])
 def test_false_alarms_are_as_rare_as_said(series: int, looks: int) -> None:
     """Where nothing changes: at most 5 % of all series, with room for the noise of so few of them."""
     alarms = sum(first_alarm(seed, looks) is not None for seed in range(series))
