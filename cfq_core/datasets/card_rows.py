@@ -283,8 +283,8 @@ def check_present(columns: Collection[Column], missing: Collection[str]) -> None
     column, first, count = bad[0]
     also = ", ".join(f"{c.place.part} {n}" for c, _, n in bad[1 : LISTED + 1])
     more = f" and {len(bad) - 1 - LISTED} more" if len(bad) > LISTED + 1 else ""
-    cure = 'fill them in, or say under each [[feature]] what becomes of them: missing = "level", "median", "indicator" '
-    cure += 'or "drop"'
+    policies = 'missing = "level", "median", "indicator" or "drop" under a [[feature]], ignore = [""] of the target'
+    cure = f"fill them in, or say what becomes of them: {policies}"
     raise column.bad(
         first[0], f"is a missing value, {count} in this column{f' ({also}{more})' if also else ''}; {cure}"
     )

@@ -75,9 +75,12 @@ def _field(name: str, about: str, kind: str) -> dict[str, Any]:
 
 def _format(name: str) -> str:
     plain = name.casefold().removesuffix(".gz")
-    return {"parquet": "application/vnd.apache.parquet", "tsv": "text/tab-separated-values"}.get(
-        plain.rsplit(".", 1)[-1], "text/csv"
-    )
+    known = {
+        "parquet": "application/vnd.apache.parquet",
+        "tsv": "text/tab-separated-values",
+        "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    }
+    return known.get(plain.rsplit(".", 1)[-1], "text/csv")
 
 
 def _type(f: Feature) -> str:

@@ -142,6 +142,8 @@ def _number(name: str, known: Column, decimal: str) -> Guess:
     if _identifier(name, known.words, known):
         return Guess(name, False, {}, "every row has another whole number, an identifier by its name")
     cells = np.array([float(seen.dialect.number(w)) for w in known.words])
+    if len(cells) == len(known.cells) and np.ptp(cells) == len(cells) - 1 and np.all(cells == np.rint(cells)):
+        return Guess(name, False, {}, "every row has the next whole number, a count of rows")
     if not np.isfinite(cells).all() or np.abs(cells).max() > MAX_COUNT / GRID:
         return Guess(name, False, {}, f"numbers of up to {np.abs(cells).max():.3g}, a code or an error")
     keys, asked = _moves(name)
@@ -175,8 +177,11 @@ def _category(name: str, known: Column) -> Guess:
         return Guess(name, False, {}, f"{quoted(wrong)} {level_mistake(wrong)}")
     keys, asked = _moves(name)
     keys = {"kind": "category"} | keys
+    told = known.of_rows(np.bincount(known.cells)[known.cells] >= RARE) if joined else known  # others become one
     cure = "make them one, or keep them apart as the card's levels do"
-    problems = [f"{name}: {spelled(known, several)} are spellings of one word; {cure}" for several in spellings(words)]
+    problems = [
+        f"{name}: {spelled(told, several)} are spellings of one word; {cure}" for several in spellings(told.words)
+    ]
     if problems and len(words) <= MAX_LEVELS:
         keys["levels"] = sorted(words)
     elif joined:

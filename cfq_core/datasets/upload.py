@@ -21,8 +21,12 @@ from cfq_core.datasets.card_rows import MAX_LEVELS, NUMBER, Column, Place, colum
 MAX_UPLOAD = 20_000_000  # bytes; what the server accepts too
 CARD, CSV = "card.toml", "table.csv"  # as they are kept
 CARDS = "cards"  # folder of a store
+USUAL = {"move": "any", "missing": "refuse"}  # what a card need not say
 #: Keys of a feature that the card editor shows, in its order.
-EDITED = ("name", "kind", "label", "unit", "move", "protected", "immutable", "easy", "low", "high", "log", "levels")
+EDITED = (
+    "name", "kind", "label", "unit", "move", "missing", "protected", "immutable", "easy", "low", "high", "log",
+    "levels",
+)  # fmt: skip
 
 
 def checked_upload(name: str, content: bytes) -> str:
@@ -50,12 +54,14 @@ def draft(columns: Mapping[str, Column]) -> list[dict[str, Any]]:
 
 
 def _guess(name: str, column: Column) -> dict[str, Any]:
-    words = column.words
-    numbers = all(NUMBER.fullmatch(w) for w in words)
+    words = [w for w in column.words if w]
+    numbers = bool(words) and all(NUMBER.fullmatch(w) for w in words)
     whole = numbers and all(float(w).is_integer() for w in words)
     kind = "category" if not numbers else "integer" if whole else "number"
     useful = len(words) > 1 and bool(name) and (numbers or len(words) <= MAX_LEVELS)
     row = dict.fromkeys(EDITED, "") | {"name": name, "kind": kind, "move": "any", "low": None, "high": None}
+    gaps = len(words) < len(column.words)
+    row["missing"] = ("indicator" if numbers else "level") if gaps else "refuse"
     return {"use": useful, **row, "protected": False, "immutable": False, "easy": False, "log": False}
 
 
@@ -71,7 +77,7 @@ def card_text(name: str, target: str, favourable: str, features: Sequence[Mappin
 
 def _toml(key: str, value: Any) -> str:
     """One value; empty where it says nothing beyond the default."""
-    if value is None or value is False or value == "" or value != value or (key == "move" and value == "any"):
+    if value is None or value is False or value == "" or value != value or value == USUAL.get(key):
         return ""
     if key == "levels":
         return json.dumps([part.strip() for part in str(value).split(",") if part.strip()])

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 import streamlit as st
 
 from cfq_core.base.errors import BadCard
 from cfq_core.datasets import upload
-from cfq_core.tables.schema import KINDS, MOVES
+from cfq_core.tables.schema import KINDS, MOVES, Missing
 from dashboard.lib import ui, work
 
 HELP = {
     "use": "whether the model may look at it",
     "kind": "number, integer, ordinal (levels in order) or category",
     "move": "which way people may be told to change it",
+    "missing": "of empty cells: a level of their own, the training median (indicator: models see where), no row",
     "protected": "sex, age, ethnicity: never changed, and a column of every fairness table",
     "immutable": "a fact about the person, never changed",
     "easy": "may change in the regime strict",
@@ -29,7 +30,10 @@ def panel() -> None:
     """Upload, edit, keep. Nothing is written before the whole table is found good."""
     left, right = st.columns(2)
     file = left.file_uploader(
-        "CSV: commas, a header row, one person a row", type="csv", key="own-csv", max_upload_size=20
+        "CSV: commas, a header row, one person a row",
+        type=["csv", "gz", "parquet", "xlsx"],
+        key="own-csv",
+        max_upload_size=20,
     )
     card = right.file_uploader("Card (optional): what the columns mean", type="toml", key="own-card", max_upload_size=1)
     if file is None:
@@ -69,6 +73,9 @@ def _edited(name: str, content: bytes) -> str | None:
             "use": st.column_config.CheckboxColumn(help=HELP["use"]),
             "kind": st.column_config.SelectboxColumn(options=list(KINDS), required=True, help=HELP["kind"]),
             "move": st.column_config.SelectboxColumn(options=list(MOVES), required=True, help=HELP["move"]),
+            "missing": st.column_config.SelectboxColumn(
+                options=list(get_args(Missing)), required=True, help=HELP["missing"]
+            ),
             "low": st.column_config.NumberColumn(help="nobody is told to go below"),
             "high": st.column_config.NumberColumn(help="nobody is told to go above"),
             **{k: st.column_config.CheckboxColumn(help=HELP[k]) for k in ("protected", "immutable", "easy", "log")},

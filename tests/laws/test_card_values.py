@@ -6,11 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cfq_core.base import plugins
 from cfq_core.base.errors import BadCard
 from cfq_core.datasets.card import parse_card
-from cfq_core.pipeline import prepare
+from cfq_core.pipeline import Setting, audit, prepare, promise, training_recourse
 from cfq_core.study.check import count_of
 from cfq_core.tables.schema import Table
+from cfq_core.training.loop import TeacherTraining
 
 ROWS = 240
 CARD = """
@@ -141,6 +143,19 @@ def test_levels_with_few_training_rows_are_other_and_nobodys_aim(seed: int) -> N
     there = {f for k, f in enumerate(table.schema["x"].levels) if reach[design.table.values[:, 1] != k, k].any()}
     assert there == often
     assert design.table.fingerprint() == table.fingerprint() and "rows in all of it" in table.warnings[0]
+
+
+@pytest.mark.gate
+def test_seeds_with_other_rare_levels_are_one_study_and_nobody_is_sent_to_a_rare_one() -> None:
+    designs = [prepare(read(frame(JOBS), 'kind = "category"\nother_below = 20'), seed) for seed in (0, 1)]
+    assert len({d.table.schema["x"].never for d in designs}) == 2
+    setting = Setting((4,), people=20, n_reaudited=5, teacher_training=TeacherTraining(epochs=2))
+    promises = training_recourse(promise(designs, setting), setting)
+    methods = {name: plugins.load("methods", name) for name in ("ptq", "cfq")}
+    assert audit(promises, methods, [4], setting)
+    for p in promises:
+        f, before, after = p.design.table.schema["x"], p.recourse.before[:, 1], p.recourse.after[:, 1]
+        assert not {f.levels[k] for k in after[before != after]} & set(f.never)
 
 
 def test_many_levels_that_are_each_rare_are_no_identifier() -> None:

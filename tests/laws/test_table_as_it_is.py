@@ -177,6 +177,37 @@ def test_a_draft_asks_about_outcome_and_moves_and_takes_protected_columns_as_fix
     assert all(line in found.card for line in (f"# {q}" for q in found.questions))
 
 
+def test_a_draft_reads_as_it_stands_whatever_is_missing_rare_or_computed() -> None:
+    random = np.random.default_rng(1)
+    some = random.random(ROWS) < 0.2
+    table = rows() | {
+        "row": [str(k) for k in range(7, 7 + ROWS)],
+        "rate": ["none" if gone else f"{value:.12g}" for gone, value in zip(some, random.random(ROWS), strict=True)],
+        "job": [f"job {k}" if k % 2 else "clerk" for k in range(ROWS)],
+        "part": ["test" if k % 3 == 0 else "train" for k in range(ROWS)],
+        "opened": [f"{1 + k % 12:02d}/{1 + k % 9:02d}/2021" for k in range(ROWS)],
+    }
+    found = draft(text(table).encode(), "loans.csv", "status", ["repaid"])
+    card = tomllib.loads(found.card)
+    keys = {f.pop("name"): f for f in card["feature"]}
+    assert not found.problems and card["split"] == "part" and card["missing"] == ["none"]
+    assert keys["rate"] == {"kind": "number", "step": 1e-4, "round": True, "missing": "indicator"}
+    assert keys["job"] == {"kind": "category", "other_below": 30} and "row" not in keys
+    assert keys["opened"] == {"kind": "date", "format": "%d/%m/%Y", "immutable": True}
+    asked = " ".join(found.questions)
+    for part in ("row is left out", '"%d/%m/%Y" or "%m/%d/%Y"; which is it', "latest there is", "under 30 rows"):
+        assert part in asked
+    read_ = parse_card(found.card, text(table), "loans.toml", "loans.csv")
+    assert len(read_) == ROWS and read_.part is not None
+
+
+def test_levels_that_only_test_rows_have_are_told() -> None:
+    part = ["test" if k % 3 == 0 else "train" for k in range(ROWS)]
+    home = ["boat" if k % 30 == 0 else h for k, h in enumerate(rows()["home"])]
+    told = " ".join(read(rows(home=home, part=part), 'split = "part"').warnings)
+    assert 'feature "home": "boat" (4) only test rows have' in told
+
+
 def test_all_problems_of_a_table_are_told_at_once() -> None:
     now = rows()
     table = rows(
