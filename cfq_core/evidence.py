@@ -280,6 +280,16 @@ def wilson(successes: float, n: float, z: float = NORMAL_QUANTILE) -> tuple[floa
     return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
 
 
+def difference(one: Bool[np.ndarray, "n"], other: Bool[np.ndarray, "m"]) -> Measure:
+    """A share less another with its 95 % interval (Newcombe 1998, method 10); missing where either has too few."""
+    n, m = len(one), len(other)
+    if min(n, m) < SMALLEST_GROUP:
+        return Measure.missing(n)
+    p, q = float(one.mean()), float(other.mean())
+    (p_low, p_high), (q_low, q_high) = wilson(int(one.sum()), n), wilson(int(other.sum()), m)
+    return Measure(p - q, p - q - math.hypot(p - p_low, q_high - q), p - q + math.hypot(p_high - p, q - q_low), n)
+
+
 @lru_cache(maxsize=16)  # one entry a power of two
 def _poisson(size: int) -> Float[np.ndarray, "b size"]:
     draws = numpy_stream(0, "evidence/bootstrap").poisson(1.0, (size, RESAMPLES))

@@ -143,7 +143,13 @@ def test_small_groups_are_counted_and_not_judged(filed: tuple[Path, dict[str, An
     rows = pd.read_csv(filed[0] / "impact.csv")
     small = rows[rows.people < 30]
     assert len(rows) and (rows.people > 0).all() and rows[rows.people >= 30].approved.notna().all()
-    assert small[["approved_fp32", "approved", "approval_shift", "ratio", "vd"]].isna().all().all()
+    told = ["approved_fp32", "approved", "approval_shift", "ratio", "vd", "others", "vd_others", "approved_low"]
+    assert small[told].isna().all().all()
+    judged = rows[rows.people >= 30]
+    for name in ("approved", "approval_shift", "others", "vd", "vd_others"):
+        known = judged[judged[name].notna()]
+        assert ((known[f"{name}_low"] <= known[name]) & (known[name] <= known[f"{name}_high"])).all(), name
+    assert judged.others.notna().any(), "of two levels of a column both are large enough"
     assert rows[rows.promised < 30].vd.isna().all()
     people = pd.read_csv(filed[0] / "people.csv")
     for column, of in rows[rows.judged & ~rows.crossing].groupby("column"):
