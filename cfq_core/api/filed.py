@@ -9,9 +9,10 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cfq_core.base.errors import BadInput
+from cfq_core.base.errors import BadInput, CfqError
 
 if TYPE_CHECKING:
+    from cfq_core.report.frames import Stored
     from cfq_core.report.papers import Papers, Shipped
     from cfq_core.study.store import Store
 
@@ -68,3 +69,16 @@ def shipped(store: Store, run: str, card: Path | None = None) -> Shipped | None:
 
     told = f"{runtime()['runtime']} at optimisation {', '.join(LEVELS)}"
     return Shipped(MODEL, content, tuple(judge(level) for level in LEVELS), told)
+
+
+def zipped(view: Stored, run: str) -> bytes:
+    """The papers of a run as one zip, nothing stated; where they cannot be made, a text that says why."""
+    from cfq_core.report import papers_files
+    from cfq_core.report.files import packed
+
+    said = dict.fromkeys(("owner", "purpose", "tier", "expires"), "")
+    with view.store() as store:
+        try:
+            return packed(papers_files.files(papers_of(store, run, said, None, shipped)))
+        except CfqError as problem:
+            return packed({"why-there-are-none.txt": f"{problem.line()}\n".encode()})

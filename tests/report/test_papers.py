@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
+from cfq_core.api import filed as filed_papers
 from cfq_core.base.errors import BadInput
 from cfq_core.cli import cli
 from cfq_core.commands import papers as command
@@ -197,3 +200,10 @@ def test_without_a_runtime_the_stored_integers_verify(
 def test_what_no_paper_should_carry_is_refused(evil: Stored, wrong: tuple[str, str]) -> None:
     said = CliRunner().invoke(cli, ["papers", run_of(evil), "--store", evil.folder, *wrong])
     assert isinstance(said.exception, BadInput) and wrong[0] in str(said.exception)
+
+
+def test_a_zip_holds_the_papers_or_why_there_are_none(evil: Stored, german: Stored) -> None:
+    """A gallery keeps no test people of a run, so its file cannot be proved."""
+    for view, due in ((evil, "papers.json"), (german, "why-there-are-none.txt")):
+        with zipfile.ZipFile(io.BytesIO(filed_papers.zipped(view, view.run_rows[0]["id"]))) as found:
+            assert due in found.namelist()
