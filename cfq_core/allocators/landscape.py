@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -96,6 +96,7 @@ def logits_of(teacher: Stack, inputs: Float[Tensor, "t d"]) -> Float[Tensor, "t"
     return score(teacher.to(torch.float64), inputs[None].double())[0].float()
 
 
+@runtime_checkable
 class Writer(Protocol):
     """Takes what consecutive plans say of all inputs."""
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -33,6 +33,7 @@ OPERATIONS = 16  # a layer or a set does to a term beside its sums, generously
 SMALLEST = 1e-30  # what is added for numbers that float32 rounds to 0
 
 
+@runtime_checkable
 class Span(Protocol):
     """Sets of first pre-activations that start at a point each and go along columns, those of their network."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
@@ -31,6 +31,7 @@ class Aimed:
     at: Float[Tensor, "b h"]  # the first pre-activation there
 
 
+@runtime_checkable
 class Aim(Protocol):
     """Sets of first pre-activations, each with a cost, and a target that a form is to reach."""
 

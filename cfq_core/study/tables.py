@@ -14,6 +14,8 @@ from cfq_core.datasets.card import read_card
 from cfq_core.datasets.fetch import FILES, on_disk
 from cfq_core.tables.schema import Table
 
+LONGEST = 300  # characters of why a table is not here: names of a damaged store can be anything
+
 
 @dataclass(frozen=True)
 class FoundTable:
@@ -42,7 +44,8 @@ def found_table(dataset: str, data: str, plans: Iterable[Mapping[str, Any]], sto
         if found is not None:
             return FoundTable(found)
         reasons.append(f"{name}: another table than the one it was audited with")
-    return FoundTable(None, "; ".join(reasons) or f"{dataset}: no data set of this name")
+    told = "; ".join(reasons) or f"{dataset}: no data set of this name"
+    return FoundTable(None, told if len(told) <= LONGEST else f"{told[:LONGEST]}…")
 
 
 def _places(dataset: str, plans: Iterable[Mapping[str, Any]], store: Path | None = None) -> Iterator[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -79,6 +79,7 @@ class Span:
         return Verdicts((low == own) & (high == own), (low <= own) & (own <= high))
 
 
+@runtime_checkable
 class Expression(Protocol):
     """A number computed from columns."""
 
@@ -203,6 +204,7 @@ def _bracketed(e: Expression, schema: Schema) -> str:
 
 
 # ---------------------------------------------------------------------- conditions
+@runtime_checkable
 class Condition(Protocol):
     """Something that holds of a person's move, or does not."""
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cfq_core.study.store import Store
 from dashboard.lib import pages
+from tests.browser.conftest import ROOT
 
 pytestmark = pytest.mark.gate
 SCREENSHOTS = os.environ.get("CFQ_SCREENSHOTS")  # a folder; none are kept without it
@@ -100,13 +103,19 @@ def test_walk(open_tab: Callable[..., Any], server: Any) -> None:
 TARGETS = ("a.side", "td a", "a.bar")
 
 
+def german() -> str:
+    """The gallery's study of German Credit."""
+    with closing(Store.for_reading(ROOT / "data" / "gallery")) as store:
+        return str(next(s["id"] for s in store.studies() if s["name"].startswith("German Credit")))
+
+
 def test_first_look_moves_and_opens_its_people(open_tab: Callable[..., Any], server: Any) -> None:
     """The slider moves the whole view without the server; a mark opens its people; one Back returns to the view."""
     from playwright.sync_api import expect
 
     page = open_tab()
     expect.set_options(timeout=120_000)
-    page.goto(server.url)
+    page.goto(f"{server.url}/?study={german()}")  # other tests of this server may have left a study without groups
     line = page.locator(".line")
     expect(line).to_contain_text("promised actions")
     settled(page)
