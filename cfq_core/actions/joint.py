@@ -47,7 +47,7 @@ class Joint:
     @cached_property
     def moving(self) -> frozenset[int]:
         """Columns that can change."""
-        return frozenset(i for i, f in enumerate(self.schema.features) if f.move != "fixed") | self.follows.keys()
+        return frozenset({*(i for i, f in enumerate(self.schema.features) if f.move != "fixed"), *self.follows})
 
     @cached_property
     def conditions(self) -> tuple[Condition, ...]:
@@ -187,7 +187,7 @@ class Joint:
         certain, possible = (np.logical_and.reduce([v[k] for v in still]) for k in (0, 1))
         return Verdicts(found.certain | certain, found.possible | possible)
 
-    def broken(self, before: Values, after: Values) -> Iterator[str]:
+    def broken(self, before: Int[np.ndarray, "f"], after: Int[np.ndarray, "f"]) -> Iterator[str]:
         """The sentence of each constraint that one person's action breaks."""
         span = Span.at(self.schema, before[None], after[None])
         for i in self.follows:

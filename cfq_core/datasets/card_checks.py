@@ -8,14 +8,14 @@ from math import ceil, floor
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from cfq_core.datasets.card_rows import LISTED, MAX_COUNT, MIN_OUTCOMES, Column, Place, Rows, one_of, quoted
+from cfq_core.datasets.card_rows import LISTED, MAX_COUNT, MIN_OUTCOMES, Column, Outcome, Place, Rows, one_of, quoted
 from cfq_core.tables.schema import PARTS, Feature
 
 GIVES_AWAY = 0.98  # area under the ROC curve of one column alone
 ROUNDING = 1e-9  # of low and high to grid steps, as in `ActionSet`
 
 
-def parts(column: Column, outcome: Rows) -> Rows:
+def parts(column: Column, outcome: Outcome) -> Rows:
     """Which part each row is of, by the words of its split column."""
     index = {word: k for k, word in enumerate(PARTS)} | {"validation": 1}
     for k, word in enumerate(column.words):
@@ -40,7 +40,7 @@ def only_tested(features: Sequence[Feature], values: np.ndarray, part: Rows) -> 
             yield f'feature "{f.name}": {named} only test rows have; other_below = 30 would join what models never saw'
 
 
-def gives_away(f: Feature, counts: Rows, outcome: Rows) -> str:
+def gives_away(f: Feature, counts: Rows, outcome: Outcome) -> str:
     """A column that alone ranks nearly everybody rightly may have been written after the outcome was known."""
     score = counts.astype(float)
     if f.kind == "category":

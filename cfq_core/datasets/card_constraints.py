@@ -29,6 +29,7 @@ from cfq_core.tables.constraints import (
     Nearby,
     columns_of,
     constraints,
+    mentioned,
     quoted_name,
     read,
 )
@@ -126,6 +127,7 @@ def checked(place: Place, schema: Schema, values: Values) -> Judged:
         raise place.bad(str(problem)) from None
     for text in schema.constraints:
         _check_movable(place, schema, text)
+        _check_known(place, schema, text)
     follows = columns_of([c for c in found if isinstance(c, Determined) and not c.by_rise])
     for i in follows:
         _check_formula(place, schema, values, i, follows[i])
@@ -137,6 +139,16 @@ def _check_movable(place: Place, schema: Schema, text: str) -> None:
     if isinstance(c, Determined) and schema.features[c.column].move != "fixed":
         f = schema.features[c.column]
         raise place.bad(f'constraint "{text}": "{f.name}" follows from others; give it move = "fixed"')
+
+
+def _check_known(place: Place, schema: Schema, text: str) -> None:
+    """A constraint between columns says nothing of somebody whose value is not known."""
+    filled = {schema.features[i].name for i in schema.flags} & mentioned(text)
+    if filled and not isinstance(read(schema, text), Nearby):
+        raise place.bad(
+            f'constraint "{text}": "{min(filled)}" has cells that are filled in, of whom it cannot be judged; give it '
+            'missing = "drop", or leave the constraint out'
+        )
 
 
 def _check_formula(place: Place, schema: Schema, values: Values, i: int, formula: Any) -> None:

@@ -19,10 +19,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cfq_core.datasets.card_outcome import cell_is
-from cfq_core.datasets.card_rows import MIN_ROWS, Column, Outcome, Place, Rows, check_present, gaps_of
+from cfq_core.datasets.card_rows import MIN_ROWS, Column, Outcome, Rows, check_present, gaps_of
 from cfq_core.datasets.card_values import as_counts
-from cfq_core.tables.constraints import mentioned
-from cfq_core.tables.schema import FILLED, MISSING_LEVEL, Feature, Schema
+from cfq_core.tables.schema import FILLED, MISSING_LEVEL, Feature
 
 
 @dataclass(frozen=True)
@@ -143,15 +142,3 @@ def _with_median(f: Feature, column: Column, gone: Outcome, reference: str) -> F
         "change a value that is not known"
     )
     return Filled((there.feature, flag), (counts, gone.astype(np.int64)), (*there.told, told))
-
-
-def check_constraints(place: Place, schema: Schema) -> None:
-    """A constraint between columns says nothing of somebody whose value is not known."""
-    filled = {schema.features[i].name for i in schema.flags}
-    for text in schema.constraints if filled else ():
-        for name in sorted(filled & mentioned(text)):
-            if " changes by at most " not in text:
-                raise place.bad(
-                    f'constraint "{text}": "{name}" has cells that are filled in, of whom it cannot be judged; give it '
-                    'missing = "drop", or leave the constraint out'
-                )

@@ -70,8 +70,8 @@ class Networks:
     """
 
     scale: Float[Tensor, "b h"]
-    weights: Sequence[Float[Tensor, "*b o i"]]
-    biases: Sequence[Float[Tensor, "*b o"]]
+    weights: Sequence[Float[Tensor, "..."]]  # [*b, o, i]
+    biases: Sequence[Float[Tensor, "..."]]  # [*b, o]
     architecture: Architecture
 
 
@@ -96,8 +96,11 @@ class _Bent:
     ) -> tuple[Float[Tensor, "b m h"], Float[Tensor, "b m"]]:
         """Forms in what an activation is given beside the reference, above forms in what it gives."""
         size = forms.abs()
-        weighed = torch.mul(forms, self.value[:, None]).addcmul_(size, self.value_half[:, None])
-        constant = constant + weighed.sum(2)
+        if len(forms) == 1:
+            constant = constant + self.value @ forms[0].mT + self.value_half @ size[0].mT
+        else:
+            weighed = torch.mul(forms, self.value[:, None]).addcmul_(size, self.value_half[:, None])
+            constant = constant + weighed.sum(2)
         return torch.mul(forms, self.slope[:, None]).addcmul_(size, self.slope_half[:, None]), constant
 
 

@@ -25,7 +25,7 @@ from cfq_core.recourse.problem import ROUNDING, Points
 NEAR = 0.7  # of the budget: steps on the lines of boxes below that cost more time than they save
 LARGEST_BUDGET = 1e12  # stands for infinity where it is multiplied by zero
 LEAST_RATE = 1e-30  # keeps a division by the rate of an item without gain finite, in float32 too
-LARGEST_RATE = 1e30  # likewise of an item without price
+LEAST_PRICE = 1e-30  # likewise by a price
 
 
 @dataclass(frozen=True)
@@ -195,20 +195,20 @@ class Ball:
 
         numbers = slopes[:n]
         size, up = numbers.abs(), numbers > 0
-        unit = each(self.space.seen_price[self.run])
+        unit = each(self.space.seen_price[self.run]).clamp_min(LEAST_PRICE)
         reach = torch.where(up, each(self.rise), each(self.fall))
         if self.coded:
             value = value + (size * torch.where(up, each(self.free_rise), each(self.free_fall))).sum(0)
         gain, price, rate = size * reach, unit * reach, (size / unit).expand_as(reach)
         if not self.space.slices:
-            return _Items(value, gain, price, rate.clamp_max(LARGEST_RATE))
+            return _Items(value, gain, price, rate)
         start, switched = self._switched(slopes[n:].expand(-1, len(value), -1))
-        prices = self.space.group_price.to(kind)[:, None, None]
+        prices = self.space.group_price.to(kind)[:, None, None].clamp_min(LEAST_PRICE)
         return _Items(
             value + start.sum(0),
             torch.cat([gain, switched]),
             torch.cat([price, prices.expand_as(switched)]),
-            torch.cat([rate, switched / prices]).nan_to_num(0.0).clamp_max(LARGEST_RATE),
+            torch.cat([rate, switched / prices]),
         )
 
     def _switched(self, levels: Float[Tensor, "q b m"]) -> tuple[Float[Tensor, "g b m"], Float[Tensor, "g b m"]]:

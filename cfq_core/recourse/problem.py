@@ -291,7 +291,7 @@ def _allowed(ask: RecourseQuery, switches: Sequence[int]) -> Bool[np.ndarray, "n
     return np.concatenate(reach, axis=1) if reach else np.zeros((len(ask.values), 0), bool)
 
 
-def _rows(queries: Sequence[RecourseQuery], of: Callable[[RecourseQuery], np.ndarray]) -> Float[Tensor, "i k"]:
+def _rows(queries: Sequence[RecourseQuery], of: Callable[[RecourseQuery], np.ndarray]) -> Float[Tensor, "i ..."]:
     return torch.cat([torch.tensor(of(a), dtype=torch.float64) for a in queries])
 
 

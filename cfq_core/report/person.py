@@ -83,7 +83,7 @@ class Cheapest:
         if best < cost * (1 - LEAST):
             return (
                 f"Not the cheapest: {best:.2f} units are enough; a still cheaper one is not ruled out (none costs less "
-                f"than {self.lower:.2f})."
+                f"than {self.lower:.2f}: {saved(best, self.lower)})."
             )
         return (
             f"No cheaper action was found; it is not proved that there is none (none costs less than {self.lower:.2f}: "

@@ -10,7 +10,7 @@ from typing import Any
 
 from cfq_core.base.errors import CfqError
 from cfq_core.datasets import slices
-from cfq_core.datasets.card import read_card
+from cfq_core.datasets.card import read_card, state_of
 from cfq_core.datasets.fetch import FILES, on_disk
 from cfq_core.tables.schema import Table
 
@@ -59,12 +59,16 @@ def _places(dataset: str, plans: Iterable[Mapping[str, Any]], store: Path | None
 
 
 def _same(place: str, data: str) -> Table | None:
-    """The table at a place, if it is the one of this fingerprint. A card is read anew each time: it may change."""
-    if place.endswith(".toml"):
-        table = read_card(Path(place))
-        return table if data in (table.fingerprint(), table.fingerprint_of_3()) else None
-    table, fingerprints = _built_in(place)
+    """The table at a place, if it is the one of this fingerprint. A card may change: its files are looked at each time."""
+    table, fingerprints = _of_card(place, state_of(Path(place))) if place.endswith(".toml") else _built_in(place)
     return table if data in fingerprints else None
+
+
+@lru_cache(maxsize=4)
+def _of_card(place: str, state: str) -> tuple[Table, tuple[str, str]]:
+    """A page asks on every move of a slider: the same files are read once."""
+    table = read_card(Path(place))
+    return table, (table.fingerprint(), table.fingerprint_of_3())
 
 
 @lru_cache(maxsize=4)

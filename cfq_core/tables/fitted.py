@@ -36,7 +36,7 @@ def fitted(table: Table, training: Rows) -> Table:
     return replace(table, schema=schema.with_features(*features), values=values, origin=table.fingerprint())
 
 
-def _rare(f: Feature, training: Rows) -> Rows:
+def _rare(f: Feature, training: Rows) -> Int[np.ndarray, "r"]:
     """Levels with too few training rows."""
     few = np.bincount(training, minlength=len(f.levels)) < f.other_below
     return np.array([k for k in np.flatnonzero(few) if f.levels[k] not in (OTHER, MISSING_LEVEL)], np.int64)

@@ -111,7 +111,7 @@ class Feature:
         """Days from an ISO date to the reference of a column of dates; raises `ValueError`."""
         return (date.fromisoformat(self.reference) - date.fromisoformat(day)).days
 
-    def counts(self, raw: Float[np.ndarray, "n"]) -> Int[np.ndarray, "n"]:
+    def counts(self, raw: Float[np.ndarray, "n"] | Int[np.ndarray, "n"]) -> Int[np.ndarray, "n"]:
         """Grid counts of raw units, to the nearest step."""
         return np.rint(np.asarray(raw, np.float64) / self.step).astype(np.int64)
 

@@ -19,16 +19,15 @@ from cfq_core.tables.fitted import stand_ins
 from cfq_core.tables.schema import Table
 from cfq_core.training.loop import TeacherTraining
 
+from .cards import LOANS
+
 ROWS = 300
-HEAD = """
-name = "loans"
-title = "Loans"
-csv = "loans.csv"
-target = "status"
-favourable = "repaid"
-missing = ["?"]
+HEAD = (
+    LOANS
+    + """missing = ["?"]
 ignore = [""]
 """
+)
 CARD = (
     HEAD
     + """
@@ -189,6 +188,14 @@ def test_a_constraint_needs_values_that_are_known() -> None:
     with pytest.raises(BadCard, match='"income" has cells that are filled in'):
         parse_card(tied, CSV, "loans.toml", "loans.csv")
     assert len(parse_card(tied.replace('"median"', '"drop"'), CSV, "loans.toml", "loans.csv")) > 50
+
+
+@pytest.mark.parametrize("text", ["income changes by at most 5", "income  changes by  at most 20%"])
+def test_a_limit_of_one_column_asks_nothing_of_others(text: str) -> None:
+    """However it is written: whose value is not known does not change it at all."""
+    card = CARD.format(number="median", word="level", rank="median")
+    tied = card.replace("ignore", f'constraints = ["{text}"]\nignore')
+    assert parse_card(tied, CSV, "loans.toml", "loans.csv").schema.constraints
 
 
 @pytest.mark.parametrize("solver", [Search(), pytest.param(Exact(), marks=pytest.mark.gate)], ids=["search", "exact"])

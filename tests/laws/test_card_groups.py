@@ -20,14 +20,12 @@ from cfq_core.tables.encode import Encoding
 from cfq_core.tables.schema import Table
 from cfq_core.training.loop import TeacherTraining
 
+from .cards import LOANS
+
 ROWS = 300
-CARD = """
-name = "loans"
-title = "Loans"
-csv = "loans.csv"
-target = "status"
-favourable = "repaid"
-group = ["region"]
+CARD = (
+    LOANS
+    + """group = ["region"]
 [[feature]]
 name = "income"
 kind = "integer"
@@ -41,6 +39,7 @@ bands = [30, 60]
 name = "home"
 kind = "category"
 """
+)
 
 
 def _frame() -> pd.DataFrame:

@@ -14,14 +14,12 @@ from cfq_core.study.check import count_of
 from cfq_core.tables.schema import Table
 from cfq_core.training.loop import TeacherTraining
 
+from .cards import LOANS
+
 ROWS = 240
-CARD = """
-name = "loans"
-title = "Loans"
-csv = "loans.csv"
-target = "status"
-favourable = "repaid"
-{head}
+CARD = (
+    LOANS
+    + """{head}
 [[feature]]
 name = "income"
 kind = "number"
@@ -30,6 +28,7 @@ step = 1
 name = "x"
 {x}
 """
+)
 
 
 def frame(x: object) -> pd.DataFrame:

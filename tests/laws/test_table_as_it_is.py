@@ -17,14 +17,12 @@ from cfq_core.datasets.card import parse_card, read_card
 from cfq_core.datasets.dialect import Dialect, delimiter_of, encoding_of, number_marks
 from cfq_core.datasets.draft import draft
 
+from .cards import LOANS
+
 ROWS = 120
-CARD = """
-name = "loans"
-title = "Loans"
-csv = "loans.csv"
-target = "status"
-favourable = "repaid"
-{head}
+CARD = (
+    LOANS
+    + """{head}
 [[feature]]
 name = "income"
 kind = "integer"
@@ -33,6 +31,7 @@ kind = "integer"
 name = "home"
 kind = "category"
 """
+)
 
 
 def rows(**changed: list[str]) -> dict[str, list[str]]:

@@ -17,6 +17,7 @@ from cfq_core.nets.single import Single
 from cfq_core.nets.stack import Scorer, Stack, score
 from cfq_core.quant.calibrate import Calibration
 from cfq_core.quant.quantized import QuantStack
+from cfq_core.recourse import ball as ball_module
 from cfq_core.recourse.ball import Ball
 from cfq_core.recourse.boxes import Space
 from cfq_core.recourse.exact import Exact
@@ -111,6 +112,22 @@ def test_exact_recourse_that_rests_on_them_equals_enumeration(
     of: Scorer = scorer(model, queries, bits)
     best = np.array(enumerated(of, 0, queries[0], rules))  # type: ignore[arg-type]
     assert_proved(find_recourse(of, queries, Exact(warm=Nothing(), boxes=10**6), KAPPA), best)
+
+
+@pytest.mark.parametrize("runs", [1, 2])
+@pytest.mark.parametrize("bits", [0, 4])
+def test_exact_recourse_of_one_hidden_layer_equals_enumeration(
+    runs: int, bits: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ball_module, "NEAR", 0.0)  # steps on the slopes of every box
+    model, queries, rules = small_case(range(runs), people=8)
+    model = Stack((model.weights[0], model.weights[-1] * 3), (model.biases[0], model.biases[-1]))
+    given = torch.cat([inputs([ask]) for ask in queries])
+    model = replace(model, biases=(model.biases[0], model.biases[-1] - score(model, given).quantile(0.85)))
+    of: Scorer = Calibration().quantize(model, torch.full((runs, 2), bits), given) if bits else model
+    best = np.concatenate([enumerated(of, run, ask, rules) for run, ask in enumerate(queries)])
+    assert np.isfinite(best).any()
+    assert_proved(find_recourse(of, queries, Exact(warm=Nothing(), enumerated=4), KAPPA), best)
 
 
 @pytest.mark.parametrize("kind", ["relu", "tanh"])
