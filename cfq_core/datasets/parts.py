@@ -6,7 +6,9 @@ card asks of a whole table (medians of training rows, rare levels) is refused.
 
 from __future__ import annotations
 
+import gzip
 import re
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
@@ -109,7 +111,8 @@ def _csv(path: Path, place: Place, card: Card, names: Sequence[str], size: int) 
     dialect = dialect_of(card, place)
     encoding = "utf-8-sig" if dialect.encoding.lower() in ("utf-8", "utf8") else dialect.encoding
     try:
-        with path.open(encoding=encoding, newline="") as file:
+        opened = gzip.open if path.suffix.lower() == ".gz" else open
+        with opened(path, "rt", encoding=encoding, newline="") as file:
             first = file.readline()
             if re.fullmatch(r"sep=.\r?\n", first):  # a hint of one spreadsheet to itself
                 first = file.readline()
@@ -124,8 +127,8 @@ def _csv(path: Path, place: Place, card: Card, names: Sequence[str], size: int) 
                 yield {n: replace(c, dialect=dialect) for n, c in found.items()}
     except UnicodeDecodeError as problem:
         raise place.bad(f"is not {encoding} text ({problem.reason})") from None
-    except OSError as problem:
-        raise place.bad(f"cannot be read ({problem.strerror})") from None
+    except (OSError, EOFError, zlib.error) as problem:  # no such file, or a damaged archive
+        raise place.bad(f"cannot be read ({getattr(problem, 'strerror', None) or problem})") from None
 
 
 def _header(rows: Iterator[list[str]], place: Place, names: Sequence[str]) -> list[str]:
