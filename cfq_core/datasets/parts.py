@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
@@ -35,9 +35,8 @@ from cfq_core.datasets.card_rows import (
 )
 from cfq_core.datasets.card_values import of_words
 from cfq_core.datasets.dialect import Dialect
+from cfq_core.datasets.table_files import GZIP, PARQUET, ZIP
 from cfq_core.tables.schema import FILLED, MISSING_LEVEL, Feature, Schema
-
-PARQUET = (".parquet", ".pq")
 
 
 @dataclass(frozen=True)
@@ -59,8 +58,13 @@ def parts_of(path: Path, card: Card, schema: Schema, size: int) -> Iterator[Part
     for why in _refused(card):
         raise place.bad(f"cannot be read in parts; {why}")
     names = [card.target, *(f.name for f in card.feature)]
-    read = _parquet if path.suffix.lower() in PARQUET else _csv
-    for columns in read(path, place, card, names, size):
+    with path.open("rb") as file:
+        first = file.read(4)  # a file is known by its first bytes, not by its name
+    if first == ZIP:
+        raise place.bad("is a workbook or a zip; save it as CSV or Parquet to read it in parts")
+    opened = gzip.open if first.startswith(GZIP) else open
+    found = _parquet(path, place, names, size) if first == PARQUET else _csv(path, opened, place, card, names, size)
+    for columns in found:
         part = _part(columns, card, schema)
         if len(part.outcome):
             yield part
@@ -107,11 +111,12 @@ def _counts(said: Feature, known: Feature, column: Column, card: Card) -> Int[np
 
 
 # ---------------------------------------------------------------------- files
-def _csv(path: Path, place: Place, card: Card, names: Sequence[str], size: int) -> Iterator[dict[str, Column]]:
+def _csv(
+    path: Path, opened: Callable[..., Any], place: Place, card: Card, names: Sequence[str], size: int
+) -> Iterator[dict[str, Column]]:
     dialect = dialect_of(card, place)
     encoding = "utf-8-sig" if dialect.encoding.lower() in ("utf-8", "utf8") else dialect.encoding
     try:
-        opened = gzip.open if path.suffix.lower() == ".gz" else open
         with opened(path, "rt", encoding=encoding, newline="") as file:
             first = file.readline()
             if re.fullmatch(r"sep=.\r?\n", first):  # a hint of one spreadsheet to itself
@@ -142,7 +147,7 @@ def _header(rows: Iterator[list[str]], place: Place, names: Sequence[str]) -> li
     return header
 
 
-def _parquet(path: Path, place: Place, card: Card, names: Sequence[str], size: int) -> Iterator[dict[str, Column]]:
+def _parquet(path: Path, place: Place, names: Sequence[str], size: int) -> Iterator[dict[str, Column]]:
     try:
         from pyarrow import ArrowException
         from pyarrow.parquet import ParquetFile

@@ -69,8 +69,8 @@ def test_no_answer_depends_on_the_size_of_a_part(
 def test_parts_are_the_cards_own_rows_and_parquet_is_read_alike(tmp_path: Path) -> None:
     table, card = read_card(CARD), card_of(CARD)
     pd.read_csv(CSV).to_parquet(tmp_path / "t.parquet")
-    (tmp_path / "t.csv.gz").write_bytes(gzip.compress(CSV.read_bytes()))
-    for path in (CSV, tmp_path / "t.parquet", tmp_path / "t.csv.gz"):
+    (tmp_path / "gz.csv").write_bytes(gzip.compress(CSV.read_bytes()))
+    for path in (CSV, tmp_path / "t.parquet", tmp_path / "gz.csv"):
         parts = list(parts_of(path, card, table.schema, 150))
         assert [len(p.outcome) for p in parts] == [150, 150, 100]
         assert np.array_equal(np.concatenate([p.values for p in parts]), table.values)
@@ -91,13 +91,13 @@ def test_a_row_that_is_wrong_is_told_with_its_place_in_the_file(was: str, now: s
         list(parts_of(tmp_path / "t.csv", card_of(CARD), read_card(CARD).schema, 100))
 
 
-@pytest.mark.parametrize("name", ["none.csv", "empty.csv", "bytes.csv", "no.parquet", "no.csv.gz", "cut.csv.gz"])
+@pytest.mark.parametrize("name", ["none.csv", "empty.csv", "bytes.csv", "no.parquet", "book.csv", "cut.csv"])
 def test_what_is_no_table_is_refused_in_one_line(name: str, tmp_path: Path) -> None:
     (tmp_path / "empty.csv").write_text("")
     (tmp_path / "bytes.csv").write_bytes(b"income,\xff\xfe\n")
     (tmp_path / "no.parquet").write_bytes(b"PAR1 not")
-    (tmp_path / "no.csv.gz").write_bytes(CSV.read_bytes())
-    (tmp_path / "cut.csv.gz").write_bytes(gzip.compress(CSV.read_bytes())[:-500])
+    (tmp_path / "book.csv").write_bytes(b"PK\x03\x04 of something")
+    (tmp_path / "cut.csv").write_bytes(gzip.compress(CSV.read_bytes())[:-500])
     with pytest.raises(BadCard, match=name):
         list(parts_of(tmp_path / name, card_of(CARD), read_card(CARD).schema, 100))
 
