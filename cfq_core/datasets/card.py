@@ -106,7 +106,7 @@ def read_card(path: Path) -> Table:
 
 
 def state_of(path: Path) -> str:
-    """A hash of all that `read_card` reads, for a fraction of its time: equal as long as the table is; raises `BadCard`."""
+    """A hash of all that `read_card` reads, for a fraction of its time; raises `BadCard`."""
     card, content = _files(path)
     return hashlib.sha256(repr(card).encode() + content).hexdigest()
 
