@@ -15,6 +15,7 @@ from array import array
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -87,6 +88,31 @@ def one_of(allowed: Iterable[str], word: str) -> str:
     names = list(allowed)
     rest = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
     return f"one of {', '.join(n[:SHOWN] for n in names[:LISTED])}{rest}{did_you_mean(word[:SHOWN], names)}"
+
+
+def inside(folder: Path, name: str, place: Place) -> Path:
+    """A file that a card names, which lies beside it; raises `BadCard`."""
+    try:
+        path = (folder / name).resolve()
+        inside = path.is_relative_to(folder.resolve())
+    except (OSError, RuntimeError, ValueError) as error:  # links in a circle, a name the system refuses
+        raise place.bad(f"not a usable path ({error})") from None
+    if not inside or Path(name).is_absolute() or ".." in Path(name).parts:
+        raise place.bad("leaves the card's folder; name a file beside the card")
+    return path
+
+
+def content_of(path: Path, place: Place, limit: int) -> bytes:
+    """The bytes of a file, at most ``limit``; raises `BadCard`."""
+    try:
+        if not path.is_file():
+            near = did_you_mean(path.name, [p.name for p in path.parent.iterdir() if p.suffix == path.suffix])
+            raise place.bad(f"no such file in {path.parent}{near}")
+        if (size := path.stat().st_size) > limit:
+            raise place.bad(f"has {size / 1e6:.1f} MB; at most {limit / 1e6:g} MB")
+        return path.read_bytes()
+    except OSError as error:
+        raise place.bad(f"cannot be read ({error.strerror})") from None
 
 
 def decoded(data: bytes | str, place: Place, limit: int, encoding: str = "utf-8") -> str:
