@@ -26,6 +26,7 @@ SHOTS = (
 
 
 def main() -> None:
+    """All pictures, into data/screenshots."""
     from cfq_core.study.store import Store
     from tests.browser.conftest import QUIET, Server, chromium
 
