@@ -265,6 +265,8 @@ def check_present(columns: Collection[Column], missing: Collection[str]) -> None
     more = f" and {len(bad) - 1 - LISTED} more" if len(bad) > LISTED + 1 else ""
     policies = 'missing = "level", "median", "indicator" or "drop" under a [[feature]], ignore = [""] of the target'
     cure = f"fill them in, or say what becomes of them: {policies}"
+    if all(c.place.part.startswith(("weights ", "split ")) for c, _, _ in bad):
+        cure = "fill them in, or leave their rows out of the file"
     raise column.bad(
         first[0], f"is a missing value, {count} in this column{f' ({also}{more})' if also else ''}; {cure}"
     )

@@ -180,6 +180,7 @@ class Table:
     published_test: Bool[np.ndarray, "n"] | None = field(default=None)
     part: Int[np.ndarray, "n"] | None = field(default=None)  # its card's own split: an index into `PARTS`
     unseen: Bool[np.ndarray, "n"] | None = field(default=None)  # people whom no model is trained on, only tested on
+    row_weight: Float[np.ndarray, "n"] | None = field(default=None)  # its card's sampling weights: of training losses
     model: Mapping[str, Any] = field(default_factory=dict)  # what its card says of model files
     warnings: tuple[str, ...] = ()  # of a user's own table: what may have been meant otherwise, a line each
     origin: str = ""  # fingerprint of the table this was made of, see `tables.fitted`
@@ -206,7 +207,10 @@ class Table:
         own = b"" if self.part is None else self.part.astype(np.int8).tobytes()
         rows = hashlib.sha256(self.values.tobytes() + self.outcome.tobytes() + split + apart + own).hexdigest()
         about = [schema, rows, self.published_test is not None, *([] if self.part is None else ["parts"])]
-        return about if self.unseen is None else [*about, "unseen"]
+        about += [] if self.unseen is None else ["unseen"]
+        if self.row_weight is None:
+            return about
+        return [*about, "weights", hashlib.sha256(self.row_weight.astype(np.float64).tobytes()).hexdigest()]
 
     def frame(self) -> pd.DataFrame:
         """The table in raw units and words, one column a feature."""
