@@ -354,7 +354,8 @@ def _table(card: Card, data: bytes | str, card_name: str, csv_name: str) -> Tabl
     target = place.at("target", card.target)
     places = {f.name: place.at("feature", f.name) for f in card.feature}
     own = {name: place.at(key, name) for key, name in (("split", card.split), ("weights", card.weights)) if name}
-    columns = read_columns(data, csv_name, {card.target: target, **places, **own}, _dialect(card, place))
+    dialect = _dialect(card, place)
+    columns = read_columns(data, csv_name, {card.target: target, **places, **own}, dialect)
     kept = without_gaps(card.feature, columns, card.missing, card.target, card.ignore)
     judged = as_outcome(card.favourable, card.ignore, kept.columns[card.target], target)
     columns = {name: column.of_rows(judged.kept) for name, column in kept.columns.items()}
@@ -375,7 +376,10 @@ def _table(card: Card, data: bytes | str, card_name: str, csv_name: str) -> Tabl
     rules = _checked(card, place, features, values, columns[card.target].words, done)
     warnings += only_tested(features, values, part) if part is not None else ()
     told = tuple(w for w in (*warnings, *done, *rules.warnings) if w)
-    return Table(rules.schema, values, outcome, part=part, row_weight=weight, warnings=told, model=card.model or {})
+    return Table(
+        rules.schema, values, outcome, part=part, row_weight=weight, model=card.model or {}, warnings=told,
+        missing=card.missing, dialect=dialect,
+    )  # fmt: skip
 
 
 def _checked(

@@ -47,6 +47,15 @@ class Valued:
 
 def as_counts(feature: Feature, column: Column, reference: str = "") -> Valued:
     """A column as its feature says; ``reference``: the day from which the card counts dates back."""
+    each = per_word(feature, column, reference)
+    if each.counts.min() == each.counts.max():
+        cure = "a constant column tells nothing, leave it out of the card"
+        raise column.place.bad(f"every row is {quoted(column.words[0])}; {cure}")
+    return replace(each, counts=each.counts[column.cells])
+
+
+def per_word(feature: Feature, column: Column, reference: str = "") -> Valued:
+    """The same of each distinct cell, however few there are."""
     told = ""
     if feature.kind == "date":
         feature, counts = as_days(feature, column, reference)
@@ -58,10 +67,7 @@ def as_counts(feature: Feature, column: Column, reference: str = "") -> Valued:
     else:
         feature, counts = _numbers(feature, column)
         told = _rounded(feature, column, counts) if feature.round else ""
-    if counts.min() == counts.max():
-        cure = "a constant column tells nothing, leave it out of the card"
-        raise column.place.bad(f"every row is {quoted(column.words[0])}; {cure}")
-    return Valued(feature, counts[column.cells], (told,) if told else ())
+    return Valued(feature, counts, (told,) if told else ())
 
 
 def _levels(feature: Feature, column: Column) -> tuple[Feature, PerWord]:
