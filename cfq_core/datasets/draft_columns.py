@@ -74,6 +74,7 @@ class Guess:
     dialect: Dialect | None = None  # how its numbers are written, where that is not plain
     gaps: tuple[str, ...] = ()  # its cells that mean missing, besides the empty one
     latest: str = ""  # of dates, the last day
+    may_weigh: bool = False  # whether it may be a column of sampling weights
 
 
 def guessed(name: str, column: Column, decimal: str = "") -> Guess:
@@ -93,7 +94,7 @@ def guessed(name: str, column: Column, decimal: str = "") -> Guess:
         numeric = seen is not None and not _few_codes(name, words)
         found = _number(name, known, decimal) if numeric else _category(name, known)
     if found.use and numeric and _may_weigh(name, known):
-        return replace(found, use=False, why_not=_ASKED_OF_WEIGHTS.format(quoted(name)))
+        return replace(found, use=False, why_not=_ASKED_OF_WEIGHTS.format(quoted(name)), may_weigh=True)
     return _with_gaps(found, column, missing, n_gaps, numeric or bool(formats)) if found.use else found
 
 
