@@ -92,7 +92,13 @@ def _guess(name: str, column: Column, found: Guess) -> dict[str, Any]:
     kind = "date" if _is_date(found) else kind
     rare = found.keys.get("other_below", 0) if kind == "category" else 0
     useful = len(words) > 1 and bool(name) and (kind != "category" or len(words) <= MAX_LEVELS or rare > 0)
-    row = dict.fromkeys(EDITED, "") | {"name": name, "kind": kind, "move": "any", "low": None, "high": None}
+    row: dict[str, Any] = dict.fromkeys(EDITED, "") | {
+        "name": name,
+        "kind": kind,
+        "move": "any",
+        "low": None,
+        "high": None,
+    }
     gaps = len(words) < len(column.words)
     row["missing"] = ("level" if kind == "category" else "indicator") if gaps else "refuse"
     row |= {"format": found.keys.get("format", "") if kind == "date" else "", "other_below": rare}
