@@ -7,7 +7,7 @@ ARGS ?=
 PYTEST := $(BIN)/pytest -n 2 --dist worksteal
 FUZZED := tests/export/test_fuzz.py tests/laws/test_card.py tests/laws/test_plan.py
 
-.PHONY: run test short gate long fuzz shapes lint types layers lowest docs clean
+.PHONY: run test short gate long again fuzz shapes lint types layers lowest docs clean
 
 run: $(INSTALLED)
 	@$(BIN)/cfq run --dataset diabetes --methods ptq,ptq_minmax --seeds 10
@@ -20,16 +20,19 @@ short: $(INSTALLED)
 	$(PYTEST) -m "not gate"
 
 gate: $(INSTALLED) # what `test` leaves out
-	@$(MAKE) --no-print-directory --keep-going long fuzz shapes
+	@$(MAKE) --no-print-directory --keep-going --output-sync=target -j2 long again
 
 long: $(INSTALLED) # a browser, kills, a cluster, all tables, slow oracles
 	$(PYTEST) -m gate
 
-fuzz: $(INSTALLED) # ten times the edits that `test` tries
-	CFQ_FUZZ=10 $(PYTEST) -m "not gate" -k "test_any_ or and_wrong" $(FUZZED)
+again: $(INSTALLED) # beside `long`, whose browser leaves a core idle
+	@$(MAKE) --no-print-directory --keep-going fuzz shapes PYTEST="$(BIN)/pytest -p no:xdist"
 
-shapes: $(INSTALLED) # the engine's annotations checked while it runs
-	PYTHONPATH=tests $(PYTEST) -m "not gate" -p no:cacheprovider --jaxtyping-packages=cfq_core,shapes.check -k "not (test_any_ or and_wrong or matching or sources or doors or bad_value or files_of_models)" tests/contracts tests/laws tests/golden
+fuzz: $(INSTALLED) # five times the edits that `test` tries
+	CFQ_FUZZ=5 $(PYTEST) -m "not gate" -k "test_any_ or and_wrong" $(FUZZED)
+
+shapes: $(INSTALLED) # the engine's annotations checked while it runs, by tests that go through all of it
+	PYTHONPATH=tests $(PYTEST) -m "not gate" -p no:cacheprovider --jaxtyping-packages=cfq_core,shapes.check -k "not (doors or public or same_material or other_teacher or other_budgets or promise or known)" tests/contracts tests/golden
 
 lowest: # the lowest versions that are allowed, in an environment of their own
 	$(PYTHON) -m venv .venv/lowest

@@ -152,7 +152,7 @@ class Measures:
 
 def measure(metrics: dict[str, Metric], raw: Evidence, matched: Evidence) -> Measures:
     """All metrics, raw and at matched approval, overall and by group."""
-    cells = list(_cells(raw.groups))
+    cells = list(group_cells(raw.groups))
     overall: dict[str, Measure] = {}
     groups: dict[str, dict[str, dict[str, Measure]]] = {}
     unknown = []
@@ -190,23 +190,25 @@ def _views(metrics: dict[str, Metric], raw: Evidence, matched: Evidence) -> Iter
 
 
 @dataclass(frozen=True)
-class _Cell:
+class GroupCell:
+    """Who of some rows is in one level of a group column, or in one crossing of two."""
+
     column: str
     level: str
     members: Bool[np.ndarray, "n"]
     single: bool
 
 
-def _cells(groups: dict[str, list[str]]) -> Iterator[_Cell]:
+def group_cells(groups: dict[str, list[str]]) -> Iterator[GroupCell]:
     """Every level of every group column, then every non-empty crossing of two columns."""
     columns = {name: np.array(levels) for name, levels in groups.items()}
     for name, levels in columns.items():
         for level in np.unique(levels):
-            yield _Cell(name, str(level), levels == level, single=True)
+            yield GroupCell(name, str(level), levels == level, single=True)
     for (a, left), (b, right) in combinations(columns.items(), 2):
         for one in np.unique(left):
             for two in np.unique(right[left == one]):
-                yield _Cell(f"{a} x {b}", f"{one}, {two}", (left == one) & (right == two), single=False)
+                yield GroupCell(f"{a} x {b}", f"{one}, {two}", (left == one) & (right == two), single=False)
 
 
 def _small_aware(scored: PerRow, summary: Summary) -> Measure:
@@ -215,7 +217,7 @@ def _small_aware(scored: PerRow, summary: Summary) -> Measure:
     return summarise(scored, summary)
 
 
-def _worst(scored: PerRow, cells: list[_Cell]) -> tuple[Measure, Measure, Measure]:
+def _worst(scored: PerRow, cells: list[GroupCell]) -> tuple[Measure, Measure, Measure]:
     """The largest share among groups that are large enough, that expected of equal groups, and a p-value.
 
     The first interval is of the largest true share, whichever group has it: each group's own at a level shared among
@@ -276,6 +278,16 @@ def wilson(successes: float, n: float, z: float = NORMAL_QUANTILE) -> tuple[floa
     centre = (share + spread / 2) / (1 + spread)
     half = z * math.sqrt(share * (1 - share) / n + spread / (4 * n)) / (1 + spread)
     return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
+
+
+def difference(one: Bool[np.ndarray, "n"], other: Bool[np.ndarray, "m"]) -> Measure:
+    """A share less another with its 95 % interval (Newcombe 1998, method 10); missing where either has too few."""
+    n, m = len(one), len(other)
+    if min(n, m) < SMALLEST_GROUP:
+        return Measure.missing(n)
+    p, q = float(one.mean()), float(other.mean())
+    (p_low, p_high), (q_low, q_high) = wilson(int(one.sum()), n), wilson(int(other.sum()), m)
+    return Measure(p - q, p - q - math.hypot(p - p_low, q_high - q), p - q + math.hypot(p_high - p, q - q_low), n)
 
 
 @lru_cache(maxsize=16)  # one entry a power of two

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from cfq_core.api import shown
+from cfq_core.api import filed, shown
 from cfq_core.api.person import Person, person_of
 from cfq_core.base.door import one_of, path_of
 from cfq_core.base.errors import BadInput, UnknownName, unknown
@@ -225,6 +225,42 @@ class Study:
         written = [export_student(found, path_of(path, "export", "path"))]
         written += [export_teacher(found, path_of(teacher, "export", "teacher"))] if teacher else []
         return [w.words for w in written]
+
+    def papers(
+        self,
+        folder: str | Path,
+        *,
+        dataset: str | None = None,
+        method: str | None = None,
+        budget: float | None = None,
+        seed: int | None = None,
+        owner: str = "",
+        purpose: str = "",
+        tier: str = "",
+        expires: str = "",
+    ) -> Path:
+        """Write what is filed of a student: reasons per denied person, inventory, challengers, impact, expiry.
+
+        Args:
+            folder: for the files of `cfq papers`; made where it is not there.
+            dataset: which table; None: the first.
+            method: which student; None: ptq, or the first.
+            budget: its bits; None: the nearest to 4.
+            seed: its seed; None: the first.
+            owner: who answers for it. This and the next three are shown as not stated where left out.
+            purpose: what it is used for.
+            tier: its tier of risk, in your own words.
+            expires: day on which the papers expire, such as 2030-12-31.
+        """
+        from cfq_core.report import papers_files
+
+        said = {"owner": owner, "purpose": purpose, "tier": tier, "expires": expires}
+        filed.checked(said)
+        out, run = path_of(folder, "papers", "folder"), self._chosen(dataset, method, budget, seed, False).run
+        with closing(Store.for_reading(self.store)) as store:
+            found = filed.papers_of(store, run, said, None, filed.shipped)
+        papers_files.write(out, papers_files.files(found))
+        return out
 
     def _chosen(
         self, dataset: str | None, method: str | None, budget: float | None, seed: int | None, matched: bool

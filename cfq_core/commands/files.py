@@ -181,6 +181,12 @@ def verify(file: Path, models: tuple[Path, ...], as_json: bool) -> None:
 @click.option("--rows", type=click.Choice(["test", "all"]), help="Whom to judge [the files' own test rows, else all].")
 @contract_options
 @student_options
+@click.option(
+    "--stream",
+    "large",
+    type=click.Path(path_type=Path),
+    help="Count decisions, flips and groups on every row of this CSV or Parquet file too, in parts: any size.",
+)
 @click.option("--html", "page", type=click.Path(path_type=Path), help="Write a report to this file too.")
 @click.option("--csv", "table", type=click.Path(path_type=Path), help="Write what each person was told to this file.")
 @click.option(
@@ -195,6 +201,7 @@ def audit(
     card: Path,
     teacher: Path,
     student: Path,
+    large: Path | None,
     page: Path | None,
     table: Path | None,
     folder: Path | None,
@@ -207,10 +214,12 @@ def audit(
     from cfq_core.datasets.card import read_card
     from cfq_core.export import audit_text, pairs, people
     from cfq_core.export.audit import AuditOptions, audit_pair
+    from cfq_core.export.stream import stream
     from cfq_core.models.read import read_model
 
     options["people"] = None if options["people"] == "all" else number("--people", options["people"], int)
     files = read_model(teacher), read_model(student)
+    rows = stream(large, card, *files, AuditOptions(**options)) if large else None
     found = audit_pair(read_card(card), *files, AuditOptions(**options))
     kept = {"audit": pairs.keep(folder, card, options, *files, found), "store": str(folder)} if folder else {}
     if page:
@@ -218,9 +227,11 @@ def audit(
     if table:
         _write(table, cells.csv(people.frame(people.results(found))).decode())
     if as_json:
-        print_json(audit_text.as_json(found) | kept)
+        print_json(audit_text.as_json(found) | kept | ({"stream": rows.as_json()} if rows else {}))
     else:
         click.echo(audit_text.text(found))
+        if rows:
+            click.echo(rows.words)
         if kept:
             click.echo(f"kept in {folder} as audit {kept['audit']}: cfq dashboard --store {folder} shows it on Study")
 

@@ -33,7 +33,9 @@ from cfq_core.datasets.card_rows import (
     MAX_TEXT,
     UNSAFE,
     Place,
+    content_of,
     decoded,
+    inside,
     level_mistake,
     quoted,
     read_columns,
@@ -107,7 +109,7 @@ def read_card(path: Path) -> Table:
 
 
 def state_of(path: Path) -> str:
-    """A hash of all that `read_card` reads, for a fraction of its time: equal as long as the table is; raises `BadCard`."""
+    """A hash of all that `read_card` reads, for a fraction of its time; raises `BadCard`."""
     card, content = _files(path)
     return hashlib.sha256(repr(card).encode() + content).hexdigest()
 
@@ -116,42 +118,19 @@ def _files(path: Path) -> tuple[Card, bytes]:
     """A card, and the content of its CSV."""
     card = card_of(path)
     place = Place(path.name).at("csv", card.csv)
-    return card, _content(_inside(path.parent, card.csv, place), place, MAX_CSV)
+    return card, content_of(inside(path.parent, card.csv, place), place, MAX_CSV)
 
 
 def card_of(path: Path) -> Card:
     """What a card file says, without its table; raises `BadCard`."""
     place = Place(path.name)
-    return _card(decoded(_content(path, place, MAX_CARD), place, MAX_CARD), path.name)
+    return _card(decoded(content_of(path, place, MAX_CARD), place, MAX_CARD), path.name)
 
 
 def parse_card(card_text: str, csv: bytes | str, card_name: str, csv_name: str) -> Table:
     """The table of an uploaded card and CSV; no file is opened and `Card.csv` is not looked up."""
     card = _card(decoded(card_text, Place(card_name), MAX_CARD), card_name)
     return _table(card, csv, card_name, csv_name)
-
-
-def _inside(folder: Path, name: str, place: Place) -> Path:
-    try:
-        path = (folder / name).resolve()
-        inside = path.is_relative_to(folder.resolve())
-    except (OSError, RuntimeError, ValueError) as error:  # links in a circle, a name the system refuses
-        raise place.bad(f"not a usable path ({error})") from None
-    if not inside or Path(name).is_absolute() or ".." in Path(name).parts:
-        raise place.bad("leaves the card's folder; name a file beside the card")
-    return path
-
-
-def _content(path: Path, place: Place, limit: int) -> bytes:
-    try:
-        if not path.is_file():
-            near = did_you_mean(path.name, [p.name for p in path.parent.iterdir() if p.suffix == path.suffix])
-            raise place.bad(f"no such file in {path.parent}{near}")
-        if (size := path.stat().st_size) > limit:
-            raise place.bad(f"has {size / 1e6:.1f} MB; at most {limit / 1e6:g} MB")
-        return path.read_bytes()
-    except OSError as error:
-        raise place.bad(f"cannot be read ({error.strerror})") from None
 
 
 def _card(text: str, file: str) -> Card:
@@ -354,7 +333,7 @@ def _table(card: Card, data: bytes | str, card_name: str, csv_name: str) -> Tabl
     target = place.at("target", card.target)
     places = {f.name: place.at("feature", f.name) for f in card.feature}
     own = {name: place.at(key, name) for key, name in (("split", card.split), ("weights", card.weights)) if name}
-    dialect = _dialect(card, place)
+    dialect = dialect_of(card, place)
     columns = read_columns(data, csv_name, {card.target: target, **places, **own}, dialect)
     kept = without_gaps(card.feature, columns, card.missing, card.target, card.ignore)
     judged = as_outcome(card.favourable, card.ignore, kept.columns[card.target], target)
@@ -392,7 +371,8 @@ def _checked(
     return checked(place, schema, values)
 
 
-def _dialect(card: Card, place: Place) -> Dialect:
+def dialect_of(card: Card, place: Place) -> Dialect:
+    """How a card says its table is written; raises `BadCard`."""
     dialect = Dialect(card.delimiter, card.decimal, card.thousands, card.strip, card.encoding, card.sheet)
     if wrong := mistakes(dialect):
         raise place.bad(wrong)

@@ -15,6 +15,7 @@ from array import array
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -87,6 +88,31 @@ def one_of(allowed: Iterable[str], word: str) -> str:
     names = list(allowed)
     rest = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
     return f"one of {', '.join(n[:SHOWN] for n in names[:LISTED])}{rest}{did_you_mean(word[:SHOWN], names)}"
+
+
+def inside(folder: Path, name: str, place: Place) -> Path:
+    """A file that a card names, which lies beside it; raises `BadCard`."""
+    try:
+        path = (folder / name).resolve()
+        inside = path.is_relative_to(folder.resolve())
+    except (OSError, RuntimeError, ValueError) as error:  # links in a circle, a name the system refuses
+        raise place.bad(f"not a usable path ({error})") from None
+    if not inside or Path(name).is_absolute() or ".." in Path(name).parts:
+        raise place.bad("leaves the card's folder; name a file beside the card")
+    return path
+
+
+def content_of(path: Path, place: Place, limit: int) -> bytes:
+    """The bytes of a file, at most ``limit``; raises `BadCard`."""
+    try:
+        if not path.is_file():
+            near = did_you_mean(path.name, [p.name for p in path.parent.iterdir() if p.suffix == path.suffix])
+            raise place.bad(f"no such file in {path.parent}{near}")
+        if (size := path.stat().st_size) > limit:
+            raise place.bad(f"has {size / 1e6:.1f} MB; at most {limit / 1e6:g} MB")
+        return path.read_bytes()
+    except OSError as error:
+        raise place.bad(f"cannot be read ({error.strerror})") from None
 
 
 def decoded(data: bytes | str, place: Place, limit: int, encoding: str = "utf-8") -> str:
@@ -182,16 +208,22 @@ def opened(data: bytes | str, file: str, dialect: Dialect) -> tuple[list[str], I
     text = re.sub(r"\Asep=.\r?\n", "", text)  # a hint of one spreadsheet to itself
     if not text:
         raise place.bad("is empty; the first row must name the columns")
-    _check_delimiter(text, place, dialect.delimiter)
-    rows = _rows(text, place, dialect.delimiter)
+    check_delimiter(text, place, dialect.delimiter)
+    rows = rows_of(io.StringIO(text, newline=""), place, dialect.delimiter)
+    return header_of(rows, place), rows
+
+
+def header_of(rows: Iterator[list[str]], place: Place) -> list[str]:
+    """The names of the columns, each its own; raises `BadCard`."""
     header = [unicodedata.normalize("NFC", cell.strip()) for cell in next(rows)]
     for name, count in Counter(header).items():
         if count > 1:
             raise place.bad(f"column {quoted(name)} is there {count} times; each column needs its own name")
-    return header, rows
+    return header
 
 
-def _check_delimiter(text: str, place: Place, delimiter: str) -> None:
+def check_delimiter(text: str, place: Place, delimiter: str) -> None:
+    """Raise `BadCard` where the first row has no delimiter: the file has another one, or a single column."""
     first = re.split(r"[\r\n]", text, maxsplit=1)[0].strip()
     if delimiter in first or not first:  # an empty first row is told as such
         return
@@ -203,9 +235,10 @@ def _check_delimiter(text: str, place: Place, delimiter: str) -> None:
     raise place.bad(f"all in one column: {seen}; {cure}")
 
 
-def _rows(text: str, place: Place, delimiter: str) -> Iterator[list[str]]:
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True, skipinitialspace=True)
-    number, wide = 0, 0
+def rows_of(text: Iterable[str], place: Place, delimiter: str) -> Iterator[list[str]]:
+    """The rows of a file, its header first; empty ones at its end are none. Raises `BadCard`."""
+    reader = csv.reader(text, delimiter=delimiter, strict=True, skipinitialspace=True)
+    number, wide, empty = 0, 0, 0
     while True:
         number, line = number + 1, reader.line_num
         try:
@@ -216,7 +249,10 @@ def _rows(text: str, place: Place, delimiter: str) -> Iterator[list[str]]:
         if row is None:
             return
         if not row:
-            raise place.bad(f"row {number} is empty; remove it")
+            empty = empty or number
+            continue
+        if empty:
+            raise place.bad(f"row {empty} is empty; remove it")
         wide = wide or len(row)
         if reader.line_num - line > 1 and (lines := _swallowed(row, delimiter, wide)):
             cure = "is a quote open there? Close it, or save the column without line breaks"
@@ -234,19 +270,29 @@ def _swallowed(row: list[str], delimiter: str, wide: int) -> int:
 
 
 def _columns(rows: Iterator[list[str]], header: list[str], places: list[Place], names: list[str]) -> dict[str, Column]:
+    found = collected(rows, header, places, names)
+    if (count := len(found[names[0]].cells)) < MIN_ROWS:
+        raise Place(places[0].file).bad(f"has {count} rows below the header; at least {MIN_ROWS}")
+    return found
+
+
+def collected(
+    rows: Iterable[list[str]], header: list[str], places: list[Place], names: list[str], first_row: int = FIRST_ROW
+) -> dict[str, Column]:
+    """Some columns of some rows; ``first_row``: where the first of them stands in the file."""
     file = Place(places[0].file)
     picked = [header.index(name) for name in names]
     words: list[dict[str, int]] = [{} for _ in names]
     cells = [array("q") for _ in names]
-    for number, row in enumerate(rows, FIRST_ROW):
+    for number, row in enumerate(rows, first_row):
         if len(row) != len(header):
             raise file.bad(f"row {number} has {len(row)} cells; the header has {len(header)}")
         for i, known, column in zip(picked, words, cells, strict=True):
             column.append(known.setdefault(row[i].strip(), len(known)))
-    if len(cells[0]) < MIN_ROWS:
-        raise file.bad(f"has {len(cells[0])} rows below the header; at least {MIN_ROWS}")
     parts = zip(names, places, words, cells, strict=True)
-    return {name: Column(at, tuple(known), np.array(column, np.int64)) for name, at, known, column in parts}
+    found = {name: Column(at, tuple(known), np.array(column, np.int64)) for name, at, known, column in parts}
+    lines = None if first_row == FIRST_ROW else np.arange(len(cells[0])) + first_row - FIRST_ROW
+    return {name: replace(column, lines=lines) for name, column in found.items()}
 
 
 def gaps_of(column: Column, missing: Collection[str]) -> list[int]:

@@ -47,15 +47,15 @@ class Valued:
 
 def as_counts(feature: Feature, column: Column, reference: str = "") -> Valued:
     """A column as its feature says; ``reference``: the day from which the card counts dates back."""
-    each = per_word(feature, column, reference)
-    if each.counts.min() == each.counts.max():
+    found, counts, told = of_words(feature, column, reference)
+    if counts.min() == counts.max():
         cure = "a constant column tells nothing, leave it out of the card"
         raise column.place.bad(f"every row is {quoted(column.words[0])}; {cure}")
-    return replace(each, counts=each.counts[column.cells])
+    return Valued(found, counts[column.cells], (told,) if told else ())
 
 
-def per_word(feature: Feature, column: Column, reference: str = "") -> Valued:
-    """The same of each distinct cell, however few there are."""
+def of_words(feature: Feature, column: Column, reference: str = "") -> tuple[Feature, PerWord, str]:
+    """The same of each distinct cell, constant or not, as a part of a table may be; and what was done to them."""
     told = ""
     if feature.kind == "date":
         feature, counts = as_days(feature, column, reference)
@@ -67,7 +67,7 @@ def per_word(feature: Feature, column: Column, reference: str = "") -> Valued:
     else:
         feature, counts = _numbers(feature, column)
         told = _rounded(feature, column, counts) if feature.round else ""
-    return Valued(feature, counts, (told,) if told else ())
+    return feature, counts, told
 
 
 def _levels(feature: Feature, column: Column) -> tuple[Feature, PerWord]:

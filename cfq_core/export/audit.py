@@ -161,6 +161,15 @@ def audit_pair(table: Table, teacher: ModelFile, student: ModelFile, question: A
     )  # fmt: skip
 
 
+def opened_pair(
+    table: Table, teacher: ModelFile, student: ModelFile, question: AuditOptions, running: ExitStack
+) -> tuple[Reading, Reading]:
+    """How an audit of a table reads both files, for as long as ``running`` is open; raises `BadModel` in one line."""
+    design, _ = _design(table, (teacher, student), question)
+    first = _opened(teacher, running, design, question).reading
+    return first, _opened(student, running, design, question, first).reading
+
+
 # ---------------------------------------------------------------------- rows and encoding
 def _design(table: Table, files: Sequence[ModelFile], question: AuditOptions) -> tuple[Design, list[str]]:
     """Whom the files judge, and how people become inputs."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from cfq_core.base.errors import BadCard, BadInput
 from cfq_core.datasets.card_rows import FIRST_ROW, Column, Place, decoded, is_gap, opened
-from cfq_core.datasets.card_values import per_word
+from cfq_core.datasets.card_values import of_words
 from cfq_core.datasets.dialect import Dialect, delimiter_of
 from cfq_core.datasets.table_files import MAX_CSV, as_text
 from cfq_core.study.check import count_of
@@ -107,9 +107,9 @@ class _Reader:
         place = Place(self.where).at("feature", f.name)
         column = Column(place, (word,), np.zeros(1, np.int64), self.dialect, row).written_with(f.thousands)
         try:
-            read = per_word(replace(f, kind="date") if f.reference else f, column, f.reference)
+            _, counts, _ = of_words(replace(f, kind="date") if f.reference else f, column, f.reference)
         except BadCard:
             if f.levels or f.reference:  # quoted for spreadsheets, or a date as advice says it
                 return count_of(f, word, f"{self.where}: row {number}")
             raise
-        return int(read.counts[0])
+        return int(counts[0])

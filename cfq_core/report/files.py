@@ -14,7 +14,7 @@ from cfq_core.base import whole
 from cfq_core.base.cells import csv
 from cfq_core.base.errors import BadInput
 
-__all__ = ["csv", "parquet", "write_whole", "zipped"]
+__all__ = ["csv", "packed", "parquet", "write_whole", "zipped"]
 
 EARLIEST = (1980, 1, 1, 0, 0, 0)  # date of every member: the same tables give the same zip
 
@@ -26,14 +26,21 @@ def parquet(rows: pd.DataFrame) -> bytes:
 
 def zipped(tables: Mapping[str, pd.DataFrame]) -> bytes:
     """Every table as CSV and as Parquet in one zip; names are made safe and stay apart."""
-    out, taken = io.BytesIO(), set[str]()
+    contents, taken = dict[str, bytes](), set[str]()
+    for name, rows in tables.items():
+        safe = _free(re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-") or "table", taken)
+        contents |= {f"{kind}/{safe}.{kind}": make(rows) for kind, make in (("csv", csv), ("parquet", parquet))}
+    return packed(contents)
+
+
+def packed(contents: Mapping[str, bytes]) -> bytes:
+    """Files by name as one zip."""
+    out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, rows in tables.items():
-            safe = _free(re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-") or "table", taken)
-            for kind, make in (("csv", csv), ("parquet", parquet)):
-                about = zipfile.ZipInfo(f"{kind}/{safe}.{kind}", EARLIEST)
-                about.compress_type = zipfile.ZIP_DEFLATED
-                archive.writestr(about, make(rows))
+        for name, content in contents.items():
+            about = zipfile.ZipInfo(name, EARLIEST)
+            about.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(about, content)
     return out.getvalue()
 
 

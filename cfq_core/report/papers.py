@@ -21,7 +21,7 @@ from jaxtyping import Float
 from cfq_core import __version__
 from cfq_core.base import plugins
 from cfq_core.base.errors import BadInput
-from cfq_core.evidence import SMALLEST_GROUP, approved
+from cfq_core.evidence import SMALLEST_GROUP, approved, difference, wilson
 from cfq_core.methods.approval_matched import ApprovalMatchedQat
 from cfq_core.methods.method import Qat
 from cfq_core.nets.stack import score
@@ -239,51 +239,68 @@ def _float(value: float | None) -> float:
 
 
 # ---------------------------------------------------------------------- impact
+IMPACT = (
+    "column", "group", "crossing", "people", "judged", "approved_fp32", "approved", "approved_low", "approved_high",
+    "approval_shift", "approval_shift_low", "approval_shift_high", "others", "others_low", "others_high", "ratio",
+    "promised", "vd", "vd_low", "vd_high", "vd_others", "vd_others_low", "vd_others_high",
+)  # fmt: skip
+
+
 def impact(store: Store, run: Run, logits: Float[np.ndarray, "n"]) -> pd.DataFrame:
     """Approvals and broken promises of every group, and of every crossing of two; small groups are only counted.
 
-    ``ratio``: a group's approvals over those of the group of its column that is approved most often, on this model.
+    ``others``, ``vd_others``: a group's share less that of everybody outside it (Newcombe's interval). ``ratio``: its
+    approvals over those of the group of its column that is approved most often, on this model.
     """
-    told = store.arrays(run.row["teacher_id"], "people")
+    told, seen = store.arrays(run.row["teacher_id"], "people"), store.arrays(run.row["id"], "people")
     before = approved(told["logits"].astype(float)) if "logits" in told else np.full(len(logits), np.nan)
+    asked = told["why"] == 0
+    known = _Known(before, approved(logits), told["person"][asked], ~approved(seen["student_at"][asked]))
     measured = current_measures(store, run.study.id, [run.row])[run.row["id"]].groups
     groups = {c: np.array(levels)[run.design.split.test] for c, levels in run.design.table.groups().items()}
     crossed = {f"{a} x {b}": np.array([f"{x}, {y}" for x, y in zip(left, right, strict=True)])
                for (a, left), (b, right) in combinations(groups.items(), 2)}  # fmt: skip
     rows = []
     for column, labels in (groups | crossed).items():
-        known = measured.get(column, {})
+        of = measured.get(column, {})
         of_column = [
-            _group(
-                column,
-                str(x),
-                labels == x,
-                before,
-                approved(logits),
-                column in crossed,
-                known.get(str(x), {}).get("vd"),
-            )
+            {"column": column, "group": str(x), "crossing": column in crossed}
+            | _group(labels == x, known, of.get(str(x), {}))
             for x in np.unique(labels)
         ]
         highest = max((r["approved"] for r in of_column if r["judged"]), default=0.0)
         for r in of_column:
             r["ratio"] = r["approved"] / highest if r["judged"] and highest > 0 else float("nan")
         rows += of_column
-    columns = ("column", "group", "crossing", "people", "judged", "approved_fp32", "approved", "approval_shift",
-               "ratio", "promised", "vd", "vd_low", "vd_high")  # fmt: skip
-    return pd.DataFrame(rows, columns=list(columns))
+    return pd.DataFrame(rows, columns=list(IMPACT))
 
 
-def _group(
-    column: str, level: str, members: np.ndarray, before: np.ndarray, now: np.ndarray, crossing: bool,
-    vd: Mapping[str, Any] | None,
-) -> dict[str, Any]:  # fmt: skip
+@dataclass(frozen=True)
+class _Known:
+    """What both models decided about the test people, and which of those promised something (``asked``) lost it."""
+
+    before: np.ndarray
+    now: np.ndarray
+    asked: np.ndarray
+    broken: np.ndarray
+
+
+def _group(members: np.ndarray, known: _Known, measured: Mapping[str, Any]) -> dict[str, Any]:
     people = int(members.sum())
-    judged = people >= SMALLEST_GROUP
-    was, is_ = (float(x[members].mean()) if judged else float("nan") for x in (before, now))
-    broken = vd or {"value": None, "low": None, "high": None, "count": 0}
+    judged, mine = people >= SMALLEST_GROUP, members[known.asked]
+    was, is_ = (float(x[members].mean()) if judged else float("nan") for x in (known.before, known.now))
+    low, high = wilson(int(known.now[members].sum()), people) if judged else (None, None)
+    broken = measured.get("vd") or {"value": None, "low": None, "high": None, "count": 0}
+    shift = measured.get("approval_shift") or {"low": None, "high": None}
     return {
-        "column": column, "group": level, "crossing": crossing, "people": people, "judged": judged,
-        "approved_fp32": was, "approved": is_, "approval_shift": is_ - was, "promised": int(broken["count"]),
-        **{f"vd{end}": _float(broken[k]) for end, k in (("", "value"), ("_low", "low"), ("_high", "high"))},
+        "people": people, "judged": judged, "approved_fp32": was, "approved": is_,
+        "approved_low": _float(low), "approved_high": _float(high), "approval_shift": is_ - was,
+        "approval_shift_low": _float(shift["low"]), "approval_shift_high": _float(shift["high"]),
+        "promised": int(broken["count"]), **_ends("vd", broken),
+        **_ends("others", vars(difference(known.now[members], known.now[~members]))),
+        **_ends("vd_others", vars(difference(known.broken[mine], known.broken[~mine]))),
     }  # fmt: skip
+
+
+def _ends(name: str, m: Mapping[str, Any]) -> dict[str, float]:
+    return {f"{name}{end}": _float(m[k]) for end, k in (("", "value"), ("_low", "low"), ("_high", "high"))}

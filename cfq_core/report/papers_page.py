@@ -94,21 +94,27 @@ def _challengers(p: Papers) -> str:
 
 
 def _impact(p: Papers) -> str:
-    head = ("column", "group", "people", "approved, FP32 (%)", "approved (%)", "ratio to the highest", "promises",
-            "VD (%)")  # fmt: skip
+    head = ("column", "group", "people", "approved, FP32 (%)", "approved (%)", "shift (points)", "less all others",
+            "ratio to the highest", "promises", "VD (%)", "VD, less all others")  # fmt: skip
     listed = p.impact.to_dict("records")
     rows = [
-        (r["column"], r["group"], r["people"], *_judged(r, "approved_fp32", "approved"), _ratio(r), r["promised"],
-         "too few" if pd.isna(r["vd"]) else _interval(r, "vd"))
+        (r["column"], r["group"], r["people"], *_judged(r, "approved_fp32"),
+         *(_told(r, m) for m in ("approved", "approval_shift", "others")), _ratio(r), r["promised"],
+         *(_told(r, m) for m in ("vd", "vd_others")))
         for r in listed[:MOST_GROUPS]
     ]  # fmt: skip
     more = f" {len(listed) - MOST_GROUPS} more rows are in impact.csv." if len(listed) > MOST_GROUPS else ""
     table = _table(head, rows) if rows else "<p>The card names no protected column.</p>"
     return (
         f'<section id="impact"><h2>Impact by group</h2>{table}<p class=note>Of this one model on its test people; in '
-        f"brackets the 95 % interval over people. Groups of fewer than {SMALLEST_GROUP} people, and of fewer than "
+        "brackets the 95 % interval over people, of a group less all others Newcombe's. Groups of fewer than "
+        f"{SMALLEST_GROUP} people, and of fewer than "
         f"{SMALLEST_GROUP} promises for VD, are counted and not judged.{more}</p></section>"
     )
+
+
+def _told(r: Any, name: str) -> str:
+    return "too few" if pd.isna(r[name]) else _interval(r, name)
 
 
 def _reasons(p: Papers) -> str:
@@ -153,7 +159,7 @@ def _interval(row: Any, measure: str) -> str:
     value, low, high = (100 * row[f"{measure}{end}"] for end in ("", "_low", "_high"))
     if pd.isna(value):
         return "–"
-    sign = "+" if measure == "approval_shift" else ""
+    sign = "+" if measure in ("approval_shift", "others", "vd_others") else ""
     text = f"{round(value, 1) or 0.0:{sign}.1f}"
     return text if pd.isna(low) else f"{text} ({low:{sign}.1f} to {high:{sign}.1f})"
 

@@ -59,7 +59,7 @@ def _places(dataset: str, plans: Iterable[Mapping[str, Any]], store: Path | None
 
 
 def _same(place: str, data: str) -> Table | None:
-    """The table at a place, if it is the one of this fingerprint. A card may change: its files are looked at each time."""
+    """The table at a place, if it is the one of this fingerprint; whether a card changed is looked at each time."""
     table, fingerprints = _of_card(place, state_of(Path(place))) if place.endswith(".toml") else _built_in(place)
     return table if data in fingerprints else None
 

@@ -6,6 +6,7 @@ import re
 
 import streamlit as st
 
+from cfq_core.api import filed
 from cfq_core.report import facts, files, html
 from dashboard.lib import state, ui, views
 from dashboard.lib.page import Page
@@ -37,6 +38,9 @@ def body() -> None:
     with st.container(horizontal=True):
         _download("Report (HTML)", lambda: page().encode(), f"{name}.html", "text/html", "description")
         tables = lambda: files.zipped(facts.every_table(sel.study))  # noqa: E731
+        if (run := sel.run) is not None:
+            papers = lambda: filed.zipped(sel.study, run)  # noqa: E731
+            _download("Papers of this student (zip)", papers, f"{name}-papers.zip", "application/zip", "folder_open")
         _download("Every table (CSV and Parquet, zip)", tables, f"{name}-tables.zip", "application/zip", "folder_zip")
     st.caption(f"Made on the click; it takes some seconds. From a terminal: `cfq report {sel.study.id} --html r.html`")
     _limits(sel)

@@ -263,3 +263,14 @@ def test_a_script_without_a_guard_may_use_processes(tmp_path: Path) -> None:
     )
     ran = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=300, check=True)
     assert ran.stdout.split() == ["once", "2"]
+
+
+def test_papers_of_a_student_are_the_commands_files(made: Study, tmp_path: Path) -> None:
+    out = made.papers(tmp_path / "papers", budget=2, owner="Credit risk", expires="2999-12-31")
+    names = {p.name for p in out.iterdir()}
+    assert {"papers.html", "papers.json", "reasons.csv", "impact.csv", "model.onnx"} <= names
+    entry = pd.read_csv(out / "inventory.csv").set_index("entry").value
+    assert entry["owner"] == "Credit risk" and entry["tier"] == "not stated"
+    with pytest.raises(BadInput, match="a day such as"):
+        made.papers(tmp_path / "other", expires="soon")
+    assert not (tmp_path / "other").exists()

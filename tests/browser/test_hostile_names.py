@@ -45,9 +45,9 @@ def listener() -> Iterator[Listener]:
     found.socket.close()
 
 
-@pytest.mark.parametrize("chunk", range(5))
+@pytest.mark.parametrize("chunk", range(3))
 def test_a_name_calls_nobody(chunk: int, browser: Any, listener: Listener, tmp_path: Path) -> None:
-    names = hostile.names(listener.url)[12 * chunk : 12 * chunk + 12]
+    names = hostile.names(listener.url)[20 * chunk : 20 * chunk + 20]
     server = Server(hostile.study_of(tmp_path / "own", names))
     context = browser.new_context(viewport={"width": 1440, "height": 1400})
     context.set_default_timeout(PATIENCE)
@@ -55,7 +55,7 @@ def test_a_name_calls_nobody(chunk: int, browser: Any, listener: Listener, tmp_p
     context.on("request", lambda r: None if r.url.startswith((server.url, "data:", "blob:")) else asked.append(r.url))
     try:
         page = context.new_page()
-        reflected = urlencode({k: names[i % 12] for i, k in enumerate(KEYS)})
+        reflected = urlencode({k: names[i] for i, k in enumerate(KEYS)})
         for name, about in pages.found().items():
             for query in ("", f"?{reflected}") if about.default or chunk == 0 else ("",):
                 page.goto(f"{server.url}/{'' if about.default else name}{query}")

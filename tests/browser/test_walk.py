@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import cfq_core
 from cfq_core.study.store import Store
 from dashboard.lib import pages
 from tests.browser.conftest import ROOT
@@ -225,6 +226,17 @@ def _report(page: Any, expect: Any) -> None:
     text = Path(download.value.path()).read_text()
     assert text.lstrip().lower().startswith("<!doctype html")
     assert "<script" not in text
+
+
+def test_a_printed_report_has_at_most_eight_pages(browser: Any, tmp_path: Path) -> None:
+    with closing(Store.for_reading(ROOT / "data" / "gallery")) as store:
+        study = next(s["id"] for s in store.studies() if s["name"].startswith("Adult"))
+    written = cfq_core.open_study(study, store=ROOT / "data" / "gallery").report(tmp_path / "r.html")
+    page = browser.new_page()
+    page.goto(written.as_uri())
+    printed = page.pdf(prefer_css_page_size=True)
+    page.close()
+    assert 2 <= len(re.findall(rb"/Type /Page\b", printed)) <= 8
 
 
 #: What axe-core objects to on the page as it stands: rule, and the first elements concerned.

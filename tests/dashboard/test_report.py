@@ -18,7 +18,7 @@ def test_report_page_offers_the_file_and_every_table(
     at.run()
     assert not at.exception
     labels = [b.label for b in at.get("download_button")]
-    assert labels == ["Report (HTML)", "Every table (CSV and Parquet, zip)"]
+    assert labels == ["Report (HTML)", "Papers of this student (zip)", "Every table (CSV and Parquet, zip)"]
     preview = at.get("iframe")[0].proto
     assert "At 8 bits with ptq_minmax" in preview.srcdoc and "default-src 'none'" in preview.srcdoc
     assert any("One teacher is one draw" in m.value for m in at.markdown)

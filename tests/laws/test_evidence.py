@@ -18,6 +18,7 @@ from cfq_core.evidence import (
     Measure,
     Metric,
     PerRow,
+    difference,
     measure,
     summarise,
     wilson,
@@ -190,3 +191,10 @@ def test_a_metric_that_does_not_depend_on_decisions_has_no_matched_twin() -> Non
     plain = Metric("m", "share", "lower", lambda e: PerRow(e.cost, e.person), "mean", decision=False)
     e = _evidence({}, np.ones(50))
     assert list(measure({"m": plain}, e, e).overall) == ["m"]
+
+
+def test_a_difference_of_shares_has_the_published_interval() -> None:
+    """Newcombe 1998, table II, example (a), method 10: 56 of 70 and 48 of 80."""
+    found = difference(np.arange(70) < 56, np.arange(80) < 48)
+    assert (found.value, found.low, found.high) == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)
+    assert difference(np.ones(29, bool), np.ones(80, bool)) == Measure.missing(29)

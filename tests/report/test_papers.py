@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
+from cfq_core.api import filed as filed_papers
 from cfq_core.base.errors import BadInput
 from cfq_core.cli import cli
 from cfq_core.commands import papers as command
@@ -143,7 +146,13 @@ def test_small_groups_are_counted_and_not_judged(filed: tuple[Path, dict[str, An
     rows = pd.read_csv(filed[0] / "impact.csv")
     small = rows[rows.people < 30]
     assert len(rows) and (rows.people > 0).all() and rows[rows.people >= 30].approved.notna().all()
-    assert small[["approved_fp32", "approved", "approval_shift", "ratio", "vd"]].isna().all().all()
+    told = ["approved_fp32", "approved", "approval_shift", "ratio", "vd", "others", "vd_others", "approved_low"]
+    assert small[told].isna().all().all()
+    judged = rows[rows.people >= 30]
+    for name in ("approved", "approval_shift", "others", "vd", "vd_others"):
+        known = judged[judged[name].notna()]
+        assert ((known[f"{name}_low"] <= known[name]) & (known[name] <= known[f"{name}_high"])).all(), name
+    assert judged.others.notna().any(), "of two levels of a column both are large enough"
     assert rows[rows.promised < 30].vd.isna().all()
     people = pd.read_csv(filed[0] / "people.csv")
     for column, of in rows[rows.judged & ~rows.crossing].groupby("column"):
@@ -191,3 +200,10 @@ def test_without_a_runtime_the_stored_integers_verify(
 def test_what_no_paper_should_carry_is_refused(evil: Stored, wrong: tuple[str, str]) -> None:
     said = CliRunner().invoke(cli, ["papers", run_of(evil), "--store", evil.folder, *wrong])
     assert isinstance(said.exception, BadInput) and wrong[0] in str(said.exception)
+
+
+def test_a_zip_holds_the_papers_or_why_there_are_none(evil: Stored, german: Stored) -> None:
+    """A gallery keeps no test people of a run, so its file cannot be proved."""
+    for view, due in ((evil, "papers.json"), (german, "why-there-are-none.txt")):
+        with zipfile.ZipFile(io.BytesIO(filed_papers.zipped(view, view.run_rows[0]["id"]))) as found:
+            assert due in found.namelist()

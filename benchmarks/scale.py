@@ -1,0 +1,161 @@
+"""How fast does `cfq audit --stream` count, and in how much memory? Writes benchmarks/numbers/scale.json.
+
+python -m benchmarks.scale --folder FOLDER [--rows 100000,1000000] [--parquet]    # Adult's rows, resampled with noise
+
+Rows are drawn with replacement from Adult's, numbers moved by a few steps; each size is counted by a process of its
+own, whose peak memory and that of the processes that compute the files are told apart. What is in FOLDER is not made
+again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cfq_core.base.seeds import numpy_stream
+from cfq_core.datasets import slices
+from cfq_core.export.audit import AuditOptions
+from cfq_core.export.stored import export_student, export_teacher, stored_run
+from cfq_core.export.stream import ROWS, stream
+from cfq_core.models.read import read_model
+from cfq_core.pipeline import Setting
+from cfq_core.study.plan import Plan
+from cfq_core.study.runner import run_plan
+from cfq_core.study.store import Store
+from cfq_core.tables.schema import Table
+from cfq_core.training.loop import TeacherTraining
+
+OUT = Path(__file__).parent / "numbers" / "scale.json"
+AT_ONCE = 100_000  # rows made together
+KEPT = ("label", "unit", "move", "immutable", "protected", "easy", "low", "high", "log", "levels", "never", "bands")
+TARGET = "outcome"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--rows", default="100000,1000000")
+    parser.add_argument("--parquet", action="store_true")
+    parser.add_argument("--measure", type=Path, help="One file, in this process.")
+    given = parser.parse_args()
+    if given.measure:
+        sys.stdout.write(json.dumps(_measured(given.folder, given.measure)) + "\n")
+        return
+    _prepare(given.folder)
+    kind = "parquet" if given.parquet else "csv"
+    found = [_of_size(given.folder, int(n), kind) for n in given.rows.split(",")]
+    kept = json.loads(OUT.read_text()) if OUT.is_file() else {}
+    kept[kind] = {"sizes": found, "slope": _slope(found), "rows_a_part": ROWS, "cores": os.cpu_count()}
+    OUT.write_text(json.dumps(kept, indent=1) + "\n")
+    sys.stdout.write(json.dumps(kept[kind], indent=1) + "\n")
+
+
+def _prepare(folder: Path) -> None:
+    """Adult as a card with a CSV, and two files about it: a teacher and its four-bit student."""
+    folder.mkdir(parents=True, exist_ok=True)
+    table = slices.load("adult")
+    if not (folder / "student.onnx").is_file():
+        _frame(table, np.arange(len(table))).to_csv(folder / "adult.csv", index=False)
+        (folder / "adult.toml").write_text(_card(table))
+        with_few = TeacherTraining(epochs=5)
+        setting = Setting(people=100, n_reaudited=10, n_training_recourse=10, teacher_training=with_few)
+        store = Store(folder / "store")
+        plan = Plan((str((folder / "adult.toml").resolve()),), ("ptq",), (4.0,), (0,), setting)
+        run = stored_run(store, store.runs(run_plan(plan, store, workers=0))[0]["id"])
+        export_teacher(run, folder / "teacher.onnx")
+        export_student(run, folder / "student.onnx")
+        store.close()
+
+
+def _frame(table: Table, rows: np.ndarray, noise: np.random.Generator | None = None) -> pd.DataFrame:
+    """Some rows in raw units and words, numbers moved by a few steps inside what the table holds."""
+    values = table.values[rows].copy()
+    for i, f in enumerate(table.schema.features):
+        if noise is not None and not f.levels:
+            moved = values[:, i] + np.where(values[:, i] > 0, noise.integers(-2, 3, len(values)), 0)
+            values[:, i] = moved.clip(table.values[:, i].min(), table.values[:, i].max())
+    frame = Table(table.schema, values, table.outcome[rows]).frame()
+    numbers = [f.name for f in table.schema.features if not f.levels]
+    frame = frame.astype(dict.fromkeys(numbers, np.int64))
+    return frame.assign(**{TARGET: np.where(table.outcome[rows], "yes", "no")})
+
+
+def _card(table: Table) -> str:
+    lines = ['name = "adult_rows"', 'title = "Adult, as rows"', 'csv = "adult.csv"', f'target = "{TARGET}"',
+             'favourable = "yes"']  # fmt: skip
+    for f in table.schema.features:
+        lines += ["", "[[feature]]", f'name = "{f.name}"', f'kind = "{f.kind}"']
+        said = {k: getattr(f, k) for k in KEPT}
+        lines += [f"{k} = {json.dumps(v)}" for k, v in said.items() if v not in ("", None, (), False)]
+    return "\n".join(lines) + "\n"
+
+
+def _large(folder: Path, rows: int, kind: str) -> Path:
+    """A file of resampled rows, written in parts."""
+    path, table = folder / f"adult-{rows}.{kind}", slices.load("adult")
+    if path.is_file():
+        return path
+    random, draft = numpy_stream(0, f"benchmarks/scale/{rows}"), path.with_suffix(".part")
+    made = (
+        _frame(table, random.integers(0, len(table), min(AT_ONCE, rows - start)), random)
+        for start in range(0, rows, AT_ONCE)
+    )
+    if kind == "csv":
+        for k, frame in enumerate(made):
+            frame.to_csv(draft, index=False, header=k == 0, mode="a" if k else "w")
+    else:
+        import pyarrow as pa
+        from pyarrow.parquet import ParquetWriter
+
+        first = pa.Table.from_pandas(next(made), preserve_index=False)
+        with ParquetWriter(draft, first.schema) as writer:
+            writer.write_table(first)
+            for frame in made:
+                writer.write_table(pa.Table.from_pandas(frame, schema=first.schema, preserve_index=False))
+    draft.replace(path)
+    return path
+
+
+def _of_size(folder: Path, rows: int, kind: str) -> dict[str, Any]:
+    path = _large(folder, rows, kind)
+    command = [sys.executable, "-m", "benchmarks.scale", "--folder", str(folder), "--measure", str(path)]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return json.loads(told) | {"megabytes": round(path.stat().st_size / 1e6, 1), "load": os.getloadavg()[0]}
+
+
+def _measured(folder: Path, path: Path) -> dict[str, Any]:
+    """One file counted: seconds and processor seconds of this process and of those that compute, and peak memory."""
+    files = read_model(folder / "teacher.onnx"), read_model(folder / "student.onnx")
+    found = stream(path, folder / "adult.toml", *files, AuditOptions(rows="all", seconds=600))
+    of = {who: resource.getrusage(which) for who, which in (("reads", resource.RUSAGE_SELF), ("computes", resource.RUSAGE_CHILDREN))}  # fmt: skip  # noqa: E501
+    whole = found.as_json()["everybody"]
+    processor = sum(u.ru_utime + u.ru_stime for u in of.values())
+    return {
+        "rows": found.rows, "seconds": round(found.seconds, 1), "processor_seconds": round(processor, 1),
+        "rows_a_second": round(found.rows / found.seconds), "rows_a_processor_second": round(found.rows / processor),
+        **{f"peak_megabytes_{who}": round(u.ru_maxrss / 1024) for who, u in of.items()},
+        **{k: whole[k] for k in ("gained", "lost", "shift", "shift_low", "shift_high")},
+    }  # fmt: skip
+
+
+def _slope(found: list[dict[str, Any]]) -> float | None:
+    """Of the logarithm of processor seconds over that of rows, first to last size; 1 is linear."""
+    if len(found) < 2:
+        return None
+    first, last = found[0], found[-1]
+    over = math.log(last["processor_seconds"] / first["processor_seconds"])
+    return round(over / math.log(last["rows"] / first["rows"]), 3)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""A table read in parts gives the whole table's counts, however large the parts are and whatever the file's kind."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from cfq_core.base.errors import BadCard
+from cfq_core.cli import cli
+from cfq_core.datasets.card import card_of, read_card
+from cfq_core.datasets.parts import parts_of
+from cfq_core.evidence import group_cells
+from cfq_core.export.audit import AuditOptions, audit_pair
+from cfq_core.export.stored import export_student, export_teacher, stored_run
+from cfq_core.export.stream import COUNTED, EVERYBODY, Streamed, measured, stream, with_bands
+from cfq_core.models.read import ModelFile, read_model
+from cfq_core.study.store import Store
+
+from .conftest import CARD
+
+CSV = CARD.with_suffix(".csv")
+OPTIONS = AuditOptions(rows="all", people=5, n_reaudited=2)
+
+
+@pytest.fixture(scope="module")
+def pair(stored: Store, tmp_path_factory: pytest.TempPathFactory) -> tuple[ModelFile, ModelFile]:
+    """The files of the two-bit student of the example card: its decisions differ from its teacher's."""
+    runs = stored.runs(stored.studies()[0]["id"])
+    run = stored_run(stored, next(r["id"] for r in runs if r["dataset"] == "example" and r["budget"] == 2))
+    folder = tmp_path_factory.mktemp("pair")
+    export_teacher(run, folder / "t.onnx")
+    export_student(run, folder / "s.onnx")
+    return read_model(folder / "t.onnx"), read_model(folder / "s.onnx")
+
+
+@pytest.fixture(scope="module")
+def whole(pair: tuple[ModelFile, ModelFile]) -> Streamed:
+    return stream(CSV, CARD, *pair, OPTIONS)
+
+
+def test_counts_are_those_of_an_audit_of_all_rows(pair: tuple[ModelFile, ModelFile], whole: Streamed) -> None:
+    e = audit_pair(read_card(CARD), *pair, OPTIONS).seen.raw
+    teacher, student = e.teacher > 0, e.student > 0
+    each = [np.ones(len(teacher), bool), teacher, student, student & ~teacher, teacher & ~student,
+            teacher == e.outcome, student == e.outcome]  # fmt: skip
+    due = {(c.column, c.level): [int(x[c.members].sum()) for x in each] for c in group_cells(e.groups)}
+    due[EVERYBODY] = [int(x.sum()) for x in each]
+    assert {k: v.tolist() for k, v in whole.counts.items()} == due
+    assert whole.counts[EVERYBODY][COUNTED.index("gained")] + whole.counts[EVERYBODY][COUNTED.index("lost")] > 0
+
+
+@pytest.mark.parametrize("size", [1, 97])
+def test_no_answer_depends_on_the_size_of_a_part(
+    size: int, pair: tuple[ModelFile, ModelFile], whole: Streamed, tmp_path: Path
+) -> None:
+    few = tmp_path / "few.csv"
+    few.write_text("".join(CSV.read_text().splitlines(True)[: 61 if size == 1 else None]))
+    one, other = (stream(few, CARD, *pair, OPTIONS, n) for n in (size, 10**6))
+    assert {k: v.tolist() for k, v in one.counts.items()} == {k: v.tolist() for k, v in other.counts.items()}
+    assert one.parts == -(-one.rows // size) and other.parts == 1
+
+
+def test_parts_are_the_cards_own_rows_and_parquet_is_read_alike(tmp_path: Path) -> None:
+    table, card = read_card(CARD), card_of(CARD)
+    pd.read_csv(CSV).to_parquet(tmp_path / "t.parquet")
+    (tmp_path / "gz.csv").write_bytes(gzip.compress(CSV.read_bytes()))
+    for path in (CSV, tmp_path / "t.parquet", tmp_path / "gz.csv"):
+        parts = list(parts_of(path, card, table.schema, 150))
+        assert [len(p.outcome) for p in parts] == [150, 150, 100]
+        assert np.array_equal(np.concatenate([p.values for p in parts]), table.values)
+        assert np.array_equal(np.concatenate([p.outcome for p in parts]), table.outcome)
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "why"),
+    [(",rent,", ",palace,", 'row 302: "palace" is not a level'), (",rent,", ",,", "is a missing value"),
+     (",rent,", ",rent,1,", "row 302 has 11 cells"), ("\n", "\n\n", "row 302 is empty")],
+)  # fmt: skip
+def test_a_row_that_is_wrong_is_told_with_its_place_in_the_file(was: str, now: str, why: str, tmp_path: Path) -> None:
+    lines = CSV.read_text().splitlines(keepends=True)
+    at = 301 if was == "\n" else next(i for i in range(301, 400) if was in lines[i])
+    wrong = lines[at].replace(was, now) if was != "\n" else f"\n{lines[at]}"
+    (tmp_path / "t.csv").write_text("".join([*lines[:301], wrong, *lines[301:]]))
+    with pytest.raises(BadCard, match=why):
+        list(parts_of(tmp_path / "t.csv", card_of(CARD), read_card(CARD).schema, 100))
+
+
+@pytest.mark.parametrize("name", ["none.csv", "empty.csv", "bytes.csv", "no.parquet", "book.csv", "cut.csv"])
+def test_what_is_no_table_is_refused_in_one_line(name: str, tmp_path: Path) -> None:
+    (tmp_path / "empty.csv").write_text("")
+    (tmp_path / "bytes.csv").write_bytes(b"income,\xff\xfe\n")
+    (tmp_path / "no.parquet").write_bytes(b"PAR1 not")
+    (tmp_path / "book.csv").write_bytes(b"PK\x03\x04 of something")
+    (tmp_path / "cut.csv").write_bytes(gzip.compress(CSV.read_bytes())[:-500])
+    with pytest.raises(BadCard, match=name):
+        list(parts_of(tmp_path / name, card_of(CARD), read_card(CARD).schema, 100))
+
+
+def test_groups_of_numbers_are_cut_at_the_median_of_the_whole_table() -> None:
+    table = read_card(CARD)
+    assert with_bands(table) == table.schema, "this card names its bands"
+
+
+def test_small_groups_are_counted_and_not_judged() -> None:
+    assert "shift" not in measured(np.array([29, 20, 20, 0, 0, 20, 20]))
+    found = measured(np.array([1000, 500, 520, 30, 10, 800, 790]))
+    assert found["shift"] == pytest.approx(0.02) and found["flip_rate"] == pytest.approx(0.04)
+    paired = np.repeat([1.0, -1.0, 0.0], [30, 10, 960])
+    assert found["shift_high"] - 0.02 == pytest.approx(1.959964 * paired.std() / np.sqrt(1000))
+
+
+def test_the_command_tells_both(pair: tuple[ModelFile, ModelFile], whole: Streamed, tmp_path: Path) -> None:
+    for name, file in zip(("t.onnx", "s.onnx"), pair, strict=True):
+        (tmp_path / name).write_bytes(file.content)
+    given = ["audit", "--card", str(CARD), "--teacher", str(tmp_path / "t.onnx"), "--student", str(tmp_path / "s.onnx")]
+    said = CliRunner().invoke(cli, [*given, "--people", "5", "--stream", str(CSV), "--json"], catch_exceptions=False)
+    found = json.loads(said.output)["stream"]
+    assert found["rows"] == whole.rows == 400 and found["everybody"] == whole.as_json()["everybody"]
