@@ -24,7 +24,7 @@ from typing_extensions import TypeVar
 
 from cfq_core.actions.action_set import ActionSet
 from cfq_core.base.door import Needs, Numbers, door, shown
-from cfq_core.base.errors import BadInput
+from cfq_core.base.errors import BadInput, BadTable
 from cfq_core.base.identity import identity
 from cfq_core.base.plugins import load_all
 from cfq_core.base.seeds import numpy_stream, repeatable
@@ -427,7 +427,20 @@ def _fold(designs: Sequence[Design], part: str) -> Fold:
     rows = [getattr(d.split, part) for d in designs]
     inputs = np.stack([d.inputs(r) for d, r in zip(designs, rows, strict=True)])
     outcome = np.stack([d.table.outcome[r] for d, r in zip(designs, rows, strict=True)])
-    return Fold(torch.tensor(inputs, dtype=torch.float32), torch.tensor(outcome, dtype=torch.float32))
+    each = [w for d, r in zip(designs, rows, strict=True) if (w := _of_mean_one(d, r)) is not None]
+    weight = torch.tensor(np.stack(each), dtype=torch.float32) if each else None
+    return Fold(torch.tensor(inputs, dtype=torch.float32), torch.tensor(outcome, dtype=torch.float32), weight)
+
+
+def _of_mean_one(design: Design, rows: Int[np.ndarray, "n"]) -> Float[np.ndarray, "n"] | None:
+    """Sampling weights of the rows of one part, of mean 1; None where the table has none."""
+    if design.table.row_weight is None:
+        return None
+    weight = design.table.row_weight[rows]
+    if not weight.any():
+        raise BadTable(f"{design.table.schema.name}: every row of a part of seed {design.seed} has weight 0")
+    weight = weight / weight.max()  # sums of the least floats would be none
+    return weight / weight.mean()
 
 
 def training_data_of(promises: Sequence[TeacherRecourse]) -> TrainingData:
@@ -436,7 +449,7 @@ def training_data_of(promises: Sequence[TeacherRecourse]) -> TrainingData:
     seeds = tuple(p.design.seed for p in promises)
     stack, bits = Stack.join([p.teacher for p in promises]), promises[0].activation_bits
     known = (stack, train.inputs, train.outcome, seeds, _pairs(promises), bits, valid.inputs, valid.outcome)
-    return TrainingData(*known, _further_pairs(promises))
+    return TrainingData(*known, _further_pairs(promises), train.row_weight)
 
 
 def _pairs(promises: Sequence[TeacherRecourse]) -> RecoursePairs | None:

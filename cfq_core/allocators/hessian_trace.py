@@ -41,7 +41,8 @@ class HessianTrace:
     def sensitivity(self, data: TrainingData, calibration: Calibration) -> Float[Tensor, "r l c"]:
         """Omega of every run, layer and choice of bits."""
         teachers = data.teachers
-        traces = hessian_traces(teachers, data.inputs[:, : self.rows])
+        weight = None if data.row_weight is None else data.row_weight[:, : self.rows]
+        traces = hessian_traces(teachers, data.inputs[:, : self.rows], weight)
         out = torch.zeros(teachers.runs, len(teachers.weights), len(CHOICES))
         for layer, (weight, size) in enumerate(zip(teachers.weights, teachers.sizes, strict=True)):
             for choice, bits in enumerate(CHOICES):
@@ -50,13 +51,16 @@ class HessianTrace:
         return out
 
 
-def hessian_traces(stack: Stack, inputs: Float[Tensor, "r n d"]) -> Float[Tensor, "r l"]:
-    """Trace of the cross-entropy's Hessian in each layer's weights, mean over rows; labels do not enter."""
+def hessian_traces(
+    stack: Stack, inputs: Float[Tensor, "r n d"], row_weight: Float[Tensor, "r n"] | None = None
+) -> Float[Tensor, "r l"]:
+    """Trace of the training loss's Hessian in each layer's weights, mean over rows; labels do not enter."""
     passed = list(walk(stack.architecture, stack, stack.linear(0, inputs).requires_grad_()))
     logits = passed[-1].output[..., 0]
     slopes = torch.autograd.grad(logits.sum(), [p.total for p in passed])
     share = sigmoid(logits.detach())
     curvature = share * (1 - share)
+    curvature = curvature if row_weight is None else curvature * row_weight
     seen = [inputs, *(p.output.detach() for p in passed)]
     norms = [curvature * a.square().sum(2) * g.square().sum(2) for a, g in zip(seen, slopes, strict=False)]
     return torch.stack([n.mean(1) for n in norms], dim=1)

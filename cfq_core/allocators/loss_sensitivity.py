@@ -14,11 +14,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cfq_core.allocators.sensitivity import CHOICES, ROWS, one_layer_rounded, one_teacher_at_a_time, plans_of
-from cfq_core.nets.elementwise import cross_entropy
 from cfq_core.nets.stack import Stack, score
 from cfq_core.quant.bits import BitPlan
 from cfq_core.quant.calibrate import Calibration
 from cfq_core.quant.training_data import TrainingData
+from cfq_core.training.losses import task_loss
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,10 @@ class LossSensitivity:
     def sensitivity(self, data: TrainingData, calibration: Calibration) -> Float[Tensor, "r l c"]:
         """Loss increase of every run, layer and choice of bits."""
         inputs, outcome = data.inputs[:, : self.rows], data.outcome[:, : self.rows]
+        weight = None if data.row_weight is None else data.row_weight[:, : self.rows]
 
         def loss(stack: Stack) -> Float[Tensor, "r"]:
-            return cross_entropy(score(stack, inputs), outcome).mean(1)
+            return task_loss(score(stack, inputs), outcome, weight)
 
         teachers = data.teachers
         base = loss(teachers)

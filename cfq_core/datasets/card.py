@@ -21,7 +21,7 @@ from typing import Any, Literal, NewType, TypeVar, get_args, get_origin, get_typ
 import numpy as np
 
 from cfq_core.base.errors import did_you_mean, unknown
-from cfq_core.datasets.card_checks import check_filled, gives_away, only_tested, parts
+from cfq_core.datasets.card_checks import about_weights, check_filled, gives_away, only_tested, parts, row_weights
 from cfq_core.datasets.card_constraints import Judged, checked, taken_out
 from cfq_core.datasets.card_gaps import as_filled, known, mistakes_of_gaps, without_gaps
 from cfq_core.datasets.card_outcome import about_models, as_outcome, cell_is
@@ -82,6 +82,7 @@ class Card:
     licence: Prose = Prose("")
     missing: tuple[str, ...] = ()  # cells that mean missing, besides the empty one
     split: str = ""  # column that says of each row whether it is of train, valid or test; empty: split anew each seed
+    weights: str = ""  # column of sampling weights: how much each row counts in training; empty: all alike
     model: Mapping[str, Any] | None = None  # how files of models are read, see `models.contract`
     ignore: Cells = Cells(())  # cells of the target whose outcome is still open: their rows are left out
     delimiter: Mark = Mark(",")
@@ -311,8 +312,13 @@ def _check_together(card: Card, place: Place) -> None:
     for f in card.feature:
         if f.missing in FILLED and any(g.name == f.flag for g in card.feature):
             raise place.at("feature", f.flag).bad(f'is how the column is named that says where "{f.name}" is missing')
-    if card.split and card.split in (card.target, *(f.name for f in card.feature)):
+    taken = [card.target, *(f.name for f in card.feature)]
+    if card.split and card.split in taken:
         raise place.at("split", card.split).bad("is also the target or a feature; a split is neither")
+    if card.weights and card.weights in (*taken, card.split):
+        raise place.at("weights", card.weights).bad(
+            "is also the target, the split or a feature; a weight is none of them"
+        )
     if card.target in [f.name for f in card.feature]:
         raise place.at("feature", card.target).bad("is also the target; an outcome is no input")
     if all(f.aside for f in card.feature):
@@ -326,8 +332,9 @@ def _table(card: Card, data: bytes | str, card_name: str, csv_name: str) -> Tabl
     place = Place(card_name)
     target = place.at("target", card.target)
     places = {f.name: place.at("feature", f.name) for f in card.feature}
-    own = {card.split: place.at("split", card.split)} if card.split else {}
-    columns = read_columns(data, csv_name, {card.target: target, **places, **own}, dialect_of(card, place))
+    own = {name: place.at(key, name) for key, name in (("split", card.split), ("weights", card.weights)) if name}
+    dialect = dialect_of(card, place)
+    columns = read_columns(data, csv_name, {card.target: target, **places, **own}, dialect)
     kept = without_gaps(card.feature, columns, card.missing, card.target, card.ignore)
     judged = as_outcome(card.favourable, card.ignore, kept.columns[card.target], target)
     columns = {name: column.of_rows(judged.kept) for name, column in kept.columns.items()}
@@ -342,11 +349,16 @@ def _table(card: Card, data: bytes | str, card_name: str, csv_name: str) -> Tabl
     warnings = [judged.warning, *(doubt_about_numbers(known(c, card.missing)) for c in numbers)]
     warnings += [gives_away(f, values[:, i], outcome) for i, f in enumerate(features)]
     done = [*kept.told, *(line for each in filled for line in each.told)]
-    rules = _checked(card, place, features, values, columns[card.target].words, done)
     part = parts(columns[card.split], outcome) if card.split else None
+    weight = row_weights(columns[card.weights], outcome, part) if card.weights else None
+    done += [] if weight is None else [about_weights(own[card.weights], weight)]
+    rules = _checked(card, place, features, values, columns[card.target].words, done)
     warnings += only_tested(features, values, part) if part is not None else ()
     told = tuple(w for w in (*warnings, *done, *rules.warnings) if w)
-    return Table(rules.schema, values, outcome, part=part, warnings=told, model=card.model or {})
+    return Table(
+        rules.schema, values, outcome, part=part, row_weight=weight, model=card.model or {}, warnings=told,
+        missing=card.missing, dialect=dialect,
+    )  # fmt: skip
 
 
 def _checked(

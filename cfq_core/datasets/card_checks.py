@@ -1,4 +1,5 @@
-"""What shows only when a card and its table are put together: parts of a split, limits off the grid, giveaways."""
+"""What shows only when a card and its table are put together: parts of a split, weights of rows, limits off the grid,
+giveaways."""
 
 from __future__ import annotations
 
@@ -6,9 +7,11 @@ from collections.abc import Iterator, Sequence
 from math import ceil, floor
 
 import numpy as np
+from jaxtyping import Float
 from sklearn.metrics import roc_auc_score
 
 from cfq_core.datasets.card_rows import LISTED, MAX_COUNT, MIN_OUTCOMES, Column, Outcome, Place, Rows, one_of, quoted
+from cfq_core.datasets.card_values import numbers_of, refuse
 from cfq_core.tables.schema import PARTS, Feature
 
 GIVES_AWAY = 0.98  # area under the ROC curve of one column alone
@@ -27,6 +30,37 @@ def parts(column: Column, outcome: Outcome) -> Rows:
         if min(good, int((part == k).sum()) - good) < MIN_OUTCOMES:
             raise column.place.bad(f"{PARTS[k]} has fewer than {MIN_OUTCOMES} rows of an outcome")
     return part
+
+
+def row_weights(column: Column, outcome: Outcome, part: Rows | None) -> Float[np.ndarray, "n"]:
+    """Sampling weights of rows, as they stand there; weight 0 is a row that no training learns from."""
+    words = numbers_of(column)
+    refuse(column, words < 0, "is below 0; a weight is 0 or more")
+    refuse(column, words > MAX_COUNT, f"is too large; at most {MAX_COUNT:g}")
+    weight = words[column.cells]
+    if not weight.any():
+        raise column.place.bad("every row has weight 0; some rows must count")
+    learned = (weight > 0) & (True if part is None else part == 0)
+    good = int(outcome[learned].sum())
+    if min(good, int(learned.sum()) - good) < MIN_OUTCOMES:
+        where = "" if part is None else f"{PARTS[0]} "
+        raise column.place.bad(f"fewer than {MIN_OUTCOMES} {where}rows of an outcome have a weight over 0")
+    if part is not None and (part == 1).any() and not weight[part == 1].any():
+        raise column.place.bad(f"every {PARTS[1]} row has weight 0, so none can choose when training ends")
+    return weight
+
+
+def about_weights(place: Place, weight: Float[np.ndarray, "n"]) -> str:
+    """What a reader must know of sampling weights: where they act, and how many equal rows would say as much (Kish)."""
+    shares = weight / weight.max()
+    as_many = f"{float(shares.sum() ** 2 / (shares**2).sum()):,.0f}"
+    none = int((weight == 0).sum())
+    also = f"; {none:,} of weight 0 teach nothing" if none else ""
+    return (
+        f"{place.part}: what is trained here counts each row by its weight ({len(weight):,} rows say as much as "
+        f"{as_many} of equal weight{also}). Every share, rate and mean that is told is of the people in the table, "
+        "unweighted"
+    )
 
 
 def only_tested(features: Sequence[Feature], values: np.ndarray, part: Rows) -> Iterator[str]:

@@ -184,14 +184,14 @@ PLAIN_DIALECT = Dialect()
 
 def column_names(data: bytes | str, file: str, dialect: Dialect = PLAIN_DIALECT) -> list[str]:
     """Names of the columns of a table with a header row, in order; raises `BadCard`."""
-    return _opened(data, file, dialect)[0]
+    return opened(data, file, dialect)[0]
 
 
 def read_columns(
     data: bytes | str, file: str, wanted: dict[str, Place], dialect: Dialect = PLAIN_DIALECT
 ) -> dict[str, Column]:
     """Columns of a table with a header row; ``wanted``: name -> where the card asks for it."""
-    header, rows = _opened(data, file, dialect)
+    header, rows = opened(data, file, dialect)
     for name, asked in wanted.items():
         if name not in header:
             raise asked.bad(f"not a column of {file}; {one_of(header, name)}")
@@ -199,7 +199,7 @@ def read_columns(
     return {name: replace(column, dialect=dialect) for name, column in found.items()}
 
 
-def _opened(data: bytes | str, file: str, dialect: Dialect) -> tuple[list[str], Iterator[list[str]]]:
+def opened(data: bytes | str, file: str, dialect: Dialect) -> tuple[list[str], Iterator[list[str]]]:
     """The header of a file, and the rows below it."""
     place = Place(file)
     text = decoded(
@@ -297,7 +297,12 @@ def collected(
 
 def gaps_of(column: Column, missing: Collection[str]) -> list[int]:
     """Which distinct cells mean that a value is not known: the empty one, and the card's own words for it."""
-    return [k for k, word in enumerate(column.words) if not word or word in missing]
+    return [k for k, word in enumerate(column.words) if is_gap(word, missing)]
+
+
+def is_gap(word: str, missing: Collection[str]) -> bool:
+    """Whether a cell means that a value is not known."""
+    return not word or word in missing
 
 
 def check_present(columns: Collection[Column], missing: Collection[str]) -> None:
@@ -311,6 +316,8 @@ def check_present(columns: Collection[Column], missing: Collection[str]) -> None
     more = f" and {len(bad) - 1 - LISTED} more" if len(bad) > LISTED + 1 else ""
     policies = 'missing = "level", "median", "indicator" or "drop" under a [[feature]], ignore = [""] of the target'
     cure = f"fill them in, or say what becomes of them: {policies}"
+    if all(c.place.part.startswith(("weights ", "split ")) for c, _, _ in bad):
+        cure = "fill them in, or leave their rows out of the file"
     raise column.bad(
         first[0], f"is a missing value, {count} in this column{f' ({also}{more})' if also else ''}; {cure}"
     )

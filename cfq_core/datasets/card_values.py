@@ -105,13 +105,13 @@ def _joined(feature: Feature, column: Column) -> str:
 def _binned(feature: Feature, column: Column) -> tuple[Feature, PerWord]:
     unit = f" {feature.unit}" if feature.unit else ""
     levels = tuple(f"{name}{unit}" for name in between(feature.bins))
-    counts = np.searchsorted(np.array(feature.bins), _floats(column), side="right").astype(np.int64)
+    counts = np.searchsorted(np.array(feature.bins), numbers_of(column), side="right").astype(np.int64)
     return replace(feature, kind="ordinal", levels=levels, unit="", step=1.0), counts
 
 
 def _rounded(feature: Feature, column: Column, counts: PerWord) -> str:
     """What a reader must know of numbers that were rounded."""
-    raw, off = _floats(column), ~on_grid(feature, _floats(column))
+    raw, off = numbers_of(column), ~on_grid(feature, numbers_of(column))
     rows = int(off[column.cells].sum())
     by = float(np.abs(feature.raw(counts) - raw).max())
     much = f"{rows:,} of {len(column.cells):,} cells are rounded to multiples of {feature.step:g}, by at most {by:.3g}"
@@ -137,25 +137,27 @@ def _levels_seen(column: Column) -> tuple[str, ...]:
 
 
 def _numbers(feature: Feature, column: Column) -> tuple[Feature, PerWord]:
-    raw = _floats(column)
-    _refuse(column, (raw < 0) & feature.log, "is below 0; log = true needs values of 0 or more")
+    raw = numbers_of(column)
+    refuse(column, (raw < 0) & feature.log, "is below 0; log = true needs values of 0 or more")
     feature = _with_step(feature, raw)
     step = f"{feature.step:g}"
-    _refuse(column, np.abs(raw) > MAX_COUNT * feature.step, f"is too large; at most {MAX_COUNT:g} steps of {step}")
+    refuse(column, np.abs(raw) > MAX_COUNT * feature.step, f"is too large; at most {MAX_COUNT:g} steps of {step}")
     grid = f"is not a multiple of step = {step}; round the column, or give the card a finer step, or round = true"
     whole = 'is not a whole number; kind = "integer" needs whole numbers, kind = "number" takes any'
     if feature.round:
         return feature, feature.counts(raw)
-    _refuse(column, ~on_grid(feature, raw), whole if feature.kind == "integer" else grid)
+    refuse(column, ~on_grid(feature, raw), whole if feature.kind == "integer" else grid)
     return feature, feature.counts(raw)
 
 
-def _refuse(column: Column, wrong: Wrong, text: str) -> None:
+def refuse(column: Column, wrong: Wrong, text: str) -> None:
+    """Refuse the first distinct cell that is wrong, if one is."""
     if wrong.any():
         raise column.bad(int(np.argmax(wrong)), text)
 
 
-def _floats(column: Column) -> Numbers:
+def numbers_of(column: Column) -> Numbers:
+    """The distinct cells of a column as finite numbers."""
     words = [column.dialect.number(word) for word in column.words]
     for k, word in enumerate(words):
         if not NUMBER.fullmatch(word) or not np.isfinite(float(word)):

@@ -47,6 +47,8 @@ def croissant(card: Card, table: Table, csv: Path) -> dict[str, Any]:
     made = {schema.features[i].name for i in schema.flags.values()}  # of no column of the file
     fields = [_field(f.name, _about(f), _type(f)) for f in schema.features if f.name not in made]
     fields.append(_field(card.target, f"The outcome: {schema.favourable}, or {schema.unfavourable}.", TEXT))
+    if card.weights:
+        fields.append(_field(card.weights, "How much the row counts in training: a sampling weight.", "sc:Float"))
     about = {
         "@context": CONTEXT,
         "@type": "sc:Dataset",

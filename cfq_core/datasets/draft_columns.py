@@ -45,6 +45,13 @@ IMMUTABLE = (
 #: Cells that mean in any column that a value is not known, and those that do so among numbers and dates only.
 UNKNOWN = ("", "na", "n/a", "nan", "null", "?", "#n/a", "nat", "missing", "<na>")
 NO_NUMBER = ("none", "-", "--", ".", "unknown", "k.a.", "s/o", "n.a.", "not available", "inf", "-inf")
+#: Names of columns that say how many people a row stands for, without what parts their words. One called weight may
+#: as well be of a body: either is asked, and neither is a feature before the answer.
+SAMPLING = re.compile(
+    r"(sampl(e|ing)|survey|person|people|population|household|hh|per|final|design|case|row|obs(ervation)?|post|stratum|"
+    r"asec|marsup|[afip])?(weights?|wgt|wght|wt)(f(in(a)?l)?|fin|pers|final)?|fnlwgt|gewichtung|hochrechnungsfaktor|"
+    r"ponderation|ponderacion|factorexpansion"
+)
 #: Names of columns of money, which people weigh by shares.
 MONEY = ("income", "salary", "amount", "loan", "price", "savings", "balance", "debt", "wage", "einkommen", "betrag")
 WIDE = 50.0  # largest over median, of numbers from 0 up, from which money is priced on a log scale
@@ -67,6 +74,7 @@ class Guess:
     dialect: Dialect | None = None  # how its numbers are written, where that is not plain
     gaps: tuple[str, ...] = ()  # its cells that mean missing, besides the empty one
     latest: str = ""  # of dates, the last day
+    may_weigh: bool = False  # whether it may be a column of sampling weights
 
 
 def guessed(name: str, column: Column, decimal: str = "") -> Guess:
@@ -85,7 +93,21 @@ def guessed(name: str, column: Column, decimal: str = "") -> Guess:
         seen = number_marks(words, decimal)
         numeric = seen is not None and not _few_codes(name, words)
         found = _number(name, known, decimal) if numeric else _category(name, known)
+    if found.use and numeric and _may_weigh(name, known):
+        return replace(found, use=False, why_not=_ASKED_OF_WEIGHTS.format(quoted(name)), may_weigh=True)
     return _with_gaps(found, column, missing, n_gaps, numeric or bool(formats)) if found.use else found
+
+
+_ASKED_OF_WEIGHTS = (
+    "is it a sampling weight, how many people a row stands for? Then say weights = {} above the features (it acts on "
+    "training, no share is weighted); if it is something about the person, describe it as a feature"
+)
+
+
+def _may_weigh(name: str, known: Column) -> bool:
+    """Whether numbers may be sampling weights, by their name and because none is below 0."""
+    named = SAMPLING.fullmatch(plain_name(name).replace("_", ""))
+    return named is not None and not any(w.lstrip().startswith("-") for w in known.words)
 
 
 def _known_words(column: Column) -> list[str]:

@@ -15,8 +15,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from cfq_core.datasets.card import parse_card
 from cfq_core.datasets.card_rows import MAX_LEVELS, NUMBER, Column, Place, column_names, read_columns
+from cfq_core.datasets.draft_columns import Guess, guessed
 
 MAX_UPLOAD = 20_000_000  # bytes; what the server accepts too
 CARD, CSV = "card.toml", "table.csv"  # as they are kept
@@ -25,7 +28,7 @@ USUAL = {"move": "any", "missing": "refuse"}  # what a card need not say
 #: Keys of a feature that the card editor shows, in its order.
 EDITED = (
     "name", "kind", "label", "unit", "move", "missing", "protected", "immutable", "easy", "low", "high", "log",
-    "levels",
+    "levels", "format", "other_below",
 )  # fmt: skip
 
 
@@ -50,24 +53,66 @@ def read_upload(name: str, content: bytes) -> dict[str, Column]:
 
 def draft(columns: Mapping[str, Column]) -> list[dict[str, Any]]:
     """One row a column for the card editor, guessed from its cells; ``use`` is False where it cannot serve."""
-    return [_guess(name, column) for name, column in columns.items()]
+    return [_guess(name, column, _proposed(name, column)) for name, column in columns.items()]
 
 
-def _guess(name: str, column: Column) -> dict[str, Any]:
+def questions(columns: Mapping[str, Column]) -> list[str]:
+    """What only a person can answer of columns that are dates, have rare levels, or may be sampling weights."""
+    out = []
+    for name, column in columns.items():
+        found = _proposed(name, column)
+        out += [f"{name} is left out: {found.why_not}"] if found.may_weigh else []
+        out += found.questions if _is_date(found) or "other_below" in found.keys else ()
+    return out
+
+
+def latest_day(columns: Mapping[str, Column]) -> str:
+    """The last day of all columns of dates, from which a card may count back; empty where there are none."""
+    found = (_proposed(name, column) for name, column in columns.items())
+    return max((g.latest for g in found if _is_date(g)), default="")
+
+
+def _proposed(name: str, column: Column) -> Guess:
+    """What a drafted card would say of the cells that are not empty."""
+    empty = [k for k, word in enumerate(column.words) if not word]
+    there = column.of_rows(~np.isin(column.cells, empty))
+    return guessed(name, there) if there.words else Guess(name, False, {})
+
+
+def _is_date(found: Guess) -> bool:
+    """Whether every cell is a date: where some are words that mean missing, the editor cannot say so."""
+    return found.keys.get("kind") == "date" and not found.gaps
+
+
+def _guess(name: str, column: Column, found: Guess) -> dict[str, Any]:
     words = [w for w in column.words if w]
     numbers = bool(words) and all(NUMBER.fullmatch(w) for w in words)
     whole = numbers and all(float(w).is_integer() for w in words)
     kind = "category" if not numbers else "integer" if whole else "number"
-    useful = len(words) > 1 and bool(name) and (numbers or len(words) <= MAX_LEVELS)
-    row = dict.fromkeys(EDITED, "") | {"name": name, "kind": kind, "move": "any", "low": None, "high": None}
+    kind = "date" if _is_date(found) else kind
+    rare = found.keys.get("other_below", 0) if kind == "category" else 0
+    useful = len(words) > 1 and bool(name) and (kind != "category" or len(words) <= MAX_LEVELS or rare > 0)
+    row: dict[str, Any] = dict.fromkeys(EDITED, "") | {
+        "name": name,
+        "kind": kind,
+        "move": "any",
+        "low": None,
+        "high": None,
+    }
     gaps = len(words) < len(column.words)
-    row["missing"] = ("indicator" if numbers else "level") if gaps else "refuse"
-    return {"use": useful, **row, "protected": False, "immutable": False, "easy": False, "log": False}
+    row["missing"] = ("level" if kind == "category" else "indicator") if gaps else "refuse"
+    row |= {"format": found.keys.get("format", "") if kind == "date" else "", "other_below": rare}
+    marks = {"protected": False, "immutable": kind == "date", "easy": False, "log": False}  # a day that was, stays
+    return {"use": useful and not found.may_weigh, **row, **marks}
 
 
-def card_text(name: str, target: str, favourable: str, features: Sequence[Mapping[str, Any]]) -> str:
+def card_text(
+    name: str, target: str, favourable: str, features: Sequence[Mapping[str, Any]], reference: str = "",
+    weights: str = "",
+) -> str:  # fmt: skip
     """A card as TOML. Text is quoted as JSON does, which TOML reads alike."""
     head = {"name": name, "title": name, "csv": CSV, "target": target, "favourable": favourable}
+    head |= {key: said for key, said in (("reference", reference), ("weights", weights)) if said}
     lines = [f"{key} = {json.dumps(value)}" for key, value in head.items()]
     for feature in features:
         lines += ["", "[[feature]]"]
@@ -79,6 +124,8 @@ def _toml(key: str, value: Any) -> str:
     """One value; empty where it says nothing beyond the default."""
     if value is None or value is False or value == "" or value != value or value == USUAL.get(key):
         return ""
+    if key == "other_below":
+        return str(int(value)) if value else ""
     if key == "levels":
         return json.dumps([part.strip() for part in str(value).split(",") if part.strip()])
     return json.dumps(value)

@@ -7,15 +7,11 @@ kept beside the store, in ``watch/RUN.jsonl``; the same file of people is one lo
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 import time
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -25,18 +21,15 @@ from jaxtyping import Float
 from cfq_core.base.errors import BadInput, BadStore
 from cfq_core.base.seeds import numpy_stream
 from cfq_core.base.whole import write_whole
-from cfq_core.datasets.dialect import delimiter_of
+from cfq_core.export.newcomers import people_of
 from cfq_core.export.stored import StoredRun
 from cfq_core.models.verify_promises import Model
 from cfq_core.nets.stack import score
 from cfq_core.recourse.problem import RecourseQuery
-from cfq_core.study.check import count_of
 from cfq_core.study.drift import Batch, Look, look
 from cfq_core.study.models import searched
 from cfq_core.study.store import Store
 from cfq_core.tables.encode import Values
-from cfq_core.tables.fitted import stand_ins, usual
-from cfq_core.tables.schema import Schema
 
 FOLDER = "watch"  # of a store
 LARGEST = 500_000_000  # bytes of a file of people
@@ -79,7 +72,7 @@ def watch(store: Store, run: StoredRun, data: Path, running: Path | None = None,
     home = store.folder / FOLDER / f"{run.row['id']}.jsonl"
     past = history(home)
     table = run.design.table
-    values, unread = people_of(content, table.schema, str(data), stand_ins(table))
+    values, unread = people_of(content, table, str(data))
     same = [p["number"] for p in past if p["data"] == sha]
     number = same[0] if same else len(past) + 1
     decide = _decider(run, running)
@@ -167,49 +160,3 @@ def _content(data: Path) -> bytes:
         return data.read_bytes()
     except OSError as problem:
         raise BadInput(f"{data}: cannot be read ({problem.strerror})") from None
-
-
-def people_of(
-    content: bytes, schema: Schema, where: str, stand_in: Mapping[int, int] = MappingProxyType({})
-) -> tuple[Values, int]:
-    """New people as grid counts, and how many rows the card does not allow; other columns are not looked at.
-
-    ``stand_in``: of each column whose missing cells are filled in, the count that stands for one.
-    """
-    try:
-        text = content.decode("utf-8-sig")
-        written = csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True,
-                             delimiter=delimiter_of(text))  # fmt: skip
-        header, *rows = [r for r in written if any(r)]
-    except (UnicodeDecodeError, csv.Error, ValueError) as problem:
-        raise BadInput(f"{where}: not a CSV with a header ({type(problem).__name__})") from None
-    names = [cell.strip() for cell in header]
-    given = [f for i, f in enumerate(schema.features) if i not in schema.flags.values()]
-    if missing := [f.name for f in given if f.name not in names]:
-        needed = ", ".join(f.name for f in given)
-        raise BadInput(f'{where}: column "{missing[0]}" is missing; needed are {needed}')
-    places = [names.index(f.name) for f in given]
-    good, first = [], ""
-    for number, row in enumerate(rows, 2):
-        try:
-            cells = {f.name: row[p].strip() for f, p in zip(given, places, strict=True)}
-            good.append(_counts(schema, cells, f"{where}: row {number}", stand_in))
-        except (BadInput, IndexError) as problem:
-            first = first or str(problem)
-    if not good:
-        raise BadInput(f"{where}: no row can be read; {first or 'there is none'}")
-    return np.array(good, np.int64), len(rows) - len(good)
-
-
-def _counts(schema: Schema, cells: Mapping[str, str], where: str, stand_in: Mapping[int, int]) -> list[int]:
-    """One person, their missing cells and rare words as the table has them."""
-    flagged = {flag: i for i, flag in schema.flags.items()}
-    counts: list[int] = []
-    for i, f in enumerate(schema.features):
-        if i in flagged:
-            counts.append(int(not cells[schema.features[flagged[i]].name]))
-        elif i in stand_in and not cells[f.name]:
-            counts.append(stand_in[i])
-        else:
-            counts.append(count_of(f, usual(f, cells[f.name]), where))
-    return counts

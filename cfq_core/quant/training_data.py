@@ -44,6 +44,7 @@ class TrainingData:
     valid_inputs: Float[Tensor, "r m d"] | None = None  # of validation rows, which no weight is learned from
     valid_outcome: Float[Tensor, "r m"] | None = None
     further: tuple[RecoursePairs, ...] = ()  # training recourse of other sources, where it was found
+    row_weight: Float[Tensor, "r n"] | None = None  # of training rows, of mean 1, in losses on observed outcomes
 
     @property
     def validation(self) -> Float[Tensor, "r m d"]:
@@ -65,6 +66,7 @@ class TrainingData:
         pairs = None if self.recourse is None else self.recourse.take(runs)
         seeds = tuple(self.seeds[r] for r in runs)
         taken = self.teachers.take(runs), self.inputs[index], self.outcome[index]
-        rows, outcome = (None if x is None else x[index] for x in (self.valid_inputs, self.valid_outcome))
+        known = (self.valid_inputs, self.valid_outcome, self.row_weight)
+        rows, outcome, weight = (None if x is None else x[index] for x in known)
         further = tuple(source.take(runs) for source in self.further)
-        return TrainingData(*taken, seeds, pairs, self.activation_bits, rows, outcome, further)
+        return TrainingData(*taken, seeds, pairs, self.activation_bits, rows, outcome, further, weight)

@@ -54,8 +54,11 @@ def stand_ins(table: Table) -> dict[int, int]:
     return {i: int(table.values[np.argmax(table.values[:, flag] == 1), i]) for i, flag in flags}
 
 
-def usual(f: Feature, word: str) -> str:
-    """A word as the table's levels have it: nothing is the level for missing cells, a rare one that for the others."""
-    if not word and f.missing == "level" and MISSING_LEVEL in f.levels:
-        return MISSING_LEVEL
-    return OTHER if f.other_below and word not in f.levels else word
+def joined(table: Table) -> dict[int, frozenset[str]]:
+    """Of each column whose rare levels are one in a fitted table, the words of those: levels that nobody has there."""
+    out = {}
+    for i, f in enumerate(table.schema.features):
+        if f.other_below:
+            count = np.bincount(table.values[:, i], minlength=len(f.levels))
+            out[i] = frozenset(f.levels[k] for k in np.flatnonzero(count == 0)) - {OTHER, MISSING_LEVEL}
+    return out

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import date, timedelta
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,9 @@ from jaxtyping import Bool, Float, Int
 
 from cfq_core.base.errors import BadTable, unknown
 from cfq_core.base.identity import ID_LENGTH, LABEL, identity
+
+if TYPE_CHECKING:
+    from cfq_core.datasets.dialect import Dialect
 
 Kind = Literal["number", "integer", "ordinal", "category", "date"]  # a date is an integer once its table is read
 Move = Literal["any", "up", "down", "fixed"]
@@ -180,7 +183,10 @@ class Table:
     published_test: Bool[np.ndarray, "n"] | None = field(default=None)
     part: Int[np.ndarray, "n"] | None = field(default=None)  # its card's own split: an index into `PARTS`
     unseen: Bool[np.ndarray, "n"] | None = field(default=None)  # people whom no model is trained on, only tested on
+    row_weight: Float[np.ndarray, "n"] | None = field(default=None)  # its card's sampling weights: of training losses
     model: Mapping[str, Any] = field(default_factory=dict)  # what its card says of model files
+    missing: tuple[str, ...] = ()  # its card's words for a value that is not known, besides the empty cell
+    dialect: Dialect | None = None  # how its file is written, which new people's may be too; None: as plain CSV
     warnings: tuple[str, ...] = ()  # of a user's own table: what may have been meant otherwise, a line each
     origin: str = ""  # fingerprint of the table this was made of, see `tables.fitted`
 
@@ -206,7 +212,10 @@ class Table:
         own = b"" if self.part is None else self.part.astype(np.int8).tobytes()
         rows = hashlib.sha256(self.values.tobytes() + self.outcome.tobytes() + split + apart + own).hexdigest()
         about = [schema, rows, self.published_test is not None, *([] if self.part is None else ["parts"])]
-        return about if self.unseen is None else [*about, "unseen"]
+        about += [] if self.unseen is None else ["unseen"]
+        if self.row_weight is None:
+            return about
+        return [*about, "weights", hashlib.sha256(self.row_weight.astype(np.float64).tobytes()).hexdigest()]
 
     def frame(self) -> pd.DataFrame:
         """The table in raw units and words, one column a feature."""

@@ -284,7 +284,9 @@ def objectives(
             target = score(teachers, inputs[of]).split(split, dim=1)
         logits = student.logits(inputs[of]).split(split, dim=1)
         rows, *pairs = zip(logits, target, strict=True)
-        loss = total(LossInputs(batch.outcome[of], *rows, *pairs), weight)
+        counts = None if batch.row_weight is None else batch.row_weight[of]
+        segment, end = pairs or (None, None)
+        loss = total(LossInputs(batch.outcome[of], *rows, segment, end, counts), weight)
         yield loss + student.held_clips() if any(h.clip_decay for h in student.how) else loss
 
 
@@ -292,6 +294,7 @@ def objectives(
 class _Batch:
     inputs: list[Float[Tensor, "m _ d"]]  # rows; then points on segments and their ends
     outcome: Float[Tensor, "m b"]
+    row_weight: Float[Tensor, "m b"] | None
 
 
 class _Batches:
@@ -315,9 +318,9 @@ class _Batches:
         batch, self.order = self.order[:, :size], self.order[:, size:]
         teacher = torch.arange(len(self.random))[:, None]
         inputs, outcome = self.data.inputs[teacher, batch], self.data.outcome[teacher, batch]
-        if self.pairs is None:
-            return _Batch([inputs], outcome)
-        return _Batch([inputs, *self._segments(self.pairs)], outcome)
+        weight = None if self.data.row_weight is None else self.data.row_weight[teacher, batch]
+        pairs = () if self.pairs is None else self._segments(self.pairs)
+        return _Batch([inputs, *pairs], outcome, weight)
 
     def _segments(self, pairs: RecoursePairs) -> tuple[Float[Tensor, "m p d"], Float[Tensor, "m p d"]]:
         """Points on segments and their ends, as many of every source."""

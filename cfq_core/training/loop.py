@@ -9,7 +9,7 @@ epochs is finished, whatever its neighbours do.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -18,9 +18,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cfq_core.base.seeds import torch_stream
-from cfq_core.nets.elementwise import aligned, cross_entropy, padded
+from cfq_core.nets.elementwise import aligned, padded
 from cfq_core.nets.optim import Adam
 from cfq_core.nets.stack import Stack, score
+from cfq_core.training.losses import task_loss
 
 LARGE = 50_000  # training rows beyond which a table is large: more rows need no more steps
 LARGE_STEPS = 4000  # of a large table, about
@@ -66,11 +67,17 @@ class Fold:
 
     inputs: Float[Tensor, "r n d"]
     outcome: Float[Tensor, "r n"]
+    row_weight: Float[Tensor, "r n"] | None = None  # of mean 1; None: all rows count alike
 
     def thinned(self, most: int) -> Fold:
         """At most so many rows, spread evenly."""
         every = -(-self.inputs.shape[1] // most)
-        return Fold(self.inputs[:, ::every], self.outcome[:, ::every])
+        return self.each(lambda t: t[:, ::every])
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> Fold:
+        """All that is known of the rows, changed alike."""
+        weight = None if self.row_weight is None else change(self.row_weight)
+        return Fold(change(self.inputs), change(self.outcome), weight)
 
 
 def train_teachers(start: Stack, train: Fold, valid: Fold, seeds: Sequence[int], how: TeacherTraining) -> Stack:
@@ -79,7 +86,7 @@ def train_teachers(start: Stack, train: Fold, valid: Fold, seeds: Sequence[int],
     An epoch leaves out the few rows by which its last batch is no multiple of `ALIGNED`; others each time.
     """
     if start.runs == 1:  # a product of one run with one output takes another kernel
-        train, valid = (Fold(f.inputs.expand(2, -1, -1), f.outcome.expand(2, -1)) for f in (train, valid))
+        train, valid = (f.each(lambda t: t.expand(2, *t.shape[1:])) for f in (train, valid))
         return train_teachers(start.take([0, 0]), train, valid, [*seeds] * 2, how).take([0])
     stack = start.trainable()
     rows = aligned(train.inputs.shape[1])
@@ -96,22 +103,18 @@ def train_teachers(start: Stack, train: Fold, valid: Fold, seeds: Sequence[int],
         order = torch.stack([torch.randperm(train.inputs.shape[1], generator=g)[:rows] for g in shuffles])
         for batch in order.split(how.rows_per_step, dim=1):
             logits = score(stack, _rows(train.inputs, batch))
-            loss = task_loss(logits, torch.gather(train.outcome, 1, batch))
+            weight = None if train.row_weight is None else torch.gather(train.row_weight, 1, batch)
+            loss = task_loss(logits, torch.gather(train.outcome, 1, batch), weight)
             optimizer.zero_grad()
             loss.sum().backward()
             optimizer.step()
             schedule.step()
         with torch.no_grad():
             logits = score(stack, looked_at)[:, : valid.inputs.shape[1]]
-            finished = kept.see(stack, task_loss(logits, valid.outcome))
+            finished = kept.see(stack, task_loss(logits, valid.outcome, valid.row_weight))
         if finished:
             break
     return kept.best
-
-
-def task_loss(logits: Float[Tensor, "r n"], outcome: Float[Tensor, "r n"]) -> Float[Tensor, "r"]:
-    """Mean cross-entropy of every run."""
-    return cross_entropy(logits, outcome).mean(1)
 
 
 def _rows(inputs: Float[Tensor, "r n d"], batch: Tensor) -> Float[Tensor, "r b d"]:

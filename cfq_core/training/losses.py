@@ -1,6 +1,6 @@
 """The losses of quantization-aware training, one weight a run.
 
-    task      cross-entropy on the observed outcome
+    task      cross-entropy on the observed outcome, by the rows' sampling weights where their table has some
     distill   squared difference to the teacher's logit on factual rows
     outcome   the paper's CFQ: the student approves at x + sg(delta*_f)   softplus(-SHARPNESS (q - outcome_margin))
     segment   ours: squared difference to the teacher's logit along x + a delta: holds the boundary from both sides
@@ -61,6 +61,18 @@ class LossInputs:
     teacher: Float[Tensor, "r b"]
     segment: tuple[Float[Tensor, "r p"], Float[Tensor, "r p"]] | None = None  # student, teacher
     end: tuple[Float[Tensor, "r p"], Float[Tensor, "r p"]] | None = None
+    row_weight: Float[Tensor, "r b"] | None = None  # of the task term; terms that match the teacher have none
+
+
+def task_loss(
+    logits: Float[Tensor, "r n"], outcome: Float[Tensor, "r n"], row_weight: Float[Tensor, "r n"] | None = None
+) -> Float[Tensor, "r"]:
+    """Mean cross-entropy of every run; a row of weight w counts as w rows do.
+
+    Weights have mean 1 over all training rows, not over a batch, so that batches add up to the table's weighted loss.
+    """
+    each = cross_entropy(logits, outcome)
+    return (each if row_weight is None else each * row_weight).mean(1)
 
 
 def columns(weights: list[Weights]) -> dict[str, Float[Tensor, "r"]]:
@@ -70,7 +82,7 @@ def columns(weights: list[Weights]) -> dict[str, Float[Tensor, "r"]]:
 
 def total(seen: LossInputs, weight: dict[str, Float[Tensor, "r"]]) -> Float[Tensor, "r"]:
     """Loss of every run."""
-    task = cross_entropy(seen.student, seen.outcome).mean(1)
+    task = task_loss(seen.student, seen.outcome, seen.row_weight)
     focus = weight["focus"][:, None]
     loss = weight["task"] * task + weight["distill"] * _difference(seen.student, seen.teacher, focus)
     if weight["over"].any():

@@ -15,7 +15,7 @@ from dashboard.lib import ui, work
 
 HELP = {
     "use": "whether the model may look at it",
-    "kind": "number, integer, ordinal (levels in order) or category",
+    "kind": "number, integer, ordinal (levels in order), category or date",
     "move": "which way people may be told to change it",
     "missing": "of empty cells: a level of their own, the training median (indicator: models see where), no row",
     "protected": "sex, age, ethnicity: never changed, and a column of every fairness table",
@@ -23,6 +23,8 @@ HELP = {
     "easy": "may change in the regime strict",
     "log": "a change of ten per cent counts the same at any level: money",
     "levels": "of an ordinal: every level, lowest first, with commas",
+    "format": "of a date: how days are written, %d.%m.%Y or %m/%d/%Y; empty: 2024-12-31",
+    "other_below": 'of a category: levels with fewer training rows become one, "other"; 0: all stay',
 }
 
 
@@ -64,6 +66,8 @@ def _edited(name: str, content: bytes) -> str | None:
     favourable = two.selectbox("Its favourable value", outcomes, index=len(outcomes) - 1, key="own-favourable")
     word = three.text_input("Name of the table (one word)", re.sub(r"\W+", "_", name.rsplit(".", 1)[0]), key="own-name")
     rows = [r for r in upload.draft(columns) if r["name"] != target]
+    for question in upload.questions({n: c for n, c in columns.items() if n != target}):
+        st.caption(f":material/help: {ui.escape(question)}")
     edited: Any = st.data_editor(
         pd.DataFrame(rows),
         key=f"own-editor-{name}-{target}",
@@ -71,7 +75,7 @@ def _edited(name: str, content: bytes) -> str | None:
         disabled=["name"],
         column_config={
             "use": st.column_config.CheckboxColumn(help=HELP["use"]),
-            "kind": st.column_config.SelectboxColumn(options=list(KINDS), required=True, help=HELP["kind"]),
+            "kind": st.column_config.SelectboxColumn(options=[*KINDS, "date"], required=True, help=HELP["kind"]),
             "move": st.column_config.SelectboxColumn(options=list(MOVES), required=True, help=HELP["move"]),
             "missing": st.column_config.SelectboxColumn(
                 options=list(get_args(Missing)), required=True, help=HELP["missing"]
@@ -79,10 +83,19 @@ def _edited(name: str, content: bytes) -> str | None:
             "low": st.column_config.NumberColumn(help="nobody is told to go below"),
             "high": st.column_config.NumberColumn(help="nobody is told to go above"),
             **{k: st.column_config.CheckboxColumn(help=HELP[k]) for k in ("protected", "immutable", "easy", "log")},
-            "levels": st.column_config.TextColumn(help=HELP["levels"]),
+            **{k: st.column_config.TextColumn(help=HELP[k]) for k in ("levels", "format")},
+            "other_below": st.column_config.NumberColumn(min_value=0, step=1, help=HELP["other_below"]),
         },
     )
-    used = edited[edited.use].drop(columns="use").to_dict("records")
+    four, five = st.columns(2)
+    weights = four.selectbox(
+        "Sampling weights (optional)", ["", *(n for n in names if n != target)], key="own-weights",
+        help="How much each row counts in training. Shares stay those of the people in the table.",
+    )  # fmt: skip
+    used = edited[edited.use & (edited.name != weights)].drop(columns="use").to_dict("records")
+    reference = ""
+    if any(r["kind"] == "date" for r in used):
+        reference = five.text_input("Dates are counted back from", upload.latest_day(columns), key="own-reference")
     for r in used:  # a protected or immutable column is fixed in every regime the card knows
         r["move"] = "any" if r["protected"] or r["immutable"] else r["move"]
-    return upload.card_text(word.strip(), target, favourable, used)
+    return upload.card_text(word.strip(), target, favourable, used, reference.strip(), weights)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from cfq_core.base.errors import BadCard
 from cfq_core.base.shipped import shipped
 from cfq_core.datasets import fetch, upload
-from cfq_core.datasets.card import read_card
+from cfq_core.datasets.card import card_of, read_card
 
 EXAMPLE = shipped("cards") / "example.csv"
 GOOD = EXAMPLE.read_bytes()
@@ -107,3 +109,51 @@ def test_editor_keeps_a_table_and_the_form_takes_it(
     at.button(key="own-keep").click().run()
     assert not at.exception and not at.error
     assert at.selectbox(key="form-dataset").value.endswith("card.toml")
+
+
+def _with_dates_and_rare_words() -> pd.DataFrame:
+    """The example beside days, jobs of which many are rare, and sampling weights."""
+    frame, random = pd.read_csv(EXAMPLE), np.random.default_rng(1)
+    days = pd.Timestamp("2024-05-31") - pd.to_timedelta(random.integers(0, 900, len(frame)), unit="D")
+    often = random.choice(["clerk", "cook"], len(frame))
+    job = np.where(random.random(len(frame)) < 0.3, [f"job {k // 2}" for k in range(len(frame))], often)
+    more = {"since": days.strftime("%d.%m.%Y"), "job": job, "sample_weight": random.integers(1, 9, len(frame)) / 4}
+    frame = pd.concat([frame, pd.DataFrame(more)], axis=1)
+    frame.loc[::40, "since"] = None
+    return frame[[*more, *(c for c in frame.columns if c not in more)]]
+
+
+def test_editor_keeps_dates_rare_levels_and_weights_that_a_draft_proposes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, open_page: Callable[..., AppTest]
+) -> None:
+    monkeypatch.setenv("CFQ_STORE", str(tmp_path / "store"))
+    frame = _with_dates_and_rare_words()
+    at = open_page("study")
+    at.file_uploader(key="own-csv").upload("lending.csv", frame.to_csv(index=False).encode()).run()
+    at.selectbox(key="own-target").select("approved").run()
+    at.selectbox(key="own-favourable").select("yes").run()
+    told = " ".join(c.value for c in at.caption)
+    assert "since: dates" in told and 'become "other"' in told and "is it a sampling weight" in told
+    assert (
+        at.text_input(key="own-reference").value
+        == frame.since.dropna().pipe(lambda s: pd.to_datetime(s, format="%d.%m.%Y")).max().date().isoformat()
+    )
+    at.text_input(key="own-reference").set_value("2024-12-31").run()
+    at.selectbox(key="own-weights").select("sample_weight").run()
+    at.button(key="own-keep").click().run()
+    assert not at.exception and not at.error
+    path = Path(at.selectbox(key="form-dataset").value)
+    card, table = card_of(path), read_card(path)
+    assert card.reference == "2024-12-31" and card.weights == "sample_weight"
+    since, job = table.schema["since"], table.schema["job"]
+    assert (since.format, since.immutable, since.missing) == ("%d.%m.%Y", True, "indicator")
+    assert since.reference == "2024-12-31" and job.other_below == 30 and set(job.levels) == {"clerk", "cook", "other"}
+    assert table.row_weight is not None and table.row_weight.tolist() == frame.sample_weight.tolist()
+
+
+def test_a_table_of_plain_columns_is_drafted_without_new_keys() -> None:
+    columns = upload.read_upload("example.csv", GOOD)
+    rows = [r for r in upload.draft(columns) if r["name"] != "approved"]
+    card = upload.card_text("mine", "approved", "yes", rows)
+    assert not any(key in card for key in ("format", "other_below", "reference", "weights"))
+    assert not upload.questions(columns) and upload.latest_day(columns) == ""

@@ -10,8 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from cfq_core.cli import cli
+from cfq_core.export.newcomers import people_of
 from cfq_core.export.stored import StoredRun, export_student, stored_run
-from cfq_core.export.watch import history, people_of
+from cfq_core.export.watch import history
 from cfq_core.pipeline import Setting
 from cfq_core.study.plan import Plan
 from cfq_core.study.runner import run_plan
@@ -81,8 +82,8 @@ def test_people_who_did_what_they_were_told_are_known_again(
 
 def test_rows_that_the_card_does_not_allow_are_counted(shipped: tuple[Path, list[StoredRun]]) -> None:
     _, (good, _) = shipped
-    schema, text = good.design.table.schema, csv_of(good, good.people["test rows"][:3])
-    values, unread = people_of(f"{text}nonsense,{'x,' * 9}\n".encode(), schema, "new.csv")
+    table, text = good.design.table, csv_of(good, good.people["test rows"][:3])
+    values, unread = people_of(f"{text}nonsense,{'x,' * 9}\n".encode(), table, "new.csv")
     assert len(values) == 3 and unread == 1
     with pytest.raises(Exception, match="is missing"):
-        people_of(b"a,b\n1,2\n", schema, "new.csv")
+        people_of(b"a,b\n1,2\n", table, "new.csv")

@@ -10,12 +10,11 @@ from cfq_core.actions.action_set import ActionSet, objections
 from cfq_core.actions.regimes import REGIMES
 from cfq_core.base.errors import BadCard
 from cfq_core.datasets.card import parse_card
-from cfq_core.export.watch import people_of
+from cfq_core.export.newcomers import people_of
 from cfq_core.pipeline import Setting, prepare, promise
 from cfq_core.recourse.exact import Exact
 from cfq_core.recourse.search import Search
 from cfq_core.tables.encode import Encoding
-from cfq_core.tables.fitted import stand_ins
 from cfq_core.tables.schema import Table
 from cfq_core.training.loop import TeacherTraining
 
@@ -145,9 +144,7 @@ def test_a_missing_level_is_nobodys_aim() -> None:
 def test_new_people_are_read_as_the_table_was() -> None:
     design = prepare(read("indicator"), 0)
     rows = TRUTH.iloc[design.split.test]
-    found, unread = people_of(
-        rows.to_csv(index=False).encode(), design.table.schema, "new.csv", stand_ins(design.table)
-    )
+    found, unread = people_of(rows.to_csv(index=False).encode(), design.table, "new.csv")
     assert unread == 0
     np.testing.assert_array_equal(found, design.table.values[design.split.test])
 

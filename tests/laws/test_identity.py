@@ -208,6 +208,8 @@ TABLE = Table(
         "a feature": replace(TABLE, schema=TABLE.schema.with_features(replace(FEATURE, move="up"))),
         "the published test rows": replace(TABLE, published_test=~TABLE.published_test),
         "no published test rows": replace(TABLE, published_test=None),
+        "weights": replace(TABLE, row_weight=np.ones(3)),
+        "a weight": replace(replace(TABLE, row_weight=np.ones(3)), row_weight=np.array([1.0, 2.0, 1.0])),
     }.items(),
     ids=lambda item: item[0],
 )
