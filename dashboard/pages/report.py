@@ -7,7 +7,7 @@ import re
 import streamlit as st
 
 from cfq_core.report import facts, files, html
-from dashboard.lib import state, ui, views
+from dashboard.lib import state, ui, views, work
 from dashboard.lib.page import Page
 
 TERMS = ("teacher", "student", "interval", "seed", "matched approval", "worst group", "regime")
@@ -35,8 +35,14 @@ def body() -> None:
     page = lambda: html.page(*about, at_most=limit / 100, notes=views.notes(sel.study.id))  # noqa: E731
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", f"cfq-{sel.dataset}-{sel.study.id}")
     with st.container(horizontal=True):
-        _download("Report (HTML)", lambda: page().encode(), f"{name}.html", "text/html", "description")
-        tables = lambda: files.zipped(facts.every_table(sel.study))  # noqa: E731
+        _download(
+            "Report (HTML)",
+            work.exported(lambda: page().encode(), study=sel.study.id),
+            f"{name}.html",
+            "text/html",
+            "description",
+        )
+        tables = work.exported(lambda: files.zipped(facts.every_table(sel.study)), study=sel.study.id)
         _download("Every table (CSV and Parquet, zip)", tables, f"{name}-tables.zip", "application/zip", "folder_zip")
     st.caption(f"Made on the click; it takes some seconds. From a terminal: `cfq report {sel.study.id} --html r.html`")
     _limits(sel)
