@@ -102,7 +102,8 @@ def record(action: str, ids: dict[str, str] | None = None, files: dict[str, str]
 
 def recorder() -> Callable[[str, dict[str, str], dict[str, str]], None]:
     """The same for later, when the session cannot be asked any more."""
-    store, user, mine = root(), logbook.NOT_NAMED, {}
+    store, user = root(), logbook.NOT_NAMED
+    mine: dict[str, str] = {}
     if is_on():
         user, mine = owner().name, {"workspace": owner().id}
     return lambda action, ids, files: logbook.append(store, action, user, mine | ids, files)
