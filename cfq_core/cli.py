@@ -17,7 +17,7 @@ from cfq_core import __version__
 from cfq_core.base.errors import CfqError
 from cfq_core.base.memory import collect_seldom
 from cfq_core.base.whole import system_refused
-from cfq_core.commands import card, data, files, installed, papers, serve, studies
+from cfq_core.commands import card, data, files, installed, log, papers, serve, studies
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -34,6 +34,7 @@ for command in (
     *papers.COMMANDS,
     *installed.COMMANDS,
     *serve.COMMANDS,
+    *log.COMMANDS,
 ):
     cli.add_command(command)
 

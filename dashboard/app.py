@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse
 from starlette.routing import Route
 
-from dashboard.lib import front_door, headers, pages, startup
+from dashboard.lib import front_door, headers, pages, startup, workspace
 
 
 @asynccontextmanager
@@ -35,5 +35,9 @@ app = st.App(
     Path(__file__).parent / "lib" / "script.py",
     lifespan=warm,
     routes=[Route(f"{base}/{name}", at_the_root) for name, place in pages.found().items() if place.default],
-    middleware=[Middleware(headers.Guard), Middleware(front_door.NamesItsStudy, base=base)],
+    middleware=[
+        Middleware(headers.Guard),
+        Middleware(workspace.GivesCookie, paths=front_door.addresses(base), base=base),
+        Middleware(front_door.NamesItsStudy, base=base),
+    ],
 )

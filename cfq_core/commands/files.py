@@ -210,7 +210,7 @@ def audit(
 ) -> None:
     """Audit any pair of ONNX files on a table: does the student keep what the teacher promises?"""
     _needs("onnx", "onnxruntime", extra="export")
-    from cfq_core.base import cells
+    from cfq_core.base import cells, logbook
     from cfq_core.datasets.card import read_card
     from cfq_core.export import audit_text, pairs, people
     from cfq_core.export.audit import AuditOptions, audit_pair
@@ -222,6 +222,9 @@ def audit(
     rows = stream(large, card, *files, AuditOptions(**options)) if large else None
     found = audit_pair(read_card(card), *files, AuditOptions(**options))
     kept = {"audit": pairs.keep(folder, card, options, *files, found), "store": str(folder)} if folder else {}
+    if folder:
+        logbook.append(folder, logbook.AUDIT, ids={"audit": kept["audit"]},
+                       files={f.name: f.sha256 for f in files} | logbook.sha256_of([card]))  # fmt: skip
     if page:
         _write(page, audit_text.page(found))
     if table:

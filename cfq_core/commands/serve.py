@@ -86,14 +86,16 @@ def gallery_pack(
 @click.option("--address", default="127.0.0.1", show_default=True, help="Interface to listen on.")
 @click.option("--host", "hosts", multiple=True, help="A name that people open it by; may be repeated.")
 @click.option("--base-path", default="", help="Where it stands below the host, behind a proxy: tools/cfq.")
+@click.option("--workspaces", is_flag=True, help="Each user has tables, studies and jobs of their own.")
+@click.option("--user-header", default="", help="Header in which the proxy says who it is, such as X-Forwarded-User.")
 @store_option
-def dashboard_command(port: int, address: str, hosts: Sequence[str], base_path: str, folder: Path | None) -> None:
+def dashboard_command(hosts: Sequence[str], folder: Path | None, **options: Any) -> None:
     """Serve the dashboard, with safe settings whatever the current folder holds."""
     from cfq_core.commands import server
 
     if importlib.util.find_spec("streamlit") is None:
         raise BadInput("the dashboard is not installed: pip install cfq")
-    asked = server.Server(port, address, tuple(hosts), base_path, store_place(folder))
+    asked = server.Server(hosts=tuple(hosts), store=store_place(folder), **options)
     variables, told = server.variables(asked, os.environ)
     run = server.command(asked)
     for line in told:

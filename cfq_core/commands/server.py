@@ -56,6 +56,8 @@ class Server:
     address: str = "127.0.0.1"
     hosts: tuple[str, ...] = ()  # names that people open it by, beside this machine's own
     base_path: str = ""  # behind a proxy: where it stands below the host
+    workspaces: bool = False  # each user has tables, studies and jobs of their own
+    user_header: str = ""  # which a proxy sets to who it is; empty: a cookie tells browsers apart
     store: Path = field(default_factory=lambda: Path(os.environ.get("CFQ_STORE", ".cfq")))
 
 
@@ -92,7 +94,17 @@ def variables(server: Server, operator: Mapping[str, str]) -> tuple[dict[str, st
         if folder := operator.get(name):
             result[name] = str(Path(folder).absolute())
     result["CFQ_STORE"] = str(server.store.absolute())
+    result |= _workspaces(server)
     return result, [*told, *_about(server, result)]
+
+
+def _workspaces(server: Server) -> dict[str, str]:
+    """Said by the command line alone, whatever variables are set."""
+    if server.user_header and not server.workspaces:
+        raise BadInput("--user-header: says whose workspace it is; give --workspaces too")
+    if not re.fullmatch(r"[A-Za-z0-9-]{0,80}", server.user_header):
+        raise BadInput(f'--user-header "{server.user_header}": letters, digits and dashes, such as X-Forwarded-User')
+    return {"CFQ_WORKSPACES": "1" if server.workspaces else "", "CFQ_USER_HEADER": server.user_header}
 
 
 def _about(server: Server, given: Mapping[str, str]) -> list[str]:

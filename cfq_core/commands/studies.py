@@ -13,8 +13,9 @@ from typing import Any
 import click
 from tqdm import tqdm
 
-from cfq_core.base import numerics, plugins
+from cfq_core.base import logbook, numerics, plugins
 from cfq_core.base.errors import BadPlan
+from cfq_core.base.identity import identity
 from cfq_core.commands.options import (
     CONTRACT,
     contract_options,
@@ -237,6 +238,7 @@ def _run(plan: Any, workers: int | None, folder: Path | None, as_json: bool, sch
 
     _warn(plan.datasets)
     store = open_store(folder)
+    _log(plan, store.folder)
     bar: tqdm | None = None
 
     def progress(done: int, total: int, what: str) -> None:
@@ -255,6 +257,12 @@ def _run(plan: Any, workers: int | None, folder: Path | None, as_json: bool, sch
     if problem := numerics.warning():
         click.echo(problem, err=True)
     _show(store, found, as_json)
+
+
+def _log(plan: Any, store: Path) -> None:
+    own = [plan.teacher.path] if plan.teacher else []
+    ids = {"plan": identity(plan), "on": ", ".join(plan.datasets)}
+    logbook.append(store, logbook.STUDY, ids=ids, files=logbook.sha256_of([*plan.datasets, *own]))
 
 
 def _show(store: Any, study: str, as_json: bool) -> None:

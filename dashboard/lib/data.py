@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from cfq_core.report import picture, robust
 from cfq_core.report import tour as guided
 from cfq_core.report.frames import Stored
 from cfq_core.study.store import FILE, Store
-from dashboard.lib import chart
+from dashboard.lib import chart, sharing, workspace
 
 Plain = str | int | float | bool | None
 MOST_STUDIES, MOST_PICTURES = 32, 256  # kept in memory by a server
@@ -34,24 +33,34 @@ class Listed:
     finished: int
     folder: str
     gallery: bool
+    shared: bool = False  # by another user, to be read
 
     @property
     def label(self) -> str:
         """What the list shows."""
         short = "" if self.finished == self.runs else f" ({self.finished} of {self.runs} runs)"
-        return f"{self.name}{short}{' · Gallery' if self.gallery else ''}"
+        return f"{self.name}{short}{' · Gallery' if self.gallery else ' · Shared with you' if self.shared else ''}"
 
 
 def own_store() -> Path:
     """Where studies of this user go."""
-    return Path(os.environ.get("CFQ_STORE", ".cfq"))
+    return workspace.folder()
 
 
 def studies() -> list[Listed]:
     """Studies with at least one finished run: own ones, newest first, then the gallery's."""
-    own = [s for s in _own(str(own_store())) if s.finished]
+    own = [s for s in _own(str(own_store())) if s.finished] if workspace.is_known() else []
     shipped = [s for s in _shipped(str(gallery())) if s.finished]
+    own += [s for s in _shared() if s.id not in {o.id for o in own}]
     return own + [s for s in shipped if s.id not in {o.id for o in own}]
+
+
+def _shared() -> list[Listed]:
+    """The study of another user's that this session's link opens."""
+    found = sharing.opened()
+    if found is None:
+        return []
+    return [replace(s, shared=True) for s in _own(str(found.folder)) if s.id == found.study and s.finished]
 
 
 def answering(question: robust.Topic) -> dict[str, Listed]:

@@ -9,13 +9,18 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from dashboard.lib import pages, startup
 
 
+def addresses(base: str) -> frozenset[str]:
+    """Of every page; the one that opens has none of its own."""
+    others = (name for name, p in pages.found().items() if not p.default)
+    return frozenset(f"{base}/{name}" for name in ("", *others))
+
+
 class NamesItsStudy:
     """Middleware for the addresses of pages; everything else passes."""
 
     def __init__(self, app: ASGIApp, base: str = "") -> None:
         """``base``: the path under which a proxy shows the dashboard, without a slash at its end."""
-        others = (name for name, p in pages.found().items() if not p.default)
-        self.app, self.names = app, {f"{base}/{name}" for name in ("", *others)}
+        self.app, self.names = app, addresses(base)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on, or send to the address with the study."""

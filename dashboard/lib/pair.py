@@ -83,9 +83,11 @@ def _show(audit: StoredAudit) -> None:
     if (table := people_of(content := audit.people())) is not None:
         st.markdown("**Person by person**: what each was told, and whether it holds")
         st.dataframe(table, hide_index=True, key=f"audit-people-{audit.id}")
-        st.download_button("People (CSV)", content, f"cfq-audit-{audit.id}.csv", "text/csv", on_click="ignore",
+        each = work.exported(lambda: content, audit=audit.id)
+        st.download_button("People (CSV)", each, f"cfq-audit-{audit.id}.csv", "text/csv", on_click="ignore",
                            icon=":material/table:", key=f"audit-csv-{audit.id}")  # fmt: skip
-    st.download_button("Report (HTML)", audit.page, f"cfq-audit-{audit.id}.html", "text/html", on_click="ignore",
+    page = work.exported(audit.page, audit=audit.id)
+    st.download_button("Report (HTML)", page, f"cfq-audit-{audit.id}.html", "text/html", on_click="ignore",
                        icon=":material/description:", key=f"audit-report-{audit.id}")  # fmt: skip
 
 

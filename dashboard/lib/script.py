@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from dashboard.lib import component, pages, startup, state, tour, ui, views
+from cfq_core.base.errors import BadInput
+from dashboard.lib import component, pages, startup, state, tour, ui, views, workspace
 
 st.set_page_config(
     page_title="cfq: does recourse survive quantization?",
@@ -11,6 +12,11 @@ st.set_page_config(
 )
 st.html(f"<style>{component.page_style()}</style>")
 page = st.navigation(pages.navigation(), position="top")
+try:
+    workspace.folder()
+except BadInput as refused:
+    ui.failed(refused.line())
+    st.stop()
 state.sidebar()
 with st.sidebar:
     if sel := state.selected():

@@ -16,7 +16,10 @@ def newest() -> str | None:
     """The study that a bare address opens; None before it is known, and where there is none."""
     if not _ready.is_set():
         return None
-    from dashboard.lib import data
+    from dashboard.lib import data, workspace
+
+    if workspace.is_on():  # each user has another one
+        return None
 
     return next((s.id for s in data.studies()), None)
 

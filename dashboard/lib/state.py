@@ -18,7 +18,7 @@ import streamlit as st
 from cfq_core.report import fmt, names
 from cfq_core.report.escape import plain
 from cfq_core.report.frames import Stored
-from dashboard.lib import component, data
+from dashboard.lib import component, data, sharing, workspace
 
 #: For a page's own control with a plain key: its choice stands in the address while the page is open.
 IN_LINK: dict[str, Any] = {"bind": "query-params"}
@@ -98,6 +98,8 @@ def forget(key: str, options: Sequence[str]) -> None:
 def sidebar() -> None:
     """Draw the selection and keep it for the page."""
     st.session_state["_selection"] = None
+    if workspace.is_on():
+        _follow_shared()
     listed = {s.id: s for s in data.studies()}
     with st.sidebar:
         if trouble := data.problem():
@@ -131,6 +133,8 @@ def _select(listed: dict[str, data.Listed]) -> Selection:
     against = one("Compare with (B)", "b", [NOTHING, *(m for m in methods if m != method)], NOTHING)
     person = _person()
     _write("study", study_id)
+    if workspace.is_on():  # no link to another study tells of it
+        _write("shared", sharing.token() if of.shared else None)
     component.mount("address", {"study": study_id}, key="address")
     return Selection(of, study, dataset, method, float(budget), int(seed), approval == "matched", person,
                      None if against == NOTHING else against)  # fmt: skip
@@ -206,6 +210,19 @@ def _adopt(key: str, options: Mapping[str, str]) -> None:
         st.session_state[key] = default
 
 
+def _follow_shared() -> None:
+    """Open what a link shares; a link that shares nothing (any more) says so in one line."""
+    raw = st.query_params.get("shared")
+    if raw is not None and _is_news("shared", raw):
+        sharing.follow(raw)
+        if (found := sharing.opened()) is not None:
+            st.session_state["study"] = found.study
+    if sharing.token() is not None and sharing.opened() is None:
+        sharing.follow(None)
+        _write("shared", None)
+        st.error("This study is not shared with you.", icon=":material/error:")
+
+
 def _person() -> int | None:
     raw = st.query_params.get("person")
     if raw is not None and _is_news("person", raw):
@@ -247,4 +264,7 @@ def _permalink(of: Selection) -> None:
     with st.popover("Link to this view", icon=":material/link:", width="stretch"):
         st.code(permalink(of), language=None, wrap_lines=True)
         st.caption("Reopens this study, model and person, whatever is the newest study by then.")
+    if workspace.is_on() and not of.listed.gallery and not of.listed.shared:
+        with st.popover("Share this study", icon=":material/group:", width="stretch"):
+            sharing.panel(of.study.id)
     st.caption(f"study {of.study.id} · {of.study.margin_words} · {fmt.counted(seeds, 'seed')}")

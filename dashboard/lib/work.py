@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import math
 import tomllib
+from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
 
-from cfq_core.base import plugins
+from cfq_core.base import logbook, plugins
+from cfq_core.base.errors import BadInput
+from cfq_core.base.identity import identity
 from cfq_core.base.shipped import shipped
 from cfq_core.datasets import upload
 from cfq_core.datasets.fetch import FILES, on_disk
@@ -17,7 +21,7 @@ from cfq_core.export import pairs
 from cfq_core.models import kept
 from cfq_core.report import fmt
 from cfq_core.study import estimate, jobs
-from dashboard.lib import data
+from dashboard.lib import data, workspace
 
 
 def recent() -> list[jobs.Job]:
@@ -26,7 +30,10 @@ def recent() -> list[jobs.Job]:
 
 
 def start(given: dict[str, Any]) -> jobs.Job:
-    """Start a study; one that runs already is given back."""
+    """Start a study; one that runs already is given back. Raises `CfqError`."""
+    _only_own(given["datasets"])
+    files = logbook.sha256_of([*given["datasets"], *([given["teacher"]["path"]] if "teacher" in given else [])])
+    workspace.record(logbook.STUDY, {"plan": identity(given), "on": ", ".join(given["datasets"])}, files)
     return jobs.submit(data.own_store(), given)
 
 
@@ -37,7 +44,10 @@ def stop(id: str) -> None:
 
 def audit(dataset: str, teacher: pairs.Upload, student: pairs.Upload, question: dict[str, Any]) -> str | None:
     """Audit two files in the background, or give the id of the audit that says it already; raises `BadInput`."""
+    _only_own([dataset])
     given = pairs.asked(dataset, teacher, student, question)
+    files = {given[role]["name"]: given[role]["sha256"] for role in (pairs.TEACHER, pairs.STUDENT)}
+    workspace.record(logbook.AUDIT, {"audit": identity(given)}, files | logbook.sha256_of([dataset]))
     if (found := pairs.known(data.own_store(), given)) is None:
         pairs.submit(data.own_store(), given, teacher, student)
     return found
@@ -46,6 +56,24 @@ def audit(dataset: str, teacher: pairs.Upload, student: pairs.Upload, question: 
 def audits() -> dict[str, pairs.StoredAudit]:
     """The stored audits by id, newest first."""
     return {a.id: a for a in pairs.kept(data.own_store())}
+
+
+def _only_own(tables: list[str]) -> None:
+    """In a workspace a path that a browser made up opens nobody else's table."""
+    if workspace.is_on() and any(t.endswith(".toml") and t not in datasets() for t in tables):
+        raise BadInput("this table is not in your workspace")
+
+
+def exported(content: Callable[[], bytes], **ids: str) -> Callable[[], bytes]:
+    """A download whose making is written to the log. The click is answered outside of the session."""
+    log = workspace.recorder()
+
+    def made() -> bytes:
+        found = content()
+        log(logbook.EXPORT, ids, {"content": hashlib.sha256(found).hexdigest()})
+        return found
+
+    return made
 
 
 def can_audit() -> bool:
@@ -96,9 +124,15 @@ def about_plan(given: dict[str, Any]) -> str:
 
 def keep(card: str, content: bytes, csv_name: str) -> str:
     """Check an uploaded table and keep it; gives its card's path. Raises `BadCard`."""
-    return str(upload.keep(data.own_store(), card, content, csv_name).resolve())
+    path = upload.keep(data.own_store(), card, content, csv_name).resolve()
+    workspace.record(logbook.UPLOAD, {"table": path.parent.name}, logbook.sha256_of([path]))
+    return str(path)
 
 
 def keep_model(name: str, content: bytes) -> str:
     """Check an uploaded model and keep it; gives its path. Raises `BadInput`."""
-    return str(kept.keep(data.own_store(), name, content).resolve())
+    path = kept.keep(data.own_store(), name, content).resolve()
+    if st.session_state.get("_logged_model") != str(path):  # a page asks again each time it is drawn
+        workspace.record(logbook.UPLOAD, files=logbook.sha256_of([path]))
+        st.session_state["_logged_model"] = str(path)
+    return str(path)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
+from cfq_core.base.errors import CfqError
 from cfq_core.report import fmt
-from dashboard.lib import data, own_model, own_table, pages, pair, running, state, study_form, ui, work
+from dashboard.lib import data, own_model, own_table, pages, pair, running, state, study_form, ui, work, workspace
 from dashboard.lib.page import Page
 
 TERMS = ("teacher", "student", "bit budget", "promise margin κ", "regime", "seed")
@@ -46,7 +47,10 @@ def body() -> None:
 
 def _start(given: dict[str, object]) -> None:
     before = {j.id for j in work.recent()}
-    job = work.start(given)
+    try:
+        job = work.start(given)
+    except CfqError as refused:
+        return ui.failed(refused.line())
     st.toast("This study runs already." if job.id in before else "Started.", icon=":material/play_arrow:")
 
 
@@ -59,6 +63,7 @@ def _size(given: dict[str, object]) -> str:
 def _stored() -> None:
     listed = data.studies()
     ui.section("Stored studies")
+    st.caption(ui.escape(workspace.sentence()))
     if not listed:
         return ui.empty("None yet.")
     names = ("name", "runs", "finished", "created", "id")
