@@ -8,7 +8,6 @@ write to the folder can write both anew: the sha256 that `cfq log --verify` prin
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -19,6 +18,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+try:
+    import fcntl
+except ImportError:  # Windows: one process at a time has to write
+    fcntl = None  # type: ignore[assignment]
 
 from cfq_core.base.errors import BadInput
 from cfq_core.base.identity import file_sha256
@@ -117,7 +121,8 @@ def _locked(file: Path) -> Iterator[int]:
     """The log, open to append, held by this process alone."""
     log = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
     try:
-        fcntl.flock(log, fcntl.LOCK_EX)
+        if fcntl is not None:
+            fcntl.flock(log, fcntl.LOCK_EX)
         yield log
     finally:
         os.close(log)
