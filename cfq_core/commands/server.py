@@ -8,6 +8,7 @@ A variable that the operator has set wins; one that takes a guard away (`GUARDS`
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 import re
 import tomllib
@@ -22,7 +23,7 @@ from cfq_core.base.processes import ROOT, environment, module_command
 WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")  # between the words of allowedHosts
 LOOSE = "CFQ_DASHBOARD_LOOSE"  # 1: the operator's variables win where they take a guard away, too
 INSTALLED, CHECKOUT = "cfq_dashboard", "dashboard"  # the same package: in the wheel, and where it is written
-HOSTS = "STREAMLIT_SERVER_ALLOWED_HOSTS"
+HOSTS, THEME = "STREAMLIT_SERVER_ALLOWED_HOSTS", "STREAMLIT_THEME_"
 
 
 def _is(*allowed: str) -> Callable[[str], bool]:
@@ -130,7 +131,10 @@ def _settings_file() -> Path:
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "STREAMLIT") -> dict[str, str]:
-    """Settings as variables: ``server.allowedHosts`` is ``STREAMLIT_SERVER_ALLOWED_HOSTS``; lists by white space."""
+    """Settings as variables: ``server.allowedHosts`` is ``STREAMLIT_SERVER_ALLOWED_HOSTS``.
+
+    Streamlit takes a list apart at white space, but a theme's colours are read as JSON.
+    """
     out = {}
     for key, value in values.items():
         name = f"{prefix}_{WORDS.sub('_', key).upper()}"
@@ -138,6 +142,8 @@ def _flat(values: Mapping[str, Any], prefix: str = "STREAMLIT") -> dict[str, str
             out.update(_flat(value, name))
         elif isinstance(value, bool):
             out[name] = str(value).lower()
+        elif isinstance(value, list):
+            out[name] = json.dumps(value) if name.startswith(THEME) else " ".join(map(str, value))
         else:
-            out[name] = " ".join(map(str, value)) if isinstance(value, list) else str(value)
+            out[name] = str(value)
     return out

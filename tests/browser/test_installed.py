@@ -55,6 +55,7 @@ def hostile(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     running = Server(folder / "store", how, folder)
     yield running
     running.stop()
+    assert "Traceback" not in (said := (folder / "server.log").read_text()), said
     assert not (folder / "TAKEN").exists(), (folder / "TAKEN").read_text()
 
 

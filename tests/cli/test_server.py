@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -19,6 +20,7 @@ def test_lists_are_handed_over_as_streamlit_reads_them() -> None:
     given, told = variables(Server(), {})
     assert given[HOSTS] == "127.0.0.1 localhost" and given["STREAMLIT_CLIENT_ALLOWED_ORIGINS"] == ""
     assert given["STREAMLIT_THEME_LIGHT_PRIMARY_COLOR"] == "#005A8C"
+    assert json.loads(given["STREAMLIT_THEME_CHART_CATEGORICAL_COLORS"])[0] == "#D55E00"
     assert given["STREAMLIT_SERVER_ENABLE_XSRF_PROTECTION"] == "true" and not told
     assert all(strict(given[name]) for name, (_, strict) in GUARDS.items())
 
