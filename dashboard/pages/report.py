@@ -37,26 +37,12 @@ def body() -> None:
     page = lambda: html.page(*about, at_most=limit / 100, notes=views.notes(sel.study.id))  # noqa: E731
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", f"cfq-{sel.dataset}-{sel.study.id}")
     with st.container(horizontal=True):
-        _download(sel.study.id, "Report (HTML)", lambda: page().encode(), f"{name}.html", "text/html", "description")
-        tables = lambda: files.zipped(facts.every_table(sel.study))  # noqa: E731
+        _download(sel.study.id, "Report (HTML)", lambda: page().encode(), f"{name}.html", "description")
         if (run := sel.run) is not None:
             papers = lambda: filed.zipped(sel.study, run)  # noqa: E731
-            _download(
-                sel.study.id,
-                "Papers of this student (zip)",
-                papers,
-                f"{name}-papers.zip",
-                "application/zip",
-                "folder_open",
-            )
-        _download(
-            sel.study.id,
-            "Every table (CSV and Parquet, zip)",
-            tables,
-            f"{name}-tables.zip",
-            "application/zip",
-            "folder_zip",
-        )
+            _download(sel.study.id, "Papers of this student (zip)", papers, f"{name}-papers.zip", "folder_open")
+        tables = lambda: files.zipped(facts.every_table(sel.study))  # noqa: E731
+        _download(sel.study.id, "Every table (CSV and Parquet, zip)", tables, f"{name}-tables.zip", "folder_zip")
     st.caption(f"Made on the click; it takes some seconds. From a terminal: `cfq report {sel.study.id} --html r.html`")
     _limits(sel)
     with ui.fold("Preview", "preview") as opened:
@@ -73,9 +59,10 @@ def _limits(sel: state.Selection) -> None:
                 st.markdown(f"- {ui.escape(limit)}")
 
 
-def _download(study: str, label: str, content: Callable[[], bytes], file: str, mime: str, icon: str) -> None:
-    kept = work.exported(content, study=study)
-    st.download_button(label, kept, file, mime, on_click="ignore", icon=f":material/{icon}:", key=f"get-{icon}")
+def _download(study: str, label: str, made: Callable[[], bytes], file: str, icon: str) -> None:
+    mime = "application/zip" if file.endswith(".zip") else "text/html"
+    ways = {"on_click": "ignore", "icon": f":material/{icon}:", "key": f"get-{icon}"}
+    st.download_button(label, work.exported(made, study=study), file, mime, **ways)
 
 
 PAGE = Page(order=10, title="Report", question="Show it", icon="description", body=body)
