@@ -27,8 +27,8 @@ from .small_cards import SmallCase, brute, small_case
 from .test_search_quality import KAPPA, random_models
 
 FEW = range(24)  # cards of the short suite
-MANY, AT_A_TIME = 2000, 100  # cards of the gate, which tries each fourth hundred
-EACH = int(os.environ.get("CFQ_EACH", "4"))  # 1 tries all
+MANY, AT_A_TIME = 2000, 100  # cards of the gate, which tries each eighth hundred
+EACH = int(os.environ.get("CFQ_EACH", "8"))  # 1 tries all
 WITHIN, SHARE = 1.01, 0.995  # the search's promise: cost over the optimum's, and of how many
 
 

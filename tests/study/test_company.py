@@ -30,7 +30,7 @@ Contents = Callable[[Store, str], dict[str, Any]]
 #: Widths whose products have every alignment there is.
 WIDTHS = ((8, 8), (5, 7), (13, 3, 9))
 SEEDS, BUDGETS = (0, 1, 2), (2.0, 3.4, 8.0)
-COMPANIES = int(os.environ.get("CFQ_COMPANIES", "14"))  # 200 take some 15 minutes of two cores
+COMPANIES = int(os.environ.get("CFQ_COMPANIES", "8"))  # 200 take some 15 minutes of two cores
 SHORT = 2
 
 
