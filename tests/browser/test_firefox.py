@@ -130,6 +130,8 @@ async def _move(tab: Tab) -> None:
     await tab.find(f"{FIRST}('input#bits', document).focus()")
     await tab.press(HOME)
     await tab.until(f"{FIRST}('.line', document).textContent.includes('at 2 bits')")
+    await tab.until("location.search.includes('budget=2')")  # the server has heard of it
+    await tab.until(SETTLED)
 
 
 def test_every_page_draws_and_the_first_moves(port: int, tmp_path: Path) -> None:
