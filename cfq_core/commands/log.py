@@ -27,7 +27,10 @@ def log(table: Path | None, verify: bool, folder: Path | None, as_json: bool) ->
     if verify:
         if found := logbook.problems(store):
             raise CfqError(f"{store / logbook.FILE}: {'; '.join(found[:5])}{'; ...' if len(found) > 5 else ''}")
-        click.echo(f"{len(events)} events, none changed, removed or moved; sha256 of the last {logbook.digest(store)}")
+        from cfq_core.report.fmt import counted
+
+        said = counted(len(events), "event")
+        click.echo(f"{said}, none changed, removed or moved; sha256 of the last {logbook.digest(store)}")
     elif as_json:
         print_json({"store": str(store), "events": events})
     elif not table:
