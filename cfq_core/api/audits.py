@@ -14,8 +14,9 @@ from cfq_core.api.tables import read_card
 from cfq_core.base import cells
 from cfq_core.base.door import path_of
 from cfq_core.base.errors import BadInput
-from cfq_core.export import audit_text, people
+from cfq_core.export import audit_text, pairs, people
 from cfq_core.report.files import write_whole
+from cfq_core.report.pair import frame
 from cfq_core.tables.schema import Table
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class ModelAudit:
     """What one model promises, and whether the other keeps it."""
 
     pair: PairAudit
+    dataset: str = ""  # the card's path, where it has one: a report shows its words
 
     @property
     def verdict(self) -> str:
@@ -67,7 +69,7 @@ class ModelAudit:
     @property
     def people(self) -> pd.DataFrame:
         """One row a person who was refused: what they were told, its cost, and where it holds."""
-        return people.frame(people.results(self.pair))
+        return frame(people.results(self.pair))
 
     def as_dict(self) -> dict[str, Any]:
         """What `cfq audit --json` prints."""
@@ -76,7 +78,7 @@ class ModelAudit:
     def report(self, path: str | Path) -> Path:
         """Write it as one HTML page; with a path that ends in .csv, the table of people."""
         out = path_of(path, "report", "path")
-        content = cells.csv(self.people) if out.suffix == ".csv" else audit_text.page(self.pair).encode()
+        content = cells.csv(self.people) if out.suffix == ".csv" else pairs.page(self.pair, self.dataset).encode()
         write_whole(out, content)
         return out
 
@@ -149,7 +151,8 @@ def audit_models(
         student_layout=student_layout,
     )  # fmt: skip
     files = [_file(model, role) for model, role in ((teacher, "teacher"), (student, "student"))]
-    return ModelAudit(audit_pair(table, files[0], files[1], question))
+    path = str(Path(card).absolute()) if isinstance(card, str | Path) and data is None else table.schema.name
+    return ModelAudit(audit_pair(table, files[0], files[1], question), path)
 
 
 def _file(model: Any, role: str) -> ModelFile:

@@ -43,19 +43,14 @@ def stop(id: str) -> None:
 
 
 def audit(dataset: str, teacher: pairs.Upload, student: pairs.Upload, question: dict[str, Any]) -> str | None:
-    """Audit two files in the background, or give the id of the audit that says it already; raises `BadInput`."""
+    """Audit two files in the background, or give the id of the study that says it already; raises `BadInput`."""
     _only_own([dataset])
     given = pairs.asked(dataset, teacher, student, question)
     files = {given[role]["name"]: given[role]["sha256"] for role in (pairs.TEACHER, pairs.STUDENT)}
-    workspace.record(logbook.AUDIT, {"audit": identity(given)}, files | logbook.sha256_of([dataset]))
+    workspace.record(logbook.AUDIT, {"study": pairs.study_id(given)}, files | logbook.sha256_of([dataset]))
     if (found := pairs.known(data.own_store(), given)) is None:
         pairs.submit(data.own_store(), given, teacher, student)
     return found
-
-
-def audits() -> dict[str, pairs.StoredAudit]:
-    """The stored audits by id, newest first."""
-    return {a.id: a for a in pairs.kept(data.own_store())}
 
 
 def _only_own(tables: list[str]) -> None:
