@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,9 @@ from cfq_core.base import cells
 from cfq_core.base.door import path_of
 from cfq_core.base.errors import BadInput
 from cfq_core.export import audit_text, pairs, people
+from cfq_core.report import html
 from cfq_core.report.files import write_whole
+from cfq_core.report.frames import Stored
 from cfq_core.report.pair import frame
 from cfq_core.tables.schema import Table
 
@@ -78,7 +81,7 @@ class ModelAudit:
     def report(self, path: str | Path) -> Path:
         """Write it as one HTML page; with a path that ends in .csv, the table of people."""
         out = path_of(path, "report", "path")
-        content = cells.csv(self.people) if out.suffix == ".csv" else pairs.page(self.pair, self.dataset).encode()
+        content = cells.csv(self.people) if out.suffix == ".csv" else report_of(self.pair, self.dataset).encode()
         write_whole(out, content)
         return out
 
@@ -90,6 +93,12 @@ class ModelAudit:
         rows = self.measures[self.measures.title != ""].drop(columns="measure")
         head = shown.heading(f"{p.student.file} against {p.teacher.file} on {p.schema.title}")
         return shown.block(head, shown.line(self.verdict), shown.table(rows), shown.listed("Notes", self.notes))
+
+
+def report_of(pair: PairAudit, dataset: str) -> str:
+    """The report on an audit: one HTML file, as of any study. ``dataset``: a name, or the path of a card."""
+    with tempfile.TemporaryDirectory(prefix="cfq-audit-") as folder:
+        return html.page(Stored(folder, pairs.keep_of(Path(folder), dataset, pair), 1))
 
 
 def audit_models(

@@ -9,7 +9,6 @@ the worker does.
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -96,15 +95,6 @@ def keep_of(folder: Path, dataset: str, a: PairAudit) -> str:
         return keep(store, _given(dataset, files, said), a)
     finally:
         store.close()
-
-
-def page(a: PairAudit, dataset: str) -> str:
-    """Its report: one HTML file, as of any study."""
-    from cfq_core.report import html
-    from cfq_core.report.frames import Stored
-
-    with tempfile.TemporaryDirectory(prefix="cfq-audit-") as folder:
-        return html.page(Stored(folder, keep_of(Path(folder), dataset, a), 1))
 
 
 # ---------------------------------------------------------------------- the worker
