@@ -125,7 +125,11 @@ def _look(study: Stored, dataset: str, method: str, budget: float, place: Place,
         words = "Only by leniency"
     line = f"{words}: at {fmt.bits(budget)} {mine.failing} of 100 promised actions {_fail(mine)}."
     said = (
-        f"Best here: {other.name}, {other.failing} of 100." if other else "No method here does better." if best else ""
+        f"Best here: {other.name}, {other.failing} of 100."
+        if other
+        else "No method here does better."
+        if best and method != METHOD
+        else ""
     )
     return Look(f"{budget:g}", verdict, line, said, mine, other, _groups(study, dataset, method, budget, place))
 

@@ -14,7 +14,7 @@ from cfq_core.evidence import MATCHING_SHIFT, OTHER_THRESHOLD, Metric
 from cfq_core.matching import REACHED
 from cfq_core.study.marks import ASKS_LESS, LENIENT, format_unmatched, leniency
 from cfq_core.study.over_seeds import OverSeeds
-from cfq_core.study.pair import pair_of
+from cfq_core.study.pair import METHOD, pair_of
 
 if TYPE_CHECKING:
     from cfq_core.report.frames import Stored
@@ -201,7 +201,9 @@ def caution(lines: pd.DataFrame, dataset: str, method: str, budget: float) -> st
         notes.append(f"{method} {why}: part of this validity is leniency.")
     if pd.notna(mine["unmatched"].iloc[0]):
         notes.append(format_unmatched(mine["unmatched"].iloc[0]))
-    if int(mine["seeds"].iloc[0]) < 2:
+    if method == METHOD:
+        notes.append("Two files are one draw: this is about them, not about the way the student was made.")
+    elif int(mine["seeds"].iloc[0]) < 2:
         notes.append("One seed is one teacher: no claim rests on it.")
     return " ".join(notes) or None
 

@@ -47,12 +47,13 @@ def shown(found: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def ways(study: Stored, run: str, person: int) -> list[str]:
-    """In which ways to run the deployed file a person is refused, and whether a tie decides: a sentence each."""
+    """In which ways to run the file somebody is refused to whom its promise holds, and whether a tie decides."""
     position = list(study.people(run).person) if (found := told(study, run)) else []
     if person not in position:
         return []
     one = found[position.index(person)]
-    refused = [f"Refused where the file is run with: {', '.join(one['refused_when'])}."] if one["refused_when"] else []
+    but = one["holds"] and one["refused_when"]
+    refused = [f"Refused where the file is run with: {', '.join(one['refused_when'])}."] if but else []
     return refused + (["A rounding tie decides: another runtime may round it the other way."] if one["tie"] else [])
 
 
