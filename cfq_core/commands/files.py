@@ -210,7 +210,6 @@ def audit(
 ) -> None:
     """Audit any pair of ONNX files on a table: does the student keep what the teacher promises?"""
     _needs("onnx", "onnxruntime", extra="export")
-    from cfq_core.api.audits import report_of
     from cfq_core.base import cells, logbook
     from cfq_core.datasets.card import read_card
     from cfq_core.export import audit_text, pairs, people
@@ -228,6 +227,8 @@ def audit(
         logbook.append(folder, logbook.AUDIT, ids={"study": kept["study"]},
                        files={f.name: f.sha256 for f in files} | logbook.sha256_of([card]))  # fmt: skip
     if page:
+        from cfq_core.api.audits import report_of
+
         _write(page, report_of(found, str(card.absolute())))
     if table:
         _write(table, cells.csv(pair.frame(people.results(found))).decode())
