@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import math
+import time
 import tomllib
 from collections.abc import Callable
 from typing import Any
@@ -78,8 +79,27 @@ def can_audit() -> bool:
 
 def datasets() -> dict[str, str]:
     """What can be studied: name or card path -> words. Uploaded tables first."""
-    own = {str(path.resolve()): f"{name} (uploaded)" for name, path in upload.kept(data.own_store()).items()}
+    own = {str(t.path.resolve()): _uploaded(t) for t in upload.kept(data.own_store())}
     return own | {name: f"{name}: {_where(name)}" for name in plugins.names("datasets")}
+
+
+def _uploaded(table: upload.KeptTable) -> str:
+    """Two tables of one name are told apart by when they came, and by their rows."""
+    rows = f"{table.rows:,} rows, " if table.rows is not None else ""
+    return f"{table.name}: {rows}uploaded {time.strftime('%d %b %H:%M:%S', time.localtime(table.at))}"
+
+
+def about(path: str) -> upload.KeptTable | None:
+    """What is known of an uploaded table; None of any other."""
+    return next((t for t in upload.kept(data.own_store()) if str(t.path.resolve()) == path), None)
+
+
+@st.cache_data(show_spinner="Asking a quick model for one example of advice", max_entries=32)
+def example(path: str) -> list[str]:
+    """What a first model would tell somebody of an uploaded table, in words."""
+    from cfq_core.report.example import example as found  # torch
+
+    return found(path)
 
 
 def _where(name: str) -> str:
