@@ -114,9 +114,10 @@ def methods() -> dict[str, str]:
     return {name: plugins.summary("methods", name) for name in plugins.names("methods")}
 
 
-def how_long(given: dict[str, Any], rows: int | None = None) -> str:
+def how_long(given: dict[str, Any]) -> str:
     """About how long a study takes."""
-    pace = estimate.pace_of(given["datasets"][0], rows)
+    table = about(given["datasets"][0])
+    pace = estimate.pace_of(given["datasets"][0], table.rows if table else None)
     return estimate.format_time(estimate.seconds(pace, given["methods"], len(given["bits"]), given["seeds"]))
 
 

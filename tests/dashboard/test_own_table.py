@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -123,6 +124,7 @@ def test_editor_keeps_a_table_and_the_form_takes_it(
     shown = next(o for o in chosen.options if "uploaded" in o)
     assert shown.startswith("lending: 400 rows, uploaded "), shown
     said = " ".join(c.value for c in at.caption)
+    assert "minutes on a free core" in said and not re.search(r"\d\d minutes on", said), "a table of 400 rows"
     assert "is the good outcome: " in said and "Somebody is refused: " in said and "They would be told: " in said
 
 
