@@ -13,7 +13,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from cfq_core.api.stored import Study
-from cfq_core.api.tables import dataset_of, titled
+from cfq_core.api.tables import dataset_of
 from cfq_core.base.door import path_of, shown
 from cfq_core.base.errors import BadInput
 from cfq_core.base.place import store_place
@@ -89,7 +89,6 @@ def study(
     """
     folder = store_place(None if store is None else path_of(store, WHERE, "store"))
     dataset = dataset_of(data, card, folder)
-    name = name or titled(dataset, _list(methods))
     given: dict[str, Any] = {
         "datasets": [dataset], "methods": _list(methods), "bits": _list(bits),
         "seeds": _seeds(seeds), "name": name, "kappa": None if kappa is None else _list(kappa),

@@ -90,14 +90,6 @@ def dataset_of(data: Any, card: Any, store: Path) -> str:
     return str(upload.keep(store, text, _encoded(content, text, name), file).absolute())
 
 
-def titled(dataset: str, methods: list[str]) -> str:
-    """A study's name where nobody gave one: a card is called by its name, not by where it lies; empty of others."""
-    if not dataset.endswith(".toml"):
-        return ""
-    called = _keys(_text_of(Path(dataset))).get("name", Path(dataset).stem)
-    return f"{called}: {', '.join(map(str, methods)) if len(methods) <= 3 else f'{len(methods)} methods'}"
-
-
 def _named(data: Any, store: Path) -> str:
     """A table without a card beside it: a name, the path of a card, a draft that holds its table."""
     if isinstance(data, CardDraft):

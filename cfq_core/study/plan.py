@@ -92,7 +92,7 @@ class Plan:
     def title(self) -> str:
         """The plan's name, or what it is about."""
         methods = ", ".join(self.methods) if len(self.methods) <= 3 else f"{len(self.methods)} methods"
-        return self.name or f"{', '.join(self.datasets)}: {methods}"
+        return self.name or f"{', '.join(map(called, self.datasets))}: {methods}"
 
 
 @dataclass(frozen=True)
@@ -127,6 +127,16 @@ class RunSpec:
     def id(self) -> str:
         """Identity of this spec."""
         return identity(self)
+
+
+def called(dataset: str) -> str:
+    """A data set's name; of a card the one it gives itself, not where it lies."""
+    if not dataset.endswith(".toml"):
+        return dataset
+    try:
+        return str(tomllib.loads(Path(dataset).read_text(encoding="utf-8"))["name"])
+    except (OSError, ValueError, KeyError):  # reading the table will say what is wrong with it
+        return Path(dataset).stem
 
 
 def table_of(dataset: str) -> Table:
