@@ -1,10 +1,11 @@
 """How fast does `cfq audit --stream` count, and in how much memory? Writes benchmarks/numbers/scale.json.
 
 python -m benchmarks.scale --folder FOLDER [--rows 100000,1000000] [--parquet]    # Adult's rows, resampled with noise
+python -m benchmarks.scale --folder FOLDER --rows 1000000 --dask    # by one worker of a Dask cluster, and by two
 
 Rows are drawn with replacement from Adult's, numbers moved by a few steps; each size is counted by a process of its
 own, whose peak memory and that of the processes that compute the files are told apart. What is in FOLDER is not made
-again.
+again. One worker and two count by turns, and of each the fastest time is told: other work on the machine only slows.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import os
 import resource
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ from cfq_core.export.stored import export_student, export_teacher, stored_run
 from cfq_core.export.stream import ROWS, stream
 from cfq_core.models.read import read_model
 from cfq_core.pipeline import Setting
+from cfq_core.study.executors import dask_executor
 from cfq_core.study.plan import Plan
 from cfq_core.study.runner import run_plan
 from cfq_core.study.store import Store
@@ -37,6 +40,8 @@ from cfq_core.training.loop import TeacherTraining
 
 OUT = Path(__file__).parent / "numbers" / "scale.json"
 AT_ONCE = 100_000  # rows made together
+SMALL = 100_000  # rows from which what is spent once is told apart from what each row takes
+TURNS = 3
 KEPT = ("label", "unit", "move", "immutable", "protected", "easy", "low", "high", "log", "levels", "never", "bands")
 TARGET = "outcome"
 
@@ -46,6 +51,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--rows", default="100000,1000000")
     parser.add_argument("--parquet", action="store_true")
+    parser.add_argument("--dask", action="store_true")
     parser.add_argument("--measure", type=Path, help="One file, in this process.")
     given = parser.parse_args()
     if given.measure:
@@ -53,11 +59,17 @@ def main() -> None:
         return
     _prepare(given.folder)
     kind = "parquet" if given.parquet else "csv"
+    if given.dask:
+        _keep("dask", _by_workers(given.folder, int(given.rows.split(",")[-1]), kind))
+        return
     found = [_of_size(given.folder, int(n), kind) for n in given.rows.split(",")]
+    _keep(kind, {"sizes": found, "slope": _slope(found), "rows_a_part": ROWS, "cores": os.cpu_count()})
+
+
+def _keep(key: str, found: dict[str, Any]) -> None:
     kept = json.loads(OUT.read_text()) if OUT.is_file() else {}
-    kept[kind] = {"sizes": found, "slope": _slope(found), "rows_a_part": ROWS, "cores": os.cpu_count()}
-    OUT.write_text(json.dumps(kept, indent=1) + "\n")
-    sys.stdout.write(json.dumps(kept[kind], indent=1) + "\n")
+    OUT.write_text(json.dumps(kept | {key: found}, indent=1) + "\n")
+    sys.stdout.write(json.dumps(found, indent=1) + "\n")
 
 
 def _prepare(folder: Path) -> None:
@@ -145,6 +157,56 @@ def _measured(folder: Path, path: Path) -> dict[str, Any]:
         "rows_a_second": round(found.rows / found.seconds), "rows_a_processor_second": round(found.rows / processor),
         **{f"peak_megabytes_{who}": round(u.ru_maxrss / 1024) for who, u in of.items()},
         **{k: whole[k] for k in ("gained", "lost", "shift", "shift_low", "shift_high")},
+    }  # fmt: skip
+
+
+def _by_workers(folder: Path, rows: int, kind: str) -> dict[str, Any]:
+    """The table counted by one worker and by two, by turns; each has read a small one before."""
+    from distributed import LocalCluster
+
+    small, path, runs = _large(folder, SMALL, kind), _large(folder, rows, kind), list[dict[str, Any]]()
+    with ExitStack() as up:
+        made = (LocalCluster(n_workers=n, threads_per_worker=1, dashboard_address=None) for n in (1, 2))
+        clusters = [up.enter_context(cluster) for cluster in made]
+        for turn in range(TURNS + 1):
+            for cluster in clusters:
+                few, many = (_on(cluster, folder, p) for p in (small, path if turn else small))
+                runs += [few, many] if turn else []
+
+    def best(workers: int, size: int) -> dict[str, Any]:
+        return min((r for r in runs if (r["workers"], r["rows"]) == (workers, size)), key=lambda r: r["seconds"])
+
+    few, many, two = best(1, SMALL), best(1, rows), best(2, rows)
+    more = rows - SMALL
+    per = {of: (many[of] - few[of]) / more for of in ("processor_seconds_here", "processor_seconds_workers")}
+    once = few["processor_seconds_here"] - per["processor_seconds_here"] * SMALL
+    return {
+        "kind": kind, "one": many, "two": two, "ratio": round(many["seconds"] / two["seconds"], 2),
+        "processor_seconds_once": round(once, 2), "turns": TURNS, "cores": os.cpu_count(),
+        **{f"{of}_a_million_rows": round(1e6 * v, 2) for of, v in per.items()},
+    }  # fmt: skip
+
+
+def _on(cluster: Any, folder: Path, path: Path) -> dict[str, Any]:
+    """One run on a cluster that is up: seconds, and processor seconds of this process and of its workers."""
+    import psutil
+
+    def spent() -> dict[str, float]:
+        each = [psutil.Process(w.pid) for w in cluster.workers.values()]
+        all_ = [t.cpu_times() for w in each for t in (w, *w.children(recursive=True))]
+        own, ended = (resource.getrusage(of) for of in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+        here = sum(u.ru_utime + u.ru_stime for u in (own, ended))
+        return {"here": here, "workers": sum(t.user + t.system for t in all_)}
+
+    files = read_model(folder / "teacher.onnx"), read_model(folder / "student.onnx")
+    before, load = spent(), os.getloadavg()[0]
+    with dask_executor(cluster.scheduler_address) as executor:
+        found = stream(path, folder / "adult.toml", *files, AuditOptions(rows="all", seconds=600), executor=executor)
+    after = spent()
+    return {
+        "workers": len(cluster.workers), "rows": found.rows, "seconds": round(found.seconds, 1),
+        "rows_a_second": round(found.rows / found.seconds), "load": load,
+        **{f"processor_seconds_{who}": round(after[who] - before[who], 2) for who in after},
     }  # fmt: skip
 
 

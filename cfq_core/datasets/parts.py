@@ -1,7 +1,6 @@
-"""A table of any size in parts: CSV or Parquet under a card whose levels and steps are known from its own table.
+"""A table of any size in parts: CSV or Parquet under a card, read as the card's own table was (`new_rows`).
 
-Rows are read as the card's own are, with the same words for what is wrong with a cell and the row it stands in. What a
-card asks of a whole table (medians of training rows, rare levels) is refused.
+What is wrong with a cell is told in the card reader's words, with the row it stands in.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from jaxtyping import Bool, Int
 
 from cfq_core.base.errors import BadInput
 from cfq_core.datasets.card import Card, dialect_of
+from cfq_core.datasets.card_gaps import missing_rows
 from cfq_core.datasets.card_outcome import cell_is
 from cfq_core.datasets.card_rows import (
     FIRST_ROW,
@@ -29,15 +29,13 @@ from cfq_core.datasets.card_rows import (
     check_delimiter,
     check_present,
     collected,
-    gaps_of,
     header_of,
     one_of,
     rows_of,
 )
-from cfq_core.datasets.card_values import of_words
 from cfq_core.datasets.dialect import Dialect
+from cfq_core.datasets.new_rows import KnownTable
 from cfq_core.datasets.pieces import BYTES, Piece, cut_groups, cut_text, is_parquet, opener
-from cfq_core.tables.schema import FILLED, MISSING_LEVEL, Feature, Schema
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,7 @@ class Known:
     """What is known of a table before its rows are read."""
 
     card: Card
-    schema: Schema  # of the card's own table
+    table: KnownTable  # as the card's own was read
     size: int  # rows of a part: as many are held at a time
 
     @property
@@ -69,12 +67,10 @@ def parts_of(piece: Piece, known: Known) -> Iterator[Part]:
     Memory does not grow with the file: one part is held at a time.
     """
     place = Place(piece.path.name)
-    for why in _refused(known.card):
-        raise place.bad(f"cannot be read in parts; {why}")
     opened = open if piece.content is not None else opener(piece.path, place)
     parquet = piece.content is None and is_parquet(piece.path)
     for columns in _parquet(piece, place, known) if parquet else _csv(piece, opened, place, known):
-        yield _part(columns, known.card, known.schema)
+        yield _part(columns, known)
 
 
 def cut(path: Path, known: Known, size: int = BYTES) -> Iterator[Piece]:
@@ -91,25 +87,14 @@ def cut(path: Path, known: Known, size: int = BYTES) -> Iterator[Piece]:
         yield from cut_text(path, opened, tuple(header), size)
 
 
-def _refused(card: Card) -> Iterator[str]:
-    """What a card asks that only a whole table can answer."""
-    for f in card.feature:
-        if f.missing in FILLED:
-            yield f'feature "{f.name}": missing = "{f.missing}" takes the median of a whole table'
-        if f.other_below:
-            yield f'feature "{f.name}": other_below counts the rows of a whole table'
-        if f.kind == "date" and not card.reference:
-            yield f'feature "{f.name}": dates count back from the latest of a whole table; say reference = "..."'
-
-
-def _part(columns: dict[str, Column], card: Card, schema: Schema) -> Part:
-    rows = len(columns[card.target].cells)
+def _part(columns: dict[str, Column], known: Known) -> Part:
+    card, rows = known.card, len(columns[known.card.target].cells)
     policy = {f.name: f.missing for f in card.feature}
-    gone = {name: np.isin(c.cells, gaps_of(c, card.missing)) for name, c in columns.items()}
-    kept = ~np.any([gone[n] for n, p in policy.items() if p == "drop"] or [np.zeros_like(gone[card.target])], axis=0)
-    columns = {name: column.of_rows(kept) for name, column in columns.items()} if kept.any() else {}
-    if not columns:
-        return Part(np.zeros((0, len(schema.features)), np.int64), np.zeros(0, bool), rows)
+    dropped = [missing_rows(columns[name], card.missing) for name, p in policy.items() if p == "drop"]
+    kept = ~np.any([np.zeros(rows, bool), *dropped], axis=0)
+    if not kept.any():
+        return Part(np.zeros((0, len(known.table.schema.features)), np.int64), np.zeros(0, bool), rows)
+    columns = {name: column.of_rows(kept) for name, column in columns.items()}
     target = columns[card.target]
     good, open_ = (
         np.array([any(cell_is(word, cell) for cell in cells) for word in target.words], bool)[target.cells]
@@ -117,19 +102,7 @@ def _part(columns: dict[str, Column], card: Card, schema: Schema) -> Part:
     )
     check_present([target.of_rows(~open_)], card.missing)
     check_present([c for name, c in columns.items() if policy.get(name) == "refuse"], card.missing)
-    own = {f.name: f for f in card.feature}
-    values = [_counts(own[f.name], f, columns[f.name], card) for f in schema.features]
-    return Part(np.stack(values, axis=1)[~open_], good[~open_], rows)
-
-
-def _counts(said: Feature, known: Feature, column: Column, card: Card) -> Int[np.ndarray, "n"]:
-    """A column as integers; ``said``: by the card, ``known``: with levels and step of the card's own table."""
-    if said.missing == "level":
-        gaps = set(gaps_of(column, card.missing))
-        column = replace(column, words=tuple(MISSING_LEVEL if k in gaps else w for k, w in enumerate(column.words)))
-    filled = replace(said, levels=known.levels) if said.kind in ("ordinal", "category") else said
-    filled = replace(filled, step=known.step) if said.kind in ("number", "integer") and not said.bins else filled
-    return of_words(filled, column.written_with(said.thousands), card.reference)[1][column.cells]
+    return Part(known.table.values(columns)[~open_], good[~open_], rows)
 
 
 # ---------------------------------------------------------------------- files

@@ -75,7 +75,7 @@ class Question:
                 process.left = self.seconds
                 outputs = process.outputs(way.columns.make(part.values))
                 yes.append(way.scale.logits(outputs, way.file.name) > 0)
-            add(counts, _of_groups(Table(self.known.schema, part.values, part.outcome), *yes))
+            add(counts, _of_groups(Table(self.known.table.schema, part.values, part.outcome), *yes))
         return rows, counts
 
 

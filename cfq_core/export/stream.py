@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from cfq_core.datasets.card import card_of, read_card
+from cfq_core.datasets.new_rows import KnownTable
 from cfq_core.datasets.parts import Known
 from cfq_core.datasets.pieces import Piece
 from cfq_core.evidence import NORMAL_QUANTILE, SMALLEST_GROUP, wilson
@@ -98,9 +99,10 @@ def stream(
     """
     table, about, began = read_card(card), card_of(card), time.monotonic()
     with ExitStack() as running:
-        one, other = opened_pair(table, teacher, student, question, running)
-        ask = Question(Known(about, with_bands(table), size), (Way.of(one), Way.of(other)), question.seconds)
-        processes = one.running, other.running
+        pair = opened_pair(table, teacher, student, question, running)
+        known = replace(KnownTable.of(pair.table), schema=with_bands(pair.table))
+        ways, processes = (Way.of(pair.teacher), Way.of(pair.student)), (pair.teacher.running, pair.student.running)
+        ask = Question(Known(about, known, size), ways, question.seconds)
         if executor is None:
             counts = ask.counted(Piece(path), processes)[1]
         else:

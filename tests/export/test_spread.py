@@ -18,6 +18,7 @@ from click.testing import CliRunner
 from cfq_core.base.errors import BadCard, CfqError
 from cfq_core.cli import cli
 from cfq_core.datasets.card import card_of, read_card
+from cfq_core.datasets.new_rows import KnownTable
 from cfq_core.datasets.parts import Known, cut, parts_of
 from cfq_core.datasets.pieces import Piece
 from cfq_core.export import spread
@@ -31,7 +32,7 @@ from .conftest import CARD
 CSV = CARD.with_suffix(".csv")
 OPTIONS = AuditOptions(rows="all", people=5, n_reaudited=2)
 ROWS = CSV.read_text().splitlines()
-KNOWN = Known(card_of(CARD), read_card(CARD).schema, 64)
+KNOWN = Known(card_of(CARD), KnownTable.of(read_card(CARD)), 64)
 #: The same rows, written in other ways.
 WRITTEN: dict[str, bytes] = {
     "plain": CSV.read_bytes(),

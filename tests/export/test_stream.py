@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from cfq_core.base.errors import BadCard
 from cfq_core.cli import cli
 from cfq_core.datasets.card import card_of, read_card
+from cfq_core.datasets.new_rows import KnownTable
 from cfq_core.datasets.parts import Known, Part, parts_of
 from cfq_core.datasets.pieces import Piece
 from cfq_core.evidence import group_cells
@@ -55,7 +56,7 @@ def test_no_answer_depends_on_the_size_of_a_part(
 
 
 def parts(path: Path, size: int) -> list[Part]:
-    return list(parts_of(Piece(path), Known(card_of(CARD), read_card(CARD).schema, size)))
+    return list(parts_of(Piece(path), Known(card_of(CARD), KnownTable.of(read_card(CARD)), size)))
 
 
 def test_parts_are_the_cards_own_rows_and_parquet_is_read_alike(tmp_path: Path) -> None:
