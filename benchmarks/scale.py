@@ -6,6 +6,7 @@ python -m benchmarks.scale --folder FOLDER --rows 1000000 --dask    # by one wor
 Rows are drawn with replacement from Adult's, numbers moved by a few steps; each size is counted by a process of its
 own, whose peak memory and that of the processes that compute the files are told apart. What is in FOLDER is not made
 again. One worker and two count by turns, and of each the fastest time is told: other work on the machine only slows.
+What it leaves is told by a loop that does nothing else: how much more processor time two of them get than one.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import os
 import resource
 import subprocess
 import sys
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -26,15 +28,20 @@ import pandas as pd
 
 from cfq_core.base.seeds import numpy_stream
 from cfq_core.datasets import slices
+from cfq_core.datasets.card import card_of, read_card
+from cfq_core.datasets.new_rows import KnownTable
+from cfq_core.datasets.parts import Known, cut
+from cfq_core.datasets.pieces import BYTES
 from cfq_core.export.audit import AuditOptions
 from cfq_core.export.stored import export_student, export_teacher, stored_run
 from cfq_core.export.stream import ROWS, stream
-from cfq_core.models.read import read_model
+from cfq_core.models.read import ModelFile, read_model
 from cfq_core.pipeline import Setting
 from cfq_core.study.executors import dask_executor
 from cfq_core.study.plan import Plan
 from cfq_core.study.runner import run_plan
 from cfq_core.study.store import Store
+from cfq_core.tables.fitted import fitted_whole
 from cfq_core.tables.schema import Table
 from cfq_core.training.loop import TeacherTraining
 
@@ -42,6 +49,7 @@ OUT = Path(__file__).parent / "numbers" / "scale.json"
 AT_ONCE = 100_000  # rows made together
 SMALL = 100_000  # rows from which what is spent once is told apart from what each row takes
 TURNS = 3
+LOOPED = 5  # seconds
 KEPT = ("label", "unit", "move", "immutable", "protected", "easy", "low", "high", "log", "levels", "never", "bands")
 TARGET = "outcome"
 
@@ -147,8 +155,7 @@ def _of_size(folder: Path, rows: int, kind: str) -> dict[str, Any]:
 
 def _measured(folder: Path, path: Path) -> dict[str, Any]:
     """One file counted: seconds and processor seconds of this process and of those that compute, and peak memory."""
-    files = read_model(folder / "teacher.onnx"), read_model(folder / "student.onnx")
-    found = stream(path, folder / "adult.toml", *files, AuditOptions(rows="all", seconds=600))
+    found = stream(path, folder / "adult.toml", *_files(folder), AuditOptions(rows="all", seconds=600))
     of = {who: resource.getrusage(which) for who, which in (("reads", resource.RUSAGE_SELF), ("computes", resource.RUSAGE_CHILDREN))}  # fmt: skip  # noqa: E501
     whole = found.as_json()["everybody"]
     processor = sum(u.ru_utime + u.ru_stime for u in of.values())
@@ -164,50 +171,87 @@ def _by_workers(folder: Path, rows: int, kind: str) -> dict[str, Any]:
     """The table counted by one worker and by two, by turns; each has read a small one before."""
     from distributed import LocalCluster
 
-    small, path, runs = _large(folder, SMALL, kind), _large(folder, rows, kind), list[dict[str, Any]]()
+    small, path = _large(folder, SMALL, kind), _large(folder, rows, kind)
+    runs, loops = list[dict[str, Any]](), [0.0, 0.0]
     with ExitStack() as up:
         made = (LocalCluster(n_workers=n, threads_per_worker=1, dashboard_address=None) for n in (1, 2))
         clusters = [up.enter_context(cluster) for cluster in made]
         for turn in range(TURNS + 1):
-            for cluster in clusters:
+            for n, cluster in enumerate(clusters):
                 few, many = (_on(cluster, folder, p) for p in (small, path if turn else small))
                 runs += [few, many] if turn else []
+                loops[n] += _loops(n + 1) if turn else 0.0
+        handed = _handed(clusters[0], folder, small)
 
     def best(workers: int, size: int) -> dict[str, Any]:
         return min((r for r in runs if (r["workers"], r["rows"]) == (workers, size)), key=lambda r: r["seconds"])
 
     few, many, two = best(1, SMALL), best(1, rows), best(2, rows)
-    more = rows - SMALL
-    per = {of: (many[of] - few[of]) / more for of in ("processor_seconds_here", "processor_seconds_workers")}
+    per = {of: (many[of] - few[of]) / (rows - SMALL) for of in ("processor_seconds_here", "processor_seconds_workers")}
     once = few["processor_seconds_here"] - per["processor_seconds_here"] * SMALL
     return {
         "kind": kind, "one": many, "two": two, "ratio": round(many["seconds"] / two["seconds"], 2),
-        "processor_seconds_once": round(once, 2), "turns": TURNS, "cores": os.cpu_count(),
+        "ratio_of_loops": round(loops[1] / loops[0], 2), "turns": TURNS, "cores": os.cpu_count(),
+        "processor_seconds_once": round(once, 2), "pieces_handed_a_second": round(handed), "bytes_a_piece": BYTES,
+        "rows_a_piece": round(BYTES * rows / path.stat().st_size),
         **{f"{of}_a_million_rows": round(1e6 * v, 2) for of, v in per.items()},
     }  # fmt: skip
 
 
 def _on(cluster: Any, folder: Path, path: Path) -> dict[str, Any]:
-    """One run on a cluster that is up: seconds, and processor seconds of this process and of its workers."""
+    """One run on a cluster that is up: seconds, and processor seconds of this process and of its workers.
+
+    Here: of the thread that cuts and adds, and of the processes that settle how the files are read; the scheduler,
+    which is in this process too, is not in it.
+    """
     import psutil
 
     def spent() -> dict[str, float]:
         each = [psutil.Process(w.pid) for w in cluster.workers.values()]
         all_ = [t.cpu_times() for w in each for t in (w, *w.children(recursive=True))]
-        own, ended = (resource.getrusage(of) for of in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-        here = sum(u.ru_utime + u.ru_stime for u in (own, ended))
+        ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+        here = time.thread_time() + ended.ru_utime + ended.ru_stime
         return {"here": here, "workers": sum(t.user + t.system for t in all_)}
 
-    files = read_model(folder / "teacher.onnx"), read_model(folder / "student.onnx")
     before, load = spent(), os.getloadavg()[0]
     with dask_executor(cluster.scheduler_address) as executor:
-        found = stream(path, folder / "adult.toml", *files, AuditOptions(rows="all", seconds=600), executor=executor)
+        asked = AuditOptions(rows="all", seconds=600)
+        found = stream(path, folder / "adult.toml", *_files(folder), asked, executor=executor)
     after = spent()
     return {
         "workers": len(cluster.workers), "rows": found.rows, "seconds": round(found.seconds, 1),
-        "rows_a_second": round(found.rows / found.seconds), "load": load,
+        "rows_a_second": round(found.rows / found.seconds), "load": round(load, 1),
         **{f"processor_seconds_{who}": round(after[who] - before[who], 2) for who in after},
     }  # fmt: skip
+
+
+def _files(folder: Path) -> tuple[ModelFile, ModelFile]:
+    return read_model(folder / "teacher.onnx"), read_model(folder / "student.onnx")
+
+
+def _handed(cluster: Any, folder: Path, path: Path) -> float:
+    """Pieces a second that this process and the scheduler hand to a worker that does nothing with them."""
+    table, began = fitted_whole(read_card(folder / "adult.toml")), time.monotonic()
+    known = Known(card_of(folder / "adult.toml"), KnownTable.of(table), ROWS)
+    pieces = [*cut(path, known, 40_000)]
+    with dask_executor(cluster.scheduler_address) as executor:
+        began = time.monotonic()
+        for future in [executor.submit(_nothing, known, _files(folder), piece) for piece in pieces]:
+            future.result()
+    return len(pieces) / (time.monotonic() - began)
+
+
+def _nothing(*_: Any) -> None:
+    pass
+
+
+LOOP = f"import time\nend = time.monotonic() + {LOOPED}\nwhile time.monotonic() < end: pass\nprint(time.process_time())"
+
+
+def _loops(n: int) -> float:
+    """Processor seconds that so many processes get at once."""
+    each = [subprocess.Popen([sys.executable, "-c", LOOP], stdout=subprocess.PIPE, text=True) for _ in range(n)]
+    return sum(float(process.communicate()[0]) for process in each)
 
 
 def _slope(found: list[dict[str, Any]]) -> float | None:
@@ -217,6 +261,42 @@ def _slope(found: list[dict[str, Any]]) -> float | None:
     first, last = found[0], found[-1]
     over = math.log(last["processor_seconds"] / first["processor_seconds"])
     return round(over / math.log(last["rows"] / first["rows"]), 3)
+
+
+def section(path: Path = OUT) -> str:
+    """The tables for benchmarks/RESULTS.md, from the stored numbers; empty where nothing was measured."""
+    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    kinds = [k for k in ("csv", "parquet") if k in found]
+    parts = [_sizes(kind, found[kind]) for kind in kinds] + ([_cluster(found["dask"])] if "dask" in found else [])
+    made = "Made by `python -m benchmarks.scale` on Adult's rows, drawn with replacement, numbers moved by a few steps."
+    return "\n\n".join(["## At the scale of a bank", *parts, made]) if parts else ""
+
+
+def _sizes(kind: str, found: dict[str, Any]) -> str:
+    head = ["rows", "MB", "seconds", "CPU seconds", "rows a second", "rows a CPU second", "peak MB", "a file's process"]
+    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    for r in found["sizes"]:
+        cells = [f"{r['rows']:,}", f"{r['megabytes']:,.0f}", f"{r['seconds']:,.0f}", f"{r['processor_seconds']:,.0f}"]
+        cells += [f"{r[f'rows_a_{unit}']:,}" for unit in ("second", "processor_second")]
+        cells += [f"{r[f'peak_megabytes_{who}']:,}" for who in ("reads", "computes")]
+        lines.append(f"| {' | '.join(cells)} |")
+    slope = "" if found["slope"] is None else f"; CPU seconds grow as rows to the power of {found['slope']:.2f}"
+    loads = ", ".join(f"{r['load']:.0f}" for r in found["sizes"])
+    name = {"csv": "CSV", "parquet": "Parquet"}[kind]
+    about = f"`cfq audit --stream`, {name}, one process and one for each file, {found['cores']} cores"
+    return "\n".join([f"{about} (load {loads}){slope}.", "", *lines])
+
+
+def _cluster(found: dict[str, Any]) -> str:
+    one, two = found["one"], found["two"]
+    here, spent = ([run[f"processor_seconds_{who}"] for run in (one, two)] for who in ("here", "workers"))
+    seconds = f"one Dask worker took {one['seconds']:.0f} s, two took {two['seconds']:.0f} s"
+    return (
+        f"`--scheduler`, {one['rows']:,} rows, {found['cores']} cores that other work shared (load {one['load']:.0f}): "
+        f"{seconds}, {found['ratio']:.2f} times as fast; by turns with them two plain loops got "
+        f"{found['ratio_of_loops']:.2f} times the processor time of one. Workers spent {spent[0]:.1f} and {spent[1]:.1f} "
+        f"CPU seconds, the process that cuts and adds {here[0]:.1f} and {here[1]:.1f}."
+    )
 
 
 if __name__ == "__main__":
