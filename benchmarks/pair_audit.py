@@ -23,7 +23,7 @@ from cfq_core.base import plugins
 from cfq_core.models.provenance import Provenance, inputs_of
 from cfq_core.models.write import student_model, teacher_model
 from cfq_core.nets.stack import Stack
-from cfq_core.pipeline import Setting, prepare, teachers
+from cfq_core.pipeline import Design, Setting, prepare, teachers
 from cfq_core.quant.calibrate import Calibration
 from cfq_core.tables.schema import Feature, Table
 from cfq_core.training.loop import TeacherTraining
@@ -52,10 +52,25 @@ def main() -> None:
             teacher_model(teacher, Provenance("teacher", *common)).SerializeToString()
         )
         foreign(teacher, inputs[0].numpy(), folder)
-        found = [timed(card, folder / "teacher.onnx", folder / s) for s in ("ours.onnx", "static8.onnx")]
+        trees(design, folder)
+        pairs = (("teacher", "ours"), ("teacher", "static8"), ("trees50", "trees10"))
+        found = [timed(card, *(folder / f"{name}.onnx" for name in pair)) for pair in pairs]
     OUT.parent.mkdir(exist_ok=True)
     OUT.write_text(json.dumps({"rows": ROWS, "limit": LIMIT, "audits": found}, indent=1) + "\n", encoding="utf-8")
     print(section())
+
+
+def trees(design: Design, folder: Path) -> None:
+    """A forest and a smaller one: nothing is known of them but what onnxruntime computes."""
+    from skl2onnx import to_onnx
+    from sklearn.ensemble import RandomForestClassifier
+
+    rows = design.split.train
+    x, y = design.inputs(rows).astype(np.float32), design.table.outcome[rows]
+    for number, depth in ((50, 8), (10, 6)):
+        made = RandomForestClassifier(number, max_depth=depth, random_state=0).fit(x, y)
+        file = to_onnx(made, x[:1], options={id(made): {"zipmap": False}}, target_opset=17)
+        (folder / f"trees{number}.onnx").write_bytes(file.SerializeToString())
 
 
 def timed(card: Path, teacher: Path, student: Path) -> dict[str, object]:

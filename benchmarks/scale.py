@@ -294,8 +294,8 @@ def _cluster(found: dict[str, Any]) -> str:
     return (
         f"`--scheduler`, {one['rows']:,} rows, {found['cores']} cores that other work shared (load {one['load']:.0f}): "
         f"{seconds}, {found['ratio']:.2f} times as fast; by turns with them two plain loops got "
-        f"{found['ratio_of_loops']:.2f} times the processor time of one. Workers spent {spent[0]:.1f} and {spent[1]:.1f} "
-        f"CPU seconds, the process that cuts and adds {here[0]:.1f} and {here[1]:.1f}."
+        f"{found['ratio_of_loops']:.2f} times the processor time of one. Workers spent {spent[0]:.1f} and "
+        f"{spent[1]:.1f} CPU seconds, the process that cuts and adds {here[0]:.1f} and {here[1]:.1f}."
     )
 
 

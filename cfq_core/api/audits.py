@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,11 @@ from cfq_core.api.tables import read_card
 from cfq_core.base import cells
 from cfq_core.base.door import path_of
 from cfq_core.base.errors import BadInput
-from cfq_core.export import audit_text, people
+from cfq_core.export import audit_text, pairs, people
+from cfq_core.report import html
 from cfq_core.report.files import write_whole
+from cfq_core.report.frames import Stored
+from cfq_core.report.pair import frame
 from cfq_core.tables.schema import Table
 
 if TYPE_CHECKING:
@@ -32,6 +36,7 @@ class ModelAudit:
     """What one model promises, and whether the other keeps it."""
 
     pair: PairAudit
+    dataset: str = ""  # the card's path, where it has one: a report shows its words
 
     @property
     def verdict(self) -> str:
@@ -67,7 +72,7 @@ class ModelAudit:
     @property
     def people(self) -> pd.DataFrame:
         """One row a person who was refused: what they were told, its cost, and where it holds."""
-        return people.frame(people.results(self.pair))
+        return frame(people.results(self.pair))
 
     def as_dict(self) -> dict[str, Any]:
         """What `cfq audit --json` prints."""
@@ -76,7 +81,7 @@ class ModelAudit:
     def report(self, path: str | Path) -> Path:
         """Write it as one HTML page; with a path that ends in .csv, the table of people."""
         out = path_of(path, "report", "path")
-        content = cells.csv(self.people) if out.suffix == ".csv" else audit_text.page(self.pair).encode()
+        content = cells.csv(self.people) if out.suffix == ".csv" else report_of(self.pair, self.dataset).encode()
         write_whole(out, content)
         return out
 
@@ -88,6 +93,12 @@ class ModelAudit:
         rows = self.measures[self.measures.title != ""].drop(columns="measure")
         head = shown.heading(f"{p.student.file} against {p.teacher.file} on {p.schema.title}")
         return shown.block(head, shown.line(self.verdict), shown.table(rows), shown.listed("Notes", self.notes))
+
+
+def report_of(pair: PairAudit, dataset: str) -> str:
+    """The report on an audit: one HTML file, as of any study. ``dataset``: a name, or the path of a card."""
+    with tempfile.TemporaryDirectory(prefix="cfq-audit-") as folder:
+        return html.page(Stored(folder, pairs.keep_of(Path(folder), dataset, pair), 1))
 
 
 def audit_models(
@@ -149,7 +160,8 @@ def audit_models(
         student_layout=student_layout,
     )  # fmt: skip
     files = [_file(model, role) for model, role in ((teacher, "teacher"), (student, "student"))]
-    return ModelAudit(audit_pair(table, files[0], files[1], question))
+    path = str(Path(card).absolute()) if isinstance(card, str | Path) and data is None else table.schema.name
+    return ModelAudit(audit_pair(table, files[0], files[1], question), path)
 
 
 def _file(model: Any, role: str) -> ModelFile:

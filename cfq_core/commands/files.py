@@ -198,7 +198,7 @@ def verify(file: Path, models: tuple[Path, ...], as_json: bool) -> None:
     "folder",
     type=click.Path(path_type=Path),
     envvar="CFQ_STORE",
-    help="Keep it in this folder of results, for the page Study [CFQ_STORE, else nowhere].",
+    help="Keep it as a study in this folder of results, for the dashboard [CFQ_STORE, else nowhere].",
 )
 @json_option
 def audit(
@@ -221,19 +221,22 @@ def audit(
     from cfq_core.export import audit_text, pairs, people
     from cfq_core.export.audit import AuditOptions, audit_pair
     from cfq_core.models.read import read_model
+    from cfq_core.report import pair
 
     options["people"] = None if options["people"] == "all" else number("--people", options["people"], int)
     files = read_model(teacher), read_model(student)
     rows = _counted(large, workers, scheduler, card, files, AuditOptions(**options))
     found = audit_pair(read_card(card), *files, AuditOptions(**options))
-    kept = {"audit": pairs.keep(folder, card, options, *files, found), "store": str(folder)} if folder else {}
+    kept = {"study": pairs.keep_of(folder, str(card.absolute()), found), "store": str(folder)} if folder else {}
     if folder:
-        logbook.append(folder, logbook.AUDIT, ids={"audit": kept["audit"]},
+        logbook.append(folder, logbook.AUDIT, ids={"study": kept["study"]},
                        files={f.name: f.sha256 for f in files} | logbook.sha256_of([card]))  # fmt: skip
     if page:
-        _write(page, audit_text.page(found))
+        from cfq_core.api.audits import report_of
+
+        _write(page, report_of(found, str(card.absolute())))
     if table:
-        _write(table, cells.csv(people.frame(people.results(found))).decode())
+        _write(table, cells.csv(pair.frame(people.results(found))).decode())
     if as_json:
         print_json(audit_text.as_json(found) | kept | ({"stream": rows.as_json()} if rows else {}))
     else:
@@ -241,7 +244,7 @@ def audit(
         if rows:
             click.echo(rows.words)
         if kept:
-            click.echo(f"kept in {folder} as audit {kept['audit']}: cfq dashboard --store {folder} shows it on Study")
+            click.echo(f"kept in {folder} as study {kept['study']}: cfq dashboard --store {folder} opens it")
 
 
 @click.command()

@@ -34,7 +34,7 @@ def jobs_list(folder: Path | None, as_json: bool) -> None:
     elif not found:
         click.echo(f"no background study in {store_place(folder)}; the dashboard's page Study starts one")
     for j in [] if as_json else found:
-        end = j.error or j.study or j.audit or j.what
+        end = j.error or j.study or j.what
         about = ", ".join(j.datasets)
         click.echo(f"{j.id}  {j.state:9}  {j.done} of {j.total}  {j.seconds:6.0f} s  {about}  {end}")
 
@@ -53,7 +53,7 @@ def jobs_cancel(id: str, folder: Path | None) -> None:
 
 
 def _plain(j: Any) -> dict[str, Any]:
-    names = "id kind state done total what study audit error created started ended given".split()
+    names = "id kind state done total what study error created started ended given".split()
     return {n: getattr(j, n) for n in names}
 
 

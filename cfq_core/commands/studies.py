@@ -266,6 +266,7 @@ def _log(plan: Any, store: Path) -> None:
 
 
 def _show(store: Any, study: str, as_json: bool) -> None:
+    from cfq_core.report import pair
     from cfq_core.study import summary
     from cfq_core.study.measured import about_unknown, current_measures
 
@@ -282,6 +283,8 @@ def _show(store: Any, study: str, as_json: bool) -> None:
             click.echo(_about_teachers(dataset, measured, setting, bool(row["plan"].get("teacher"))))
     if about := summary.about_own(row["plan"]):
         click.echo(about)
+    for said in pair.lines(row["plan"]):
+        click.echo(f"  {said}")
     click.echo("")
     head = ["data set", *names, "method", "bits", *(title for title, *_ in COLUMNS)]
     rows = []

@@ -13,6 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 
 #: What may stand between cells, by the name that messages use.
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": "spaces"}
@@ -133,14 +134,16 @@ def number_marks(cells: Sequence[str], decimal: str = "") -> Written | None:
     ``1.234`` alone can be a thousand or one and a bit: the plainer reading is taken, and is not sure. ``decimal``: the
     mark before the decimals where it is known, as from other columns.
     """
-    strip = tuple(m for m in MARKS if any(_beside(c, m) for c in cells))
+    held = set("".join(cells))
+    strip = tuple(m for m in MARKS if set(m) <= held and any(_beside(c, m) for c in cells))
     marks = [decimal] if decimal else [".", ","]
     pairs = sorted(((d, t) for d in marks for t in ("", *THOUSANDS) if t != d), key=lambda p: p[1] != "")
+    pairs = [(d, t) for d, t in pairs if set(t) <= held]  # a mark that is in no cell reads as none does
     read: dict[tuple[float, ...], Dialect] = {}
     for mark, thousands in pairs:
         dialect = Dialect(decimal=mark, thousands=thousands, strip=strip)
-        numbers = [dialect.number(c) for c in cells]
-        if all(PLAIN_NUMBER.fullmatch(n) for n in numbers):
+        numbers = list(takewhile(PLAIN_NUMBER.fullmatch, (dialect.number(c) for c in cells)))
+        if len(numbers) == len(cells):
             read.setdefault(tuple(float(n) for n in numbers), dialect)
     return Written(next(iter(read.values())), len(read) == 1) if read else None
 

@@ -53,6 +53,7 @@ class Draft:
     problems: tuple[str, ...]
     rows: int
     columns: int
+    left_out: tuple[str, ...] = ()  # columns that the card does not describe
 
 
 def draft(data: bytes | str, file: str, target: str, favourable: Sequence[str] = ()) -> Draft:
@@ -76,8 +77,25 @@ def draft(data: bytes | str, file: str, target: str, favourable: Sequence[str] =
     questions += [q for g in guesses for q in g.questions]
     questions += [f"{g.name} is left out: {g.why_not}" for g in guesses if not g.use]
     problems = [*clash, *(p for g in guesses for p in g.problems), *_spelled_outcome(target, outcome, favourable)]
-    card = _text(head, [g for g in guesses if g.use], questions)
-    return Draft(card, tuple(questions), tuple(problems), len(outcome.cells), len(names))
+    card, left_out = _text(head, [g for g in guesses if g.use], questions), tuple(g.name for g in guesses if not g.use)
+    return Draft(card, tuple(questions), tuple(problems), len(outcome.cells), len(names), left_out)
+
+
+def outcomes(data: bytes | str, file: str, most: int = 1000) -> dict[str, dict[str, float]]:
+    """Of every column, in the table's order, each cell with its share of rows, the most frequent first.
+
+    Of a column with more than ``most`` different cells only so many. Raises `BadCard` where the table cannot be read.
+    """
+    data = as_text(data, Place(file), Dialect())
+    read = sniffed(data) if isinstance(data, bytes) else Dialect(delimiter=delimiter_of(data))
+    names = column_names(data, file, read)
+    columns = read_columns(data, file, {n: Place(file, f'column "{n}"') for n in names}, read)
+    return {n: _shares(columns[n], most) for n in names}
+
+
+def _shares(column: Column, most: int) -> dict[str, float]:
+    count = np.bincount(column.cells, minlength=len(column.words)) / len(column.cells)
+    return {column.words[k]: float(count[k]) for k in np.argsort(-count, kind="stable")[:most]}
 
 
 def _is_split(name: str, column: Column) -> bool:
@@ -189,8 +207,3 @@ def _text(head: Mapping[str, Any], features: Sequence[Guess], asked: Sequence[st
 def _toml(value: Any) -> str:
     """Text as JSON writes it, which TOML reads alike but for one character."""
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def keys_of(guess: Guess) -> Mapping[str, Any]:
-    """What a card editor shows of a column."""
-    return {"name": guess.name, **guess.keys}

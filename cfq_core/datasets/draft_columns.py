@@ -82,7 +82,8 @@ def guessed(name: str, column: Column, decimal: str = "") -> Guess:
     words, numeric = _known_words(column), False
     if len(words) < 2:
         return Guess(name, False, {}, "every row is the same" if words else "it is empty")
-    missing = [k for k, w in enumerate(column.words) if w not in words]
+    said = set(words)  # of a number column nearly every row has another
+    missing = [k for k, w in enumerate(column.words) if w not in said]
     n_gaps = int(np.isin(column.cells, missing).sum())
     if n_gaps > EMPTY * len(column.cells):
         return Guess(name, False, {}, f"{n_gaps:,} of {len(column.cells):,} cells are missing")

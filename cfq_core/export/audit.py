@@ -28,8 +28,10 @@ from cfq_core.models.imported import COMPUTED, imported
 from cfq_core.models.provenance import BadModel, encoding_of
 from cfq_core.models.read import ModelFile
 from cfq_core.models.reading import Reading, running_of, settle
-from cfq_core.nets.stack import Scorer, score
+from cfq_core.nets.stack import Scorer, Stack, score
 from cfq_core.pipeline import Compared, Design, Setting, TeacherRecourse, compared, prepare, recourse_for
+from cfq_core.quant.bits import average_bits
+from cfq_core.quant.quantized import QuantStack
 from cfq_core.recourse.relaxed import Relaxed
 from cfq_core.recourse.search import Search
 from cfq_core.tables.encode import Encoding, Values
@@ -106,14 +108,23 @@ class PairAudit:
     teacher: Side
     student: Side
     question: AuditOptions
-    kappa: float
+    setting: Setting
+    judged: Rows
+    unseen: bool  # the judged rows are known to be none that the teacher was trained on
     rows: int
     denied: int
     promise: TeacherRecourse[Any]
+    model: Scorer  # the student
     seen: Compared
     notes: tuple[str, ...]
     seconds: float
-    bits: tuple[int, ...] = ()
+    bits: float  # of a weight of the student, on average
+    plan: tuple[int, ...] = ()  # of each of its layers, where the file says them
+
+    @property
+    def kappa(self) -> float:
+        """The promise's margin, in logits."""
+        return self.setting.kappa
 
 
 @dataclass
@@ -139,13 +150,14 @@ def audit_pair(table: Table, teacher: ModelFile, student: ModelFile, question: A
     kappa = next((t.kappa for t in reversed(provenances) if t), 0.2) if question.kappa is None else question.kappa
     design, notes = _design(table, (teacher, student), question)
     test = design.table.values[design.split.test]
+    judged: Rows = "all" if len(test) == len(design.table) else "test"
     with ExitStack() as running:
         first = _opened(teacher, running, design, question)
         sides = [first, _opened(student, running, design, question, first.reading)]
-        promise, seen, checks = _searched(sides, design, kappa, question)
+        promise, seen, checks = _searched(sides, design, setting := _setting(sides, kappa, question))
         if any(checks):  # layers or integers that the runtime does not quite compute
             sides = [_blind(s, n, design) if n else s for s, n in zip(sides, checks, strict=True)]
-            promise, seen, checks = _searched(sides, design, kappa, question)
+            promise, seen, checks = _searched(sides, design, setting := _setting(sides, kappa, question))
         has_recourse, logits = promise.recourse.has_recourse, (promise.logits, seen.raw.student)
         after = promise.recourse.after[has_recourse]
         at = (promise.recourse.margin[has_recourse], seen.raw.student_at[has_recourse])
@@ -155,9 +167,11 @@ def audit_pair(table: Table, teacher: ModelFile, student: ModelFile, question: A
     done = [_side(s, z, outcome, c, len(test) + len(after), w) for s, z, c, w in each]
     for s in sides:
         notes += s.notes
+    plan, denied = provenances[1].bits if provenances[1] else (), int((promise.logits <= 0).sum())
+    bits = _bits(student, sides[1].model, plan)
     return PairAudit(
-        table.schema, done[0], done[1], question, kappa, len(test), int((promise.logits <= 0).sum()), promise, seen,
-        tuple(notes), time.monotonic() - began, provenances[1].bits if provenances[1] else (),
+        table.schema, done[0], done[1], question, setting, judged, judged == "test", len(test), denied, promise,
+        sides[1].model, seen, tuple(notes), time.monotonic() - began, bits, plan,
     )  # fmt: skip
 
 
@@ -227,13 +241,25 @@ def _opened(
     return _Open(reading, found.model, found.how, notes)
 
 
+def _setting(sides: Sequence[_Open], kappa: float, question: AuditOptions) -> Setting:
+    """What a study of this would fix, with the layers of the teacher where it is some."""
+    solver = GRADIENT_FREE if any(isinstance(s.model, BlackBox) for s in sides) else Search()
+    of = sides[0].model
+    hidden = tuple(w.shape[1] for w in of.weights[:-1]) if isinstance(of, Stack) else ()
+    return Setting(hidden, kappa, question.regime, question.people, question.n_reaudited, solver=solver)
+
+
+def _bits(file: ModelFile, model: Scorer, plan: Sequence[int]) -> float:
+    """Average bits of a weight: as a file of ours says, else those of the tensors that hold them."""
+    if plan and isinstance(model, QuantStack):
+        return average_bits(tuple(plan), [w[0].numel() for w in model.weights])
+    return file.bits_per_weight
+
+
 def _searched(
-    sides: Sequence[_Open], design: Design, kappa: float, question: AuditOptions
+    sides: Sequence[_Open], design: Design, setting: Setting
 ) -> tuple[TeacherRecourse[Any], Compared, list[int]]:
     """What is promised, what becomes of it, and of each file the decisions that onnxruntime makes otherwise."""
-    blind = any(isinstance(s.model, BlackBox) for s in sides)
-    solver = GRADIENT_FREE if blind else Search()
-    setting = Setting((), kappa, question.regime, question.people, question.n_reaudited, solver=solver)
     (promise,) = recourse_for(sides[0].model, [design], setting)
     (seen,) = compared([promise], sides[1].model, setting)
     after = promise.recourse.after[promise.recourse.has_recourse]

@@ -1,8 +1,7 @@
-"""An audit of a pair in words, as JSON, and as one self-contained HTML page."""
+"""An audit of a pair in words and as JSON."""
 
 from __future__ import annotations
 
-import html
 from typing import Any
 
 from cfq_core.evidence import MATCHING_SHIFT, SMALLEST_GROUP, Measure
@@ -36,13 +35,6 @@ LINES = (
     ("approval shift", "approval_shift", 4),
     ("shift of the logit", "logit_shift", 3),
 )
-#: Columns of the table of people.
-PEOPLE = ("row", "told", "cost", "teacher's logit then", "student's logit then", "holds", "refused with", "on a tie")
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 52rem; margin: 2rem auto; padding: 0 1rem; color: #1b1f24 }
-table { border-collapse: collapse; width: 100% } td, th { border-bottom: 1px solid #d0d7de; padding: .3rem .6rem }
-th { text-align: left } .verdict { font-size: 1.15rem } .note { color: #57606a } code { word-break: break-all }
-"""
 BY_GROUP = ("vd", "crg_median", "frr", "approval_shift")
 
 
@@ -72,7 +64,7 @@ def as_json(a: PairAudit) -> dict[str, Any]:
         "dataset": a.schema.name,
         "verdict": verdict(a),
         "teacher": _side(a.teacher),
-        "student": _side(a.student) | {"threshold": a.seen.threshold, "bits": list(a.bits)},
+        "student": _side(a.student) | {"threshold": a.seen.threshold, "bits": list(a.plan)},
         "kappa": a.kappa,
         "regime": a.question.regime,
         "rows": a.rows,
@@ -109,47 +101,8 @@ def text(a: PairAudit) -> str:
     return "\n".join([*out, "", verdict(a)])
 
 
-def page(a: PairAudit) -> str:
-    """One HTML file that needs nothing else; every word of a card or a file is escaped."""
-    e = html.escape
-    rows = "".join(f"<tr><td>{e(t)}</td><td>{e(v)}</td></tr>" for t, v in _table(a))
-    groups = "".join(f"<tr><td>{e(c)}</td><td>{e(v)}</td><td>{e(', '.join(x))}</td></tr>" for c, v, x in _groups(a))
-    sides = "".join(f"<p>{e(_line(r, s))}<br><code>sha256 {s.sha256}</code></p>" for r, s in _sides(a))
-    head = "".join(f"<th>{h}</th>" for h in PEOPLE)
-    each = "".join(f"<tr>{''.join(f'<td>{e(cell)}</td>' for cell in row)}</tr>" for row in _people(a))
-    run = "".join(f"<p>{e(line)}</p>" for line in _ways(a))
-    notes = "".join(f"<p class=note>{e(n)}</p>" for n in (*a.notes, a.schema.note) if n)
-    return f"""<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>{e(a.student.file)}: does the recourse survive?</title>
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<style>{STYLE}</style>
-<h1>{e(a.schema.title)}</h1><p class="verdict">{e(verdict(a))}</p>
-<p>{a.rows} people judged, {a.denied} refused by the teacher, {len(a.promise.person)} of them asked for recourse;
-favourable: {e(a.schema.favourable)}; actions: {e(a.question.regime)}.</p>{sides}{notes}
-<h2>Runtime</h2>{run}
-<h2>Measures</h2><table><tr><th>measure</th><th>value, 95 % interval, people</th></tr>{rows}</table>
-<h2>Groups</h2>
-<table><tr><th>column</th><th>group</th><th>VD, CRG median, FRR, approval shift</th></tr>{groups}</table>
-<h2>People</h2><details><summary>{len(a.promise.person)} people: what each was told, and whether it holds</summary>
-<table><tr>{head}</tr>{each}</table></details>
-</html>
-"""
-
-
 def _sides(a: PairAudit) -> list[tuple[str, Side]]:
     return [("teacher", a.teacher), ("student", a.student)]
-
-
-def _people(a: PairAudit) -> list[list[str]]:
-    """The cells of `PEOPLE` for each person; the CSV has the rows before and after too."""
-    out = []
-    for r in people.results(a):
-        holds = {True: "yes", False: "no", None: ""}[r["holds"]]
-        numbers = [r["cost"], r["teacher"]["after"], r["student"]["after"]]
-        cells = ["" if n is None else f"{n:.3f}" for n in numbers]
-        told = "; ".join(r["told"]) or r["answer"]
-        out.append([str(r["row"]), told, *cells, holds, "; ".join(r["refused_when"]), "yes" if r["tie"] else ""])
-    return out
 
 
 def _ways(a: PairAudit) -> list[str]:

@@ -1,49 +1,33 @@
-"""Audits of two files in the background, kept in a store and found again.
+"""Audits of two files, kept as studies of one teacher and one student, so that the same pages and reports show them.
 
-    STORE/audits/ID/  audit.json (what `cfq audit --json` prints, and what was asked)  report.html  people.csv
-
-Both files are read, in a process with limits, before anything is written, so a hostile or wrong one leaves nothing
-behind; they lie in a job's folder while it runs. No torch is imported here; the worker does.
+What was taken for what, and how the files run, stands in the study's plan under ``pair``; what each person was told, in
+the run's artifact `TOLD`. In the background both files are read, in a process with limits, before anything is written,
+so a hostile or wrong one leaves nothing behind; they lie in a job's folder while it runs. No torch is imported here;
+the worker does.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import shutil
-import tempfile
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, fields
 from pathlib import Path
-from types import NoneType
 from typing import TYPE_CHECKING, Any
 
-from cfq_core.base.errors import BadInput, BadStore
-from cfq_core.base.identity import identity, of_kinds, read_object
+from cfq_core.base.identity import identity
+from cfq_core.base.logbook import sha256_of
 from cfq_core.datasets.upload import checked_upload
 from cfq_core.models.sandbox import sandboxed_parse
 from cfq_core.study import jobs
+from cfq_core.study.pair import METHOD, PAIR, TOLD, packed
+from cfq_core.study.plan import REVISION
+from cfq_core.study.store import FILE, Store
 
 if TYPE_CHECKING:
     from cfq_core.export.audit import PairAudit
-    from cfq_core.models.read import ModelFile
 
-FOLDER = "audits"
 TEACHER, STUDENT = "teacher", "student"
-TOLD, REPORT, PEOPLE = "audit.json", "report.html", "people.csv"
-_NUMBER = (int, float, NoneType)
-#: What an audit's file, a model in it and an interval in it hold.
-KINDS: dict[str, tuple[type, ...]] = {
-    "verdict": (str,), "dataset": (str,), "created": (int, float), "lines": (list,), "notes": (list,),
-    "measures": (dict,), "intervals": (dict,), "groups": (dict,),
-}  # fmt: skip
-SIDE: dict[str, tuple[type, ...]] = {
-    "file": (str,), "how": (str,), "sha256": (str,), "differing": (int,), "checked": (int,),
-    "accuracy": (int, float), "approval_rate": (int, float),
-}  # fmt: skip
-INTERVAL: dict[str, tuple[type, ...]] = {"value": _NUMBER, "low": _NUMBER, "high": _NUMBER, "count": (int,)}
+UNSAID = (None, "", "auto")  # what a question leaves open
 
 
 @dataclass(frozen=True)
@@ -54,62 +38,26 @@ class Upload:
     content: bytes
 
 
-@dataclass(frozen=True)
-class StoredAudit:
-    """A stored audit."""
-
-    id: str
-    folder: Path
-
-    @cached_property
-    def result(self) -> dict[str, Any]:
-        """Everything that was found, as `cfq audit --json` prints it, with ``created`` and ``lines``."""
-        try:
-            result = read_object(self.folder / TOLD, KINDS)
-            for role in (TEACHER, STUDENT):
-                of_kinds(result[role], SIDE, role)
-            for line in result["lines"]:
-                of_kinds(line, {"title": (str,), "measure": (str,)}, "lines")
-            for name, interval in result["intervals"].items():
-                of_kinds(interval | {"value": result["measures"].get(name)}, INTERVAL, name)
-            for level in (x for levels in result["groups"].values() for x in levels.values()):
-                of_kinds(level["vd"], {}, "groups")
-                for name, measured in level.items():
-                    of_kinds(measured, INTERVAL, name)
-            if not all(isinstance(line, str) for line in result.setdefault("as_run", [])):  # none in older ones
-                raise ValueError("as_run holds something else than text")
-            if not (self.folder / REPORT).is_file():
-                raise ValueError(f"{REPORT} is missing")
-        except (OSError, ValueError, LookupError, TypeError, AttributeError) as problem:
-            raise BadStore(f"{self.folder}: holds no audit of this version ({problem})") from None
-        return result
-
-    @property
-    def title(self) -> str:
-        """``student.onnx against teacher.onnx on german``."""
-        return f"{self.result[STUDENT]['file']} against {self.result[TEACHER]['file']} on {self.result['dataset']}"
-
-    def people(self) -> bytes:
-        """What each person was told, and whether it holds, as CSV; empty where an older version kept the audit."""
-        file = self.folder / PEOPLE
-        return file.read_bytes() if file.is_file() else b""
-
-    def page(self) -> bytes:
-        """Its report: one HTML file."""
-        return (self.folder / REPORT).read_bytes()
-
-
 def asked(dataset: str, teacher: Upload, student: Upload, question: Mapping[str, Any]) -> dict[str, Any]:
     """What an audit is about, as a job's plain values; raises `BadInput` in one line for a bad file.
 
     ``dataset``: a name or the path of a card; ``question``: fields of `cfq_core.export.audit.AuditOptions`.
     """
-    files = {}
-    for role, upload in ((TEACHER, teacher), (STUDENT, student)):
+    for upload in (teacher, student):
         checked_upload(upload.name, upload.content)
         sandboxed_parse(upload.content, upload.name)
-        files[role] = {"name": upload.name, "sha256": hashlib.sha256(upload.content).hexdigest()}
-    return {"kind": jobs.AUDIT, "datasets": [dataset], **files, "question": dict(question)}
+    files = {
+        role: (u.name, hashlib.sha256(u.content).hexdigest()) for role, u in ((TEACHER, teacher), (STUDENT, student))
+    }
+    return _given(dataset, files, question)
+
+
+def _given(dataset: str, files: Mapping[str, tuple[str, str]], question: Mapping[str, Any]) -> dict[str, Any]:
+    """The same asked twice is the same values: what is not said is left out, and a changed table is another one."""
+    named = {role: {"name": name, "sha256": sha256} for role, (name, sha256) in files.items()}
+    said = {k: v for k, v in question.items() if v not in UNSAID}
+    data = sorted(sha256_of([dataset]).values())
+    return {"kind": jobs.AUDIT, "datasets": [dataset], **named, "question": said, "data": data, "revision": REVISION}
 
 
 def submit(store: Path, given: Mapping[str, Any], teacher: Upload, student: Upload) -> jobs.Job:
@@ -117,38 +65,36 @@ def submit(store: Path, given: Mapping[str, Any], teacher: Upload, student: Uplo
     return jobs.submit(store, given, {TEACHER: teacher.content, STUDENT: student.content})
 
 
-def kept(store: Path) -> list[StoredAudit]:
-    """The stored audits, newest first; what cannot be read as one is left out."""
-    found = []
-    for file in (store / FOLDER).glob(f"[!.]*/{TOLD}"):
-        one = StoredAudit(file.parent.name, file.parent)
-        try:
-            found.append((one.result["created"], one.id, one))
-        except BadStore:
-            continue  # of another version, or damaged: the others can be read all the same
-    return [one for _, _, one in sorted(found, key=lambda f: f[:2], reverse=True)]
-
-
-def keep(
-    store: Path, card: Path, question: Mapping[str, Any], teacher: ModelFile, student: ModelFile, found: PairAudit
-) -> str:
-    """Keep an audit that was made in this process, as if a page had asked for it; its id."""
-    files = {r: {"name": f.name, "sha256": f.sha256} for r, f in ((TEACHER, teacher), (STUDENT, student))}
-    given = {"kind": jobs.AUDIT, "datasets": [str(card.absolute())], **files, "question": dict(question)}
-    try:
-        return _keep(store, identity(given), found, question)
-    except OSError as problem:
-        raise BadInput(f"{store}: the audit cannot be kept there ({problem.strerror}); name another --store") from None
-
-
 def known(store: Path, given: Mapping[str, Any]) -> str | None:
-    """The id of the stored audit that answers this already; a damaged one answers nothing."""
-    id = identity(dict(given))
-    try:
-        _ = StoredAudit(id, store / FOLDER / id).result
-    except BadStore:
+    """The id of the stored study that answers this already; a damaged one answers nothing."""
+    if not (store / FILE).is_file():
         return None
-    return id
+    opened = Store.for_reading(store)
+    try:
+        whole = opened.has_run(_id(given, "run")) and opened.has_teacher(_id(given, "teacher"))
+        return study_id(given) if whole and study_id(given) in {s["id"] for s in opened.studies()} else None
+    finally:
+        opened.close()
+
+
+def study_id(given: Mapping[str, Any]) -> str:
+    """Id of the study that an audit becomes."""
+    return identity([[_id(given, "run")], []])
+
+
+def _id(given: Mapping[str, Any], what: str) -> str:
+    return identity({"is": what, **given})
+
+
+def keep_of(folder: Path, dataset: str, a: PairAudit) -> str:
+    """Keep an audit that was made in this process, as if a page had asked for it; the study's id."""
+    files = {TEACHER: (a.teacher.file, a.teacher.sha256), STUDENT: (a.student.file, a.student.sha256)}
+    said = {f.name: v for f in fields(a.question) if (v := getattr(a.question, f.name)) != f.default}
+    store = Store(folder)
+    try:
+        return keep(store, _given(dataset, files, said), a)
+    finally:
+        store.close()
 
 
 # ---------------------------------------------------------------------- the worker
@@ -161,37 +107,75 @@ def audited(folder: Path, tell: jobs.Tell) -> dict[str, str]:
     given = jobs.params(folder)
     content = {role: (folder / jobs.GIVEN / role).read_bytes() for role in (TEACHER, STUDENT)}
     teacher, student = (parse_model(content[role], given[role]["name"]) for role in (TEACHER, STUDENT))
-    table = table_of(given["datasets"][0])
     tell(done=1, total=3, what="searching recourse on both files")
-    found = audit_pair(table, teacher, student, AuditOptions(**given["question"]))
-    tell(done=2, total=3, what="writing the report")
-    id = _keep(folder.parents[1], identity(given), found, given["question"])
-    tell(done=3, total=3, what="kept")
-    return {"audit": id}
-
-
-def _keep(store: Path, id: str, found: PairAudit, question: Mapping[str, Any]) -> str:
-    """Write an audit whole or not at all; one that is there already is replaced by its like."""
-    from cfq_core.base import cells
-    from cfq_core.export import audit_text, people
-
-    home = store / FOLDER
-    home.mkdir(parents=True, exist_ok=True)
-    lines = [{"title": title, "measure": name} for title, name, _ in audit_text.LINES]
-    result = audit_text.as_json(found)
-    each = cells.csv(people.frame(result.pop("per_person")))  # apart: a list of audits reads every answer
-    result |= {"title": found.schema.title, "created": time.time(), "lines": lines}
-    draft = Path(tempfile.mkdtemp(dir=home, prefix="."))
+    found = audit_pair(table_of(given["datasets"][0]), teacher, student, AuditOptions(**given["question"]))
+    tell(done=2, total=3, what="keeping it")
+    store = Store(folder.parents[1])
     try:
-        (draft / TOLD).write_text(json.dumps(result | {"question": dict(question)}, allow_nan=False), encoding="utf-8")
-        (draft / PEOPLE).write_bytes(each)
-        (draft / REPORT).write_text(audit_text.page(found), encoding="utf-8")
-        draft.chmod(0o755)
-        shutil.rmtree(home / id, ignore_errors=True)
-        draft.replace(home / id)
+        study = keep(store, given, found)
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
-    return id
+        store.close()
+    tell(done=3, total=3, what="kept")
+    return {"study": study}
+
+
+def keep(store: Store, given: Mapping[str, Any], a: PairAudit) -> str:
+    """Write an audit as a study; one that is there already stays as it is."""
+    from cfq_core.artifacts.artifact import ArtifactInput, spec_of
+    from cfq_core.base import plugins
+    from cfq_core.base.identity import described
+    from cfq_core.export import audit_text, people
+    from cfq_core.study.audited import per_person, per_teacher, plain_groups
+    from cfq_core.study.measured import specs
+    from cfq_core.study.models import arrays_of
+    from cfq_core.study.promises import recourse_arrays
+    from cfq_core.study.runner import teacher_measures, versions
+
+    plan, teacher = _plan(given, a), _teacher(given, a)
+    run, owner, p, seen = _id(given, "run"), _id(given, "teacher"), a.promise, a.seen
+    arrays = {**per_teacher(p), **recourse_arrays(p.recourse)}
+    name, seed = a.schema.name, p.design.seed
+    store.put_teacher(owner, name, seed, teacher, teacher_measures(p), arrays_of(p.teacher), arrays)
+    groups = plugins.load("artifacts", "groups")
+    made = groups.compute(ArtifactInput(p, a.setting)).teacher
+    store.put_artifact(owner, "groups", made, spec_of(groups, False))
+    columns = {
+        "id": run, "teacher_id": owner, "dataset": name, "method": METHOD, "budget": a.bits, "seed": seed,
+        "bits": list(a.plan), "avg_bits": a.bits, "threshold": seen.threshold,
+        "spec": {"kind": "run", "teacher": teacher, "method": {"kind": METHOD, **given[STUDENT]}, "budget": a.bits},
+        "groups": plain_groups(seen.measures.groups),
+    }  # fmt: skip
+    told = audit_text.as_json(a)
+    each = people.results(a)
+    measured = specs(plugins.load_all("metrics"))
+    store.put_run(columns, seen.measures.overall, arrays_of(a.model), per_person(seen), measured)
+    store.put_artifact(run, TOLD, packed(each))
+    pair = {k: told[k] for k in PAIR} | {"question": dict(given["question"])}
+    store.put_study(study_id(given), plan.title, described(plan) | {"pair": pair}, versions(), [(run, owner)])
+    return study_id(given)
+
+
+def _plan(given: Mapping[str, Any], a: PairAudit) -> Any:
+    from cfq_core.study.plan import Plan, TeacherFile
+
+    title = f"{a.student.file} against {a.teacher.file} on {a.schema.title}"
+    file = TeacherFile(a.teacher.file, unseen=a.unseen)
+    return Plan(
+        tuple(given["datasets"]), (METHOD,), (a.bits,), (a.promise.design.seed,), a.setting, title, teacher=file
+    )
+
+
+def _teacher(given: Mapping[str, Any], a: PairAudit) -> dict[str, Any]:
+    """What a teacher's row holds of it, as that of a study does."""
+    from cfq_core.base import numerics
+    from cfq_core.base.identity import described
+    from cfq_core.study.plan import TeacherSpec
+
+    design, encoding = a.promise.design, a.promise.design.encoding
+    spec = TeacherSpec(REVISION, design.table.fingerprint(), design.seed, a.setting, numerics.tag())
+    constants = {"mean": list(encoding.mean), "std": list(encoding.std)}
+    own = {"kind": "audited_file", **given[TEACHER], "rows": a.judged, "encoding": constants}
+    return {**described(spec), "own": own}
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from cfq_core.export.audit import PairAudit, Side
 from cfq_core.export.ways import listed
@@ -46,18 +45,6 @@ def results(a: PairAudit) -> list[dict[str, Any]]:
             one[side] = {f.name: _cell(f, int(c)) for f, c in zip(a.schema.features, cells, strict=True)}
         out.append(one)
     return out
-
-
-def frame(found: list[dict[str, Any]]) -> pd.DataFrame:
-    """The same as a table, one row a person."""
-    flat = []
-    for r in found:
-        one = {k: v for k, v in r.items() if not isinstance(v, dict | list)}
-        one |= {k: "; ".join(r[k]) for k in ("told", "refused_when", "teacher_refuses_when")}
-        one |= {f"{of}_{at}": r[of][at] for of in ("teacher", "student") for at in ("before", "after")}
-        one |= {f"{side} {name}": cell for side in ("before", "after") for name, cell in r[side].items()}
-        flat.append(one)
-    return pd.DataFrame(flat)
 
 
 def _refused(side: Side, promise: int) -> list[str]:

@@ -138,10 +138,12 @@ def _cut_off(codes: Float[Tensor, "n k"], signed: bool, weight: Float[Tensor, "k
     pair, column = ((high > MOST_16) | (low < -MOST_16 - 1)).nonzero(as_tuple=True)
     if not len(pair):
         return 0.0
-    given = torch.nn.functional.pad(codes.detach() + (128.0 if signed else 0.0), (0, odd)).unflatten(1, (-1, 2))
-    sums = (given[:, pair] * pairs[pair, :, column]).sum(2)
-    lost = torch.zeros(len(codes), weight.shape[1], dtype=torch.float64)
-    return lost.index_add_(1, column, sums.clamp(-MOST_16 - 1, MOST_16) - sums)
+    # whole numbers below 2**24: float32 holds all of them
+    given = torch.nn.functional.pad(codes.detach().float() + (128.0 if signed else 0.0), (0, odd)).mT.contiguous()
+    one, other = (pairs[pair, side, column].float()[:, None] for side in (0, 1))
+    sums = torch.addcmul(given[2 * pair] * one, given[2 * pair + 1], other)  # [pairs, n]
+    lost = torch.zeros(weight.shape[1], len(codes)).index_add_(0, column, sums.clamp(-MOST_16 - 1, MOST_16).sub_(sums))
+    return lost.mT.double()
 
 
 # ---------------------------------------------------------------------- nodes

@@ -27,6 +27,13 @@ from cfq_core.models.raw import behind_encoding, is_raw
 
 Array = Float[np.ndarray, "..."]
 
+#: Bits of an element of a tensor of weights; a kind whose name this onnx does not know is in no file it reads.
+BITS = {
+    getattr(TensorProto, kind): bits
+    for kind, bits in {"FLOAT": 32, "DOUBLE": 64, "FLOAT16": 16, "BFLOAT16": 16, "INT8": 8, "UINT8": 8, "INT4": 4,
+                       "UINT4": 4, "INT2": 2, "UINT2": 2}.items()
+    if hasattr(TensorProto, kind)
+}  # fmt: skip
 MOST_BYTES = 64_000_000
 MOST_NODES = 5_000
 MOST_NAMES = 200_000  # of nodes, inputs, outputs, attributes and tensors together
@@ -96,6 +103,17 @@ class ModelFile:
     def width(self) -> int:
         """Input columns, of all inputs together."""
         return sum(e.width for e in self.entries)
+
+    @property
+    def bits_per_weight(self) -> float:
+        """Average bits of the tensors of two or more dimensions; of a graph that has none (trees), of a float32."""
+        held = [t for t in self.proto.graph.initializer if len(t.dims) > 1 and t.data_type in BITS]
+        each = [(prod(t.dims), BITS[t.data_type]) for t in held]
+        for node in (n for n in self.proto.graph.node if n.op_type == "MatMulNBits"):  # packed in bytes
+            of = {a.name: a.i for a in node.attribute}
+            each = [e for e in each if e[1] != BITS[TensorProto.UINT8]] + [(of["K"] * of["N"], of["bits"])]
+        count = sum(n for n, _ in each)
+        return round(sum(n * b for n, b in each) / count, 2) if count else 32.0
 
 
 def read_model(path: Path) -> ModelFile:

@@ -13,6 +13,7 @@ from cfq_core.base.errors import CfqError
 from cfq_core.datasets import slices
 from cfq_core.datasets.card import read_card
 from cfq_core.evidence import SMALLEST_GROUP
+from cfq_core.report import pair
 from cfq_core.report.figures import chosen, figures
 from cfq_core.report.frames import Stored
 from cfq_core.study import summary
@@ -82,6 +83,8 @@ def every_table(study: Stored) -> dict[str, pd.DataFrame]:
     about = ("dataset", "method", "budget", "seed")
     who = [study.people(r["id"]).assign(run=r["id"], **{k: r[k] for k in about}) for r in study.run_rows]
     out["people"] = pd.concat(who, ignore_index=True) if who else pd.DataFrame()
+    told = [pair.frame(found) for run in study.runs.run if (found := pair.told(study, run))]
+    out["told"] = pd.concat(told, ignore_index=True) if told else pd.DataFrame()
     for dataset in dict.fromkeys(study.runs.dataset):
         for f in figures(study, chosen(study, dataset)):
             out[f"picture-{_plain(dataset)}-{f.name}"] = f.drawn.rows

@@ -16,6 +16,7 @@ import pandas as pd
 from cfq_core.report import fmt, names
 from cfq_core.report.figures import USUAL_BUDGET, USUAL_METHOD
 from cfq_core.report.frames import Stored
+from cfq_core.study.pair import METHOD
 from cfq_core.study.safe import AT_MOST, CONFIDENCE, Safe, Tried
 
 NOTE = (
@@ -124,7 +125,11 @@ def _look(study: Stored, dataset: str, method: str, budget: float, place: Place,
         words = "Only by leniency"
     line = f"{words}: at {fmt.bits(budget)} {mine.failing} of 100 promised actions {_fail(mine)}."
     said = (
-        f"Best here: {other.name}, {other.failing} of 100." if other else "No method here does better." if best else ""
+        f"Best here: {other.name}, {other.failing} of 100."
+        if other
+        else "No method here does better."
+        if best and method != METHOD
+        else ""
     )
     return Look(f"{budget:g}", verdict, line, said, mine, other, _groups(study, dataset, method, budget, place))
 
@@ -140,16 +145,25 @@ def judged(share: float, budget: float, safe: Safe | None) -> str:
 
 def _side(study: Stored, dataset: str, method: str, budget: float, place: Place) -> Side:
     line = fmt.line_of(study.lines, dataset, method, budget)
-    m = line.loc["vd_matched" if place.matched else "vd"]
+    vd = "vd_matched" if place.matched else "vd"
+    m = line.loc[vd]
     left = "approval_shift_matched" if place.matched and "approval_shift_matched" in line.index else "approval_shift"
     shift = line["mean"].get(left)
     return Side(
         names.plain(method), method, round(ICONS * m["mean"]), failing(m["mean"]),
-        "one seed: no interval" if pd.isna(m["sd"]) else
+        _of_people(study, vd) if method == METHOD else "one seed: no interval" if pd.isna(m["sd"]) else
         f"between {_whole(m['seed_low'])} and {_whole(m['seed_high'])}, 95 % sure, {m['seeds']:.0f} seeds",
         approvals(shift),
         bool(m["lenient"]), place.people(method, f"{budget:g}"),
     )  # fmt: skip
+
+
+def _of_people(study: Stored, vd: str) -> str:
+    """Of a file there are no seeds: the interval is over people, and says so."""
+    m = study.measures.set_index("measure").loc[vd]
+    if pd.isna(m["low"]):
+        return "too few people for an interval"
+    return f"between {_whole(m['low'])} and {_whole(m['high'])}, 95 % sure for people like these {m['count']:.0f}"
 
 
 def _fail(side: Side) -> str:

@@ -14,6 +14,7 @@ from cfq_core.evidence import MATCHING_SHIFT, OTHER_THRESHOLD, Metric
 from cfq_core.matching import REACHED
 from cfq_core.study.marks import ASKS_LESS, LENIENT, format_unmatched, leniency
 from cfq_core.study.over_seeds import OverSeeds
+from cfq_core.study.pair import METHOD, pair_of
 
 if TYPE_CHECKING:
     from cfq_core.report.frames import Stored
@@ -150,7 +151,11 @@ def answer(study: Stored, dataset: str, method: str, budget: float, matched: boo
     """The verdict in a sentence: what the chosen method breaks at a budget, and which one breaks least."""
     lines, vd = study.lines, "vd_matched" if matched else "vd"
     mine = line_of(lines, dataset, method, budget)
-    if mine.empty or vd not in mine.index or pd.isna(mine["mean"][vd]):
+    nothing = mine.empty or vd not in mine.index or pd.isna(mine["mean"][vd])
+    if (pair := pair_of(study.row["plan"])) is not None:
+        at = matched and f" At matched approval {in_100(mine['mean'][vd])} fail, at {_approvals(mine, True)}."
+        return str(pair["verdict"]) if nothing else f"{pair['verdict']}{at or ''}"
+    if nothing:
         return f"Nothing to judge by: no denied person of {dataset} has recourse here with {method} at {bits(budget)}."
     text = "One teacher, not trained here. " if study.row["plan"].get("teacher") else ""
     text += f"At {bits(budget)} with {method}, {_accuracy(mine)}; **{in_100(mine['mean'][vd])}** promised actions fail"
@@ -196,7 +201,9 @@ def caution(lines: pd.DataFrame, dataset: str, method: str, budget: float) -> st
         notes.append(f"{method} {why}: part of this validity is leniency.")
     if pd.notna(mine["unmatched"].iloc[0]):
         notes.append(format_unmatched(mine["unmatched"].iloc[0]))
-    if int(mine["seeds"].iloc[0]) < 2:
+    if method == METHOD:
+        notes.append("Two files are one draw: this is about them, not about the way the student was made.")
+    elif int(mine["seeds"].iloc[0]) < 2:
         notes.append("One seed is one teacher: no claim rests on it.")
     return " ".join(notes) or None
 

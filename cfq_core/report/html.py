@@ -18,7 +18,7 @@ import pandas as pd
 
 from cfq_core import __version__
 from cfq_core.evidence import SMALLEST_GROUP
-from cfq_core.report import decision, facts, fmt, safe_text
+from cfq_core.report import decision, facts, fmt, pair, safe_text
 from cfq_core.report.figures import Chosen, Figure, chosen, figures, svg
 from cfq_core.report.frames import Stored
 from cfq_core.report.person import Action, examples
@@ -80,7 +80,7 @@ def _opening(study: Stored, datasets: Sequence[str]) -> str:
     links = "".join(f'<a href="#{_anchor(d)}">{_e(d)}</a>' for d in datasets)
     return (
         f"<h1>{_e(row['name'])}</h1><p>Does the recourse that full-precision models promised survive their "
-        f"quantization? Nets {summary.net_words(setting)}, {seeds}, promise {study.margin_words}, "
+        f"quantization? {_e(summary.networks(row['plan']))}, {seeds}, promise {study.margin_words}, "
         f"actions: {_e(setting['regime'])}.{rest} {_e(summary.about_own(row['plan']))}</p>"
         f'<nav>{links}<a href="#made">How it was made</a><a href="#limits">Limits</a><a href="#terms">Terms</a></nav>'
     )
@@ -100,6 +100,7 @@ def _dataset(study: Stored, of: Chosen, drawn: Sequence[Figure], number: int) ->
         f'<p class="verdict">{_bold(fmt.answer(study, *about, matched=of.matched))}</p>',
         f'<p class="caution">{_e(caution)}</p>' if caution else "",
         _facts(study, of.dataset),
+        pair.section(study),
         f"<h3>Every verdict</h3>{_verdicts(study, of.dataset)}",
         _safe(study, of),
         *(_figure(f, number + i, _same(drawn[:i], f)) for i, f in enumerate(drawn)),
@@ -202,6 +203,8 @@ def _groups(study: Stored, of: Chosen) -> str:
 
 
 def _people(study: Stored, of: Chosen) -> str:
+    if told := pair.told(study, of.run):
+        return _told(told)
     found = examples(study, of)
     if isinstance(found, str):
         return f"<p class=note>Who they are cannot be shown here: {_e(found)}</p>"
@@ -212,6 +215,16 @@ def _people(study: Stored, of: Chosen) -> str:
         f"{_table(pd.DataFrame(rows, columns=head))}<p class=note>The {len(rows)} whose promise fares worst on this "
         "student. Proofs are by branch and bound over everything they may do; where its budget ends, the gap that is "
         "left is told. The dashboard's page Person shows everybody.</p>"
+    )
+
+
+def _told(told: Sequence[dict[str, Any]]) -> str:
+    """People of an audit of files: those whose promise breaks first."""
+    worst = sorted(told, key=lambda r: (r["holds"] is None, r["holds"] is True, r["row"]))[: pair.MOST_PEOPLE]
+    return (
+        f"{_table(pair.shown(worst))}<p class=note>{len(worst)} of {len(told):,} people, those whose promise breaks "
+        "first; row: of the table's file, its header is row 1; refused with: ways to run the deployed file in which it "
+        "refuses them. Everybody stands in the CSV of people.</p>"
     )
 
 
@@ -240,6 +253,11 @@ def _provenance(study: Stored) -> str:
         **row["versions"], "report written by cfq": __version__,
     }  # fmt: skip
     made = pd.DataFrame(list(about.items()), columns=["", " "])
+    if pair.pair_of(row["plan"]) is not None:
+        return (
+            f'<section id="made"><h2>How it was made</h2>{_table(made)}<p>The command that audits the files again:</p>'
+            f"<pre>{_e(pair.command(row['plan']))}</pre></section>"
+        )
     return (
         f'<section id="made"><h2>How it was made</h2>{_table(made)}'
         f"<p>The plan; saved as plan.toml it runs the study again, and what is stored is not run twice:</p>"

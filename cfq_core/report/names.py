@@ -27,6 +27,7 @@ PLAIN = {
     "cfq": "trained on promises (paper)",
     "cfq_anchored": "trained on promises (ours)",
     "teacher": "original model (FP32)",
+    "file": "the deployed file",
 }
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from cfq_core.base.errors import CfqError
 from cfq_core.datasets import slices
 from cfq_core.datasets.fetch import FILES
 from cfq_core.report.frames import Stored
+from cfq_core.study.pair import pair_of
 from cfq_core.study.store import Row
 from cfq_core.study.tables import found_table
 from cfq_core.tables.encode import Encoding, Values
@@ -26,8 +27,7 @@ from cfq_core.tables.fitted import fitted
 from cfq_core.tables.split import split
 
 if TYPE_CHECKING:
-    from cfq_core.nets.stack import Stack
-    from cfq_core.quant.quantized import QuantStack
+    from cfq_core.nets.stack import Scorer, Stack
     from cfq_core.report.figures import Chosen
 
 SAME = 1e-4  # relative: a stored cost is single precision in a gallery
@@ -119,7 +119,7 @@ class Models:
 
     runs: tuple[str, ...]
     teacher: Stack
-    students: QuantStack
+    students: tuple[Scorer, ...]  # of several models each, where they are of one shape
 
 
 def test_people(study: Stored, teacher: str) -> TestPeople | str:
@@ -139,11 +139,15 @@ def _crowd(study: Stored, teacher: str) -> TestPeople:
     table = found_table(row["dataset"], row["spec"]["data"], [study.row["plan"]]).table
     if table is None:
         raise CfqError(f"the table of {row['dataset']} went away")
-    parts = split(table, row["seed"])
-    table = fitted(table, parts.train)
-    training = table.values[parts.train]
-    actions = ActionSet.fit(table.schema, training, row["spec"]["setting"]["regime"])
-    return TestPeople(Encoding.fit(table.schema, training), actions, table.values[parts.test])
+    file, regime = row["spec"].get("own") or {}, row["spec"]["setting"]["regime"]
+    parts, everybody = split(table, row["seed"]), np.arange(len(table))
+    of_all = file.get("rows") == "all"  # an audit of files that do not say whom they were trained on
+    training, test = (everybody, everybody) if of_all else (parts.train, parts.test)
+    table = fitted(table, training)
+    encoding = Encoding.fit(table.schema, table.values[training])
+    if constants := file.get("encoding"):
+        encoding = replace(encoding, mean=tuple(constants["mean"]), std=tuple(constants["std"]))
+    return TestPeople(encoding, ActionSet.fit(table.schema, table.values[training], regime), table.values[test])
 
 
 @lru_cache(maxsize=64)
@@ -152,11 +156,29 @@ def models(study: Stored, teacher: str) -> Models:
     import torch
 
     from cfq_core.quant.quantized import QuantStack
-    from cfq_core.study.models import student_of, teacher_of
+    from cfq_core.study.models import model_of, student_of, teacher_of
 
     runs = tuple(study.runs[study.runs.teacher == teacher].run)
-    students = QuantStack.join([student_of(study.arrays(r, "weights")) for r in runs])
+    if is_of_files(study):
+        students: tuple[Scorer, ...] = tuple(model_of(study.arrays(r, "weights")).to(torch.float64) for r in runs)
+    else:
+        students = (QuantStack.join([student_of(study.arrays(r, "weights")) for r in runs]),)
     return Models(runs, teacher_of(study.arrays(teacher, "weights")).to(torch.float64), students)
+
+
+def is_of_files(study: Stored) -> bool:
+    """Whether it is an audit of two files, which need not be lists of layers."""
+    return pair_of(study.row["plan"]) is not None
+
+
+def only_computed(study: Stored, *owners: str) -> str:
+    """Why some of these models decide nothing here: a file that is no list of layers; else empty."""
+    if not is_of_files(study) or all(study.arrays(o, "weights") for o in owners):
+        return ""
+    return (
+        "What a file that is no list of layers decides about other values, and the cheapest way on it with proof, are "
+        "not computed here: what was asked of it when it was audited is stored and shown."
+    )
 
 
 def logits(study: Stored, teacher: str, values: Values) -> tuple[Float[np.ndarray, "n"], Float[np.ndarray, "m n"]]:
@@ -174,7 +196,7 @@ def logits_at(
 
     m, each = models(study, teacher), torch.tensor(inputs, dtype=torch.float64)[None]
     with torch.no_grad():
-        students = score(m.students, each.expand(m.students.runs, -1, -1))
+        students = torch.cat([score(s, each.expand(s.runs, -1, -1)) for s in m.students])
         return score(m.teacher, each)[0].numpy(), students.numpy()
 
 
@@ -295,7 +317,7 @@ class Example:
 def examples(study: Stored, of: Chosen) -> list[Example] | str:
     """The people whose promise fares worst on the chosen student; or why they cannot be shown here."""
     who = test_people(study, of.teacher)
-    if isinstance(who, str):
+    if isinstance(who, str) or (who := only_computed(study, of.teacher, of.run)):
         return who
     seen = study.people(of.run)
     level = study.runs.set_index("run").threshold[of.run] if of.matched else 0.0

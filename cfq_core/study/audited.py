@@ -11,7 +11,7 @@ from cfq_core.evidence import Evidence, evidence_from
 from cfq_core.study.store import Arrays, Row, Store
 
 if TYPE_CHECKING:
-    from cfq_core.pipeline import Audited, TeacherRecourse
+    from cfq_core.pipeline import Audited, Compared, TeacherRecourse
 
 #: Of the teacher's evidence, as they are stored with its recourse: field -> array.
 OF_TEACHER = {"person": "person", "cost": "cost", "teacher_at": "margin", "teacher": "logits", "outcome": "outcome"}
@@ -46,12 +46,12 @@ def codes_of(a: Audited) -> dict[str, np.ndarray]:
     return arrays_of_student(a.student)
 
 
-def per_teacher(p: TeacherRecourse) -> dict[str, np.ndarray]:
+def per_teacher(p: TeacherRecourse[Any]) -> dict[str, np.ndarray]:
     """What is known of a teacher's test rows, besides its recourse."""
     return {"logits": p.logits, "person": p.person, "outcome": p.design.table.outcome[p.design.split.test]}
 
 
-def per_person(a: Audited) -> dict[str, np.ndarray]:
+def per_person(a: Audited | Compared) -> dict[str, np.ndarray]:
     """What was seen of a student, row by row and person by person; the student's own actions are whole rows."""
     out = {k: getattr(a.raw, k) for k in OF_STUDENT}
     out |= {f"{BOUND}{name}": low for name, low in a.raw.logit_lower_bound.items()}

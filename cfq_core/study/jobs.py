@@ -45,7 +45,7 @@ _WORD, _NUMBER = (str, NoneType), (int, float, NoneType)
 FILES: dict[str, dict[str, tuple[type, ...]]] = {
     PARAMS: {"kind": _WORD, "name": _WORD, "datasets": (str, list, NoneType), "methods": (str, list, NoneType)},
     STATUS: {"state": (str,), "created": (int, float), "done": (int, NoneType), "total": (int, NoneType),
-             "started": _NUMBER, "ended": _NUMBER, "what": _WORD, "study": _WORD, "audit": _WORD, "error": _WORD},
+             "started": _NUMBER, "ended": _NUMBER, "what": _WORD, "study": _WORD, "error": _WORD},
     PROCESS: {"pid": (int,), "start": (int, NoneType), "boot": _WORD},
 }  # fmt: skip
 MOST_PID = 2**31 - 1
@@ -75,7 +75,6 @@ class Job:
     total: int
     what: str  # the last task
     study: str | None  # its id, once it is known
-    audit: str | None  # the same of an audit
     error: str | None  # one line
     created: float  # seconds since the epoch
     started: float | None
@@ -208,7 +207,7 @@ def read(folder: Path) -> Job:
     created = status.get("created") or _written(folder) or 0.0
     return Job(
         folder.name, folder, given, state, **numbers, what=status.get("what") or "", study=status.get("study"),
-        audit=status.get("audit"), error=error, created=created, started=status.get("started"), ended=ended,
+        error=error, created=created, started=status.get("started"), ended=ended,
     )  # fmt: skip
 
 

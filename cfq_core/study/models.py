@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from cfq_core.base import plugins
-from cfq_core.base.errors import BadStore
+from cfq_core.base.errors import BadInput, BadStore
 from cfq_core.base.identity import described
 from cfq_core.base.seeds import repeatable
 from cfq_core.nets.layers import Codes, restored, stored
@@ -26,6 +26,8 @@ from cfq_core.recourse.problem import RecourseQuery
 
 #: `repeatable` seeds what all threads of a process share; a server's sessions ask in threads of their own.
 ONE_AT_A_TIME = Lock()
+IN_ITS_FILE = "this study is an audit of files: its model is no list of layers, so only what was asked of it is stored"
+NOT_MADE_HERE = "this run is of a file that was not quantized here, so there are no integers of it"
 YIELD = 0.0005  # seconds in which somebody who waits for it gets it
 
 Heard = Callable[[float, float], None]
@@ -33,6 +35,9 @@ Heard = Callable[[float, float], None]
 
 def student_of(arrays: Mapping[str, np.ndarray]) -> QuantStack:
     """The integers and steps of a run, as they were audited (R = 1)."""
+
+    if "codes.0" not in arrays:
+        raise BadInput(NOT_MADE_HERE if arrays else IN_ITS_FILE)
 
     def each(kind: str) -> tuple[torch.Tensor, ...]:
         found = (torch.tensor(arrays[name]).double() for name in _listed(arrays, kind))
@@ -69,9 +74,18 @@ def arrays_of_teacher(teacher: Stack) -> dict[str, np.ndarray]:
 
 
 def teacher_of(arrays: Mapping[str, np.ndarray]) -> Stack:
-    """A stored teacher (R = 1)."""
+    """A stored teacher (R = 1); raises `BadInput` where it is in its own file alone."""
+    if not arrays:
+        raise BadInput(IN_ITS_FILE)
     weights, biases = (tuple(torch.tensor(arrays[k]) for k in _listed(arrays, kind)) for kind in ("weights", "biases"))
     return Stack(weights, biases, restored(arrays)[0])
+
+
+def arrays_of(model: Scorer) -> dict[str, np.ndarray]:
+    """A teacher or student as it is stored; nothing of a model that is only computed by the runtime of its file."""
+    if isinstance(model, QuantStack):
+        return arrays_of_student(model)
+    return arrays_of_teacher(model) if isinstance(model, Stack) else {}
 
 
 def _listed(arrays: Mapping[str, np.ndarray], kind: str) -> list[str]:
@@ -106,7 +120,9 @@ def _lower(solver: Any) -> Any:
 
 
 def model_of(arrays: Mapping[str, np.ndarray]) -> Scorer:
-    """A stored teacher or student, by its weights."""
+    """A stored teacher or student, by its weights; raises `BadInput` where it is in its own file alone."""
+    if not arrays:
+        raise BadInput(IN_ITS_FILE)
     return student_of(arrays) if "codes.0" in arrays else teacher_of(arrays)
 
 

@@ -212,20 +212,9 @@ class _Runner:
     def _put_teacher(self, chunk: Chunk, taught: Taught) -> None:
         p = taught.promise
         spec = chunk.teacher(p.design.seed)
-        r, table = p.recourse, p.design.table
-        found = r.has_recourse
-        measures = {
-            "accuracy": float(((p.logits > 0) == table.outcome[p.design.split.test]).mean()),
-            "approval_rate": float((p.logits > 0).mean()),
-            "denied": int((p.logits <= 0).sum()),
-            "people": len(p.person),
-            "frr": float(found.mean()) if len(found) else None,
-            "recourse_cost": float(r.cost[found].mean()) if found.any() else None,
-            "seconds": p.seconds,
-            **({} if p.kappa is None else {"kappa": p.kappa}),
-        }
+        measures = teacher_measures(p)
         weights = arrays_of_teacher(p.teacher)
-        people = {**per_teacher(p), **recourse_arrays(r)}
+        people = {**per_teacher(p), **recourse_arrays(p.recourse)}
         self.store.put_teacher(spec.id, chunk.dataset, p.design.seed, described(spec), measures, weights, people)
         artifact_tasks.put(self.store, spec.id, taught.artifacts, p.training_recourse is not None)
         if p.training_recourse is not None:
@@ -249,6 +238,21 @@ class _Runner:
         }
         metrics = specs(load_all("metrics"))
         self.store.put_run(columns, a.measures.overall, codes_of(a), per_person(a), metrics)
+
+
+def teacher_measures(p: TeacherRecourse[Any]) -> dict[str, Any]:
+    """What a teacher's row holds of it."""
+    r, found = p.recourse, p.recourse.has_recourse
+    return {
+        "accuracy": float(((p.logits > 0) == p.design.table.outcome[p.design.split.test]).mean()),
+        "approval_rate": float((p.logits > 0).mean()),
+        "denied": int((p.logits <= 0).sum()),
+        "people": len(p.person),
+        "frr": float(found.mean()) if len(found) else None,
+        "recourse_cost": float(r.cost[found].mean()) if found.any() else None,
+        "seconds": p.seconds,
+        **({} if p.kappa is None else {"kappa": p.kappa}),
+    }
 
 
 @dataclass(frozen=True)

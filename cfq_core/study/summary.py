@@ -17,6 +17,7 @@ from cfq_core.evidence import Metric
 from cfq_core.study.marks import LEGEND, format_unmatched, is_shown, leniency, tied_sides, unmatched_shift
 from cfq_core.study.measured import current_measures
 from cfq_core.study.over_seeds import NOTHING, OverSeeds, over_seeds
+from cfq_core.study.pair import pair_of
 from cfq_core.study.store import Row, Store
 
 
@@ -27,6 +28,13 @@ def net_words(setting: Mapping[str, Any]) -> str:
     kind = f" {activation}" if activation != "relu" and setting["hidden"] else ""
     residual = ", residual" if setting.get("residual") else ""
     return f"{widths}{kind}{residual}{'' if bits == 8 else f', {bits}-bit activations'}"
+
+
+def networks(plan: Mapping[str, Any]) -> str:
+    """What the teachers of a study are, in a few words."""
+    if (pair := pair_of(plan)) is not None:
+        return f"Teacher: {pair['teacher']['how']}"
+    return f"Nets {net_words(plan['setting'])}"
 
 
 @dataclass(frozen=True)
@@ -289,6 +297,11 @@ def about_own(plan: Mapping[str, Any]) -> str:
     own = plan.get("teacher")
     if not own:
         return ""
+    if (pair := pair_of(plan)) is not None:
+        rows = "people it was not trained on" if own.get("unseen") else "people it may have been trained on"
+        return (
+            f"One teacher, {pair['teacher']['file']}, and one student, {pair['student']['file']}, as files; on {rows}."
+        )
     name = str(own["path"]).replace("\\", "/").rsplit("/", 1)[-1]
     judged = (
         "The card's own split keeps the people it is judged on apart."

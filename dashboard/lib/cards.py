@@ -8,12 +8,13 @@ from typing import Any
 import streamlit as st
 
 from cfq_core.base.errors import CfqError
-from cfq_core.report import fmt
+from cfq_core.report import fmt, pair
 from cfq_core.report import names as names_of
 from cfq_core.report import person as people
 from dashboard.lib import proofs, state, ui
 
 CARD = 455  # pixels
+NOW = "Cheapest way now"
 PROVING = ":material/hourglass_top: being proved"
 
 
@@ -40,7 +41,9 @@ def told(sel: state.Selection, person: int) -> people.Action | str | None:
 def show(sel: state.Selection, who: people.TestPeople, person: int) -> None:
     """The cards; what is stored stands at once, proofs follow."""
     teacher, run = sel.teacher or "", sel.run or ""
-    seconds = _seconds()
+    if computed := people.only_computed(sel.study, teacher, run):
+        st.caption(computed)
+    seconds = 0.0 if computed else _seconds()
     with st.container(horizontal=True):
         with st.container(border=True, width=CARD):
             st.markdown("**Who they are**")
@@ -50,11 +53,15 @@ def show(sel: state.Selection, who: people.TestPeople, person: int) -> None:
             action = None if isinstance(found, str) else found
             nothing = found if isinstance(found, str) else "No action was found on the teacher."
             _action("FP32 told them", action, nothing)
-            of = proofs.proof(sel.study, teacher, teacher, person, seconds)
-            proofs.followed(lambda: of.found is not None, lambda: _sure(of, action))
+            if not computed:
+                of = proofs.proof(sel.study, teacher, teacher, person, seconds)
+                proofs.followed(lambda: of.found is not None, lambda: _sure(of, action))
         with st.container(border=True, width=CARD):
             happened(sel, person)
         with st.container(border=True, width=CARD):
+            if computed:
+                _stored_cost(sel, person)
+                return
             own = proofs.proof(sel.study, teacher, run, person, seconds)
             proofs.followed(lambda: own.found is not None, lambda: _cheapest(sel, own, person))
 
@@ -71,6 +78,8 @@ def happened(sel: state.Selection, person: int) -> None:
         st.markdown(":material/check_circle: They did it, and **are approved**: the promise holds.")
     else:
         st.markdown(":material/cancel: They did it, and **are refused again**: the promise breaks.")
+    for line in pair.ways(sel.study, sel.run or "", person):
+        st.caption(ui.escape(line))
     st.caption(f"score {seen.student_at:+.2f} now, {seen.teacher_at:+.2f} promised; above 0 is approved")
 
 
@@ -117,12 +126,17 @@ def _sure(going: proofs.Going, action: people.Action | None) -> None:
     st.markdown(f":material/{'verified' if sure.startswith('Proved') else 'info'}: {sure}")
 
 
+def _stored_cost(sel: state.Selection, person: int) -> float:
+    """What the study's own search found on the model; infinite where it found or sought nothing."""
+    cost: Any = sel.study.people(sel.run or "").set_index("person").loc[person].student_cost
+    st.markdown(f"**{NOW}**")
+    st.markdown(f"{cost:.2f} units, by the stored search." if cost == cost else "Not searched for in the study.")
+    return float(cost) if cost == cost else math.inf
+
+
 def _cheapest(sel: state.Selection, going: proofs.Going, person: int) -> None:
-    title, found = "Cheapest way now", going.found
+    found = going.found
     if found is None:
-        cost: Any = sel.study.people(sel.run or "").set_index("person").loc[person].student_cost
-        st.markdown(f"**{title}**")
-        st.markdown(f"{cost:.2f} units, by the stored search." if cost == cost else "Not searched for in the study.")
-        return _proving(going, float(cost) if cost == cost else math.inf)
-    _action(title, found.action, "No action was found on it.")
+        return _proving(going, _stored_cost(sel, person))
+    _action(NOW, found.action, "No action was found on it.")
     st.markdown(f":material/{'verified' if found.sure.startswith('Proved') else 'info'}: {found.sure}")

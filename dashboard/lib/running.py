@@ -48,10 +48,6 @@ def _row(job: jobs.Job) -> None:
         )
         if opened:
             st.switch_page(pages.page("answer"))
-    elif job.state == jobs.DONE and job.audit:
-        button.button(
-            "Show below", key=f"show-{job.id}", on_click=state.choose, kwargs={"audit": job.audit}, width="stretch"
-        )
     elif job.state == jobs.FAILED:
         ui.failed(job.error or "failed")
     with st.expander("Log", icon=":material/terminal:", expanded=job.state == jobs.FAILED):

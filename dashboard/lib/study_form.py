@@ -28,13 +28,14 @@ def plan() -> dict[str, Any] | None:
     tables = work.datasets()
     if kept := st.session_state.pop("_kept_table", None):
         st.session_state["form-dataset"] = kept
-        st.success(plain(f"{tables.get(kept, kept)}: read and kept; it is chosen below."))
+        st.success(plain(f"{tables.get(kept, 'The table')}: read and kept; it is chosen below."))
     left, right = st.columns(2, gap="large")
     with left:
         first = list(tables).index("diabetes")
         dataset = st.selectbox(
             "Data set", list(tables), index=first, format_func=tables.get, key="form-dataset", **KEPT
         )
+        _own(dataset)
         methods = st.pills(
             "Methods",
             list(work.methods()),
@@ -79,6 +80,17 @@ def plan() -> dict[str, Any] | None:
     given = {"datasets": [dataset], "methods": list(methods), "bits": sorted(map(float, bits)), "seeds": int(seeds)}
     given |= {"hidden": hidden, "kappa": float(kappa), "people": int(people), "regime": regime}
     return {**given, "name": name.strip()} if name.strip() else given
+
+
+def _own(dataset: str) -> None:
+    """An uploaded table before a study starts: its people, the good outcome, and one example of advice in words."""
+    table = work.about(dataset)
+    if table is None:
+        return
+    if table.share is not None:
+        st.caption(plain(f"“{table.favourable}” is the good outcome: {table.share:.0%} of {table.rows:,} people."))
+    for line in work.example(dataset):
+        st.caption(plain(line))
 
 
 def _hidden() -> list[int] | None:

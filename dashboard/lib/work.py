@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import math
+import time
 import tomllib
 from collections.abc import Callable
 from typing import Any
@@ -43,19 +44,14 @@ def stop(id: str) -> None:
 
 
 def audit(dataset: str, teacher: pairs.Upload, student: pairs.Upload, question: dict[str, Any]) -> str | None:
-    """Audit two files in the background, or give the id of the audit that says it already; raises `BadInput`."""
+    """Audit two files in the background, or give the id of the study that says it already; raises `BadInput`."""
     _only_own([dataset])
     given = pairs.asked(dataset, teacher, student, question)
     files = {given[role]["name"]: given[role]["sha256"] for role in (pairs.TEACHER, pairs.STUDENT)}
-    workspace.record(logbook.AUDIT, {"audit": identity(given)}, files | logbook.sha256_of([dataset]))
+    workspace.record(logbook.AUDIT, {"study": pairs.study_id(given)}, files | logbook.sha256_of([dataset]))
     if (found := pairs.known(data.own_store(), given)) is None:
         pairs.submit(data.own_store(), given, teacher, student)
     return found
-
-
-def audits() -> dict[str, pairs.StoredAudit]:
-    """The stored audits by id, newest first."""
-    return {a.id: a for a in pairs.kept(data.own_store())}
 
 
 def _only_own(tables: list[str]) -> None:
@@ -83,8 +79,27 @@ def can_audit() -> bool:
 
 def datasets() -> dict[str, str]:
     """What can be studied: name or card path -> words. Uploaded tables first."""
-    own = {str(path.resolve()): f"{name} (uploaded)" for name, path in upload.kept(data.own_store()).items()}
+    own = {str(t.path.resolve()): _uploaded(t) for t in upload.kept(data.own_store())}
     return own | {name: f"{name}: {_where(name)}" for name in plugins.names("datasets")}
+
+
+def _uploaded(table: upload.KeptTable) -> str:
+    """Two tables of one name are told apart by when they came, and by their rows."""
+    rows = f"{table.rows:,} rows, " if table.rows is not None else ""
+    return f"{table.name}: {rows}uploaded {time.strftime('%d %b %H:%M:%S', time.localtime(table.at))}"
+
+
+def about(path: str) -> upload.KeptTable | None:
+    """What is known of an uploaded table; None of any other."""
+    return next((t for t in upload.kept(data.own_store()) if str(t.path.resolve()) == path), None)
+
+
+@st.cache_data(show_spinner="Asking a quick model for one example of advice", max_entries=32)
+def example(path: str) -> list[str]:
+    """What a first model would tell somebody of an uploaded table, in words."""
+    from cfq_core.report.example import example as found  # torch
+
+    return found(path)
 
 
 def _where(name: str) -> str:
@@ -99,9 +114,10 @@ def methods() -> dict[str, str]:
     return {name: plugins.summary("methods", name) for name in plugins.names("methods")}
 
 
-def how_long(given: dict[str, Any], rows: int | None = None) -> str:
+def how_long(given: dict[str, Any]) -> str:
     """About how long a study takes."""
-    pace = estimate.pace_of(given["datasets"][0], rows)
+    table = about(given["datasets"][0])
+    pace = estimate.pace_of(given["datasets"][0], table.rows if table else None)
     return estimate.format_time(estimate.seconds(pace, given["methods"], len(given["bits"]), given["seeds"]))
 
 

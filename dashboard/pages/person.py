@@ -39,7 +39,7 @@ def body() -> None:
     else:
         cards.show(sel, test_people, person)
     ui.picture("person_holds", sel, teacher=sel.teacher, person=person, matched=sel.matched)
-    if isinstance(test_people, str):
+    if isinstance(test_people, str) or people.only_computed(sel.study, sel.teacher or "", sel.run or ""):
         return
     _what_if(sel, test_people, person)
     if isinstance(cards.told(sel, person), str):

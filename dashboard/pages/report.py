@@ -9,7 +9,8 @@ import streamlit as st
 
 from cfq_core.api import filed
 from cfq_core.report import facts, files, html
-from dashboard.lib import state, ui, views, work
+from cfq_core.report import person as people
+from dashboard.lib import pair, state, ui, views, work
 from dashboard.lib.page import Page
 
 TERMS = ("teacher", "student", "interval", "seed", "matched approval", "worst group", "regime")
@@ -38,7 +39,8 @@ def body() -> None:
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", f"cfq-{sel.dataset}-{sel.study.id}")
     with st.container(horizontal=True):
         _download(sel.study.id, "Report (HTML)", lambda: page().encode(), f"{name}.html", "description")
-        if (run := sel.run) is not None:
+        pair.download(sel)
+        if (run := sel.run) is not None and not people.is_of_files(sel.study):
             papers = lambda: filed.zipped(sel.study, run)  # noqa: E731
             _download(sel.study.id, "Papers of this student (zip)", papers, f"{name}-papers.zip", "folder_open")
         tables = lambda: files.zipped(facts.every_table(sel.study))  # noqa: E731

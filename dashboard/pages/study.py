@@ -42,7 +42,6 @@ def body() -> None:
     with st.expander("Audit two model files (ONNX)", icon=":material/compare_arrows:", key="pair"):
         pair.panel()
     _stored()
-    pair.stored()
 
 
 def _start(given: dict[str, object]) -> None:

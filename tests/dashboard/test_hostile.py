@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 from streamlit.testing.v1 import AppTest
 
 from cfq_core.base.errors import BadCard
-from cfq_core.datasets import upload
+from cfq_core.datasets import draft
 from cfq_core.report.escape import JOINER, plain, sentence
 from dashboard.lib import pages
 from tests.dashboard import hostile
@@ -132,4 +132,4 @@ def test_control_characters_are_refused_in_names(name: str) -> None:
     with pytest.raises(BadPlan, match="control character"):
         read_plan({"datasets": ["toy"], "name": name}, "plan")
     with pytest.raises(BadCard):
-        upload.read_upload("table.csv", f'"{name}",outcome\n1,yes\n2,no\n'.encode())
+        draft.outcomes(f'"{name}",outcome\n1,yes\n2,no\n'.encode(), "table.csv")

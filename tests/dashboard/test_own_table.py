@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 
 from cfq_core.base.errors import BadCard
 from cfq_core.base.shipped import shipped
-from cfq_core.datasets import fetch, upload
+from cfq_core.datasets import draft, fetch, upload
 from cfq_core.datasets.card import card_of, read_card
 
 EXAMPLE = shipped("cards") / "example.csv"
@@ -20,16 +22,9 @@ GOOD = EXAMPLE.read_bytes()
 HEADER = GOOD.split(b"\n")[0]
 
 
-def formula(cell: bytes) -> bytes:
-    """The example with one housing cell replaced."""
-    lines = GOOD.split(b"\n")
-    return b"\n".join([lines[0], lines[1].replace(b"rent", cell).replace(b"own", cell), *lines[2:]])
-
-
 BAD = {
-    "binary": ("a.csv", b"\x89PNG\r\n\x1a\n\0\0" * 50, "not UTF-8"),
+    "binary": ("a.csv", b"\x89PNG\r\n\x1a\n\0\0" * 50, "NUL"),
     "NUL": ("a.csv", GOOD + b"\0", "NUL"),
-    "semicolons": ("a.csv", GOOD.replace(b",", b";"), "semicolons"),
     "empty": ("a.csv", b"  \n", "is empty"),
     "one row": ("a.csv", HEADER + b"\n" + GOOD.split(b"\n")[1], "at least 50"),
     "ragged": ("a.csv", GOOD + b"1,2\n", "cells; the header has"),
@@ -58,33 +53,45 @@ def test_bad_upload_is_told_in_one_line_and_leaves_nothing(
     assert not list((tmp_path / "store").rglob("*")), "nothing is left behind"
 
 
+def drafted(content: bytes = GOOD) -> str:
+    return draft.draft(content, "example.csv", "approved", ["yes"]).card
+
+
 def test_formula_cells_are_refused(tmp_path: Path) -> None:
-    content = formula(b'=HYPERLINK("http://x")'.replace(b'"', b""))
-    columns = upload.read_upload("a.csv", content)
-    rows = [r for r in upload.draft(columns) if r["name"] != "approved" and r["use"]]
-    card = upload.card_text("mine", "approved", "yes", rows)
+    content = GOOD.replace(b",rent,", b",=HYPERLINK(http://x),")
+    found = draft.draft(content, "example.csv", "approved", ["yes"])
+    assert "housing" in found.left_out and any("spreadsheet formula" in q for q in found.questions)
     with pytest.raises(BadCard, match="formula"):
-        upload.keep(tmp_path, card, content, "a.csv")
+        upload.keep(tmp_path, found.card + '\n[[feature]]\nname = "housing"\nkind = "category"\n', content, "a.csv")
     assert not list(tmp_path.rglob("*"))
 
 
-def test_drafted_card_reads_as_the_table_and_is_kept_once(tmp_path: Path) -> None:
-    columns = upload.read_upload("example.csv", GOOD)
-    rows = [r for r in upload.draft(columns) if r["name"] != "approved" and r["use"]]
-    kinds = {r["name"]: r["kind"] for r in rows}
-    assert (kinds["income"], kinds["debt_share"], kinds["housing"]) == ("integer", "number", "category")
-    card = upload.card_text("mine", "approved", "yes", rows)
-    path = upload.keep(tmp_path, card, GOOD, "example.csv")
-    assert upload.keep(tmp_path, card, GOOD, "example.csv") == path
-    table = read_card(path)
-    assert len(table) == len(GOOD.strip().split(b"\n")) - 1
-    assert upload.kept(tmp_path) == {"mine": path}
+def test_a_kept_table_reads_as_it_was_and_is_kept_once(tmp_path: Path) -> None:
+    path = upload.keep(tmp_path, drafted(), GOOD, "example.csv")
+    assert upload.keep(tmp_path, drafted(), GOOD, "example.csv") == path
+    table, (kept,) = read_card(path), upload.kept(tmp_path)
+    assert (kept.path, kept.name, kept.rows) == (path, "example", len(table)) and kept.share == table.outcome.mean()
+
+
+def test_a_corrected_table_stands_beside_the_old_one_the_newest_first(tmp_path: Path) -> None:
+    """Of several tables of one name the last in alphabet of their hashes used to win."""
+    lines, paths = GOOD.strip().split(b"\n"), []
+    for rows in (400, 390, 380, 370):
+        content = b"\n".join(lines[: rows + 1]) + b"\n"
+        paths.append(upload.keep(tmp_path, drafted(content), content, "example.csv"))
+        os.utime(paths[-1], (1e9 - rows, 1e9 - rows))
+    assert [t.path for t in upload.kept(tmp_path)] == paths[::-1]
+    assert [t.rows for t in upload.kept(tmp_path)] == [370, 380, 390, 400]
+    upload.keep(tmp_path, drafted(), GOOD, "example.csv")
+    assert upload.kept(tmp_path)[0].path == paths[0], "kept again, it is the newest"
+    (paths[1].parent / upload.ABOUT).write_text("{")
+    assert sorted(str(t.rows) for t in upload.kept(tmp_path)) == ["370", "380", "400", "None"]
 
 
 def test_uploaded_card_is_kept_with_its_table(tmp_path: Path) -> None:
     text = (EXAMPLE.parent / "example.toml").read_text()
     path = upload.keep(tmp_path, text, GOOD, "whatever.csv")
-    assert read_card(path).schema.name in upload.kept(tmp_path)
+    assert [t.name for t in upload.kept(tmp_path)] == [read_card(path).schema.name]
 
 
 def test_form_offers_what_must_be_fetched_and_says_so(
@@ -104,11 +111,75 @@ def test_editor_keeps_a_table_and_the_form_takes_it(
     monkeypatch.setenv("CFQ_STORE", str(tmp_path / "store"))
     at = open_page("study")
     at.file_uploader(key="own-csv").upload("lending.csv", GOOD).run()
+    assert at.selectbox(key="own-target").value is None and not keep_buttons(at), "nothing is guessed"
     at.selectbox(key="own-target").select("approved").run()
-    at.selectbox(key="own-favourable").select("yes").run()
+    assert at.multiselect(key="own-favourable-approved").value == [] and not keep_buttons(at)
+    assert [o[-1] for o in at.multiselect(key="own-favourable-approved").options] == ["%", "%"], "each with its share"
+    at.multiselect(key="own-favourable-approved").select("yes").run()
     at.button(key="own-keep").click().run()
     assert not at.exception and not at.error
-    assert at.selectbox(key="form-dataset").value.endswith("card.toml")
+    chosen = at.selectbox(key="form-dataset")
+    assert chosen.value.endswith("card.toml"), "it is really chosen"
+    assert not any("/" in o or "card.toml" in o for o in chosen.options), "no path is shown"
+    shown = next(o for o in chosen.options if "uploaded" in o)
+    assert shown.startswith("lending: 400 rows, uploaded "), shown
+    said = " ".join(c.value for c in at.caption)
+    assert "minutes on a free core" in said and not re.search(r"\d\d minutes on", said), "a table of 400 rows"
+    assert "is the good outcome: " in said and "Somebody is refused: " in said and "They would be told: " in said
+
+
+def keep_buttons(at: AppTest) -> list[str]:
+    return [b.label for b in at.button if b.key == "own-keep"]
+
+
+def test_what_was_said_of_one_file_does_not_stay_for_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, open_page: Callable[..., AppTest]
+) -> None:
+    monkeypatch.setenv("CFQ_STORE", str(tmp_path / "store"))
+    at = open_page("study")
+    for name, content in (("first.csv", GOOD), ("second.csv", b"\n".join(GOOD.split(b"\n")[:300]) + b"\n")):
+        at.file_uploader(key="own-csv").set_value((name, content, "text/csv")).run()
+        assert at.selectbox(key="own-target").value is None
+        at.selectbox(key="own-target").select("approved").run()
+        at.multiselect(key="own-favourable-approved").select("yes").run()
+        assert at.text_input(key="own-name").value == name.removesuffix(".csv")
+        at.text_input(key="own-name").set_value("mine").run()
+
+
+def test_a_table_from_a_spreadsheet_is_read_as_it_is_and_told_all_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, open_page: Callable[..., AppTest]
+) -> None:
+    """Semicolons, decimal commas, a word for missing, three spellings of a level: drafted, told, kept as said."""
+    frame = pd.read_csv(EXAMPLE)
+    debt = frame.debt_share.map("{:.2f}".format).str.replace(".", ",")
+    words = frame.assign(debt_share=debt, sex=frame.gender, income=frame.income.astype(str))
+    words.loc[::25, "income"] = "n/a"
+    words.loc[::10, "housing"] = words.loc[::10, "housing"].str.upper()
+    words.loc[5::10, "savings"] = words.loc[5::10, "savings"].str.capitalize()
+    monkeypatch.setenv("CFQ_STORE", str(tmp_path / "store"))
+    at = open_page("study")
+    at.file_uploader(key="own-csv").upload("loans.csv", words.to_csv(index=False, sep=";").encode("cp1252")).run()
+    at.selectbox(key="own-target").select("approved").run()
+    at.multiselect(key="own-favourable-approved").select("yes").run()
+    assert at.selectbox(key="own-delimiter").value == ";" and at.selectbox(key="own-decimal").value == ","
+    assert at.text_input(key="own-missing").value == "n/a"
+    (told,) = [e.value for e in at.error]
+    assert "housing" in told and "savings" in told, "all problems at once"
+    questions = next(m.value for m in at.markdown if "taken as protected" in m.value)
+    assert "gender" in questions and "sex" in questions
+    mended = words.assign(housing=frame.housing, savings=frame.savings)
+    at.file_uploader(key="own-csv").set_value(
+        ("loans.csv", mended.to_csv(index=False, sep=";").encode("cp1252"), "text/csv")
+    ).run()
+    at.selectbox(key="own-target").select("approved").run()
+    at.multiselect(key="own-favourable-approved").select("yes").run()
+    assert not at.error
+    at.button(key="own-keep").click().run()
+    assert not at.exception and not at.error
+    table = read_card(Path(at.selectbox(key="form-dataset").value))
+    assert (table.dialect.delimiter, table.dialect.decimal, len(table)) == (";", ",", 400)
+    assert table.schema["income"].missing == "indicator" and table.schema["sex"].protected
+    np.testing.assert_allclose(table.frame().debt_share, frame.debt_share, atol=0.005)
 
 
 def _with_dates_and_rare_words() -> pd.DataFrame:
@@ -131,8 +202,8 @@ def test_editor_keeps_dates_rare_levels_and_weights_that_a_draft_proposes(
     at = open_page("study")
     at.file_uploader(key="own-csv").upload("lending.csv", frame.to_csv(index=False).encode()).run()
     at.selectbox(key="own-target").select("approved").run()
-    at.selectbox(key="own-favourable").select("yes").run()
-    told = " ".join(c.value for c in at.caption)
+    at.multiselect(key="own-favourable-approved").select("yes").run()
+    told = " ".join(m.value for m in at.markdown)
     assert "since: dates" in told and 'become "other"' in told and "is it a sampling weight" in told
     assert (
         at.text_input(key="own-reference").value
@@ -149,11 +220,3 @@ def test_editor_keeps_dates_rare_levels_and_weights_that_a_draft_proposes(
     assert (since.format, since.immutable, since.missing) == ("%d.%m.%Y", True, "indicator")
     assert since.reference == "2024-12-31" and job.other_below == 30 and set(job.levels) == {"clerk", "cook", "other"}
     assert table.row_weight is not None and table.row_weight.tolist() == frame.sample_weight.tolist()
-
-
-def test_a_table_of_plain_columns_is_drafted_without_new_keys() -> None:
-    columns = upload.read_upload("example.csv", GOOD)
-    rows = [r for r in upload.draft(columns) if r["name"] != "approved"]
-    card = upload.card_text("mine", "approved", "yes", rows)
-    assert not any(key in card for key in ("format", "other_below", "reference", "weights"))
-    assert not upload.questions(columns) and upload.latest_day(columns) == ""

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 from onnx import helper
 
+from cfq_core.api.audits import report_of
 from cfq_core.base.errors import BadInput
 from cfq_core.cli import cli
 from cfq_core.datasets.card import read_card
@@ -240,7 +241,7 @@ def test_a_teacher_that_says_one_thing_to_everybody_is_refused_with_what_to_chan
 def test_a_student_that_says_one_thing_to_everybody_is_told(table: Table) -> None:
     found = audit_pair(table, _foreign(table, "a.onnx"), _always(-5.0), SAID)
     assert _vd(found) == 1.0 and any("approves nobody" in n and "--threshold" in n for n in found.notes)
-    assert telling.text(found) and telling.page(found) and json.dumps(telling.as_json(found), allow_nan=False)
+    assert telling.text(found) and report_of(found, str(CARD)) and json.dumps(telling.as_json(found), allow_nan=False)
 
 
 def test_nobody_to_ask_is_refused() -> None:
@@ -271,7 +272,7 @@ def test_the_command_prints_writes_and_exits(pair: tuple[ModelFile, ModelFile], 
 def test_words_of_a_card_cannot_break_out_of_the_report(table: Table, pair: tuple[ModelFile, ModelFile]) -> None:
     found = audit_pair(table, *pair, FEW)
     evil = replace(found.schema, title="<script>alert(1)</script>", favourable="<img src=x>", note="</html><b>")
-    text = telling.page(replace(found, schema=evil, notes=("<i>",)))
+    text = report_of(replace(found, schema=evil, notes=("<i>",)), str(CARD))
     assert "<script" not in text and "<img" not in text and "<b>" not in text and "<i>" not in text
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,12 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
+import cfq_core as cfq
 from cfq_core.base import cells
 from cfq_core.base.errors import BadInput
 from cfq_core.cli import cli
 from cfq_core.datasets.card import read_card
-from cfq_core.export import pairs
-from cfq_core.models.read import read_model
+from cfq_core.report import html, pair
 
 from .conftest import CARD
 from .made import network
@@ -32,22 +33,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     width = encoded([{f.name: 0.0 if not f.levels else f.levels[0] for f in read_card(CARD).schema.features}]).shape[1]
     for name, seed in (("t", 0), ("s", 3)):
         (folder / f"{name}.onnx").write_bytes(network(width, seed=seed))
-    files = [f"--{role}={folder / name}.onnx" for role, name in (("teacher", "t"), ("student", "s"))]
-    command = [
-        "audit",
-        f"--card={CARD}",
-        *files,
-        "--favourable=high",  # random networks know nothing of outcomes: all is said of them
-        "--output=logit",
-        "--layout=standardised",
-        "--people=60",
-        "--json",
-        f"--csv={folder}/p.csv",
-        f"--html={folder}/p.html",
-        f"--store={folder}/store",
-    ]
-    (folder / "answer.json").write_text(CliRunner().invoke(cli, command, catch_exceptions=False).output)
+    kept = [f"--csv={folder}/p.csv", f"--html={folder}/p.html", f"--store={folder}/store", "--json"]
+    ran = CliRunner().invoke(cli, [*command(folder), *kept], catch_exceptions=False)
+    (folder / "answer.json").write_text(ran.output)
     return folder
+
+
+def command(folder: Path) -> list[str]:
+    """Random networks know nothing of outcomes: all is said of them."""
+    files = [f"--{role}={folder / name}.onnx" for role, name in (("teacher", "t"), ("student", "s"))]
+    said = ["--favourable=high", "--output=logit", "--layout=standardised", "--people=60"]
+    return ["audit", f"--card={CARD}", *files, *said]
 
 
 def encoded(people: list[dict[str, Any]]) -> np.ndarray:
@@ -102,22 +98,30 @@ def test_the_table_and_the_page_say_the_same(folder: Path) -> None:
     assert table["told"].tolist() == ["; ".join(p["told"]) for p in people]
     assert table["holds"].tolist() == ["" if p["holds"] is None else str(p["holds"]) for p in people]
     page = (folder / "p.html").read_text()
-    assert page.count("<td>no</td>") == sum(p["holds"] is False for p in people)
-    assert "60 people: what each was told" in page and "<script" not in page
+    listed = page.split("<h3>People")[1].split("</table>")[0]
+    assert listed.count("<td class=w>no</td>") == sum(p["holds"] is False for p in people)
+    assert "60 of 60 people, those whose promise breaks first" in page and "<script" not in page
 
 
-def test_the_command_keeps_it_where_the_page_finds_it(folder: Path) -> None:
-    (kept,) = pairs.kept(folder / "store")
+def test_the_command_keeps_a_study_whose_numbers_are_the_printed_ones(folder: Path) -> None:
     answer = json.loads((folder / "answer.json").read_text())
-    assert answer["audit"] == kept.id and kept.title == "s.onnx against t.onnx on example"
-    assert kept.result["measures"] == answer["measures"] and kept.people() == (folder / "p.csv").read_bytes()
-    assert kept.page().decode() == (folder / "p.html").read_text()
+    found = cfq.open_study("latest", store=folder / "store")
+    assert answer["study"] == found.id and found.stored.row["name"].startswith("s.onnx against t.onnx on ")
+    measures = found.stored.measures.set_index("measure").value
+    for name, value in answer["measures"].items():
+        assert value is None or measures[name] == value, name
+    told = pair.told(found.stored, found.stored.runs.run[0])
+    assert told == answer["per_person"] and cells.csv(pair.frame(told)) == (folder / "p.csv").read_bytes()
+    seen = found.stored.people(found.stored.runs.run[0])
+    assert [h if r else None for h, r in zip(seen.holds, seen.has_recourse, strict=True)] == [p["holds"] for p in told]
+    pages = html.page(found.stored), (folder / "p.html").read_text()
+    words = [re.sub("<svg.*?</svg>", "", p, flags=re.DOTALL).split('<section id="made">')[0] for p in pages]
+    assert words[0] == words[1]
 
 
 def test_a_store_that_cannot_be_written_is_told_in_a_line(folder: Path) -> None:
-    file = folder / "p.csv"
-    with pytest.raises(BadInput, match="the audit cannot be kept there"):
-        pairs.keep(file, CARD, {}, *(read_model(folder / f"{n}.onnx") for n in "ts"), None)  # type: ignore[arg-type]
+    with pytest.raises(BadInput, match=r"p\.csv: a file; a store is a folder"):
+        CliRunner().invoke(cli, [*command(folder), "--store", str(folder / "p.csv")], catch_exceptions=False)
 
 
 def test_no_spreadsheet_runs_a_cell_or_a_heading_and_numbers_stay_numbers() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from cfq_core.api.audits import report_of
 from cfq_core.datasets.card import read_card
 from cfq_core.export import audit_text, people, ways
 from cfq_core.export.audit import AuditOptions, PairAudit, audit_pair
@@ -185,7 +187,7 @@ def test_the_report_names_runtime_processor_levels_and_options(table: Table) -> 
     ways = told["student"]["ways"]
     assert {w["level"] for w in ways} == set(verify.levels()) and {w["batch"] for w in ways} == {None, 1, 7}
     assert {"session.qdq_matmulnbits_accuracy_level": "0"} in [w["options"] for w in ways]
-    for text in (audit_text.text(found), audit_text.page(found)):
+    for text in (audit_text.text(found), html.unescape(report_of(found, str(CARD)))):
         assert told["runtime"]["runtime"] in text and "session.qdq_matmulnbits_accuracy_level = 0" in text
 
 

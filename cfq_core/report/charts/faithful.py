@@ -25,8 +25,10 @@ def rows(study: Stored, dataset: str, budget: float) -> pd.DataFrame:
     if not {"vd", "approval_shift"} <= set(wide.columns):
         return pd.DataFrame()
     seeds = here[here.measure == "vd"].set_index("method").seeds
-    wide = wide.loc[kept].dropna(subset=["vd", "approval_shift"]).join(lenient).assign(budget=budget, seeds=seeds)
-    return wide.reset_index()
+    wide = wide.loc[kept].dropna(subset=["vd", "approval_shift"])
+    if wide.empty:  # nobody is denied, or nobody has recourse
+        return pd.DataFrame()
+    return wide.join(lenient).join(seeds).assign(budget=budget).reset_index()
 
 
 def chart(rows: pd.DataFrame, dataset: str, budget: float) -> Any:
