@@ -50,6 +50,7 @@ AT_ONCE = 100_000  # rows made together
 SMALL = 100_000  # rows from which what is spent once is told apart from what each row takes
 TURNS = 3
 LOOPED = 5  # seconds
+MANY = 1_000_000_000  # rows that nobody counted here
 KEPT = ("label", "unit", "move", "immutable", "protected", "easy", "low", "high", "log", "levels", "never", "bands")
 TARGET = "outcome"
 
@@ -263,6 +264,24 @@ def _slope(found: list[dict[str, Any]]) -> float | None:
     return round(over / math.log(last["rows"] / first["rows"]), 3)
 
 
+def cluster_of(found: dict[str, Any], workers: int, rows: int) -> dict[str, float]:
+    """Seconds that so many workers would take, by measured parts: arithmetic, not a measurement.
+
+    Serial: what is settled once, and handing over pieces, which goes on while workers count. A worker has a core of its
+    own, and the shared folder keeps up (``megabytes_a_second``).
+    """
+    pieces = math.ceil(rows / found["rows_a_piece"])
+    once, handing = found["processor_seconds_once"], pieces / found["pieces_handed_a_second"]
+    a_piece = found["processor_seconds_workers_a_million_rows"] * found["rows_a_piece"] / 1e6
+    counting = math.ceil(pieces / workers) * a_piece
+    seconds = once + max(handing, counting)
+    alone = once + max(handing, pieces * a_piece)
+    return {
+        "pieces": pieces, "handing": handing, "counting": counting, "seconds": seconds, "times_one": alone / seconds,
+        "megabytes_a_second": pieces * found["bytes_a_piece"] / 1e6 / seconds,
+    }  # fmt: skip
+
+
 def section(path: Path = OUT) -> str:
     """The tables for benchmarks/RESULTS.md, from the stored numbers; empty where nothing was measured."""
     found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
@@ -290,12 +309,17 @@ def _sizes(kind: str, found: dict[str, Any]) -> str:
 def _cluster(found: dict[str, Any]) -> str:
     one, two = found["one"], found["two"]
     here, spent = ([run[f"processor_seconds_{who}"] for run in (one, two)] for who in ("here", "workers"))
+    fifty = cluster_of(found, 50, MANY)
     seconds = f"one Dask worker took {one['seconds']:.0f} s, two took {two['seconds']:.0f} s"
     return (
         f"`--scheduler`, {one['rows']:,} rows, {found['cores']} cores that other work shared (load {one['load']:.0f}): "
         f"{seconds}, {found['ratio']:.2f} times as fast; by turns with them two plain loops got "
         f"{found['ratio_of_loops']:.2f} times the processor time of one. Workers spent {spent[0]:.1f} and "
-        f"{spent[1]:.1f} CPU seconds, the process that cuts and adds {here[0]:.1f} and {here[1]:.1f}."
+        f"{spent[1]:.1f} CPU seconds, the process that cuts and adds {here[0]:.1f} and {here[1]:.1f}.\n\n"
+        f"By arithmetic from these parts, not measured, fifty workers would count {MANY:,} rows in "
+        f"{fifty['seconds']:,.0f} s, {fifty['times_one']:.0f} times as fast as one: counting takes them "
+        f"{fifty['counting']:,.0f} s, while one process hands out the {fifty['pieces']:,} pieces in "
+        f"{fifty['handing']:,.0f} s ({found['pieces_handed_a_second']} a second)."
     )
 
 

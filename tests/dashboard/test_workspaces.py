@@ -163,7 +163,7 @@ def test_a_header_counts_only_where_the_operator_says_so(
     assert given["CFQ_JOBS_PER_USER"] == "2"
     assert given[workspace.ON] == "1" and given[workspace.USER_HEADER] == HEADER
     for wrong in (Server(jobs_per_user=1), Server(user_header=HEADER), Server(workspaces=True, user_header="a: b")):
-        with pytest.raises(BadInput, match="--jobs-per-user: |--user-header"):
+        with pytest.raises(BadInput, match=r"--jobs-per-user: |--user-header"):
             variables(wrong, {})
 
 
