@@ -6,6 +6,7 @@ itself.
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import sys
@@ -110,6 +111,7 @@ def dask_executor(address: str, kept: str = "finished runs are stored; ") -> Ite
         from distributed import Client
     except ImportError as problem:
         raise CfqError("the cluster extra is not installed: pip install 'cfq[cluster]'") from problem
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # what it says in tracebacks is one line below
     try:
         client = Client(address, timeout=CONNECT_TIMEOUT, set_as_default=False)
     except OSError as problem:
