@@ -35,7 +35,7 @@ FURTHER = (
 #: Programs whose numbers stand in benchmarks/numbers, each with a section of its own.
 PROGRAMS = (
     "allocations", "transfer", "ablation", "tune", "speeds", "search_speed", "second_search", "parity", "pair_audit",
-    "exact", "certificates", "runtimes", "wide", "estimates", "corpus", "own_nets", "twelve_tables",
+    "exact", "certificates", "runtimes", "wide", "estimates", "corpus", "own_nets", "twelve_tables", "scale",
 )  # fmt: skip
 ONE_PAGE = "In one page"
 INTRODUCTION = """# Results

@@ -187,6 +187,10 @@ def verify(file: Path, models: tuple[Path, ...], as_json: bool) -> None:
     type=click.Path(path_type=Path),
     help="Count decisions, flips and groups on every row of this CSV or Parquet file too, in parts: any size.",
 )
+@click.option(
+    "--workers", default=0, type=click.IntRange(0, 256), help="Processes that count --stream; 0 works in this one [0]."
+)
+@click.option("--scheduler", help="Address of a Dask scheduler, tcp://HOST:PORT, whose workers count --stream.")
 @click.option("--html", "page", type=click.Path(path_type=Path), help="Write a report to this file too.")
 @click.option("--csv", "table", type=click.Path(path_type=Path), help="Write what each person was told to this file.")
 @click.option(
@@ -202,6 +206,8 @@ def audit(
     teacher: Path,
     student: Path,
     large: Path | None,
+    workers: int,
+    scheduler: str | None,
     page: Path | None,
     table: Path | None,
     folder: Path | None,
@@ -214,13 +220,12 @@ def audit(
     from cfq_core.datasets.card import read_card
     from cfq_core.export import audit_text, pairs, people
     from cfq_core.export.audit import AuditOptions, audit_pair
-    from cfq_core.export.stream import stream
     from cfq_core.models.read import read_model
     from cfq_core.report import pair
 
     options["people"] = None if options["people"] == "all" else number("--people", options["people"], int)
     files = read_model(teacher), read_model(student)
-    rows = stream(large, card, *files, AuditOptions(**options)) if large else None
+    rows = _counted(large, workers, scheduler, card, files, AuditOptions(**options))
     found = audit_pair(read_card(card), *files, AuditOptions(**options))
     kept = {"study": pairs.keep_of(folder, str(card.absolute()), found), "store": str(folder)} if folder else {}
     if folder:
@@ -311,6 +316,19 @@ def watch(
         click.echo(found.words)
     if found.look.alarm:
         raise click.exceptions.Exit(ALARM)
+
+
+def _counted(large: Path | None, workers: int, scheduler: str | None, card: Path, files: Any, question: Any) -> Any:
+    from cfq_core.export.stream import stream
+    from cfq_core.study.executors import workers_or_cluster
+
+    if not large:
+        if workers or scheduler is not None:
+            raise BadInput("--workers and --scheduler count the rows of --stream FILE, which is not given")
+        return None
+    with workers_or_cluster(workers, scheduler) as executor:
+        told = lambda line: click.echo(f"note: {line}", err=True)  # noqa: E731
+        return stream(large, card, files[0], files[1], question, executor=executor, told=told)
 
 
 def _needs(*modules: str, extra: str) -> None:

@@ -88,6 +88,9 @@ def gallery_pack(
 @click.option("--base-path", default="", help="Where it stands below the host, behind a proxy: tools/cfq.")
 @click.option("--workspaces", is_flag=True, help="Each user has tables, studies and jobs of their own.")
 @click.option("--user-header", default="", help="Header in which the proxy says who it is, such as X-Forwarded-User.")
+@click.option(
+    "--jobs-per-user", type=click.IntRange(1, 256), help="Jobs that run at once in a workspace; others wait [2]."
+)
 @store_option
 def dashboard_command(hosts: Sequence[str], folder: Path | None, **options: Any) -> None:
     """Serve the dashboard, with safe settings whatever the current folder holds."""

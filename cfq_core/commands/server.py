@@ -20,6 +20,7 @@ from typing import Any
 from cfq_core.base.errors import BadInput
 from cfq_core.base.processes import ROOT, environment, module_command
 
+JOBS_PER_USER = 2
 WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")  # between the words of allowedHosts
 LOOSE = "CFQ_DASHBOARD_LOOSE"  # 1: the operator's variables win where they take a guard away, too
 INSTALLED, CHECKOUT = "cfq_dashboard", "dashboard"  # the same package: in the wheel, and where it is written
@@ -58,6 +59,7 @@ class Server:
     hosts: tuple[str, ...] = ()  # names that people open it by, beside this machine's own
     base_path: str = ""  # behind a proxy: where it stands below the host
     workspaces: bool = False  # each user has tables, studies and jobs of their own
+    jobs_per_user: int | None = None  # that run at once in a workspace, the others wait; None: 2
     user_header: str = ""  # which a proxy sets to who it is; empty: a cookie tells browsers apart
     store: Path = field(default_factory=lambda: Path(os.environ.get("CFQ_STORE", ".cfq")))
 
@@ -105,7 +107,14 @@ def _workspaces(server: Server) -> dict[str, str]:
         raise BadInput("--user-header: says whose workspace it is; give --workspaces too")
     if not re.fullmatch(r"[A-Za-z0-9-]{0,80}", server.user_header):
         raise BadInput(f'--user-header "{server.user_header}": letters, digits and dashes, such as X-Forwarded-User')
-    return {"CFQ_WORKSPACES": "1" if server.workspaces else "", "CFQ_USER_HEADER": server.user_header}
+    if server.jobs_per_user and not server.workspaces:
+        raise BadInput("--jobs-per-user: is of a workspace; give --workspaces too")
+    jobs = str(server.jobs_per_user or JOBS_PER_USER) if server.workspaces else ""
+    return {
+        "CFQ_WORKSPACES": "1" if server.workspaces else "",
+        "CFQ_USER_HEADER": server.user_header,
+        "CFQ_JOBS_PER_USER": jobs,
+    }
 
 
 def _about(server: Server, given: Mapping[str, str]) -> list[str]:

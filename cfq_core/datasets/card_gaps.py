@@ -13,7 +13,7 @@ Which cells mean missing is said by the card: the empty one, and those of its ``
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -69,7 +69,7 @@ def without_gaps(
     check_present([outcome.of_rows(~np.isin(outcome.cells, open_)), *refused], missing)
     kept, told = np.ones(len(next(iter(columns.values())).cells), bool), []
     for name in (n for n, p in policy.items() if p == "drop"):
-        gone = _missing_rows(columns[name], missing)
+        gone = missing_rows(columns[name], missing)
         kept &= ~gone
         if gone.any():
             told.append(f"{columns[name].place.part}: {_of(gone)} missing; their rows are left out")
@@ -81,13 +81,14 @@ def without_gaps(
     return Kept({name: column.of_rows(kept) for name, column in columns.items()}, tuple(told))
 
 
-def _missing_rows(column: Column, missing: Sequence[str]) -> Outcome:
+def missing_rows(column: Column, missing: Collection[str]) -> Outcome:
+    """In which rows a cell is missing."""
     return np.isin(column.cells, gaps_of(column, missing))
 
 
 def known(column: Column, missing: Sequence[str]) -> Column:
     """The rows of which a column says something."""
-    return column.of_rows(~_missing_rows(column, missing))
+    return column.of_rows(~missing_rows(column, missing))
 
 
 def _of(gone: Outcome) -> str:
@@ -96,7 +97,7 @@ def _of(gone: Outcome) -> str:
 
 def as_filled(f: Feature, column: Column, missing: Sequence[str], reference: str) -> Filled:
     """A column as integers, its missing cells as its feature says; ``reference``: the card's day."""
-    gone = _missing_rows(column, missing)
+    gone = missing_rows(column, missing)
     if not gone.any():
         there = as_counts(f, column, reference)
         return Filled((there.feature,), (there.counts,), there.told)

@@ -235,10 +235,15 @@ def check_delimiter(text: str, place: Place, delimiter: str) -> None:
     raise place.bad(f"all in one column: {seen}; {cure}")
 
 
-def rows_of(text: Iterable[str], place: Place, delimiter: str) -> Iterator[list[str]]:
-    """The rows of a file, its header first; empty ones at its end are none. Raises `BadCard`."""
+def rows_of(
+    text: Iterable[str], place: Place, delimiter: str, before: int = 0, wide: int = 0, ends: bool = True
+) -> Iterator[list[str]]:
+    """The rows of a file, its header first; empty ones at its end are none. Raises `BadCard`.
+
+    Of rows further down ``before`` is how many are above, ``wide`` how many cells they have; ``ends``: none follow.
+    """
     reader = csv.reader(text, delimiter=delimiter, strict=True, skipinitialspace=True)
-    number, wide, empty = 0, 0, 0
+    number, empty = before, 0
     while True:
         number, line = number + 1, reader.line_num
         try:
@@ -246,12 +251,12 @@ def rows_of(text: Iterable[str], place: Place, delimiter: str) -> Iterator[list[
         except csv.Error as error:
             cure = "a cell with a delimiter or a quote stands in closed double quotes"
             raise place.bad(f"row {number}: {error}; {cure}") from None
-        if row is None:
+        if row is None and (ends or not empty):
             return
-        if not row:
+        if not row and row is not None:
             empty = empty or number
             continue
-        if empty:
+        if empty or row is None:
             raise place.bad(f"row {empty} is empty; remove it")
         wide = wide or len(row)
         if reader.line_num - line > 1 and (lines := _swallowed(row, delimiter, wide)):

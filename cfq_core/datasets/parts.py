@@ -1,15 +1,15 @@
-"""A table of any size in parts: CSV or Parquet under a card whose levels and steps are known from its own table.
+"""A table of any size in parts: CSV or Parquet under a card, read as the card's own table was (`new_rows`).
 
-Rows are read as the card's own are, with the same words for what is wrong with a cell and the row it stands in. What a
-card asks of a whole table (medians of training rows, rare levels) is refused.
+What is wrong with a cell is told in the card reader's words, with the row it stands in.
 """
 
 from __future__ import annotations
 
-import gzip
+import io
 import re
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
@@ -20,6 +20,7 @@ from jaxtyping import Bool, Int
 
 from cfq_core.base.errors import BadInput
 from cfq_core.datasets.card import Card, dialect_of
+from cfq_core.datasets.card_gaps import missing_rows
 from cfq_core.datasets.card_outcome import cell_is
 from cfq_core.datasets.card_rows import (
     FIRST_ROW,
@@ -28,15 +29,13 @@ from cfq_core.datasets.card_rows import (
     check_delimiter,
     check_present,
     collected,
-    gaps_of,
     header_of,
     one_of,
     rows_of,
 )
-from cfq_core.datasets.card_values import of_words
 from cfq_core.datasets.dialect import Dialect
-from cfq_core.datasets.table_files import GZIP, PARQUET, ZIP
-from cfq_core.tables.schema import FILLED, MISSING_LEVEL, Feature, Schema
+from cfq_core.datasets.new_rows import KnownTable
+from cfq_core.datasets.pieces import BYTES, Piece, cut_groups, cut_text, is_parquet, opener
 
 
 @dataclass(frozen=True)
@@ -45,49 +44,57 @@ class Part:
 
     values: Int[np.ndarray, "n f"]
     outcome: Bool[np.ndarray, "n"]
+    rows: int  # of the file, with those that are left out
 
 
-def parts_of(path: Path, card: Card, schema: Schema, size: int) -> Iterator[Part]:
-    """The rows of a file, ``size`` at a time; ``schema``: of the card's own table. Raises `BadCard`.
+@dataclass(frozen=True)
+class Known:
+    """What is known of a table before its rows are read."""
+
+    card: Card
+    table: KnownTable  # as the card's own was read
+    size: int  # rows of a part: as many are held at a time
+
+    @property
+    def names(self) -> list[str]:
+        """The columns that are read."""
+        return [self.card.target, *(f.name for f in self.card.feature)]
+
+
+def parts_of(piece: Piece, known: Known) -> Iterator[Part]:
+    """The rows of a file, or of a piece of it, a part at a time; raises `BadCard`.
 
     Memory does not grow with the file: one part is held at a time.
     """
+    place = Place(piece.path.name)
+    opened = open if piece.content is not None else opener(piece.path, place)
+    parquet = piece.content is None and is_parquet(piece.path)
+    for columns in _parquet(piece, place, known) if parquet else _csv(piece, opened, place, known):
+        yield _part(columns, known)
+
+
+def cut(path: Path, known: Known, size: int = BYTES) -> Iterator[Piece]:
+    """The same file in pieces that can be read apart; what cannot be cut is one piece without a stop."""
     place = Place(path.name)
-    if not path.is_file():
-        raise place.bad("no such file")
-    for why in _refused(card):
-        raise place.bad(f"cannot be read in parts; {why}")
-    names = [card.target, *(f.name for f in card.feature)]
-    with path.open("rb") as file:
-        first = file.read(4)  # a file is known by its first bytes, not by its name
-    if first == ZIP:
-        raise place.bad("is a workbook or a zip; save it as CSV or Parquet to read it in parts")
-    opened = gzip.open if first.startswith(GZIP) else open
-    found = _parquet(path, place, names, size) if first == PARQUET else _csv(path, opened, place, card, names, size)
-    for columns in found:
-        part = _part(columns, card, schema)
-        if len(part.outcome):
-            yield part
+    opened = opener(path, place)
+    if is_parquet(path):
+        yield from cut_groups(path, known.size)
+    elif dialect_of(known.card, place).encoding == "utf-16":  # a line end is two bytes, and may be parts of others
+        yield Piece(path)
+    else:
+        with _opened(Piece(path), opened, place, known) as (header, _):
+            pass
+        yield from cut_text(path, opened, tuple(header), size)
 
 
-def _refused(card: Card) -> Iterator[str]:
-    """What a card asks that only a whole table can answer."""
-    for f in card.feature:
-        if f.missing in FILLED:
-            yield f'feature "{f.name}": missing = "{f.missing}" takes the median of a whole table'
-        if f.other_below:
-            yield f'feature "{f.name}": other_below counts the rows of a whole table'
-        if f.kind == "date" and not card.reference:
-            yield f'feature "{f.name}": dates count back from the latest of a whole table; say reference = "..."'
-
-
-def _part(columns: dict[str, Column], card: Card, schema: Schema) -> Part:
+def _part(columns: dict[str, Column], known: Known) -> Part:
+    card, rows = known.card, len(columns[known.card.target].cells)
     policy = {f.name: f.missing for f in card.feature}
-    gone = {name: np.isin(c.cells, gaps_of(c, card.missing)) for name, c in columns.items()}
-    kept = ~np.any([gone[n] for n, p in policy.items() if p == "drop"] or [np.zeros_like(gone[card.target])], axis=0)
-    columns = {name: column.of_rows(kept) for name, column in columns.items()} if kept.any() else {}
-    if not columns:
-        return Part(np.zeros((0, len(schema.features)), np.int64), np.zeros(0, bool))
+    dropped = [missing_rows(columns[name], card.missing) for name, p in policy.items() if p == "drop"]
+    kept = ~np.any([np.zeros(rows, bool), *dropped], axis=0)
+    if not kept.any():
+        return Part(np.zeros((0, len(known.table.schema.features)), np.int64), np.zeros(0, bool), rows)
+    columns = {name: column.of_rows(kept) for name, column in columns.items()}
     target = columns[card.target]
     good, open_ = (
         np.array([any(cell_is(word, cell) for cell in cells) for word in target.words], bool)[target.cells]
@@ -95,45 +102,54 @@ def _part(columns: dict[str, Column], card: Card, schema: Schema) -> Part:
     )
     check_present([target.of_rows(~open_)], card.missing)
     check_present([c for name, c in columns.items() if policy.get(name) == "refuse"], card.missing)
-    own = {f.name: f for f in card.feature}
-    values = [_counts(own[f.name], f, columns[f.name], card) for f in schema.features]
-    return Part(np.stack(values, axis=1)[~open_], good[~open_])
-
-
-def _counts(said: Feature, known: Feature, column: Column, card: Card) -> Int[np.ndarray, "n"]:
-    """A column as integers; ``said``: by the card, ``known``: with levels and step of the card's own table."""
-    if said.missing == "level":
-        gaps = set(gaps_of(column, card.missing))
-        column = replace(column, words=tuple(MISSING_LEVEL if k in gaps else w for k, w in enumerate(column.words)))
-    filled = replace(said, levels=known.levels) if said.kind in ("ordinal", "category") else said
-    filled = replace(filled, step=known.step) if said.kind in ("number", "integer") and not said.bins else filled
-    return of_words(filled, column.written_with(said.thousands), card.reference)[1][column.cells]
+    return Part(known.table.values(columns)[~open_], good[~open_], rows)
 
 
 # ---------------------------------------------------------------------- files
-def _csv(
-    path: Path, opened: Callable[..., Any], place: Place, card: Card, names: Sequence[str], size: int
-) -> Iterator[dict[str, Column]]:
-    dialect = dialect_of(card, place)
-    encoding = "utf-8-sig" if dialect.encoding.lower() in ("utf-8", "utf8") else dialect.encoding
+def _csv(piece: Piece, opened: Any, place: Place, known: Known) -> Iterator[dict[str, Column]]:
+    dialect, at = dialect_of(known.card, place), FIRST_ROW + piece.rows
+    with _opened(piece, opened, place, known) as (header, rows):
+        while some := list(islice(rows, known.size)):
+            places = [place.at("column", n) for n in known.names]
+            found = collected(some, header, places, known.names, at)
+            at += len(some)
+            yield {n: replace(c, dialect=dialect) for n, c in found.items()}
+
+
+@contextmanager
+def _opened(piece: Piece, opened: Any, place: Place, known: Known) -> Iterator[tuple[list[str], Iterator[list[str]]]]:
+    """The header of a CSV and the rows of a piece of it."""
+    dialect = dialect_of(known.card, place)
+    signed = not piece.start and dialect.encoding.lower() in ("utf-8", "utf8")
+    encoding = "utf-8-sig" if signed else dialect.encoding
     try:
-        with opened(path, "rt", encoding=encoding, newline="") as file:
-            first = file.readline()
+        with _bytes_of(piece, opened) as within, io.TextIOWrapper(within, encoding, newline="") as text:
+            ends, header = piece.stop is None, list(piece.header)
+            if header:
+                yield header, rows_of(text, place, dialect.delimiter, piece.rows + 1, len(header), ends)
+                return
+            first = text.readline()
             if re.fullmatch(r"sep=.\r?\n", first):  # a hint of one spreadsheet to itself
-                first = file.readline()
+                first = text.readline()
             check_delimiter(first, place, dialect.delimiter)
-            rows = rows_of(chain([first] if first else [], file), place, dialect.delimiter)
-            header = _header(rows, place, names)
-            at = FIRST_ROW
-            while some := list(islice(rows, size)):
-                places = [place.at("column", n) for n in names]
-                found = collected(some, header, places, list(names), at)
-                at += len(some)
-                yield {n: replace(c, dialect=dialect) for n, c in found.items()}
+            rows = rows_of(chain([first] if first else [], text), place, dialect.delimiter, ends=ends)
+            yield _header(rows, place, known.names), rows
     except UnicodeDecodeError as problem:
-        raise place.bad(f"is not {encoding} text ({problem.reason})") from None
+        raise place.bad(f"is not {dialect.encoding} text ({problem.reason})") from None
     except (OSError, EOFError, zlib.error) as problem:  # no such file, or a damaged archive
         raise place.bad(f"cannot be read ({getattr(problem, 'strerror', None) or problem})") from None
+
+
+def _bytes_of(piece: Piece, opened: Any) -> Any:
+    """What lies in a piece, as a file."""
+    if piece.content is not None:
+        return io.BytesIO(piece.content)
+    file = opened(piece.path, "rb")
+    file.seek(piece.start)
+    if piece.stop is None:
+        return file
+    with file:
+        return io.BytesIO(file.read(piece.stop - piece.start))
 
 
 def _header(rows: Iterator[list[str]], place: Place, names: Sequence[str]) -> list[str]:
@@ -147,20 +163,21 @@ def _header(rows: Iterator[list[str]], place: Place, names: Sequence[str]) -> li
     return header
 
 
-def _parquet(path: Path, place: Place, names: Sequence[str], size: int) -> Iterator[dict[str, Column]]:
+def _parquet(piece: Piece, place: Place, known: Known) -> Iterator[dict[str, Column]]:
     try:
         from pyarrow import ArrowException
         from pyarrow.parquet import ParquetFile
     except ImportError:
-        raise BadInput(f"{path.name}: reading Parquet needs pyarrow: pip install pyarrow") from None
+        raise BadInput(f"{place.file}: reading Parquet needs pyarrow: pip install pyarrow") from None
     try:
-        with ParquetFile(path) as file:
-            missing = [n for n in names if n not in file.schema_arrow.names]
-            if missing:
-                raise place.bad(f'no column "{missing[0]}"; {one_of(file.schema_arrow.names, missing[0])}')
-            at = FIRST_ROW - 1  # there is no header: rows are counted from 1
-            for batch in file.iter_batches(batch_size=size, columns=list(names)):
-                yield {n: _words(batch.column(n), place.at("column", n), at) for n in names}
+        with ParquetFile(piece.path) as file:
+            given = file.schema_arrow.names
+            if missing := [n for n in known.names if n not in given]:
+                raise place.bad(f'no column "{missing[0]}"; {one_of(given, missing[0])}')
+            at = FIRST_ROW - 1 + piece.rows  # there is no header: rows are counted from 1
+            groups = list(range(file.metadata.num_row_groups))[piece.start : piece.stop]
+            for batch in file.iter_batches(known.size, groups, known.names):
+                yield {n: _words(batch.column(n), place.at("column", n), at) for n in known.names}
                 at += batch.num_rows
     except ArrowException as problem:
         raise place.bad(f"is no Parquet file that can be read ({str(problem)[:80]})") from None

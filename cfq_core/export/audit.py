@@ -175,13 +175,22 @@ def audit_pair(table: Table, teacher: ModelFile, student: ModelFile, question: A
     )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class OpenedPair:
+    """How an audit reads both files, and the table with what is learned of the rows that taught them."""
+
+    table: Table
+    teacher: Reading
+    student: Reading
+
+
 def opened_pair(
     table: Table, teacher: ModelFile, student: ModelFile, question: AuditOptions, running: ExitStack
-) -> tuple[Reading, Reading]:
-    """How an audit of a table reads both files, for as long as ``running`` is open; raises `BadModel` in one line."""
+) -> OpenedPair:
+    """The pair for as long as ``running`` is open; raises `BadModel` in one line."""
     design, _ = _design(table, (teacher, student), question)
     first = _opened(teacher, running, design, question).reading
-    return first, _opened(student, running, design, question, first).reading
+    return OpenedPair(design.table, first, _opened(student, running, design, question, first).reading)
 
 
 # ---------------------------------------------------------------------- rows and encoding

@@ -1,56 +1,66 @@
 """New people of a table that is known: its card's own reader reads their rows, and one that it refuses is left out.
 
-What a cell means does not depend on who came before: missing words, filled values, bins, rounding, dates, rare words
-and how numbers are written are those of the table that the model was trained on. Only mistakes differ: a card's table
-is refused as a whole, of new people the row.
+Only mistakes differ: a card's table is refused as a whole, of new people the row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from datetime import date
 
 import numpy as np
 
 from cfq_core.base.errors import BadCard, BadInput
-from cfq_core.datasets.card_rows import FIRST_ROW, Column, Place, decoded, is_gap, opened
-from cfq_core.datasets.card_values import of_words
+from cfq_core.datasets.card_dates import parsed
+from cfq_core.datasets.card_rows import FIRST_ROW, Column, Place, collected, decoded, opened
 from cfq_core.datasets.dialect import Dialect, delimiter_of
+from cfq_core.datasets.new_rows import KnownTable
 from cfq_core.datasets.table_files import MAX_CSV, as_text
-from cfq_core.study.check import count_of
 from cfq_core.tables.encode import Values
-from cfq_core.tables.fitted import joined, stand_ins
-from cfq_core.tables.schema import MISSING_LEVEL, OTHER, Feature, Table
+from cfq_core.tables.schema import Feature, Table
 
 
 def people_of(content: bytes, table: Table, where: str) -> tuple[Values, int]:
     """New people as grid counts, and how many rows the card does not allow; other columns are not looked at.
 
-    ``table`` is a fitted one, whose medians and rare words new people have too. Raises `BadInput` in one line where no
-    row can be read.
+    ``table`` is a fitted one. Raises `BadInput` in one line where no row can be read.
     """
-    schema, dialect = table.schema, _dialect(content, table, where)
+    known, dialect = KnownTable.of(table), _dialect(content, table, where)
     names, rows = opened(content, where, dialect)
-    given = [i for i in range(len(schema.features)) if i not in schema.flags.values()]
-    needed = [schema.features[i].name for i in given]
-    if absent := [name for name in needed if name not in names]:
-        raise BadInput(f'{where}: column "{absent[0]}" is missing; needed are {", ".join(needed)}')
-    stand_in, rare = stand_ins(table), joined(table)
-    readers = {
-        i: _Reader(schema.features[i], table.missing, dialect, stand_in.get(i), rare.get(i, ()), where) for i in given
-    }
-    place, good, first, total = [names.index(name) for name in needed], list[list[int]](), "", 0
-    for number, row in enumerate(rows, FIRST_ROW):
-        total += 1
-        try:
-            if len(row) != len(names):
-                raise BadInput(f"{where}: row {number} has {len(row)} cells; the header has {len(names)}")
-            good.append(_person(table, readers, {i: row[p].strip() for i, p in zip(given, place, strict=True)}, number))
-        except BadInput as problem:
-            first = first or str(problem)
-    if not good:
-        raise BadInput(f"{where}: no row can be read; {first or 'there is none'}")
-    return np.array(good, np.int64), total - len(good)
+    if absent := [name for name in known.columns if name not in names]:
+        raise BadInput(f'{where}: column "{absent[0]}" is missing; needed are {", ".join(known.columns)}')
+    every = dict(enumerate(rows, FIRST_ROW))
+    wrong = {n: f"{where}: row {n} has {len(row)} cells; the header has {len(names)}"
+             for n, row in every.items() if len(row) != len(names)}  # fmt: skip
+    fit = np.array([n for n in every if n not in wrong], np.int64)
+    places = [Place(where).at("feature", name) for name in known.columns]
+    read = collected((every[n] for n in fit.tolist()), names, places, [*known.columns])
+    columns = {n: replace(_plain(known.columns[n].feature, c), dialect=dialect, lines=fit - FIRST_ROW)
+               for n, c in read.items()}  # fmt: skip
+    try:
+        found = known.values(columns) if len(fit) else None
+    except BadCard:
+        for row, why in _mistakes(known, columns):
+            wrong.setdefault(row, why)
+        kept = ~np.isin(fit, [*wrong])
+        found = known.values({n: c.of_rows(kept) for n, c in columns.items()}) if kept.any() else None
+    if found is None:
+        raise BadInput(f"{where}: no row can be read; {wrong[min(wrong)] if wrong else 'there is none'}")
+    return found, len(wrong)
+
+
+def _mistakes(known: KnownTable, columns: Mapping[str, Column]) -> Iterator[tuple[int, str]]:
+    """Every row with a cell that is refused, and why; each distinct cell is read once."""
+    for name, column in columns.items():
+        assert column.lines is not None
+        for k, row in enumerate(np.unique(column.cells, return_index=True)[1]):
+            at = column.lines[[row]]
+            try:
+                known.columns[name].counts(replace(column, words=column.words[k : k + 1], cells=at * 0, lines=at))
+            except BadCard as problem:
+                yield from ((int(line) + FIRST_ROW, str(problem)) for line in column.lines[column.cells == k])
 
 
 def _dialect(content: bytes, table: Table, where: str) -> Dialect:
@@ -61,55 +71,17 @@ def _dialect(content: bytes, table: Table, where: str) -> Dialect:
     return dialect if dialect.delimiter in header or not header else replace(dialect, delimiter=delimiter_of(text))
 
 
-def _person(table: Table, readers: dict[int, _Reader], cells: dict[int, str], number: int) -> list[int]:
-    """One row, and where its cells are missing."""
-    filled = {flag: i for i, flag in table.schema.flags.items()}
-    return [
-        int(is_gap(cells[filled[i]], table.missing)) if i in filled else readers[i].count(cells[i], number)
-        for i in range(len(table.schema.features))
-    ]
+def _plain(f: Feature, column: Column) -> Column:
+    """Cells that we wrote as the card's reader knows them: levels quoted for spreadsheets, dates as advice has them."""
+    words = [w[1:] if w[:1] == "'" and w not in f.levels and w[1:] in f.levels else w for w in column.words]
+    if f.reference:
+        words = [w if parsed(w, f.format) is not None else _day(f, w) for w in words]
+    return replace(column, words=tuple(words))
 
 
-@dataclass(frozen=True)
-class _Reader:
-    """One column: what the card's reader makes of its cells, each distinct one read once."""
-
-    feature: Feature
-    missing: Collection[str]
-    dialect: Dialect
-    stand_in: int | None  # for a missing cell, of a column that is filled in
-    rare: Collection[str]  # words that are "other" to this model
-    where: str
-    known: dict[str, int] = field(default_factory=dict)
-
-    def count(self, word: str, number: int) -> int:
-        """A cell as its grid count; raises `BadInput` with its row."""
-        if word not in self.known:
-            read = self._gap if is_gap(word, self.missing) else self._value
-            self.known[word] = read(word, number)
-        return self.known[word]
-
-    def _gap(self, word: str, number: int) -> int:
-        f = self.feature
-        if self.stand_in is not None:
-            return self.stand_in
-        if f.missing == "level" and MISSING_LEVEL in f.levels:
-            return f.levels.index(MISSING_LEVEL)
-        raise BadInput(f'{self.where}: row {number}: {f.name} is missing ("{word}"), and no training row taught of it')
-
-    def _value(self, word: str, number: int) -> int:
-        f = self.feature
-        if word in self.rare:
-            return f.levels.index(OTHER)
-        if word in f.levels:  # also as we write it ourselves: the name of a bin
-            return f.levels.index(word)
-        row = np.array([number - FIRST_ROW])
-        place = Place(self.where).at("feature", f.name)
-        column = Column(place, (word,), np.zeros(1, np.int64), self.dialect, row).written_with(f.thousands)
-        try:
-            _, counts, _ = of_words(replace(f, kind="date") if f.reference else f, column, f.reference)
-        except BadCard:
-            if f.levels or f.reference:  # quoted for spreadsheets, or a date as advice says it
-                return count_of(f, word, f"{self.where}: row {number}")
-            raise
-        return int(counts[0])
+def _day(f: Feature, word: str) -> str:
+    """An ISO date, or a number of days, as the card writes dates; any other word is itself."""
+    with suppress(ValueError, OverflowError):
+        day = word if "-" in word[1:] else f.date(round(float(word)))
+        return date.fromisoformat(day).strftime(f.format or "%Y-%m-%d")
+    return word

@@ -8,29 +8,29 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Callable
+from concurrent.futures import Executor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool
 
 from cfq_core.datasets.card import card_of, read_card
-from cfq_core.datasets.parts import Part, parts_of
-from cfq_core.evidence import NORMAL_QUANTILE, SMALLEST_GROUP, group_cells, wilson
+from cfq_core.datasets.new_rows import KnownTable
+from cfq_core.datasets.parts import Known
+from cfq_core.datasets.pieces import Piece
+from cfq_core.evidence import NORMAL_QUANTILE, SMALLEST_GROUP, wilson
 from cfq_core.export.audit import AuditOptions, opened_pair
+from cfq_core.export.spread import EVERYBODY, Counts, Question, Way, spread
 from cfq_core.models.read import ModelFile
-from cfq_core.models.reading import Reading
 from cfq_core.tables.schema import Schema, Table
 
 ROWS = 65_536  # a part, unless asked otherwise
-EVERYBODY = ("everybody", "")
 #: Whole numbers of one group: people, approved by each file, approved by the student alone, by the teacher alone, and
 #: how often each was right.
 COUNTED = ("people", "teacher", "student", "gained", "lost", "teacher_right", "student_right")
-Counts = dict[tuple[str, str], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,6 @@ class Streamed:
 
     file: str
     counts: Counts = field(default_factory=dict)  # by group column and level, in order of appearance
-    parts: int = 0
     seconds: float = 0.0
 
     @property
@@ -54,7 +53,7 @@ class Streamed:
             if (column, level) != EVERYBODY:
                 groups.setdefault(column, {})[level] = measured(of)
         whole = measured(self.counts[EVERYBODY]) if self.counts else {"people": 0}
-        return {"file": self.file, "rows": self.rows, "parts": self.parts, "seconds": self.seconds} | {
+        return {"file": self.file, "rows": self.rows, "seconds": self.seconds} | {
             "everybody": whole, "groups": groups,
         }  # fmt: skip
 
@@ -90,32 +89,25 @@ def measured(of: np.ndarray) -> dict[str, Any]:
 
 
 def stream(
-    path: Path, card: Path, teacher: ModelFile, student: ModelFile, question: AuditOptions, size: int = ROWS
-) -> Streamed:
+    path: Path, card: Path, teacher: ModelFile, student: ModelFile, question: AuditOptions, size: int = ROWS,
+    executor: Executor | None = None, told: Callable[[str], None] = lambda _: None,
+) -> Streamed:  # fmt: skip
     """Count the decisions of two files on every row of a CSV or Parquet file, ``size`` rows at a time.
 
+    ``executor``: pieces of the file are counted by its workers; what cannot be cut is counted here, and ``told``.
     Raises `BadCard` for a row that is not as the card says, `BadModel` for a file that cannot be read.
     """
     table, about, began = read_card(card), card_of(card), time.monotonic()
-    schema = with_bands(table)
     with ExitStack() as running:
         pair = opened_pair(table, teacher, student, question, running)
-        return _streamed(parts_of(path, about, schema, size), pair, schema, path.name, question.seconds, began)
-
-
-def _streamed(
-    parts: Iterable[Part], pair: tuple[Reading, Reading], schema: Schema, name: str, seconds: float, began: float
-) -> Streamed:
-    counts: Counts = {}
-    number = 0
-    for part in parts:
-        yes = []
-        for reading in pair:
-            reading.running.left = seconds  # of each part: how many there are nobody knows
-            yes.append(reading.logits(part.values) > 0)
-        add(counts, counted(part, schema, *yes))
-        number += 1
-    return Streamed(name, counts, number, time.monotonic() - began)
+        known = replace(KnownTable.of(pair.table), schema=with_bands(pair.table))
+        ways, processes = (Way.of(pair.teacher), Way.of(pair.student)), (pair.teacher.running, pair.student.running)
+        ask = Question(Known(about, known, size), ways, question.seconds)
+        if executor is None:
+            counts = ask.counted(Piece(path), processes)[1]
+        else:
+            counts = spread(ask, path.absolute(), processes, executor, told)
+    return Streamed(path.name, counts, time.monotonic() - began)
 
 
 def with_bands(table: Table) -> Schema:
@@ -125,21 +117,3 @@ def with_bands(table: Table) -> Schema:
         median = float(np.median(f.raw(table.values[:, i]))) if f.protected and not f.levels else 0.0
         out.append(replace(f, bands=(median,)) if f.protected and not f.levels and not f.bands else f)
     return replace(table.schema, features=tuple(out))
-
-
-def counted(part: Part, schema: Schema, teacher: Bool[np.ndarray, "n"], student: Bool[np.ndarray, "n"]) -> Counts:
-    """The whole numbers of one part, for everybody and every group and crossing in it."""
-    each = np.stack([
-        np.ones(len(teacher), bool), teacher, student, student & ~teacher, teacher & ~student,
-        teacher == part.outcome, student == part.outcome,
-    ]).astype(np.int64)  # fmt: skip
-    out = {EVERYBODY: each.sum(1)}
-    for cell in group_cells(Table(schema, part.values, part.outcome).groups()):
-        out[cell.column, cell.level] = each[:, cell.members].sum(1)
-    return out
-
-
-def add(counts: Counts, more: Counts) -> None:
-    """Add the counts of a part."""
-    for key, of in more.items():
-        counts[key] = counts[key] + of if key in counts else of

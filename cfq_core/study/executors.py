@@ -6,12 +6,14 @@ itself.
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import forkserver
 from multiprocessing.context import BaseContext, ForkServerContext, ForkServerProcess
@@ -98,14 +100,18 @@ def _end_with_parent() -> None:
 
 
 @contextmanager
-def dask_executor(address: str) -> Iterator[Executor]:
-    """An executor on the scheduler at ``tcp://HOST:PORT``; a task whose worker dies is run again elsewhere."""
+def dask_executor(address: str, kept: str = "finished runs are stored; ") -> Iterator[Executor]:
+    """An executor on the scheduler at ``tcp://HOST:PORT``; a task whose worker dies is run again elsewhere.
+
+    ``kept``: what is left of the work where the scheduler goes away.
+    """
     if not address.startswith(("tcp://", "tls://")):
         raise BadPlan(f'--scheduler "{address}": an address such as tcp://127.0.0.1:8786')
     try:
         from distributed import Client
     except ImportError as problem:
         raise CfqError("the cluster extra is not installed: pip install 'cfq[cluster]'") from problem
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # what it says in tracebacks is one line below
     try:
         client = Client(address, timeout=CONNECT_TIMEOUT, set_as_default=False)
     except OSError as problem:
@@ -117,6 +123,22 @@ def dask_executor(address: str) -> Iterator[Executor]:
         if isinstance(problem, OSError) and client.status == "running" and client.scheduler_info(n_workers=1):
             raise
         raise CfqError(
-            f"{address}: the Dask scheduler went away ({type(problem).__name__}); finished runs are stored; start it "
-            "and run the same command again"
+            f"{address}: the Dask scheduler went away ({type(problem).__name__}); {kept}start it and run the same "
+            "command again"
         ) from problem
+
+
+@contextmanager
+def workers_or_cluster(workers: int, address: str | None) -> Iterator[Executor | None]:
+    """An executor on a cluster, else with so many processes here; None of none: the caller works by itself."""
+    if address is not None:
+        with dask_executor(address, kept="") as executor:
+            yield executor
+    elif not workers:
+        yield None
+    else:
+        try:
+            with pool(workers) as executor:
+                yield executor
+        except BrokenProcessPool as problem:
+            raise CfqError("a worker process died; run the same command again") from problem

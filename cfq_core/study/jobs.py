@@ -51,6 +51,7 @@ FILES: dict[str, dict[str, tuple[type, ...]]] = {
 MOST_PID = 2**31 - 1
 #: Jobs that run at once; one core stays with whoever looks on, but a second study need not wait for the first.
 MOST_RUNNING = max(2, (os.cpu_count() or 2) - 1)
+AT_ONCE = "CFQ_JOBS_PER_USER"  # of a store, where the operator says fewer or more: set by `cfq dashboard`
 POLL = 0.5  # seconds between two looks of a waiting job
 STARTING = 10.0  # seconds a job may be without a process: it is being started
 LAST_LINES, LAST_BYTES = 12, 4000  # of the log, shown of a job that failed
@@ -332,12 +333,13 @@ def _run(folder: Path, tell: Tell) -> dict[str, str]:
 
 
 def _wait_for_turn(folder: Path, tell: Tell) -> None:
-    """Until fewer than `MOST_RUNNING` jobs run and no older one waits; takes the turn under the lock."""
+    """Until fewer jobs run than may at once, and no older one waits; takes the turn under the lock."""
+    most = int(os.environ.get(AT_ONCE) or MOST_RUNNING)
     while True:
         with _locked(folder.parent):
             others = [j for j in live(folder.parents[1]) if j.id != folder.name]
             older = any(j.state == QUEUED and j.id < folder.name for j in others)
-            if sum(j.state == RUNNING for j in others) < MOST_RUNNING and not older:
+            if sum(j.state == RUNNING for j in others) < most and not older:
                 return tell(state=RUNNING)
         time.sleep(POLL)
 

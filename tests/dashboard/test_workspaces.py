@@ -160,9 +160,10 @@ def test_a_header_counts_only_where_the_operator_says_so(
     given, _ = variables(Server(), {workspace.ON: "1", workspace.USER_HEADER: HEADER})
     assert given[workspace.ON] == "" and given[workspace.USER_HEADER] == ""
     given, _ = variables(Server(workspaces=True, user_header=HEADER), {})
+    assert given["CFQ_JOBS_PER_USER"] == "2"
     assert given[workspace.ON] == "1" and given[workspace.USER_HEADER] == HEADER
-    for wrong in (Server(user_header=HEADER), Server(workspaces=True, user_header="a: b")):
-        with pytest.raises(BadInput, match="--user-header"):
+    for wrong in (Server(jobs_per_user=1), Server(user_header=HEADER), Server(workspaces=True, user_header="a: b")):
+        with pytest.raises(BadInput, match=r"--jobs-per-user: |--user-header"):
             variables(wrong, {})
 
 

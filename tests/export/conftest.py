@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from cfq_core.export.stored import export_student, export_teacher, stored_run
+from cfq_core.models.read import ModelFile, read_model
 from cfq_core.pipeline import Setting
 from cfq_core.study.plan import Plan
 from cfq_core.study.runner import run_plan
@@ -28,3 +30,14 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     )
     yield store
     store.close()
+
+
+@pytest.fixture(scope="session")
+def pair(stored: Store, tmp_path_factory: pytest.TempPathFactory) -> tuple[ModelFile, ModelFile]:
+    """The files of the two-bit student of the example card: its decisions differ from its teacher's."""
+    runs = stored.runs(stored.studies()[0]["id"])
+    run = stored_run(stored, next(r["id"] for r in runs if r["dataset"] == "example" and r["budget"] == 2))
+    folder = tmp_path_factory.mktemp("pair")
+    export_teacher(run, folder / "t.onnx")
+    export_student(run, folder / "s.onnx")
+    return read_model(folder / "t.onnx"), read_model(folder / "s.onnx")

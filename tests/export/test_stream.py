@@ -14,29 +14,18 @@ from click.testing import CliRunner
 from cfq_core.base.errors import BadCard
 from cfq_core.cli import cli
 from cfq_core.datasets.card import card_of, read_card
-from cfq_core.datasets.parts import parts_of
+from cfq_core.datasets.new_rows import KnownTable
+from cfq_core.datasets.parts import Known, Part, parts_of
+from cfq_core.datasets.pieces import Piece
 from cfq_core.evidence import group_cells
 from cfq_core.export.audit import AuditOptions, audit_pair
-from cfq_core.export.stored import export_student, export_teacher, stored_run
 from cfq_core.export.stream import COUNTED, EVERYBODY, Streamed, measured, stream, with_bands
-from cfq_core.models.read import ModelFile, read_model
-from cfq_core.study.store import Store
+from cfq_core.models.read import ModelFile
 
 from .conftest import CARD
 
 CSV = CARD.with_suffix(".csv")
 OPTIONS = AuditOptions(rows="all", people=5, n_reaudited=2)
-
-
-@pytest.fixture(scope="module")
-def pair(stored: Store, tmp_path_factory: pytest.TempPathFactory) -> tuple[ModelFile, ModelFile]:
-    """The files of the two-bit student of the example card: its decisions differ from its teacher's."""
-    runs = stored.runs(stored.studies()[0]["id"])
-    run = stored_run(stored, next(r["id"] for r in runs if r["dataset"] == "example" and r["budget"] == 2))
-    folder = tmp_path_factory.mktemp("pair")
-    export_teacher(run, folder / "t.onnx")
-    export_student(run, folder / "s.onnx")
-    return read_model(folder / "t.onnx"), read_model(folder / "s.onnx")
 
 
 @pytest.fixture(scope="module")
@@ -63,18 +52,22 @@ def test_no_answer_depends_on_the_size_of_a_part(
     few.write_text("".join(CSV.read_text().splitlines(True)[: 61 if size == 1 else None]))
     one, other = (stream(few, CARD, *pair, OPTIONS, n) for n in (size, 10**6))
     assert {k: v.tolist() for k, v in one.counts.items()} == {k: v.tolist() for k, v in other.counts.items()}
-    assert one.parts == -(-one.rows // size) and other.parts == 1
+    assert one.rows == other.rows > 0
+
+
+def parts(path: Path, size: int) -> list[Part]:
+    return list(parts_of(Piece(path), Known(card_of(CARD), KnownTable.of(read_card(CARD)), size)))
 
 
 def test_parts_are_the_cards_own_rows_and_parquet_is_read_alike(tmp_path: Path) -> None:
-    table, card = read_card(CARD), card_of(CARD)
+    table = read_card(CARD)
     pd.read_csv(CSV).to_parquet(tmp_path / "t.parquet")
     (tmp_path / "gz.csv").write_bytes(gzip.compress(CSV.read_bytes()))
     for path in (CSV, tmp_path / "t.parquet", tmp_path / "gz.csv"):
-        parts = list(parts_of(path, card, table.schema, 150))
-        assert [len(p.outcome) for p in parts] == [150, 150, 100]
-        assert np.array_equal(np.concatenate([p.values for p in parts]), table.values)
-        assert np.array_equal(np.concatenate([p.outcome for p in parts]), table.outcome)
+        found = parts(path, 150)
+        assert [p.rows for p in found] == [len(p.outcome) for p in found] == [150, 150, 100]
+        assert np.array_equal(np.concatenate([p.values for p in found]), table.values)
+        assert np.array_equal(np.concatenate([p.outcome for p in found]), table.outcome)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +81,7 @@ def test_a_row_that_is_wrong_is_told_with_its_place_in_the_file(was: str, now: s
     wrong = lines[at].replace(was, now) if was != "\n" else f"\n{lines[at]}"
     (tmp_path / "t.csv").write_text("".join([*lines[:301], wrong, *lines[301:]]))
     with pytest.raises(BadCard, match=why):
-        list(parts_of(tmp_path / "t.csv", card_of(CARD), read_card(CARD).schema, 100))
+        parts(tmp_path / "t.csv", 100)
 
 
 @pytest.mark.parametrize("name", ["none.csv", "empty.csv", "bytes.csv", "no.parquet", "book.csv", "cut.csv"])
@@ -99,7 +92,7 @@ def test_what_is_no_table_is_refused_in_one_line(name: str, tmp_path: Path) -> N
     (tmp_path / "book.csv").write_bytes(b"PK\x03\x04 of something")
     (tmp_path / "cut.csv").write_bytes(gzip.compress(CSV.read_bytes())[:-500])
     with pytest.raises(BadCard, match=name):
-        list(parts_of(tmp_path / name, card_of(CARD), read_card(CARD).schema, 100))
+        parts(tmp_path / name, 100)
 
 
 def test_groups_of_numbers_are_cut_at_the_median_of_the_whole_table() -> None:

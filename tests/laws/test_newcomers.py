@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from cfq_core.base.errors import BadInput
-from cfq_core.datasets.card import parse_card
+from cfq_core.datasets.card import card_of, parse_card
+from cfq_core.datasets.new_rows import KnownTable
+from cfq_core.datasets.parts import Known, parts_of
+from cfq_core.datasets.pieces import Piece
 from cfq_core.export.newcomers import people_of
 from cfq_core.pipeline import Design, prepare
+from cfq_core.tables.fitted import fitted_whole
 
 from .cards import LOANS
 
@@ -134,7 +140,8 @@ def test_a_cell_is_read_where_the_card_reads_it(design: Design, column: str, cel
 
 def test_where_no_row_can_be_read_the_first_is_told(design: Design) -> None:
     new = FRAME.iloc[2:5].assign(age="-")
-    with pytest.raises(BadInput, match=r"new.csv: no row can be read; new.csv: row 2: age is missing") as refused:
+    why = r'new.csv: no row can be read; new.csv: feature "age": row 2: "-" is a missing value'
+    with pytest.raises(BadInput, match=why) as refused:
         people_of(csv_of(new), design.table, "new.csv")
     assert "\n" not in str(refused.value)
 
@@ -142,3 +149,21 @@ def test_where_no_row_can_be_read_the_first_is_told(design: Design) -> None:
 def test_another_mark_between_cells_is_seen(design: Design) -> None:
     found, unread = people_of(FRAME.to_csv(index=False, sep="\t").encode(), design.table, "new.csv")
     assert unread == 0 and len(found) == ROWS
+
+
+def test_a_table_of_any_size_is_read_so_too(tmp_path: Path) -> None:
+    shuffled = FRAME.sample(frac=1, random_state=0).astype(object)
+    shuffled.iloc[[5, 40], list(FRAME.columns).index("since")] = "k.A."
+    (tmp_path / "loans.toml").write_text(CARD)
+    (tmp_path / "new.csv").write_bytes(csv_of(shuffled))
+    table = fitted_whole(parse_card(CARD, csv_of(FRAME), "loans.toml", "loans.csv"))
+    known = Known(card_of(tmp_path / "loans.toml"), KnownTable.of(table), 70)
+    parts = list(parts_of(Piece(tmp_path / "new.csv"), known))
+    kept = shuffled[shuffled.since != "k.A."].index
+    np.testing.assert_array_equal(np.concatenate([p.values for p in parts]), table.values[kept])
+    np.testing.assert_array_equal(np.concatenate([p.outcome for p in parts]), table.outcome[kept])
+    assert [p.rows for p in parts] == [70, 70, 70, 70, 20] and len(kept) == ROWS - 2
+    shuffled.iloc[100, list(FRAME.columns).index("age")] = "-"
+    (tmp_path / "new.csv").write_bytes(csv_of(shuffled))
+    with pytest.raises(BadInput, match=r'row 102: "-" is a missing value'):
+        list(parts_of(Piece(tmp_path / "new.csv"), known))

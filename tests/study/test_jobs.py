@@ -170,6 +170,21 @@ def test_of_thirty_jobs_two_run_at_once_in_the_order_they_came(
     assert all(abs(place - sorted(later).index(id)) <= 1 for place, id in enumerate(later))
 
 
+def test_one_job_at_once_where_the_operator_says_so(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "stand_in.py").write_text(STAND_IN)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.setenv(jobs.AT_ONCE, "1")
+    monkeypatch.setitem(jobs.WORKERS, jobs.STUDY, "stand_in")
+    ids = [jobs.submit(store, {**QUICK, "seeds": n}).id for n in range(3)]
+    (store / "go").touch()
+    for id in ids:
+        until(store, id, lambda j: j.state == jobs.DONE)
+    spans = sorted(tuple(map(float, line.split()[:2])) for line in (store / "turns").read_text().splitlines())
+    assert all(b <= c for (_, b), (c, _) in itertools.pairwise(spans)), "one after another"
+
+
 def test_a_job_that_lives_is_listed_however_many_newer_ones_have_ended(store: Path) -> None:
     """Else nobody could see or cancel it."""
     mine = jobs._process(os.getpid())
