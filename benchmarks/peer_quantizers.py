@@ -6,6 +6,7 @@ rows, quantization-aware training their outcomes too, as ours do. Every net is j
 
 from __future__ import annotations
 
+import io
 import itertools
 import time
 from collections.abc import Callable
@@ -28,6 +29,7 @@ from cfq_core.recourse.find import logits64
 
 ROWS = 2048  # training rows that calibration sees
 BATCH, STEPS, RATE = 256, 1000, 1e-3  # of Brevitas's training: our students' least batch and steps
+LOST = 0.001  # of accuracy, at most, in NNCF's accuracy-aware quantization
 
 Logits = Callable[[np.ndarray], np.ndarray]  # of model inputs [n, d], float64
 
@@ -136,20 +138,78 @@ def torchao_pt2e(teacher: nn.Sequential, rows: Rows, bits: int) -> nn.Module:
 # ---------------------------------------------------------------------- NNCF
 
 
-def nncf_quantize(teacher: nn.Sequential, rows: Rows, bits: int) -> nn.Module:
-    """``nncf.quantize`` of the torch model: 8 bits is all it does."""
-    import nncf
+class Whole(nn.Module):
+    """The same net as one module: NNCF hangs its hooks on a model as a child, which `Sequential` would run."""
 
-    return nncf.quantize(teacher, nncf.Dataset(list(rows.few.split(BATCH))), subset_size=ROWS // BATCH)
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits, [n, 1]."""
+        return self.net(x)
 
 
 def nncf_weights(teacher: nn.Sequential, rows: Rows, bits: int) -> nn.Module:
     """``nncf.compress_weights``, 4 bits symmetric in every layer, one group a channel; activations stay real."""
     import nncf
 
-    mode = nncf.CompressWeightsMode.INT4_SYM
-    return nncf.compress_weights(teacher, mode=mode, group_size=-1, all_layers=True,
-                                 dataset=nncf.Dataset([rows.few[:1]]))  # fmt: skip
+    mode, few = nncf.CompressWeightsMode.INT4_SYM, nncf.Dataset([rows.few[:1]])
+    return nncf.compress_weights(Whole(teacher), mode=mode, group_size=-1, all_layers=True, dataset=few)
+
+
+def nncf_quantize(teacher: nn.Sequential, rows: Rows, bits: int) -> nn.Module:
+    """``nncf.quantize`` of the ONNX model: 8 bits is all it does."""
+    import nncf
+
+    return InRuntime(nncf.quantize(_onnx(teacher, rows), _batches(rows), subset_size=ROWS // BATCH))
+
+
+def nncf_accuracy(teacher: nn.Sequential, rows: Rows, bits: int) -> nn.Module:
+    """``nncf.quantize_with_accuracy_control`` of the ONNX model: `LOST` of accuracy on calibration rows, at most."""
+    import nncf
+
+    pairs = zip(rows.few.split(BATCH), rows.outcome[:ROWS].split(BATCH), strict=True)
+    held = nncf.Dataset([(x.numpy(), y.numpy()) for x, y in pairs], lambda pair: {"x": pair[0]})
+
+    def accuracy(model: Any, data: Any) -> tuple[float, None]:
+        net = InRuntime(model)
+        return float(np.mean([((net(torch.tensor(x))[:, 0].numpy() > 0) == y).mean() for x, y in data])), None
+
+    made = nncf.quantize_with_accuracy_control(
+        _onnx(teacher, rows), _batches(rows), held, accuracy, max_drop=LOST, subset_size=ROWS // BATCH
+    )
+    return InRuntime(made)
+
+
+def _onnx(teacher: nn.Sequential, rows: Rows) -> Any:
+    import onnx
+
+    file = io.BytesIO()
+    torch.onnx.export(Whole(teacher), (rows.few,), file, input_names=["x"], dynamic_axes={"x": {0: "n"}}, dynamo=False)
+    return onnx.load_from_string(file.getvalue())
+
+
+def _batches(rows: Rows) -> Any:
+    import nncf
+
+    return nncf.Dataset([{"x": x.numpy()} for x in rows.few.split(BATCH)])
+
+
+class InRuntime(nn.Module):
+    """An ONNX model, run by onnxruntime."""
+
+    def __init__(self, model: Any) -> None:
+        import onnxruntime
+
+        super().__init__()
+        given = model if isinstance(model, bytes) else model.SerializeToString()
+        self.session = onnxruntime.InferenceSession(given, providers=["CPUExecutionProvider"])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits, [n, 1]."""
+        (out,) = self.session.run(None, {"x": x.numpy()})
+        return torch.tensor(out)
 
 
 #: Name in the table, the package it needs, what is quantized, and its bits.
@@ -159,6 +219,7 @@ QUANTIZERS: dict[str, tuple[str, Quantizer, tuple[int, ...]]] = {
     "torchao quantize_, weights only": ("torchao", torchao_weights, (8, 4, 3)),
     "torchao PT2E": ("torchao", torchao_pt2e, (8,)),
     "NNCF quantize": ("nncf", nncf_quantize, (8,)),
+    "NNCF quantize_with_accuracy_control": ("nncf", nncf_accuracy, (8,)),
     "NNCF compress_weights, weights only": ("nncf", nncf_weights, (4,)),
 }
 #: Ours beside them, from the store; rounding to 8 bits is made here.

@@ -2,10 +2,13 @@
 
     python3 -m venv PEERS                         # outside the checkout: these libraries would move torch and numpy
     PEERS/bin/pip install torch==2.13.0
-    PEERS/bin/pip install --no-deps dice-ml==0.12 raiutils==0.4.2 brevitas==0.13.4 nncf==3.4.0 torchao==0.18.0
-    PEERS/bin/pip install cfnow==0.0.6 pandas scikit-learn scipy jsonschema lightgbm jaxtyping pooch safetensors tqdm \\
-        click 'setuptools<81' dependencies==2.0.1 unfoldNd networkx openvino-telemetry pydot tabulate ninja psutil rich
-    PEERS/bin/python -m benchmarks.peers [--store data/gallery] [--people 30] [--only NAME ...]
+    PEERS/bin/pip install --no-deps dice-ml==0.12 raiutils==0.4.2 brevitas==0.13.4 nncf==3.4.0 torchao==0.18.0 \\
+        cfnow==0.0.6
+    PEERS/bin/pip install 'numpy<2.5' pandas scikit-learn scipy jsonschema lightgbm jaxtyping pooch safetensors tqdm \\
+        click 'setuptools<81' dependencies==2.0.1 unfoldNd 'networkx<=3.6.1' openvino-telemetry 'pydot<=4.0.1' tabulate \\
+        ninja psutil rich onnx onnxruntime altair vl-convert-python opencv-python-headless scikit-image nltk counterplots
+    rm -r PEERS/lib/python3*/site-packages/tests  # CFNOW installs its own tests under the name of ours
+    PEERS/bin/python -m benchmarks.peers [--store data/gallery] [--people 20] [--only NAME ...]
     PEERS/bin/python -m benchmarks.peers --registry      # asks pip for the peers that have no release for this Python
 
 Adult, teachers and students of the store's study. Asked: denied test people of whom it is proved that they have an
@@ -17,7 +20,6 @@ Writes benchmarks/numbers/peers.json, a library and seed at a time: what is ther
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import sys
 import tempfile
@@ -60,20 +62,34 @@ Found = dict[str, Any]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--store", type=Path, default=Path("data/gallery"))
-    parser.add_argument("--people", type=int, default=30, help="a seed")
+    parser.add_argument("--people", type=int, default=20, help="a seed; slow libraries are asked about fewer")
     parser.add_argument("--only", nargs="*", help="libraries and quantizers by name")
     parser.add_argument("--registry", action="store_true", help="only ask pip for what has no release")
+    parser.add_argument("--out", type=Path, default=OUT)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    found = peer_tables.read() or {"table": TABLE, "people": given.people, "students": {}, "libraries": [],
-                                   "quantizers": [], "not_run": {}}  # fmt: skip
+    found = peer_tables.read(given.out) or {
+        "table": TABLE, "people": given.people, "students": {}, "libraries": [], "quantizers": [], "not_run": {},
+    }  # fmt: skip
+
+    def keep() -> None:
+        peer_tables.write(found, given.out)
+
     if given.registry:
         found["not_run"] |= {name: refused(package) for package, name in UNRELEASED.items()}
-        peer_tables.write(found)
+        keep()
         return
-    for p, students in cases(given.store):
-        compare_libraries(found, p, students, wanted(peer_libraries.LIBRARIES, given.only))
-        compare_quantizers(found, p, students, wanted(peer_quantizers.QUANTIZERS, given.only))
+    every = list(cases(given.store))
+    for p, students in every:
+        compare_quantizers(found, p, students, wanted(peer_quantizers.QUANTIZERS, given.only), keep)
+    questions = [question(p, students, found["people"]) for p, students in every]
+    found["students"] = {
+        str(p.design.seed): {name: shifts(p, model) for name, model in asked.students.items()}
+        for (p, _), asked in zip(every, questions, strict=True)
+    }
+    for name in wanted(peer_libraries.LIBRARIES, given.only):
+        for asked in questions:
+            compare_library(found, asked, name, keep)
 
 
 def wanted(names: Iterable[str], only: Sequence[str] | None) -> list[str]:
@@ -103,28 +119,24 @@ def _students(store: Store, study: str, teacher: Row) -> dict[str, QuantStack]:
 # ---------------------------------------------------------------------- recourse libraries
 
 
-def compare_libraries(
-    found: Found, p: pipeline.TeacherRecourse, students: dict[str, QuantStack], names: Sequence[str]
-) -> None:
-    """Every library that is not there yet, on one teacher."""
-    seed = p.design.seed
-    there = {(r["library"], r["seed"]) for r in found["libraries"]}
-    asked = question(p, {k: students[k] for m, b in STUDENTS if (k := f"{m} {b:g}")}, found["people"])
-    found["students"][str(seed)] = {name: shifts(p, model) for name, model in asked.students.items()}
-    for name in (n for n in names if (n, seed) not in there and n not in found["not_run"]):
-        try:
-            answers, made_by = peer_libraries.ask(name, asked)
-        except Exception as error:  # a library that falls over is told, not hidden
-            found["not_run"][name] = {"version": _version(peer_libraries.LIBRARIES[name][0]), "why": why(error)}
-        else:
-            found["libraries"].append({"library": name, "version": made_by, "seed": seed} | judged(asked, answers))
-        peer_tables.write(found)
-        print(name, seed, found["not_run"].get(name, ""), flush=True)
+def compare_library(found: Found, asked: Asked, name: str, keep: Callable[[], None]) -> None:
+    """One library on one teacher, unless it is there or fell over before."""
+    if name in found["not_run"] or any((r["library"], r["seed"]) == (name, asked.seed) for r in found["libraries"]):
+        return
+    asked = asked.first(peer_libraries.FEWER.get(name, len(asked.people)))
+    try:
+        answers, made_by = peer_libraries.ask(name, asked)
+    except Exception as error:  # a library that falls over is told, not hidden
+        found["not_run"][name] = {"version": _version(peer_libraries.LIBRARIES[name][0]), "why": why(error)}
+    else:
+        found["libraries"].append({"library": name, "version": made_by, "seed": asked.seed} | judged(asked, answers))
+    keep()
+    print(name, asked.seed, found["not_run"].get(name, ""), flush=True)
 
 
-def question(p: pipeline.TeacherRecourse, students: dict[str, QuantStack], people: int) -> Asked:
+def question(p: pipeline.TeacherRecourse, models: dict[str, QuantStack], people: int) -> Asked:
     """Denied test people who have an action, by proof."""
-    d = p.design
+    d, students = p.design, {name: models[name] for m, b in STUDENTS if (name := f"{m} {b:g}")}
     denied = p.recourse.before[: FIRST * people]
     proved = find_recourse(p.teacher, [RecourseQuery(denied, d.encoding, d.actions)], Exact(), 0.0)
     able = denied[proved.has_recourse][:people]
@@ -179,7 +191,11 @@ def _logit(asked: Asked, model: Any, counts: np.ndarray | None) -> float | None:
 
 
 def compare_quantizers(
-    found: Found, p: pipeline.TeacherRecourse, students: dict[str, QuantStack], names: Sequence[str]
+    found: Found,
+    p: pipeline.TeacherRecourse,
+    students: dict[str, QuantStack],
+    names: Sequence[str],
+    keep: Callable[[], None],
 ) -> None:
     """Ours and every quantizer that is not there yet, on one teacher's own promises."""
     seed = p.design.seed
@@ -201,7 +217,7 @@ def compare_quantizers(
             found["not_run"][shown] = {"version": _version(package), "why": why(error)}
         else:
             found["quantizers"].append({"quantizer": name, "bits": bits, "seed": seed} | made)
-        peer_tables.write(found)
+        keep()
         print(shown, seed, found["not_run"].get(shown, ""), flush=True)
 
 
