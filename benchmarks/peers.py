@@ -5,21 +5,23 @@
     PEERS/bin/pip install --no-deps dice-ml==0.12 raiutils==0.4.2 brevitas==0.13.4 nncf==3.4.0 torchao==0.18.0 \\
         cfnow==0.0.6
     PEERS/bin/pip install 'numpy<2.5' pandas scikit-learn scipy jsonschema lightgbm jaxtyping pooch safetensors tqdm \\
-        click 'setuptools<81' dependencies==2.0.1 unfoldNd 'networkx<=3.6.1' openvino-telemetry 'pydot<=4.0.1' tabulate \\
-        ninja psutil rich onnx onnxruntime altair vl-convert-python opencv-python-headless scikit-image nltk counterplots
+        click 'setuptools<81' dependencies==2.0.1 unfoldNd 'networkx<=3.6.1' openvino-telemetry 'pydot<=4.0.1' \\
+        tabulate ninja psutil rich onnx onnxruntime opencv-python-headless scikit-image nltk counterplots
     rm -r PEERS/lib/python3*/site-packages/tests  # CFNOW installs its own tests under the name of ours
     PEERS/bin/python -m benchmarks.peers [--store data/gallery] [--people 20] [--only NAME ...]
     PEERS/bin/python -m benchmarks.peers --registry      # asks pip for the peers that have no release for this Python
 
 Adult, teachers and students of the store's study. Asked: denied test people of whom it is proved that they have an
 action. Every answer is rounded to the card's grid, then judged by `tests/oracles/legality.py`, which shares no code
-with the product. A promise is an answer that is legal and that the teacher approves. Libraries keep their defaults.
+with the product. A promise is an answer that is legal and that the teacher approves. Libraries keep their defaults,
+but for CFNOW's time limit (`peer_libraries.LIMIT`).
 Writes benchmarks/numbers/peers.json, a library and seed at a time: what is there is not made again.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import subprocess
 import sys
 import tempfile
@@ -244,8 +246,9 @@ def refused(package: str) -> Found:
     errors = [line.removeprefix("ERROR: ") for line in told.stderr.splitlines() if line.startswith("ERROR: ")]
     if told.returncode == 0:
         raise SystemExit(f"{package}: there is a release now; it belongs in the table")
-    python = f"on Python {sys.version_info.major}.{sys.version_info.minor}"
-    return {"version": "newest", "why": f"pip, {python}: {errors[-1] if len(errors) < 3 else errors[0][-60:]}"}
+    needs = re.findall(r"Requires-Python (\S+)", errors[0])
+    reason = f"every release asks for Python {needs[-1]}" if needs else errors[-1]
+    return {"version": "", "why": f"pip on Python {sys.version_info.major}.{sys.version_info.minor}: {reason}"}
 
 
 if __name__ == "__main__":

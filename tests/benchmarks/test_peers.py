@@ -67,7 +67,7 @@ def test_an_interval_over_seeds_stands_in_table_and_picture() -> None:
 
 
 def test_what_does_not_run_is_told() -> None:
-    assert "- Slow, 9: not run: `OSError: no`" in peer_tables.not_run(found(record("A")))
+    assert "- Slow 9: not run: `OSError: no`" in peer_tables.not_run(found(record("A")))
 
 
 def test_numbers_are_written_as_they_are_read(tmp_path: Path) -> None:
