@@ -15,7 +15,7 @@ OUT = Path(__file__).parent / "numbers" / "peers.json"
 CHEAPEST = "exact, kappa 0"
 #: Peers that install and were not asked.
 LEFT_OUT = {
-    "alibi 0.9.6": "needs numpy below 2, this package numpy 2; its counterfactuals need TensorFlow; CFNOW stands here instead",
+    "alibi 0.9.6": "needs numpy below 2, this package 2; its counterfactuals need TensorFlow; CFNOW is here instead",
     "treecf 0.3.2": "for forests; the students here are quantized networks, and a forest has none",
     "reachml 0.2.0a1": "says who has no action at all, and here only people who have one are asked; needs numpy 2.1",
 }
