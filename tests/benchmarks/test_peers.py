@@ -66,6 +66,13 @@ def test_an_interval_over_seeds_stands_in_table_and_picture() -> None:
     assert (row["at"], row["low"], row["high"], row["library"]) == (25.0, 0.0, 100.0, "A (n = 4)")
 
 
+def test_the_most_lasting_advice_is_named_first_with_its_cost() -> None:
+    least = record(peer_tables.CHEAPEST, cost=[1.0] * 4, teacher=[0.1] * 4, legal=[True] * 4)
+    lasting = record("B", students={"ptq 4": [0.4, 0.2, 1.0, 1.0]})
+    text = peer_tables.survivors(found(least, record("A"), lasting))
+    assert "B 0 (3.00 times), exact, kappa 0 25 (1.00 times), A 50 (3.00 times)" in text
+
+
 def test_what_does_not_run_is_told() -> None:
     assert "- Slow 9: not run: `OSError: no`" in peer_tables.not_run(found(record("A")))
 
@@ -74,7 +81,7 @@ def test_numbers_are_written_as_they_are_read(tmp_path: Path) -> None:
     path = tmp_path / "peers.json"
     peer_tables.write(found(record("A"), record("B")), path)
     assert peer_tables.read(path) == found(record("A"), record("B"))
-    assert path.read_text(encoding="utf-8").count("\n") == 11 + 1
+    assert path.read_text(encoding="utf-8").count("\n") == 11
     assert peer_tables.section(tmp_path / "none.json") == ""
 
 
