@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
-from benchmarks.peer_libraries import LIMIT
+from benchmarks.peer_libraries import LIBRARIES, LIMIT
 from benchmarks.transfer import half_width
 
 OUT = Path(__file__).parent / "numbers" / "peers.json"
@@ -175,11 +175,11 @@ def survivors(found: Record) -> str:
         mine = [r for r in found["libraries"] if r["library"] == name]
         each = [b for r in mine if (b := broken(r, ROUNDED)) is not None]
         if each:
-            told.append((mean(each), f"{name} {100 * mean(each):.0f} ({_dearer(found, mine)} times)"))
+            told.append((mean(each), f"{name}: {100 * mean(each):.0f} ({_dearer(found, mine)} times)"))
     return (
         "### Which library's advice survives 4 bits?\n\n"
         f"Of 100 promises rounding to 4 bits ({ROUNDED.split()[0]}) breaks, in brackets their cost over the least: "
-        + ", ".join(text for _, text in sorted(told))
+        + "; ".join(text for _, text in sorted(told))
         + ". What survives is what goes further beyond the boundary, asked for or not: compare at equal cost."
     )
 
@@ -241,9 +241,9 @@ def _over_seeds(values: Sequence[float], digits: int) -> str:
 
 def not_run(found: Record) -> str:
     """What was asked for and is in neither table."""
-    lines = [
-        f"- {' '.join([name, of['version']]).strip()}: not run: `{of['why']}`" for name, of in found["not_run"].items()
-    ]
-    return "\n".join(
-        ["### Not run", "", *lines, *(f"- {name}: not run: {reason}." for name, reason in LEFT_OUT.items())]
-    )
+    there = {r["library"] for r in found["libraries"]} | set(found["not_run"])
+    lines = ["### Not run", ""]
+    for name, of in found["not_run"].items():
+        lines.append(f"- {' '.join([name, of['version']]).strip()}: not run: `{of['why']}`")
+    lines += [f"- {name}: not run yet; the command above adds it" for name in LIBRARIES if name not in there]
+    return "\n".join([*lines, *(f"- {name}: not run: {reason}" for name, reason in LEFT_OUT.items())])
