@@ -175,12 +175,15 @@ def survivors(found: Record) -> str:
         mine = [r for r in found["libraries"] if r["library"] == name]
         each = [b for r in mine if (b := broken(r, ROUNDED)) is not None]
         if each:
-            told.append((mean(each), f"{name}: {100 * mean(each):.0f} ({_dearer(found, mine)} times)"))
+            n = sum(sum(promises(r)) for r in mine)
+            told.append((mean(each), f"{name}: {100 * mean(each):.0f} ({_dearer(found, mine)} times, n = {n})"))
     return (
         "### Which library's advice survives 4 bits?\n\n"
-        f"Of 100 promises rounding to 4 bits ({ROUNDED.split()[0]}) breaks, in brackets their cost over the least: "
+        f"Of 100 promises rounding to 4 bits ({ROUNDED.split()[0]}) breaks, in brackets cost over the least and n: "
         + "; ".join(text for _, text in sorted(told))
-        + ". What survives is what goes further beyond the boundary, asked for or not: compare at equal cost."
+        + ". What survives is what goes further beyond the boundary, asked for or not: compare at equal cost. "
+        "Each library is judged on its own promises, so not all on the same people, and with three seeds the intervals "
+        "of most overlap."
     )
 
 

@@ -70,7 +70,7 @@ def test_the_most_lasting_advice_is_named_first_with_its_cost() -> None:
     least = record(peer_tables.CHEAPEST, cost=[1.0] * 4, teacher=[0.1] * 4, legal=[True] * 4)
     lasting = record("B", students={"ptq 4": [0.4, 0.2, 1.0, 1.0]})
     text = peer_tables.survivors(found(least, record("A"), lasting))
-    assert "B: 0 (3.00 times); exact, kappa 0: 25 (1.00 times); A: 50 (3.00 times)" in text
+    assert "B: 0 (3.00 times, n = 2); exact, kappa 0: 25 (1.00 times, n = 4); A: 50 (3.00 times, n = 2)" in text
 
 
 def test_what_does_not_run_is_told() -> None:
