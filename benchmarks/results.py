@@ -36,6 +36,7 @@ FURTHER = (
 PROGRAMS = (
     "allocations", "transfer", "ablation", "tune", "speeds", "search_speed", "second_search", "parity", "pair_audit",
     "exact", "certificates", "runtimes", "wide", "estimates", "corpus", "own_nets", "twelve_tables", "scale",
+    "peer_tables",
 )  # fmt: skip
 ONE_PAGE = "In one page"
 INTRODUCTION = """# Results

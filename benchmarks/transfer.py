@@ -230,7 +230,7 @@ def _table(seeds: dict[str, Any], name: str, bits: float) -> str:
 def _cell(seeds: dict[str, Any], source: str, kappa: float, method: str, bits: float) -> str:
     shown = [_values(seeds, source, kappa, method, bits, at) for at in (5, 6)]
     raw, matched = (f"{mean(v):.3f}" if v else "-" for v in shown)
-    return f"{raw} ± {_half(shown[0]):.3f} / {matched}" if len(shown[0]) > 1 else f"{raw} / {matched}"
+    return f"{raw} ± {half_width(shown[0]):.3f} / {matched}" if len(shown[0]) > 1 else f"{raw} / {matched}"
 
 
 def _aims(found: dict[str, Any]) -> str:
@@ -253,10 +253,10 @@ def _aims(found: dict[str, Any]) -> str:
 
 
 def _row(what: str, values: list[float], bar: float) -> str:
-    return f"| {what} | {'yes' if mean(values) <= bar else '**no**'} | {mean(values):.4f} ± {_half(values):.4f} |"
+    return f"| {what} | {'yes' if mean(values) <= bar else '**no**'} | {mean(values):.4f} ± {half_width(values):.4f} |"
 
 
-def _half(values: list[float]) -> float:
+def half_width(values: list[float]) -> float:
     """Half of the 95 % interval of a mean over seeds."""
     if len(values) < 2:
         return math.nan

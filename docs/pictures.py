@@ -1,4 +1,6 @@
-"""Draws the pictures of README and the documentation from the shipped gallery, for light and for dark pages.
+"""Draws the pictures of README, RESULTS and the documentation, for light and for dark pages.
+
+From the shipped gallery; the peers' picture from benchmarks/numbers/peers.json.
 
 python docs/pictures.py
 """
@@ -13,6 +15,7 @@ import altair as alt
 import pandas as pd
 import vl_convert
 
+from benchmarks import peer_tables
 from cfq_core.api.stored import Study
 from cfq_core.api.studies import open_study
 from cfq_core.base.shipped import shipped
@@ -22,6 +25,7 @@ FOLDER = Path(__file__).parent / "pages" / "pictures"
 INK = {"light": "#1b1f24", "dark": "#e6edf3"}
 SHOWN = ["ptq", "qat_distill", "cfq_anchored"]  # rounding, the usual fine-tuning, ours
 DATASET, BUDGET = "adult", 3.0
+PEERS_ON = ("ptq 4", "ptq 3", "cfq_anchored 4")  # students that others' advice is tried on
 WIDTH, HEIGHT = 560, 300  # of a picture with one panel, in pixels
 
 
@@ -34,6 +38,7 @@ def main() -> None:
         "curves": study.plot("curves", dataset=DATASET, measure="vd", methods=",".join(SHOWN)),
         "faithful": study.plot("faithful", dataset=DATASET, budget=BUDGET),
         "margins": study.plot("margins", dataset=DATASET, method="ptq", budget=BUDGET),
+        "peers": peers(peer_tables.read()),
     }
     for name, chart in charts.items():
         for mode, ink in INK.items():
@@ -82,6 +87,26 @@ def _panel(rows: pd.DataFrame, axis: str, title: str, teacher: float | None) -> 
         line = alt.Chart(pd.DataFrame({"at": [teacher]})).mark_rule(strokeDash=[2, 2], color=palette.TEACHER)
         layers.insert(0, line.encode(y=alt.Y("at:Q")))
     return alt.layer(*layers).properties(width=270, height=230, title=title)
+
+
+def peers(found: dict[str, Any]) -> Any:
+    """Whose advice survives: a line a recourse library, a panel a student; dots are means, bars intervals."""
+    rows = pd.DataFrame(peer_tables.picture_rows(found, PEERS_ON))
+    y = alt.Y("library:N", title=None, sort=None, axis=alt.Axis(labelLimit=260))
+    under = (
+        f"Adult, {len(found['students'])} seeds; n: promises. Dots: mean over seeds; bars: 95 % interval (t). "
+        "Ours asks for kappa logits of margin, the others for none."
+    )
+    panels = []
+    for i, student in enumerate(dict.fromkeys(rows.student)):
+        here = alt.Chart(rows[rows.student == student]).encode(y=y if i == 0 else y.axis(None))
+        x = alt.X("at:Q", title="promises that break (%)", scale=alt.Scale(domain=[0, 100]))
+        bars = here.mark_rule(color=palette.TEACHER, strokeWidth=2).encode(x=alt.X("low:Q", title=""), x2="high:Q")
+        dots = here.mark_point(filled=True, size=70, opacity=1, color=palette.BREAKS).encode(x=x)
+        panels.append(alt.layer(bars, dots).properties(width=190, height=230, title=student))
+    return alt.hconcat(*panels, spacing=18).properties(
+        title=alt.TitleParams("Which library's advice survives rounding?", subtitle=under, anchor="start", fontSize=15)
+    )
 
 
 def svg(chart: Any, ink: str) -> str:
