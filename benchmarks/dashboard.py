@@ -3,13 +3,14 @@
     python -m benchmarks.dashboard [--sessions 20] [--reruns 30]
 
 Aims: cold start under 3 s, warm under 1 s, a rerun of any page under 400 ms (median), 20 sessions without an error
-under 1.2 GB. Prints Markdown,
-with the load of the machine beside the numbers: wall times on a busy machine say little, the server's CPU time more.
+under 1.2 GB. Writes benchmarks/numbers/dashboard.json, with the load of the machine: wall times on a busy machine say
+little, the server's CPU time more.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import socket
@@ -27,16 +28,27 @@ from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).parents[1]
 QUIET = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
-COLD, WARM, RERUN, MEMORY = 3.0, 1.0, 0.4, 1.2e9  # the aims: seconds, seconds, seconds, bytes
+OUT = Path(__file__).parent / "numbers" / "dashboard.json"
+COLD, WARM, RERUN, TOGETHER, MEMORY = 3.0, 1.0, 0.4, 2.5, 1.2e9  # the aims: seconds, and bytes
+HARD = "study=84a326a26ff6&method=ptq&budget=2"  # diabetes: seven numbers, the longest proofs
 #: Pages whose reruns are timed, each for another budget.
 PAGES = ("curves", "groups", "margins", "bits", "bench", "person", "report")
-#: Resolves when the script has run once more.
-WATCH = """() => { const app = document.querySelector('[data-testid="stApp"]'), from = performance.now()
-  window.rerun = new Promise(done => { let ran = false
-    const watch = new MutationObserver(() => { const state = app.dataset.testScriptState
-      if (state !== 'notRunning') ran = true
-      else if (ran) { watch.disconnect(); done((performance.now() - from) / 1000) } })
-    watch.observe(app, {attributes: true}) }) }"""
+#: Sets ``window.rerun`` to the seconds until the script has run once more; the page's own part may be drawn anew.
+WATCH = """() => { const from = performance.now()
+  window.rerun = null
+  if (window.watch) window.watch.disconnect()
+  window.watch = new MutationObserver(() => {
+    const state = document.querySelector('[data-testid="stApp"]').dataset.testScriptState
+    if (state !== 'notRunning') return  // it may run and end between two looks
+    window.watch.disconnect(); window.rerun = (performance.now() - from) / 1000 })
+  const told = {attributes: true, subtree: true, attributeFilter: ['data-test-script-state']}
+  window.watch.observe(document.body, told) }"""
+#: Sets ``window.moved`` to the milliseconds from a key on the first look's slider to the frame that shows it.
+MOVE = """line => { const root = line.getRootNode(); window.moved = null; let from = 0
+  root.addEventListener('keydown', () => { from = performance.now() }, {capture: true, once: true})
+  const watch = new MutationObserver(() => { watch.disconnect()
+    requestAnimationFrame(() => { window.moved = performance.now() - from }) })
+  watch.observe(root, {childList: true, characterData: true, subtree: true}) }"""
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -98,6 +110,23 @@ def reruns(page: Any, server: Server, count: int) -> tuple[list[float], float]:
     return waits, (server.cpu() - before) / count
 
 
+def rerun(page: Any) -> float:
+    """Seconds of the rerun that `WATCH` waits for."""
+    seconds = _when(page, "window.rerun")
+    if seconds is None:
+        raise SystemExit(f"{page.url}: no rerun was seen")
+    return seconds
+
+
+def _when(page: Any, name: str, looks: int = 3000) -> float | None:
+    """A number, once it is there; our policy lets no text be evaluated in the page's own time."""
+    for _ in range(looks):
+        if (value := page.evaluate(name)) is not None:
+            return float(value)
+        page.wait_for_timeout(20)
+    return None
+
+
 def page_reruns(page: Any, url: str, name: str, count: int) -> float:
     """Median seconds of a rerun of a page for another budget."""
     page.goto(f"{url}/{name}")
@@ -108,24 +137,63 @@ def page_reruns(page: Any, url: str, name: str, count: int) -> float:
         slider.focus()
         page.evaluate(WATCH)
         slider.press(("ArrowLeft", "ArrowRight")[i % 2])
-        waits.append(page.evaluate("window.rerun"))
+        waits.append(rerun(page))
         page.wait_for_timeout(100)
     return statistics.median(waits)
 
 
-def many(browser: Any, server: Server, sessions: int) -> tuple[int, int]:
-    """Open so many sessions, change something in each; gives errors seen and the server's largest memory."""
+def moves(page: Any, url: str, count: int) -> float:
+    """Median milliseconds from a key on the slider of Answer to the frame in which the whole view has moved."""
+    page.goto(url)
+    slider, waits = page.locator("input#bits"), []
+    slider.wait_for(timeout=120_000)
+    page.wait_for_timeout(3000)
+    for i in range(count):
+        page.locator(".line").evaluate(MOVE)
+        slider.focus()
+        slider.press(("ArrowLeft", "ArrowRight")[i % 2])
+        waits.append(_when(page, "window.moved") or float("inf"))
+        page.wait_for_timeout(1200)
+    return statistics.median(waits)
+
+
+def gap(page: Any, url: str) -> tuple[float, int]:
+    """Of a person whose proof takes a while: seconds until the gap is first told, and how often it is told anew."""
+    page.goto(f"{url}/person?{HARD}")
+    told, first, started = [], None, time.perf_counter()
+    page.get_by_text("Prove for at most").wait_for(timeout=120_000)
+    while time.perf_counter() - started < 60:
+        said = " ".join(page.get_by_test_id("stMain").get_by_text("so far", exact=False).all_inner_texts())
+        if said and said not in told:
+            told.append(said)
+            first = first or time.perf_counter() - started
+        if not said and told:
+            break
+        page.wait_for_timeout(100)
+    return first or float("nan"), len(told)
+
+
+def many(browser: Any, server: Server, sessions: int) -> tuple[int, int, list[float]]:
+    """Open so many sessions, change something in all at once: errors, the server's largest memory, seconds of each."""
     pages = [browser.new_context().new_page() for _ in range(sessions)]
     for page in pages:
-        page.goto(server.url)
+        page.goto(f"{server.url}/curves")
     for page in pages:
-        page.get_by_text("promised actions fail", exact=False).first.wait_for(timeout=300_000)
-        page.get_by_role("slider").first.press("ArrowLeft")
-    errors = 0
+        page.locator("h1").first.wait_for(timeout=300_000)
+    pages[-1].wait_for_timeout(5000)
     for page in pages:
         page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for(timeout=300_000)
-        errors += page.get_by_test_id("stException").count() + page.get_by_test_id("stAlertContentError").count()
-    return errors, server.memory()
+    for page in pages:
+        page.evaluate(WATCH)
+        slider = page.get_by_test_id("stSidebar").get_by_role("slider").first
+        slider.focus()
+        slider.press("ArrowLeft")
+    waits = [seconds for page in pages if (seconds := _when(page, "window.rerun", 500)) is not None]
+    errors = sum(
+        page.get_by_test_id("stException").count() + page.get_by_test_id("stAlertContentError").count()
+        for page in pages
+    )
+    return errors, server.memory(), waits
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -148,24 +216,63 @@ def main(arguments: Sequence[str] | None = None) -> None:
             waits, cpu = reruns(page, server, options.reruns)
             again = first_paint(browser.new_context().new_page(), server.url)
             each = {name: page_reruns(page, server.url, name, options.reruns // 3) for name in PAGES}
-            errors, memory = many(browser, server, options.sessions)
+            moved = moves(page, server.url, options.reruns // 3)
+            first, told = gap(page, server.url)
+            for context in browser.contexts:
+                context.close()
+            errors, memory, all_at_once = many(browser, server, options.sessions)
         finally:
             server.process.terminate()
-    middle, worst = statistics.median(waits), sorted(waits)[int(0.95 * (len(waits) - 1))]
-    print(f"Load of the machine at the start: {load:.1f} on {os.cpu_count()} cores.\n")
-    print("| what | aim | measured | |\n|---|---|---|---|")
-    cold = f"{up + paint:.1f} s (server up after {up:.1f} s; server CPU {start_cpu:.1f} s)"
-    rerun = f"{1000 * middle:.0f} ms (95th percentile {1000 * worst:.0f}; server CPU {1000 * cpu:.0f} ms)"
+    found = {
+        "load": round(load, 1), "cores": os.cpu_count(), "up": up, "cold": up + paint, "start_cpu": start_cpu,
+        "warm": again, "reruns": waits, "rerun_cpu": cpu, "pages": each, "moved": moved, "gap_first": first,
+        "gap_told": told, "sessions": options.sessions, "errors": errors, "memory": memory, "together": all_at_once,
+    }  # fmt: skip
+    OUT.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    print(section())
+
+
+def section() -> str:
+    """The aims beside what was measured, as Markdown."""
+    if not OUT.is_file():
+        return ""
+    f = json.loads(OUT.read_text(encoding="utf-8"))
+    cold = f"{f['cold']:.1f} s (server up after {f['up']:.1f} s; server CPU {f['start_cpu']:.1f} s)"
+    middle, worst = statistics.median(f["reruns"]), _percentile(f["reruns"])
+    rerun = f"{1000 * middle:.0f} ms (95th percentile {1000 * worst:.0f}; server CPU {1000 * f['rerun_cpu']:.0f} ms)"
+    together = _percentile(f["together"])
     rows = (
-        ("exec to first paint of Answer, cold server and browser", f"{COLD:g} s", cold, up + paint < COLD),
-        ("first paint of Answer, warm server, new browser", f"{WARM:g} s", f"{again:.1f} s", again < WARM),
-        *((f"rerun of {n}, median", f"{1000 * RERUN:g} ms", f"{1000 * s:.0f} ms", s < RERUN) for n, s in each.items()),
-        (f"rerun as the user waits for it, median of {len(waits)}", f"{1000 * RERUN:g} ms", rerun, middle < RERUN),
-        (f"{options.sessions} sessions at once, errors", "0", str(errors), errors == 0),
-        ("their server's largest memory", f"{MEMORY / 1e6:,.0f} MB", f"{memory / 1e6:,.0f} MB", memory < MEMORY),
+        ("exec to first paint of Answer, cold server and browser", f"{COLD:g} s", cold, f["cold"] < COLD),
+        ("first paint of Answer, warm server, new browser", f"{WARM:g} s", f"{f['warm']:.1f} s", f["warm"] < WARM),
+        *(
+            (f"rerun of {n}, median", f"{1000 * RERUN:g} ms", f"{1000 * s:.0f} ms", s < RERUN)
+            for n, s in f["pages"].items()
+        ),
+        (f"rerun of Answer, median of {len(f['reruns'])}", f"{1000 * RERUN:g} ms", rerun, middle < RERUN),
+        ("the slider of Answer, from key to frame, median", "100 ms", f"{f['moved']:.0f} ms", f["moved"] < 100),
+        (f"{f['sessions']} sessions at once, 95th percentile of a rerun", f"{TOGETHER:g} s",
+         f"{together:.1f} s ({len(f['together'])} of them timed)", together < TOGETHER),
+        ("their errors", "0", str(f["errors"]), f["errors"] == 0),
+        ("their server's largest memory", f"{MEMORY / 1e6:,.0f} MB", f"{f['memory'] / 1e6:,.0f} MB",
+         f["memory"] < MEMORY),
+    )  # fmt: skip
+    lines = [f"| {w} | {a} | {m} | {'met' if ok else '**missed**'} |" for w, a, m, ok in rows]
+    live = (
+        f"The gap of a proof on People is first told after {f['gap_first']:.1f} s and then {f['gap_told']} times anew."
+        if f["gap_told"]
+        else "The gap of a proof on People was not seen to shrink: it ended before it was told."
     )
-    for what, aim, measured, ok in rows:
-        print(f"| {what} | {aim} | {measured} | {'met' if ok else 'missed'} |")
+    return "\n\n".join([
+        "## The dashboard in a browser",
+        f"Debian's Chromium, the shipped gallery; load of the machine at the start {f['load']} on {f['cores']} cores.",
+        "| what | aim | measured | |\n|---|---|---|---|\n" + "\n".join(lines),
+        live,
+        "Made by `python -m benchmarks.dashboard`.",
+    ])  # fmt: skip
+
+
+def _percentile(values: Sequence[float]) -> float:
+    return sorted(values)[int(0.95 * (len(values) - 1))]
 
 
 if __name__ == "__main__":

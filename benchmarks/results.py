@@ -36,7 +36,7 @@ FURTHER = (
 PROGRAMS = (
     "allocations", "transfer", "ablation", "tune", "speeds", "search_speed", "second_search", "parity", "pair_audit",
     "exact", "certificates", "runtimes", "wide", "estimates", "corpus", "own_nets", "twelve_tables", "scale",
-    "peer_tables",
+    "peer_tables", "dashboard",
 )  # fmt: skip
 ONE_PAGE = "In one page"
 INTRODUCTION = """# Results

@@ -101,6 +101,7 @@ def export(
         found = stored_run(store, run, options["card"])
         written = [export_student(found, path, form, target)]
         written += [export_teacher(found, teacher, form, target)] if teacher else []
+    _log(store.folder, found.row["id"], [e.path for e in written])
     if as_json:
         print_json({"run": found.row["id"], "files": [e.as_json() for e in written]})
     else:
@@ -138,6 +139,7 @@ def certify(
     with readable(store):
         found = stored_run(store, run, card)
     written = certified(store, found, path, named, cells)
+    _log(store.folder, found.row["id"], [path, *named.values()])
     if as_json:
         print_json(written.as_json())
     else:
@@ -334,6 +336,17 @@ def _counted(large: Path | None, workers: int, scheduler: str | None, card: Path
 def _needs(*modules: str, extra: str) -> None:
     if any(importlib.util.find_spec(m) is None for m in modules):
         raise CfqError(f"the {extra} extra is not installed: pip install 'cfq[{extra}]'")
+
+
+def _log(store: Path, run: str, files: list[Path]) -> None:
+    """Write what was handed out to the log; a store that cannot be written to is told, and refuses no export."""
+    from cfq_core.base import logbook
+    from cfq_core.base.identity import file_sha256
+
+    try:
+        logbook.append(store, logbook.EXPORT, ids={"run": run}, files={f.name: file_sha256(f) for f in files})
+    except CfqError as problem:
+        click.echo(f"note: not in the log of {store} ({problem.line()})", err=True)
 
 
 def _write(path: Path, content: str) -> None:

@@ -16,7 +16,10 @@ from hypothesis import strategies as st
 from onnx import TensorProto, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
+from cfq_core.base import logbook
 from cfq_core.base.errors import BadInput, UnknownName
+from cfq_core.base.identity import file_sha256
+from cfq_core.base.whole import SystemRefused
 from cfq_core.cli import cli
 from cfq_core.export import stored as exporting
 from cfq_core.export.parity import LEVELS, ParityFailure, computed, parity
@@ -222,6 +225,23 @@ def test_the_command_writes_both_files_and_reports(stored: Store, tmp_path: Path
     found = json.loads(as_json.output)
     assert found["run"] == row["id"] and [f["differing"] for f in found["files"]] == [0, 0]
     assert all(Path(f).is_file() for f in files)
+
+
+def test_who_exports_is_logged_and_a_log_that_cannot_be_written_refuses_nothing(
+    stored: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, file = stored.runs(stored.study("latest")["id"])[0]["id"], tmp_path / "s.onnx"
+    command = ["export", run, "--onnx", str(file), "--store", str(stored.folder)]
+    CliRunner().invoke(cli, command, catch_exceptions=False)
+    last = json.loads((stored.folder / logbook.FILE).read_text().splitlines()[-1])
+    assert (last["action"], last["ids"], last["files"]) == ("export", {"run": run}, {"s.onnx": file_sha256(file)})
+
+    def full(*_: object, **__: object) -> None:
+        raise SystemRefused("no room")
+
+    monkeypatch.setattr(logbook, "append", full)
+    said = CliRunner().invoke(cli, command, catch_exceptions=False)
+    assert said.exit_code == 0 and "not in the log" in said.output and file.is_file()
 
 
 def test_a_run_that_is_not_stored_is_refused(stored: Store, tmp_path: Path) -> None:
