@@ -55,7 +55,7 @@ def asked(dataset: str, teacher: Upload, student: Upload, question: Mapping[str,
 def _given(dataset: str, files: Mapping[str, tuple[str, str]], question: Mapping[str, Any]) -> dict[str, Any]:
     """The same asked twice is the same values: what is not said is left out, and a changed table is another one."""
     named = {role: {"name": name, "sha256": sha256} for role, (name, sha256) in files.items()}
-    said = {k: v for k, v in question.items() if v not in UNSAID}
+    said = {k: v for k, v in question.items() if v not in UNSAID or k == "people"}  # of people None is all
     data = sorted(sha256_of([dataset]).values())
     return {"kind": jobs.AUDIT, "datasets": [dataset], **named, "question": said, "data": data, "revision": REVISION}
 

@@ -33,6 +33,7 @@ from cfq_core.pipeline import Audited, Design, TeacherRecourse, prepare
 from cfq_core.quant.grid import WEIGHT_BITS
 from cfq_core.quant.quantized import QuantStack
 from cfq_core.study.models import student_of, teacher_of
+from cfq_core.study.pair import made_here
 from cfq_core.study.store import Row, Store
 from cfq_core.study.tables import found_table
 from cfq_core.tables.encode import Values
@@ -113,6 +114,7 @@ def stored_run(store: Store, id: str, card: Path | None = None) -> StoredRun:
     Raises `UnknownName`, `BadStore`, or `BadInput` where its table is not at hand.
     """
     row = store.run(id)
+    made_here(row)
     student, teacher = (
         student_of(store.arrays(row["id"], "weights")),
         teacher_of(store.arrays(row["teacher_id"], "weights")),

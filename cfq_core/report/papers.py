@@ -34,6 +34,7 @@ from cfq_core.study import summary
 from cfq_core.study.measured import current_measures
 from cfq_core.study.models import student_of
 from cfq_core.study.over_seeds import NOTHING, OverSeeds, over_seeds
+from cfq_core.study.pair import made_here
 from cfq_core.study.store import Row, Store
 from cfq_core.study.tables import found_table
 from cfq_core.tables.encode import Values
@@ -112,6 +113,7 @@ class Papers:
 def stored(store: Store, id: str, card: Path | None = None) -> Run:
     """A run by id (or the start of one) with its people; raises `BadInput` where its table is not at hand."""
     row = store.run(id)
+    made_here(row)
     spec, holding = row["spec"]["teacher"], [s for s in store.studies() if row["id"] in _ids(store, s)]
     named = [{"datasets": [str(card)]}] if card else []
     found = found_table(row["dataset"], spec["data"], [*named, *store.plans_of(row["id"])], store.folder)

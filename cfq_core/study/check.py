@@ -26,6 +26,7 @@ from cfq_core.nets.stack import Scorer
 from cfq_core.pipeline import Design, prepare
 from cfq_core.recourse.find import logits64
 from cfq_core.study.models import model_of
+from cfq_core.study.pair import made_here
 from cfq_core.study.plan import table_of
 from cfq_core.study.store import Store
 from cfq_core.tables.schema import Feature, Schema, Table
@@ -250,6 +251,7 @@ def judges_on(store: Store, study: str, table: Table) -> list[Judge]:
             designs[t["id"]] = design = prepare(table, t["seed"], t["spec"]["setting"]["regime"])
             judges.append(Judge(design, model_of(store.arrays(t["id"], "weights")), TEACHER, 32.0))
     for run in store.runs(study):
+        made_here(run)
         if run["dataset"] == name:
             model = model_of(store.arrays(run["id"], "weights"))
             judges.append(Judge(designs[run["teacher_id"]], model, run["method"], run["budget"]))

@@ -9,13 +9,22 @@ from typing import Any
 
 import numpy as np
 
-from cfq_core.base.errors import BadStore
+from cfq_core.base.errors import BadInput, BadStore
 from cfq_core.study.arrays import Arrays
 
 METHOD = "file"  # the code of a student that was not made here
 TOLD = "told"  # artifact of its run: what each person was told, and in which ways to run the files it holds
 #: What of `cfq audit --json` stands in the plan; measures, groups and people are the run's.
 PAIR = ("verdict", "teacher", "student", "kappa", "rows", "denied", "people", "answers", "notes", "runtime", "as_run")
+
+
+def made_here(run: Mapping[str, Any] | Any) -> None:
+    """Raise `BadInput` for a run whose student was a file: it is judged on rows, and made of inputs, of its own."""
+    if run["method"] == METHOD:
+        raise BadInput(
+            f"run {run['id']} is of an audit of files: its models are those files, so nothing is made of it anew; "
+            "cfq audit and cfq verify read files"
+        )
 
 
 def packed(told: list[dict[str, Any]]) -> Arrays:

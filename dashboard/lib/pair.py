@@ -65,7 +65,7 @@ def files(sel: state.Selection) -> None:
 
 def download(sel: state.Selection) -> None:
     """What each person of an audit was told, and whether it holds, as CSV; nothing of any other study."""
-    if sel.run is None or people.is_of_files(sel.study) is False:
+    if sel.run is None or not people.is_of_files(sel.study):
         return
     content = lambda: cells.csv(frame(told(sel.study, sel.run or "")))  # noqa: E731
     st.download_button("People (CSV)", work.exported(content, study=sel.study.id), f"cfq-people-{sel.study.id}.csv",

@@ -47,7 +47,8 @@ def body() -> None:
     with ui.fold("On the way to the promised action", "way") as opened:
         if opened:
             ui.picture("person_path", sel, teacher=sel.teacher, person=person, budget=sel.budget)
-    advice.panel(sel, person)
+    if not people.is_of_files(sel.study):
+        advice.panel(sel, person)
 
 
 def _what_if(sel: state.Selection, test_people: people.TestPeople, person: int) -> None:

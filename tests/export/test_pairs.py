@@ -119,6 +119,9 @@ def test_files_that_are_no_layers_are_shown_without_what_needs_layers(
         with pytest.raises(BadInput, match="audit of files") as refused:
             CliRunner().invoke(cli, [*command, "--store", str(tmp_path)], catch_exceptions=False)
         assert "\n" not in refused.value.line()
+    with pytest.raises(BadInput, match="audit of files"):
+        CliRunner().invoke(cli, ["check", "--study", study, "--action", f"{tmp_path}/a.csv", "--store", str(tmp_path)],
+                           catch_exceptions=False)  # fmt: skip
     for command in (["show", study], ["safe", study], ["report", study, "--html", f"{tmp_path}/r.html"], ["ls"]):
         ran = CliRunner().invoke(cli, [*command, "--store", str(tmp_path)], catch_exceptions=False)
         assert ran.exit_code == 0, ran.output
@@ -175,6 +178,14 @@ def test_a_cancelled_audit_keeps_no_model(tmp_path: Path) -> None:
     jobs.cancel(job)
     jobs.recent(store)
     assert not (job.folder / jobs.GIVEN).exists()
+
+
+def test_asking_everybody_is_another_question_than_asking_the_usual_number() -> None:
+    """Of people, None is not what was left open: it is all of them."""
+    some, everyone = (pairs.asked("toy", *uploads(), QUESTION | {"people": n}) for n in (20, None))
+    assert everyone["question"]["people"] is None and pairs.study_id(some) != pairs.study_id(everyone)
+    assert "--people all" in pair.command({"datasets": ["toy"], "pair": everyone | {
+        role: {"file": everyone[role]["name"]} for role in ("teacher", "student")}})  # fmt: skip
 
 
 @pytest.mark.parametrize("damage", [b"", b"\x80\x04", b"PK\x03\x04"], ids=str)
