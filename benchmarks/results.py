@@ -18,7 +18,8 @@ from cfq_core.base.shipped import shipped
 from cfq_core.report.charts import overhead
 from cfq_core.report.frames import Stored
 from cfq_core.study import summary
-from cfq_core.study.plan import REVISION, read_plan_file
+from cfq_core.study.plan import read_plan_file
+from cfq_core.study.revision import REVISION
 from cfq_core.study.store import Row, Store
 
 OUT = Path(__file__).parent / "RESULTS.md"

@@ -2,7 +2,7 @@
 
 A hashed record carries ``KEY``, a word that stays when the class is renamed or moved. A field at its default is left
 out, so that records can grow; a field marked `LABEL` (a title, a note) is never hashed. Defaults are therefore for
-ever: another default is another field, or a raised `study.plan.REVISION`.
+ever: another default is another field, or a raised `study.revision.REVISION`.
 """
 
 from __future__ import annotations

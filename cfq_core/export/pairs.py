@@ -20,7 +20,7 @@ from cfq_core.datasets.upload import checked_upload
 from cfq_core.models.sandbox import sandboxed_parse
 from cfq_core.study import jobs
 from cfq_core.study.pair import METHOD, PAIR, TOLD, packed
-from cfq_core.study.plan import REVISION
+from cfq_core.study.revision import REVISION
 from cfq_core.study.store import FILE, Store
 
 if TYPE_CHECKING:

@@ -45,10 +45,6 @@ from cfq_core.study import estimate
 from cfq_core.study.solvers import solver_named
 from cfq_core.tables.schema import Table
 
-#: Raised when the same spec would give other numbers: runs of an older engine are then run anew.
-REVISION = 5
-LARGE_REVISION = 1  # of how tables are worked that are wide or long; raised where only their numbers change
-
 MOST_SEEDS = 1000
 MOST_RUNS = 100_000  # quantized models of one plan; what a store, a page and a patient person can take
 MOST_LAYERS = 16

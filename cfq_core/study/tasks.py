@@ -18,7 +18,8 @@ from cfq_core.methods.method import Method, Qat
 from cfq_core.pipeline import Setting
 from cfq_core.recourse.search import Search
 from cfq_core.study import estimate
-from cfq_core.study.plan import LARGE_REVISION, REVISION, Plan, RunSpec, TeacherFile, TeacherSpec, method_of, table_of
+from cfq_core.study.plan import Plan, RunSpec, TeacherFile, TeacherSpec, method_of, table_of
+from cfq_core.study.revision import LARGE_REVISION, REVISION
 from cfq_core.tables.schema import Table
 from cfq_core.training.loop import LARGE
 

@@ -7,11 +7,8 @@ from typing import Any
 import streamlit as st
 
 from cfq_core.actions.regimes import REGIMES
-from cfq_core.base import cells
 from cfq_core.base.errors import BadInput
 from cfq_core.export.pairs import Upload
-from cfq_core.report import person as people
-from cfq_core.report.pair import frame, lines, told
 from dashboard.lib import contract_fields, pages, state, ui, work
 
 HOW = (
@@ -52,21 +49,3 @@ def _question(place: Any) -> dict[str, Any]:
     regime = line.selectbox("Who may change what", list(REGIMES), list(REGIMES).index("default"), key="pair-regime",
                             width=180)  # fmt: skip
     return {"people": int(people), "regime": regime, **contract_fields.fields("pair")}
-
-
-def files(sel: state.Selection) -> None:
-    """What the two files of an audit were taken for, and how they run; nothing of any other study."""
-    if not (said := lines(sel.study.row["plan"])):
-        return
-    with st.expander("The two files, and how they run", icon=":material/memory:"):
-        for line in said:
-            st.markdown(f"- {ui.escape(line)}")
-
-
-def download(sel: state.Selection) -> None:
-    """What each person of an audit was told, and whether it holds, as CSV; nothing of any other study."""
-    if sel.run is None or not people.is_of_files(sel.study):
-        return
-    content = lambda: cells.csv(frame(told(sel.study, sel.run or "")))  # noqa: E731
-    st.download_button("People (CSV)", work.exported(content, study=sel.study.id), f"cfq-people-{sel.study.id}.csv",
-                       "text/csv", on_click="ignore", icon=":material/table:", key="get-people")  # fmt: skip

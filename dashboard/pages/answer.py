@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from cfq_core.report import fmt, safe_text, sentences
-from dashboard.lib import first_look, pair, state, targets, ui
+from dashboard.lib import audited, first_look, state, targets, ui
 from dashboard.lib.page import Page
 
 TERMS = (
@@ -34,7 +34,7 @@ def body() -> None:
         st.markdown(ui.marked(fmt.answer(sel.study, *chosen, matched=sel.matched)))
     if note := fmt.caution(sel.study.lines, *chosen):
         st.warning(ui.escape(note), icon=":material/warning:")
-    pair.files(sel)
+    audited.files(sel)
     with ui.fold("Five numbers of this model", "numbers") as opened:
         if opened:
             _numbers(sel)

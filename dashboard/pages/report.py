@@ -10,7 +10,7 @@ import streamlit as st
 from cfq_core.api import filed
 from cfq_core.report import facts, files, html
 from cfq_core.report import person as people
-from dashboard.lib import pair, state, ui, views, work
+from dashboard.lib import audited, state, ui, views, work
 from dashboard.lib.page import Page
 
 TERMS = ("teacher", "student", "interval", "seed", "matched approval", "worst group", "regime")
@@ -39,7 +39,7 @@ def body() -> None:
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", f"cfq-{sel.dataset}-{sel.study.id}")
     with st.container(horizontal=True):
         _download(sel.study.id, "Report (HTML)", lambda: page().encode(), f"{name}.html", "description")
-        pair.download(sel)
+        audited.download(sel)
         if (run := sel.run) is not None and not people.is_of_files(sel.study):
             papers = lambda: filed.zipped(sel.study, run)  # noqa: E731
             _download(sel.study.id, "Papers of this student (zip)", papers, f"{name}-papers.zip", "folder_open")

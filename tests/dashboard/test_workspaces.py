@@ -68,6 +68,15 @@ def shown(at: AppTest) -> str:
     return "\n".join([str(e.value) for kind in kinds for e in kind] + boxes)
 
 
+def keep_table(at: AppTest, name: str) -> None:
+    """Upload the example and say what only a person can."""
+    content = (shipped("cards") / "example.csv").read_bytes()
+    at.file_uploader(key="own-csv").upload(name, content, "text/csv").run()
+    at.selectbox(key="own-target").select("approved").run()
+    at.multiselect(key="own-favourable-approved").select("yes").run()
+    at.button(key="own-keep").click().run()
+
+
 def test_two_users_see_nothing_of_each_other(
     store: Path, own_study: Path, visit: Visit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -76,9 +85,7 @@ def test_two_users_see_nothing_of_each_other(
     monkeypatch.setattr(jobs, "submit", lambda folder, *_: started.append(folder))
     ann = visit("ann", page="study")
     (study,) = [o for s in ann.selectbox if s.key == "to-open" for o in s.options]
-    csv = shipped("cards") / "example.csv"
-    ann.file_uploader(key="own-csv").upload("annstable.csv", csv.read_bytes(), "text/csv").run()
-    ann.button(key="own-keep").click().run()
+    keep_table(ann, "annstable.csv")
     assert not ann.exception and "annstable" in shown(ann) and "workspace of ann" in shown(ann)
     ben = visit("ben", page="study")
     assert study not in shown(ben) and "annstable" not in shown(ben) and "No study yet" in shown(ben)
@@ -138,9 +145,7 @@ def test_who_cannot_be_told_apart_is_refused_in_one_line(users: tuple[str, ...],
 def test_a_hostile_name_stays_in_its_folder(user: str, store: Path, visit: Visit) -> None:
     at = visit(user, page="study")
     assert not at.error and " <script>" not in shown(at) and "![x](" not in shown(at)
-    csv = (shipped("cards") / "example.csv").read_bytes()
-    at.file_uploader(key="own-csv").upload("t.csv", csv, "text/csv").run()
-    at.button(key="own-keep").click().run()
+    keep_table(at, "t.csv")
     assert list(home(store, user).glob("cards/*/card.toml"))
     assert {p.name for p in store.parent.iterdir()} <= {"store", "empty"}
     assert [p.parent for p in home(store, user).parent.iterdir()] == [store / workspace.FOLDER]
@@ -171,10 +176,8 @@ def test_browsers_are_told_apart_by_a_cookie_and_a_reload_keeps_it(
     store: Path, visit: Visit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(workspace.USER_HEADER, "")
-    csv = (shipped("cards") / "example.csv").read_bytes()
     at = visit(cookie="a" * 43, page="study")
-    at.file_uploader(key="own-csv").upload("mytable.csv", csv, "text/csv").run()
-    at.button(key="own-keep").click().run()
+    keep_table(at, "mytable.csv")
     assert "mytable" in shown(visit(cookie="a" * 43, page="study"))
     for other in ("b" * 43, "../../x", None, ""):
         assert "mytable" not in shown(visit(cookie=other, page="study"))

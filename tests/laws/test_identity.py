@@ -16,7 +16,8 @@ import pytest
 from cfq_core.base import plugins
 from cfq_core.base.identity import ID_LENGTH, LABEL, canonical, described, identity
 from cfq_core.pipeline import Setting
-from cfq_core.study.plan import REVISION, Plan, RunSpec, TeacherSpec, read_plan
+from cfq_core.study.plan import Plan, RunSpec, TeacherSpec, read_plan
+from cfq_core.study.revision import REVISION
 from cfq_core.tables.schema import Feature, Schema, Table
 
 KERNELS = "x86_64-avx2-torch2.13-000000"  # a numerics tag: ids are pinned for one
@@ -118,7 +119,8 @@ def test_an_id_is_twelve_hex_digits() -> None:
 
 def test_an_id_is_the_same_in_another_process(tmp_path: Path) -> None:
     code = (
-        "from cfq_core.study.plan import *; from cfq_core.base import plugins;"
+        "from cfq_core.study.plan import *; from cfq_core.study.revision import REVISION;"
+        "from cfq_core.base import plugins;"
         "s = Setting(solver=plugins.load('recourse', 'search'));"
         f"t = TeacherSpec(REVISION, '0123456789ab', 0, s, '{KERNELS}');"
         "print(RunSpec(t, plugins.load('methods', 'ptq'), 4.0).id)"

@@ -27,7 +27,8 @@ from cfq_core.export.audit import AuditOptions, audit_pair
 from cfq_core.models.objects import teacher_from
 from cfq_core.models.read import read_model
 from cfq_core.nets.stack import score
-from cfq_core.study.plan import REVISION, TeacherSpec, read_plan_file
+from cfq_core.study.plan import TeacherSpec, read_plan_file
+from cfq_core.study.revision import REVISION
 from cfq_core.tables.schema import Table
 
 from . import loans
