@@ -5,9 +5,11 @@ from __future__ import annotations
 import cfq_core  # isort: skip  # noqa: F401  # before torch: it chooses the kernels that torch loads with
 
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -135,6 +137,15 @@ class Cell:
 @cache
 def _audits(cell: Cell, method: str) -> list[Audited]:
     return pipeline.audit(cell.promises, {method: plugins.load("methods", method)}, cell.budgets, cell.setting)
+
+
+@pytest.fixture
+def two_workers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A Dask cluster in processes that import what ``__main__`` is here, which a page's test changes."""
+    distributed = pytest.importorskip("distributed", reason="the cluster extra is not installed")
+    monkeypatch.setitem(sys.modules, "__main__", ModuleType("__main__"))
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        yield cluster
 
 
 @pytest.fixture(scope="session")

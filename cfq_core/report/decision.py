@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from cfq_core.evidence import SMALLEST_GROUP
 from cfq_core.report import by_group, facts, fmt, names
 from cfq_core.report.figures import Chosen
 from cfq_core.report.frames import Stored
+from cfq_core.study.pair import METHOD
 from cfq_core.study.safe import CONFIDENCE, Safe
 
 PASS, FAIL, OPEN = "PASS", "FAIL", "NOT SHOWN"
 RULE = (
-    "PASS: the upper bound is within the limit. FAIL: the mean over seeds is beyond it. NOT SHOWN: neither; more "
-    "people or seeds are needed. One seed alone does not fail a method."
+    "PASS: the upper bound is within the limit. FAIL: the mean over seeds is beyond it, or of one file the interval "
+    "over its people. NOT SHOWN: neither; more people or seeds are needed. One seed alone does not fail a method."
 )
 
 
@@ -26,35 +30,67 @@ class Decision:
     least: str  # the fewest bits of this method that pass
     who: str  # the group that is hit most, and whether chance explains it
     approvals: str
+    todo: str = ""  # what passes instead, or comes nearest
 
 
 def decided(study: Stored, of: Chosen, at_most: float) -> Decision:
-    """Pass: the upper bound is within the limit. Fail: the lower end of the interval is beyond it. Else not shown."""
+    """Pass: the upper bound is within the limit. Fail: the mean over seeds is beyond it, and where it is one model, as
+    an audit of files, the lower end of the interval over its people. Else not shown."""
     vd = "vd_matched" if of.matched else "vd"
     line = fmt.line_of(study.lines, of.dataset, of.method, of.budget)
-    safe = next((a for a in study.safe(of.dataset, at_most, CONFIDENCE, of.matched) if a.method == of.method), None)
+    every = study.safe(of.dataset, at_most, CONFIDENCE, of.matched)
+    safe = next((a for a in every if a.method == of.method), None)
     bound = _bound(safe, of.budget)
     if vd not in line.index or line["mean"][vd] != line["mean"][vd]:
         return Decision(OPEN, "Nobody to judge by.", "none of these", "", "")
-    m = line.loc[vd]
+    m, of_file = line.loc[vd], of.method == METHOD
+    people: Any = study.measures.set_index(["run", "measure"]).loc[(of.run, vd)]
+    low = people["low"] if of_file else m["seed_low"]
     verdict = OPEN
     if bound is not None and bound <= at_most:
         verdict = PASS
-    elif m["seed_low"] > at_most or (m["seeds"] > 1 and m["mean"] > at_most):
+    elif low > at_most or (m["seeds"] > 1 and m["mean"] > at_most):
         verdict = FAIL
     upper = f"; among people not seen at most {100 * (bound or 0):.1f} of 100, {CONFIDENCE:.0%} sure"
     if bound is None:  # budgets are tried from the most bits down to the first that fails
         upper = "; more bits than these are not shown safe either" if safe and safe.tried else ""
-    says = f"{100 * m['mean']:.1f} of 100 promised actions fail ({fmt.how_sure(m)}){upper}"
+    sure = f"95 % for people like these {people['count']:.0f}: {100 * people['low']:.1f} to {100 * people['high']:.1f}"
+    says = f"{100 * m['mean']:.1f} of 100 promised actions fail ({sure if of_file else fmt.how_sure(m)}){upper}"
+    if verdict == FAIL and not low > at_most:
+        says += ". The mean is over the limit; its interval still reaches below it"
     worst = by_group.highest(study, of.dataset, of.method, of.budget, vd)
     hit = by_group.hit_most(study, of.dataset, of.method, of.budget, vd) if worst else None
-    who = "No group has people enough to be judged."
+    who = f"No group has people enough to be judged: {SMALLEST_GROUP} denied people of one seed are needed."
     if worst and hit:
-        sure = "shown to be hit more than the others" if hit.shown else "not shown to be hit more than the others"
-        who = f"{worst[0]}: {worst[1]}, {100 * worst[2]:.1f} of 100; {sure} (p = {hit.p:.2g})."
+        share = f"{worst[0]}: {worst[1]}, {100 * worst[2]:.1f} of 100"
+        told = (
+            f"{share}; shown to be hit more than the others" if hit.shown else f"Nobody is shown to be; most: {share}"
+        )
+        who = f"{told} (p = {hit.p:.2g})."
     least = f"{safe.answer.budget:g} bits" if safe and safe.answer else "none of the budgets in this study"
     shift = line["mean"].get("approval_shift")
-    return Decision(verdict, says, least, who, "–" if shift is None else f"{fmt.points(shift)} against the original")
+    told = "–" if shift is None else f"{fmt.points(shift)} against the original"
+    return Decision(verdict, says, least, who, told, _todo(study, of, verdict, every))
+
+
+def _todo(study: Stored, of: Chosen, verdict: str, every: Sequence[Safe]) -> str:
+    """What passes instead of the chosen student with fewest bits, or what comes nearest at its bits."""
+    if verdict == PASS:
+        return "Nothing; watch it after it ships (cfq watch)."
+    passing = [(a.answer.avg_bits, a) for a in every if a.answer is not None and not a.answer.lenient]
+    if passing:
+        least = min(passing, key=lambda x: x[0])[1]
+        return f"Passes: {names.both(least.method)} at {fmt.bits(least.answer.budget if least.answer else 0)}."
+    if of.method == METHOD:
+        return "Try other ways to quantize this model: cfq run --teacher FILE --methods ptq,cf_ptq,cfq_anchored."
+    best, measure = fmt.most_faithful(study.lines, of.dataset, of.budget), "vd_matched" if of.matched else "vd"
+    if best is None or best == of.method:
+        return "Nothing in this study passes, and nothing at these bits does better: try more bits or other methods."
+    m = fmt.line_of(study.lines, of.dataset, best, of.budget).loc[measure]
+    return (
+        f"Nothing in this study passes. Nearest at {fmt.bits(of.budget)}: {names.both(best)}, {100 * m['mean']:.1f} of "
+        f"100 ({fmt.how_sure(m)}); more denied people or seeds, or more bits, may show it."
+    )
 
 
 def _bound(safe: Safe | None, budget: float) -> float | None:
@@ -69,6 +105,7 @@ def page(study: Stored, of: Chosen, at_most: float) -> str:
         "Question": f"Of 100 people who do what they were promised, are at most {100 * at_most:g} refused again?",
         "Model": model + (", at the original's approval rate" if of.matched else ""),
         "Seen": d.says, "Approvals": d.approvals, "Fewest bits that pass": d.least, "Who is hit": d.who,
+        "What to do": d.todo,
         "Study": f"{study.id}, made {study.row['created'][:10]}",
         "Table (fingerprint)": facts.tables(study).get(of.dataset, "–"),
         "Models (ids)": f"original {of.teacher}, compressed {of.run} (seed {of.seed})",

@@ -9,6 +9,7 @@ import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -162,37 +163,35 @@ def _asked(pair: tuple[ModelFile, ModelFile], folder: Path) -> list[str]:
 
 @pytest.mark.gate
 def test_a_cluster_counts_alike_and_a_killed_worker_loses_nothing(
-    pair: tuple[ModelFile, ModelFile], tmp_path: Path
+    pair: tuple[ModelFile, ModelFile], tmp_path: Path, two_workers: Any
 ) -> None:
-    distributed = pytest.importorskip("distributed", reason="the cluster extra is not installed")
     large = tmp_path / "large.csv"
     large.write_text("\n".join([ROWS[0], *(row for _ in range(900) for row in ROWS[1:])]))
     packed = tmp_path / "packed.csv"
     packed.write_bytes(gzip.compress(large.read_bytes()))
     pd.read_csv(large).to_parquet(tmp_path / "large.parquet", row_group_size=70_000)
     asked = _asked(pair, tmp_path)
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
-        for path in (large, packed, tmp_path / "large.parquet"):
-            printed = []
-            for given in ([], ["--scheduler", cluster.scheduler_address]):
-                given = [*asked, "--stream", str(path), "--json", *given]
-                said = CliRunner().invoke(cli, given, catch_exceptions=False)
-                printed.append(json.dumps(json.loads(said.stdout)["stream"] | {"seconds": 0}))
-            assert printed[0] == printed[1] and '"rows": 360000' in printed[0]
-        killed = []
+    for path in (large, packed, tmp_path / "large.parquet"):
+        printed = []
+        for given in ([], ["--scheduler", two_workers.scheduler_address]):
+            given = [*asked, "--stream", str(path), "--json", *given]
+            said = CliRunner().invoke(cli, given, catch_exceptions=False)
+            printed.append(json.dumps(json.loads(said.stdout)["stream"] | {"seconds": 0}))
+        assert printed[0] == printed[1] and '"rows": 360000' in printed[0]
+    killed = []
 
-        def kill_one(question: object, pieces: object, executor: object) -> object:
-            for n, each in enumerate(in_order(question, pieces, executor)):  # type: ignore[arg-type]
-                if n == 1:
-                    killed.append(next(iter(cluster.workers.values())).pid)
-                    os.kill(killed[0], signal.SIGKILL)
-                yield each
+    def kill_one(question: object, pieces: object, executor: object) -> object:
+        for n, each in enumerate(in_order(question, pieces, executor)):  # type: ignore[arg-type]
+            if n == 1:
+                killed.append(next(iter(two_workers.workers.values())).pid)
+                os.kill(killed[0], signal.SIGKILL)
+            yield each
 
-        in_order, spread._in_order = spread._in_order, kill_one  # type: ignore[assignment]
-        try:
-            with dask_executor(cluster.scheduler_address) as executor:
-                found = stream(large, CARD, *pair, OPTIONS, executor=executor)
-        finally:
-            spread._in_order = in_order
-        assert killed and found.rows == 360_000
-        assert found.as_json()["everybody"] == json.loads(printed[0])["everybody"]
+    in_order, spread._in_order = spread._in_order, kill_one  # type: ignore[assignment]
+    try:
+        with dask_executor(two_workers.scheduler_address) as executor:
+            found = stream(large, CARD, *pair, OPTIONS, executor=executor)
+    finally:
+        spread._in_order = in_order
+    assert killed and found.rows == 360_000
+    assert found.as_json()["everybody"] == json.loads(printed[0])["everybody"]

@@ -3,6 +3,7 @@
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,8 +12,6 @@ from cfq_core.study.executors import dask_executor
 from cfq_core.study.plan import read_plan
 from cfq_core.study.runner import run_plan
 from cfq_core.study.store import Store
-
-distributed = pytest.importorskip("distributed", reason="the cluster extra is not installed")
 
 PLAN = {"datasets": ["toy"], "methods": ["ptq", "ptq_minmax"], "bits": [2, 4], "seeds": 2, "hidden": [8]}
 
@@ -25,17 +24,16 @@ def measured(folder: Path, executor: object = None, progress: object = None) -> 
 
 
 @pytest.mark.gate
-def test_a_cluster_gives_the_same_measures_and_survives_a_killed_worker(tmp_path: Path) -> None:
+def test_a_cluster_gives_the_same_measures_and_survives_a_killed_worker(tmp_path: Path, two_workers: Any) -> None:
     local = measured(tmp_path / "local")
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
-        killed = []
+    killed = []
 
-        def kill_one(done: int, total: int, what: str) -> None:
-            if not killed and done:
-                pid = next(iter(cluster.workers.values())).pid
-                killed.append(pid)
-                os.kill(pid, signal.SIGKILL)
+    def kill_one(done: int, total: int, what: str) -> None:
+        if not killed and done:
+            pid = next(iter(two_workers.workers.values())).pid
+            killed.append(pid)
+            os.kill(pid, signal.SIGKILL)
 
-        with dask_executor(cluster.scheduler_address) as executor:
-            assert measured(tmp_path / "cluster", executor, kill_one) == local
-        assert killed
+    with dask_executor(two_workers.scheduler_address) as executor:
+        assert measured(tmp_path / "cluster", executor, kill_one) == local
+    assert killed

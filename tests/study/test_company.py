@@ -107,15 +107,11 @@ def test_a_run_made_in_any_company_is_the_one_made_alone(
 
 @pytest.mark.gate
 def test_a_run_made_on_a_cluster_is_the_one_made_alone(
-    setting: Setting, alone: Alone, new_store: Open, contents_of: Contents
+    setting: Setting, alone: Alone, new_store: Open, contents_of: Contents, two_workers: Any
 ) -> None:
-    distributed = pytest.importorskip("distributed")
     plan = Plan(("diabetes",), ("cfq_anchored", "qat_lsq", "ptq"), (2.0, 3.0), (0, 1, 2), setting)
     store = new_store("cluster")
-    with (
-        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
-        executors.dask_executor(cluster.scheduler_address) as executor,
-    ):
+    with executors.dask_executor(two_workers.scheduler_address) as executor:
         study = run_plan(plan, store, executor=executor)
     alone.compare(plan, contents_of(store, study))
 
