@@ -87,7 +87,8 @@ def draft(table: Path, target: str, favourable: tuple[str, ...], out: Path | Non
     for title, lines in (("To answer", found.questions), ("To mend", found.problems)):
         for line in (f"{title}:", *(f"  {x}" for x in lines)) if lines else ():
             click.echo(line, err=True)
-    click.echo(found.card if out is None else f"{out}: answer its questions, then: cfq run --dataset {out}")
+    first = "mend what is listed above, answer its questions" if found.problems else "answer its questions"
+    click.echo(found.card if out is None else f"{out}: {first}, then: cfq run --dataset {out}")
 
 
 def _known_dataset(name: str) -> None:

@@ -57,6 +57,10 @@ MONEY = ("income", "salary", "amount", "loan", "price", "savings", "balance", "d
 WIDE = 50.0  # largest over median, of numbers from 0 up, from which money is priced on a log scale
 EMPTY = 0.95  # of the cells missing: such a column says nothing of most people
 RARE = 30  # rows of a level, below which it is joined to others where there are many levels
+#: Beginnings of names of columns that number rows or people.
+IDENTIFIERS = (
+    "id", "nr", "no", "number", "key", "index", "row", "rownames", "rownumber", "kundennummer", "unnamed",
+)  # fmt: skip
 MANY = 20  # levels from which rare ones are joined
 GRID = 1000  # steps between the ends of a computed number that fits no grid, about
 
@@ -241,7 +245,7 @@ def _few_codes(name: str, words: Sequence[str]) -> bool:
 
 def _identifier(name: str, words: Sequence[str], column: Column) -> bool:
     unique = len(words) == len(column.cells)
-    return unique and _named(name, ("id", "nr", "no", "number", "key", "index", "row", "kundennummer", "unnamed"))
+    return unique and _named(name, IDENTIFIERS)
 
 
 def _moves(name: str) -> tuple[dict[str, Any], list[str]]:

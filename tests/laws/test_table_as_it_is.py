@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import tomllib
 from pathlib import Path
 
@@ -145,6 +146,26 @@ def test_an_identifier_is_no_category() -> None:
 
 
 # ---------------------------------------------------------------------- drafts
+@pytest.mark.parametrize("name", ["rownames", "Row Number", "id", "customer_id", "Nr", "Unnamed: 0"])
+@pytest.mark.parametrize("step", [1, 3])
+def test_a_number_of_rows_is_no_feature(name: str, step: int) -> None:
+    """Nobody is told to change the number of their row."""
+    rows = [f"{7 + step * k},{k % 5},{'yes' if k % 3 else 'no'}" for k in range(100)]
+    found = draft("\n".join([f"{name},x,paid", *rows]).encode(), "a.csv", "paid", ["yes"])
+    assert found.left_out == (name,) and 'name = "x"' in found.card
+
+
+def test_a_column_of_many_numbers_is_drafted_in_linear_time() -> None:
+    """Every row another number: a list of words was once searched for each of them."""
+    took = []
+    for count in (20_000, 80_000):
+        rows = "\n".join(f"{k * 7919 % 1_000_003 / 100},{'yes' if k % 3 else 'no'}" for k in range(count))
+        at = time.process_time()
+        draft(f"income,paid\n{rows}".encode(), "a.csv", "paid", ["yes"])
+        took.append(time.process_time() - at)
+    assert took[1] < 9 * took[0], took
+
+
 def test_a_draft_of_a_european_file_reads_as_the_plain_table(tmp_path: Path) -> None:
     table = rows(income=[euros(i) for i in rows()["income"]]) | {"share": [f"0,{10 + i % 80}" for i in range(ROWS)]}
     (tmp_path / "loans.csv").write_bytes(text(table, ";").encode("cp1252"))
