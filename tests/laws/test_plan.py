@@ -23,7 +23,6 @@ from cfq_core.study.plan import (
     MOST_LAYERS,
     MOST_SEEDS,
     READERS,
-    REVISION,
     WIDEST,
     Plan,
     method_of,
@@ -31,6 +30,7 @@ from cfq_core.study.plan import (
     read_plan_file,
     table_of,
 )
+from cfq_core.study.revision import REVISION
 from cfq_core.study.solvers import MOST_STEPS
 from cfq_core.study.store import Store
 from cfq_core.study.summary import format_setting
