@@ -16,8 +16,9 @@ from cfq_core.study.safe import CONFIDENCE, Safe
 
 PASS, FAIL, OPEN = "PASS", "FAIL", "NOT SHOWN"
 RULE = (
-    "PASS: the upper bound is within the limit. FAIL: the mean over seeds is beyond it, or of one file the interval "
-    "over its people. NOT SHOWN: neither; more people or seeds are needed. One seed alone does not fail a method."
+    "PASS: the upper bound is within the limit, and not by leniency. FAIL: the mean over seeds is beyond it, or of one "
+    "file the interval over its people. NOT SHOWN: neither; more people or seeds are needed. One seed alone does not "
+    "fail a method."
 )
 
 
@@ -43,19 +44,19 @@ def decided(study: Stored, of: Chosen, at_most: float) -> Decision:
     bound = _bound(safe, of.budget)
     if vd not in line.index or line["mean"][vd] != line["mean"][vd]:
         return Decision(OPEN, "Nobody to judge by.", "none of these", "", "")
-    m, of_file = line.loc[vd], of.method == METHOD
-    people: Any = study.measures.set_index(["run", "measure"]).loc[(of.run, vd)]
-    low = people["low"] if of_file else m["seed_low"]
+    m = line.loc[vd]
+    low, sure = (m["seed_low"], fmt.how_sure(m)) if of.method != METHOD else _over_people(study, of.run, vd)
     verdict = OPEN
+    lenient = bool(m["lenient"])
     if bound is not None and bound <= at_most:
-        verdict = PASS
+        verdict = OPEN if lenient else PASS
     elif low > at_most or (m["seeds"] > 1 and m["mean"] > at_most):
         verdict = FAIL
     upper = f"; among people not seen at most {100 * (bound or 0):.1f} of 100, {CONFIDENCE:.0%} sure"
     if bound is None:  # budgets are tried from the most bits down to the first that fails
         upper = "; more bits than these are not shown safe either" if safe and safe.tried else ""
-    sure = f"95 % for people like these {people['count']:.0f}: {100 * people['low']:.1f} to {100 * people['high']:.1f}"
-    says = f"{100 * m['mean']:.1f} of 100 promised actions fail ({sure if of_file else fmt.how_sure(m)}){upper}"
+    says = f"{100 * m['mean']:.1f} of 100 promised actions fail ({sure}){upper}"
+    says += ". That was bought: it approves more people, or asks for less than was promised" if lenient else ""
     if verdict == FAIL and not low > at_most:
         says += ". The mean is over the limit; its interval still reaches below it"
     worst = by_group.highest(study, of.dataset, of.method, of.budget, vd)
@@ -67,10 +68,18 @@ def decided(study: Stored, of: Chosen, at_most: float) -> Decision:
             f"{share}; shown to be hit more than the others" if hit.shown else f"Nobody is shown to be; most: {share}"
         )
         who = f"{told} (p = {hit.p:.2g})."
-    least = f"{safe.answer.budget:g} bits" if safe and safe.answer else "none of the budgets in this study"
+    least = "none of the budgets in this study"
+    if safe and safe.answer:
+        least = f"{safe.answer.budget:g} bits{', but by leniency' if safe.answer.lenient else ''}"
     shift = line["mean"].get("approval_shift")
     told = "–" if shift is None else f"{fmt.points(shift)} against the original"
     return Decision(verdict, says, least, who, told, _todo(study, of, verdict, every))
+
+
+def _over_people(study: Stored, run: str, vd: str) -> tuple[float, str]:
+    """The interval of one file, which is over its people: the lower end, and all of it in words."""
+    m: Any = study.measures.set_index(["run", "measure"]).loc[(run, vd)]
+    return m["low"], f"95 % for people like these {m['count']:.0f}: {100 * m['low']:.1f} to {100 * m['high']:.1f}"
 
 
 def _todo(study: Stored, of: Chosen, verdict: str, every: Sequence[Safe]) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 
 from cfq_core.base.errors import CfqError
 from cfq_core.pipeline import Setting, prepare, promise
+from cfq_core.study.models import ONE_AT_A_TIME
 from cfq_core.study.plan import table_of
 from cfq_core.training.loop import TeacherTraining
 
@@ -19,7 +20,8 @@ def example(dataset: str) -> list[str]:
         table = table_of(dataset)
         training = TeacherTraining(epochs=int(np.clip(WORK // len(table), 1, 20)))
         setting = Setting(hidden=(), people=PEOPLE, teacher_training=training)
-        (told,) = promise([prepare(table, 0)], setting)
+        with ONE_AT_A_TIME:
+            (told,) = promise([prepare(table, 0)], setting)
     except CfqError as problem:
         return [f"No example of advice: {problem}"]
     r, actions = told.recourse, told.design.actions

@@ -220,7 +220,9 @@ def _feature(row: Mapping[str, Any], drafted: Mapping[str, Any]) -> dict[str, An
 
 def _is_usual(key: str, value: Any) -> bool:
     """Whether it says nothing beyond the default; an empty number is no number."""
-    return value in (None, False, "") or value != value or value == USUAL.get(key) or (key, value) == ("other_below", 0)
+    if key in ("low", "high"):  # 0 is a limit like any other
+        return value is None or value != value
+    return not value or value != value or value == USUAL.get(key)
 
 
 def _card(head: Mapping[str, Any], features: list[dict[str, Any]]) -> str:

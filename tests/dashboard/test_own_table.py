@@ -16,6 +16,7 @@ from cfq_core.base.errors import BadCard
 from cfq_core.base.shipped import shipped
 from cfq_core.datasets import draft, fetch, upload
 from cfq_core.datasets.card import card_of, read_card
+from dashboard.lib import own_table
 
 EXAMPLE = shipped("cards") / "example.csv"
 GOOD = EXAMPLE.read_bytes()
@@ -126,6 +127,14 @@ def test_editor_keeps_a_table_and_the_form_takes_it(
     said = " ".join(c.value for c in at.caption)
     assert "minutes on a free core" in said and not re.search(r"\d\d minutes on", said), "a table of 400 rows"
     assert "is the good outcome: " in said and "Somebody is refused: " in said and "They would be told: " in said
+
+
+def test_a_limit_of_nought_is_a_limit() -> None:
+    row = own_table._row({"name": "debt", "kind": "integer", "step": 5}, True)
+    assert "low" not in own_table._feature(row, {"kind": "integer"})
+    assert own_table._feature(row | {"low": 0.0, "high": 9.0}, {"kind": "integer", "step": 5}) == {
+        "name": "debt", "kind": "integer", "low": 0.0, "high": 9.0, "step": 5
+    }  # fmt: skip
 
 
 def keep_buttons(at: AppTest) -> list[str]:

@@ -21,7 +21,8 @@ from cfq_core.export import audit_text, pairs, people
 from cfq_core.export.audit import AuditOptions, audit_pair
 from cfq_core.export.pairs import Upload
 from cfq_core.models.read import parse_model
-from cfq_core.report import pair
+from cfq_core.report import decision, pair
+from cfq_core.report.figures import chosen
 from cfq_core.study import jobs
 from cfq_core.study.store import Store
 from cfq_core.tables.encode import Encoding
@@ -113,6 +114,10 @@ def test_files_that_are_no_layers_are_shown_without_what_needs_layers(
     study = pairs.keep_of(tmp_path, str(CARD), found)
     assert found.bits == 32.0 and found.teacher.how.startswith("computed by onnxruntime")
     pages_show(tmp_path, study, audit_text.verdict(found), monkeypatch)
+    stored, vd = cfq.open_study(study, store=tmp_path).stored, found.seen.measures.overall["vd"]
+    assert vd.low is not None and vd.low > 0.02, "one student: its people are what the interval is over"
+    decided = decision.decided(stored, chosen(stored, "example"), 0.02)
+    assert decided.verdict == "FAIL" and f"like these {vd.count}: {100 * vd.low:.1f} to" in decided.says
     run = cfq.open_study(study, store=tmp_path).stored.runs.run[0]
     for command in (["export", run, "--onnx", f"{tmp_path}/x.onnx"], ["certify", run, "-o", f"{tmp_path}/x.jsonl"],
                     ["papers", run, "-o", f"{tmp_path}/papers"]):  # fmt: skip
