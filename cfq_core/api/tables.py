@@ -68,12 +68,15 @@ def draft(data: Any, target: str, favourable: Any = ()) -> CardDraft:
         raise BadInput(f"draft: target is {shown(target)}; the name of the column with the outcome is needed")
     listed = [favourable] if isinstance(favourable, str | int | float | np.generic) else list(favourable)
     cells = [_cell(v) for v in listed]
+    orders: dict[str, list[str]] = {}
     if isinstance(data, pd.DataFrame):
         content, file = as_csv(data).encode(), CSV_KEY
+        kinds = {str(n): kind for n, kind in data.dtypes.items() if isinstance(kind, pd.CategoricalDtype)}
+        orders = {n: [_cell(v) for v in kind.categories] for n, kind in kinds.items() if kind.ordered}
     else:
         path = path_of(data, "draft", "data")
         content, file = _bytes_of(path, "draft"), path.name
-    found = drafted(content, file, target, cells)
+    found = drafted(content, file, target, cells, orders)
     return CardDraft(found.card, found.questions, found.problems, found.rows, found.columns, content, file)
 
 

@@ -50,13 +50,9 @@ def open_store(folder: Path | None, must_exist: bool = False) -> Any:
 
     It is closed when the command ends, however it ends.
     """
-    from cfq_core.study.store import FILE, Store
+    from cfq_core.study.store import Store
 
     found = store_place(folder)
-    if must_exist and not (found / FILE).is_file():
-        raise BadInput(
-            f"{found}: no store here; name one with --store or CFQ_STORE, or make one with: cfq run --dataset diabetes"
-        )
     store = Store.for_reading(found) if must_exist else Store(found)
     if (command := click.get_current_context(silent=True)) is not None:
         command.call_on_close(store.close)

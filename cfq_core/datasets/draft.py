@@ -56,8 +56,13 @@ class Draft:
     left_out: tuple[str, ...] = ()  # columns that the card does not describe
 
 
-def draft(data: bytes | str, file: str, target: str, favourable: Sequence[str] = ()) -> Draft:
-    """The draft of a table's card; raises `BadCard` where the table cannot be read or has no such column."""
+def draft(
+    data: bytes | str, file: str, target: str, favourable: Sequence[str] = (), orders: Mapping[str, Sequence[str]] = {}
+) -> Draft:
+    """The draft of a table's card; ``orders``: the words of columns that are known to be ordered, lowest first.
+
+    Raises `BadCard` where the table cannot be read or has no such column.
+    """
     asked = Place(file)
     data = as_text(data, asked, Dialect())
     read = sniffed(data) if isinstance(data, bytes) else Dialect(delimiter=delimiter_of(data))
@@ -67,7 +72,7 @@ def draft(data: bytes | str, file: str, target: str, favourable: Sequence[str] =
     split = next((n for n in others if _is_split(n, columns[n])), "")
     others = [n for n in others if n != split]
     comma = any(_decimal_comma(columns[n].words) for n in others)
-    guesses = [guessed(n, columns[n], "," if comma else "") for n in others]
+    guesses = [guessed(n, columns[n], "," if comma else "", orders.get(n, ())) for n in others]
     guesses = [_with_shared_gaps(g, columns[g.name], guesses) for g in guesses]
     marks, clash = _marks([g for g in guesses if g.dialect is not None])
     written = Dialect(read.delimiter, marks.decimal, marks.thousands, marks.strip, read.encoding)
@@ -117,7 +122,10 @@ def _with_shared_gaps(g: Guess, column: Column, all_: Sequence[Guess]) -> Guess:
     if not g.use or not shared or "missing" in g.keys:
         return g
     asked = f"{g.name}: {', '.join(map(quoted, sorted(shared)))} means missing in other columns, so here too; right?"
-    return replace(g, keys=g.keys | {"missing": "level"}, questions=(*g.questions, asked))
+    keys = g.keys | {"missing": "level"}
+    if "levels" in keys:  # ordered: a place among them is filled in, as of a number
+        keys |= {"missing": "indicator", "levels": [w for w in keys["levels"] if w not in shared]}
+    return replace(g, keys=keys, questions=(*g.questions, asked))
 
 
 def _about_rows(outcome: Column, guesses: Sequence[Guess], split: str) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from cfq_core.datasets.card_rows import (
 )  # fmt: skip
 from cfq_core.datasets.card_values import on_grid
 from cfq_core.datasets.dialect import Dialect, number_marks
+from cfq_core.datasets.draft_order import in_order
 from cfq_core.tables.schema import Feature
 
 #: Words in names of columns, in several languages, that make a column protected: nobody is told to change it.
@@ -81,8 +82,11 @@ class Guess:
     may_weigh: bool = False  # whether it may be a column of sampling weights
 
 
-def guessed(name: str, column: Column, decimal: str = "") -> Guess:
-    """What a column seems to be, from its name and its cells; ``decimal``: the mark that others of the file show."""
+def guessed(name: str, column: Column, decimal: str = "", order: Sequence[str] = ()) -> Guess:
+    """What a column seems to be, from its name and its cells.
+
+    ``decimal``: the mark that others of the file show; ``order``: the column's words, lowest first, where it says so.
+    """
     words, numeric = _known_words(column), False
     if len(words) < 2:
         return Guess(name, False, {}, "every row is the same" if words else "it is empty")
@@ -97,10 +101,11 @@ def guessed(name: str, column: Column, decimal: str = "") -> Guess:
     else:
         seen = number_marks(words, decimal)
         numeric = seen is not None and not _few_codes(name, words)
-        found = _number(name, known, decimal) if numeric else _category(name, known)
+        found = _number(name, known, decimal) if numeric else _category(name, known, order)
     if found.use and numeric and _may_weigh(name, known):
         return replace(found, use=False, why_not=_ASKED_OF_WEIGHTS.format(quoted(name)), may_weigh=True)
-    return _with_gaps(found, column, missing, n_gaps, numeric or bool(formats)) if found.use else found
+    filled = found.keys.get("kind") != "category"
+    return _with_gaps(found, column, missing, n_gaps, filled) if found.use else found
 
 
 _ASKED_OF_WEIGHTS = (
@@ -194,7 +199,7 @@ def _grid(name: str, cells: np.ndarray) -> tuple[dict[str, Any], list[str]]:
     return {"kind": "number", "step": step, "round": True}, [asked]
 
 
-def _category(name: str, known: Column) -> Guess:
+def _category(name: str, known: Column, order: Sequence[str]) -> Guess:
     words, rows = known.words, len(known.cells)
     often = int((np.bincount(known.cells) >= RARE).sum())
     joined = len(words) > MANY and often >= 1
@@ -204,6 +209,11 @@ def _category(name: str, known: Column) -> Guess:
         return Guess(name, False, {}, f"{quoted(wrong)} {level_mistake(wrong)}")
     keys, asked = _moves(name)
     keys = {"kind": "category"} | keys
+    scale = [w for w in order if w in words] if {*words} <= {*order} else None if joined else in_order(words)
+    if scale:
+        levels = ", ".join(map(quoted, scale))
+        asked.append(f"{name}: taken as ordered, lowest first: {levels}; is it? (else kind = category, no levels)")
+        return Guess(name, True, keys | {"kind": "ordinal", "levels": scale}, "", tuple(asked))
     told = known.of_rows(np.bincount(known.cells)[known.cells] >= RARE) if joined else known  # others become one
     cure = "make them one, or keep them apart as the card's levels do"
     problems = [

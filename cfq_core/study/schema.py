@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cfq_core.base.errors import BadStore
+from cfq_core.base.errors import BadInput, BadStore
 
 #: How an SQLite file begins, and its bytes 18 and 19 in WAL mode (file format, section 1.3).
 MAGIC, IN_WAL_MODE = b"SQLite format 3\0", b"\2\2"
@@ -106,6 +106,14 @@ def read_row(row: sqlite3.Row, folder: Path) -> Row:
         if not isinstance(columns[name], JSON_COLUMNS[name]):
             raise BadStore(f"{folder}: {name} holds {type(columns[name]).__name__}")
     return Row(columns)
+
+
+def that_is_there(file: Path) -> Path:
+    """The same database; raises `BadInput` where there is none, since looking makes nothing."""
+    if not file.is_file():
+        cure = "name one with --store or CFQ_STORE, or make one with: cfq run --dataset diabetes"
+        raise BadInput(f"{file.parent}: no store here; {cure}")
+    return file
 
 
 def is_packed(file: Path) -> bool:

@@ -22,7 +22,7 @@ from cfq_core.base.errors import BadInput, BadStore, UnknownName, did_you_mean
 from cfq_core.base.identity import file_sha256, identity
 from cfq_core.base.whole import MOVED, WRITING, is_refusal, system_refused, write_whole
 from cfq_core.study.arrays import NO_ARRAYS, Arrays, as_npz, of_npz
-from cfq_core.study.schema import AS_PRESENT, MIGRATIONS, RENAMED, Row, as_json, is_packed, read_row
+from cfq_core.study.schema import AS_PRESENT, MIGRATIONS, RENAMED, Row, as_json, is_packed, read_row, that_is_there
 
 FILE = "studies.sqlite"
 BUSY_TIMEOUT = 30_000  # milliseconds another process may hold the write lock
@@ -67,7 +67,7 @@ class Store:
     @classmethod
     def for_reading(cls, folder: Path | str) -> Store:
         """A store to look at: one that nobody has written to since it was packed stays as it is, byte for byte."""
-        return cls(folder, read_only=is_packed(Path(folder) / FILE))
+        return cls(folder, read_only=is_packed(that_is_there(Path(folder) / FILE)))
 
     def _unwritten(self) -> sqlite3.Connection:
         """A connection that takes no lock and writes no journal."""

@@ -67,6 +67,12 @@ def test_something_else_is_refused_at_the_door(given: Given, call: str) -> None:
         assert call.startswith("safe") or "need" in line or "at least one" in line, line
 
 
+def test_looking_at_a_store_that_is_not_there_makes_none(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no store here"):
+        cfq_core.safe(tmp_path / "nowhere")
+    assert not any(tmp_path.iterdir())
+
+
 def test_the_cure_names_what_gives_the_right_thing() -> None:
     with pytest.raises(BadInput, match=r"prepare: table is a DataFrame; .*cfq_core\.read_card\(card, frame\)"):
         cfq_core.prepare(pd.DataFrame(), 0)  # type: ignore[arg-type]

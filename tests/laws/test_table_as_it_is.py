@@ -7,11 +7,13 @@ import tomllib
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+import cfq_core
 from cfq_core.base.errors import BadCard
 from cfq_core.cli import cli
 from cfq_core.datasets.card import parse_card, read_card
@@ -219,6 +221,63 @@ def test_a_draft_reads_as_it_stands_whatever_is_missing_rare_or_computed() -> No
         assert part in asked
     read_ = parse_card(found.card, text(table), "loans.toml", "loans.csv")
     assert len(read_) == ROWS and read_.part is not None
+
+
+@pytest.mark.parametrize(
+    "lowest_first",
+    [
+        ["Low", "Medium", "Very High"],
+        ["Below_College", "College", "Bachelor", "Master", "Doctor"],
+        ["never", "sometimes", "often"],
+        ["< 1 year", "1 year", "2 years", "10+ years"],
+        ["up to $1,000", "$1,000 - 5,000", "over $5,000"],
+        ["(0, 10]", "(10, 100]", "(100, 1000]"],
+        ["18 to 25", "26 to 35", "65 or more"],
+    ],
+)
+def test_levels_with_an_order_are_proposed_as_ordered_and_read_so(lowest_first: list[str]) -> None:
+    cells = [lowest_first[-1 - i % len(lowest_first)] for i in range(ROWS)]
+    some = [("" if i % 11 == 0 else c) for i, c in enumerate(cells)]
+    table = rows() | {"how much": cells, "with gaps": some}
+    found = draft(text(table, ";").encode(), "loans.csv", "status", ["repaid"])
+    keys = {f.pop("name"): f for f in tomllib.loads(found.card)["feature"]}
+    assert keys["how much"] == {"kind": "ordinal", "levels": lowest_first}
+    assert keys["with gaps"] == {"kind": "ordinal", "levels": lowest_first, "missing": "indicator"}
+    assert "how much: taken as ordered, lowest first: " in "\n".join(found.questions)
+    read_ = parse_card(found.card, text(table, ";"), "loans.toml", "loans.csv")
+    at = [f.name for f in read_.schema.features].index("how much")
+    assert [lowest_first[k] for k in read_.values[:, at]] == cells
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["A11", "A12", "A13"], ["red", "green", "blue"], ["1 white", "2 black", "3 asian"], ["3A", "3B", "4C"],
+        ["low", "high", "purple"], ["5 km", "5 km", "6 miles", "7 days"], ["yes", "no", "maybe"],
+    ],
+)  # fmt: skip
+def test_words_without_an_order_stay_a_category(words: list[str]) -> None:
+    table = rows() | {"what": [words[i % len(words)] for i in range(ROWS)]}
+    found = draft(text(table).encode(), "loans.csv", "status", ["repaid"])
+    assert {"name": "what", "kind": "category"} in tomllib.loads(found.card)["feature"]
+
+
+def test_a_word_that_is_missing_elsewhere_has_no_place_in_an_order() -> None:
+    levels = ["none", "low", "high"]
+    rate = [("none", "3", "4")[i % 3] for i in range(ROWS)]
+    table = rows() | {"debt": [levels[i % 3] for i in range(ROWS)], "rate": rate}
+    found = draft(text(table).encode(), "loans.csv", "status", ["repaid"])
+    keys = {f.pop("name"): f for f in tomllib.loads(found.card)["feature"]}
+    assert keys["debt"] == {"kind": "ordinal", "levels": ["low", "high"], "missing": "indicator"}
+    assert len(parse_card(found.card, text(table), "loans.toml", "loans.csv")) == ROWS
+
+
+def test_a_data_frame_says_the_order_of_its_categories() -> None:
+    order = ["sprout", "shrub", "tree"]
+    frame = pd.DataFrame(rows())
+    frame["plant"] = pd.Categorical([order[i % 3] for i in range(ROWS)], order, ordered=True)
+    found = cfq_core.draft(frame, "status", "repaid").as_dict()
+    assert {"name": "plant", "kind": "ordinal", "levels": order} in found["feature"]
 
 
 def test_levels_that_only_test_rows_have_are_told() -> None:
