@@ -82,6 +82,9 @@ def run_plan(
     runner = _Runner(plan, store, work, progress or (lambda *_: None), PARTS if executor else max(1, workers or 0))
     if announce and runner.seconds > LONG:
         announce(_how_long(runner.seconds, 0 if executor else max(1, workers or 0)))
+    for few in dict.fromkeys(c.few for c in work if announce and runner.total):
+        if announce and few:
+            announce(few)
     if executor is not None:
         runner.go(executor, slots=max(1, runner.total))
         return study

@@ -14,6 +14,7 @@ from typing import Any
 
 from cfq_core.actions.regimes import under
 from cfq_core.base import numerics
+from cfq_core.group_tests import SMALLEST_GROUP
 from cfq_core.methods.method import Method, Qat
 from cfq_core.pipeline import Setting
 from cfq_core.recourse.search import Search
@@ -56,6 +57,18 @@ class Chunk:
         """About how quick its work is."""
         work = estimate.Work.of(self.table, self.setting)
         return (work if self.own is None else replace(work, steps=0)).pace()
+
+    @property
+    def few(self) -> str:
+        """A line where so few test people are likely to be denied that little can be said of them; else empty."""
+        people, asked = estimate.Work.of(self.table, self.setting).people, self.setting.people
+        if self.own is not None or people >= SMALLEST_GROUP or people == asked:  # a given teacher may deny any number
+            return ""
+        return (
+            f"{self.table.schema.title}: about {people} test people a seed are likely to be denied, under "
+            f"{SMALLEST_GROUP}: intervals will be wide. More rows help most; then more seeds, or a stricter cut "
+            "(threshold, approve)"
+        )
 
 
 @dataclass(frozen=True)

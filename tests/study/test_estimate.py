@@ -15,7 +15,7 @@ from cfq_core.pipeline import Setting
 from cfq_core.study import estimate, runner
 from cfq_core.study.estimate import Work
 from cfq_core.study.plan import Plan
-from cfq_core.study.runner import run_plan
+from cfq_core.study.runner import _Runner, run_plan
 from cfq_core.study.store import Store
 
 AT_LEAST = 6  # configurations that were measured
@@ -42,6 +42,19 @@ def test_the_estimate_is_told_before_anything_starts(
     with pytest.raises(Started):
         run_plan(plan, new_store("short"), 0, started, announce=said.append)
     assert len(said) == 1
+
+
+def test_few_people_to_judge_by_are_told_before_anything_starts(
+    plan: Plan, new_store: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(_Runner, "go", lambda *_, **__: None)
+    hardly_any = replace(plan, setting=replace(plan.setting, people=None, approve=0.9))
+    run_plan(hardly_any, new_store("few"), 0, announce=said.append)
+    assert re.search(r"about \d+ test people a seed are likely to be denied", said[-1])
+    said.clear()
+    run_plan(replace(plan, setting=replace(plan.setting, people=3)), new_store("asked"), 0, announce=said.append)
+    assert not any("denied" in line for line in said), "who asks for few people knows"
 
 
 def test_more_of_anything_takes_longer() -> None:
