@@ -20,6 +20,7 @@ from cfq_core.tables.schema import Feature
 def card(card: Path, croissant: bool, out: Path | None, as_json: bool) -> None:
     """Show what a card says of its table, as it is read; or write it as a Croissant description."""
     from cfq_core.datasets.card import card_of, read_card
+    from cfq_core.datasets.draft import open_questions
 
     if out is not None and not croissant:
         raise BadInput("-o is of --croissant")
@@ -39,15 +40,19 @@ def card(card: Path, croissant: bool, out: Path | None, as_json: bool) -> None:
     rows = [(f.name, f.kind, f.move, _apart(f), ", ".join(f.levels) or f.unit) for f in table.schema.features]
     head = ["feature", "kind", "move", "", "levels or unit"]
     good = int(table.outcome.sum())
+    asked = open_questions(card.read_text(encoding="utf-8"))
     if as_json:
         features = [dict(zip(["name", "kind", "move", "apart", "levels_or_unit"], row, strict=True)) for row in rows]
         print_json({"name": table.schema.name, "rows": len(table), "favourable": good, "features": features,
-                    "warnings": [*table.warnings]})  # fmt: skip
+                    "warnings": [*table.warnings], "questions": [*asked]})  # fmt: skip
         return
     click.echo(f"{table.schema.title}: {len(table):,} people, {good:,} {table.schema.favourable}")
     print_table(head, [list(r) for r in rows])
     for warning in table.warnings:
         click.echo(f"note: {warning}", err=True)
+    if asked:
+        cure = f"remove the line of each that is answered at the top of {card.name}"
+        click.echo(f"note: questions of the draft still open: {len(asked)}; {cure}", err=True)
 
 
 def _apart(f: Feature) -> str:

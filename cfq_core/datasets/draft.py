@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import dropwhile, islice, takewhile
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,8 @@ from cfq_core.datasets.draft_columns import (
 )  # fmt: skip
 from cfq_core.datasets.table_files import as_text
 from cfq_core.tables.schema import PARTS
+
+HEADING = "Drafted. Please answer, and mend below:"  # a comment, above the questions
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,13 @@ def draft(
     problems = [*clash, *(p for g in guesses for p in g.problems), *_spelled_outcome(target, outcome, favourable)]
     card, left_out = _text(head, [g for g in guesses if g.use], questions), tuple(g.name for g in guesses if not g.use)
     return Draft(card, tuple(questions), tuple(problems), len(outcome.cells), len(names), left_out)
+
+
+def open_questions(card: str) -> tuple[str, ...]:
+    """The questions of a draft that still stand above its card: who has answered one removes its line."""
+    comments = takewhile(lambda line: line.startswith("#"), card.splitlines())
+    below = dropwhile(lambda line: line != f"# {HEADING}", comments)
+    return tuple(line.removeprefix("#").strip() for line in islice(below, 1, None))
 
 
 def outcomes(data: bytes | str, file: str, most: int = 1000) -> dict[str, dict[str, float]]:
@@ -204,7 +214,7 @@ def _head(file: str, target: str, favourable: Sequence[str], written: Dialect) -
 
 def _text(head: Mapping[str, Any], features: Sequence[Guess], asked: Sequence[str]) -> str:
     """The card, its questions on top as comments."""
-    lines = [f"# {UNSAFE.sub(' ', question)}" for question in ("Drafted. Please answer, and mend below:", *asked)]
+    lines = [f"# {UNSAFE.sub(' ', question)}" for question in (HEADING, *asked)]
     lines += ["", *(f"{k} = {_toml(v)}" for k, v in head.items())]
     for g in features:
         lines += ["", "[[feature]]", f"name = {_toml(g.name)}"]
