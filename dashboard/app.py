@@ -20,7 +20,8 @@ from dashboard.lib import front_door, headers, pages, startup, workspace
 
 @asynccontextmanager
 async def warm(_: Any) -> AsyncIterator[None]:
-    """Beside the first visitor's first second, which goes to scripts."""
+    """Before the first visitor, and beside his first second, which goes to scripts."""
+    startup.at_once()
     startup.warm()
     yield
 

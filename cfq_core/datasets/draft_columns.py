@@ -235,9 +235,10 @@ def spelled(column: Column, several: Sequence[str]) -> str:
 
 # ---------------------------------------------------------------------- names
 def plain_name(name: str) -> str:
-    """A name in plain small letters, its parts apart."""
-    text = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().casefold()
-    return re.sub(r"(?<=[a-z])(?=[A-Z])|[\W_]+", "_", text)
+    """A name in plain small letters, its parts apart: ApplicantAge2 is applicant_age_2."""
+    text = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    apart = r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[A-Za-z])(?=\d)|[\W_]+"
+    return re.sub(apart, "_", text).casefold()
 
 
 def _named(name: str, words: Sequence[str]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations
 from typing import Any
 
@@ -99,6 +100,7 @@ def highest(
     return str(best[0]), str(best[1]), float(means[best])
 
 
+@lru_cache(maxsize=64)  # half of the time of a page of groups
 def hit_most(
     study: Stored, dataset: str, method: str, budget: float, measure: str, crossing: bool = False
 ) -> HitMost | None:

@@ -140,9 +140,10 @@ def line_of(lines: pd.DataFrame, dataset: str, method: str, budget: float) -> pd
 def most_faithful(lines: pd.DataFrame, dataset: str, budget: float) -> str | None:
     """The method that breaks fewest promises at a budget without approving more people or asking for less."""
     here = lines[(lines.dataset == dataset) & (lines.budget == budget)]
-    wide = here.pivot_table(index="method", columns="measure", values="mean")
-    if "vd" not in wide or "approval_shift" not in wide:
+    if not {"vd", "approval_shift"} <= set(here.measure):
         return None
+    judged = here[here.measure.isin(["vd", "vd_matched"])]
+    wide = judged.pivot(index="method", columns="measure", values="mean").reindex(columns=["vd", "vd_matched"])
     fair = wide.loc[wide.vd.notna() & ~here.groupby("method").lenient.first()]
     return None if fair.empty else str(fair.sort_values(["vd", "vd_matched"], kind="stable").index[0])
 

@@ -129,6 +129,12 @@ class Stored:
         return pd.DataFrame(rows, columns=["run", "teacher", *names, "bits"])
 
     @cached_property
+    def ids(self) -> dict[tuple[str, str, float, int], tuple[str, str]]:
+        """Of (dataset, method, budget, seed): the run's id and its teacher's."""
+        rows = reversed(self.run_rows)
+        return {(r["dataset"], r["method"], r["budget"], r["seed"]): (r["id"], r["teacher_id"]) for r in rows}
+
+    @cached_property
     def lines(self) -> pd.DataFrame:
         """One row a (data set, method, budget, measure): mean, sd and Student's 95 % interval over seeds."""
         mine = {k: summary.value_of(self.setting, k) for k in self.varied}

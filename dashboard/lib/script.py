@@ -17,6 +17,7 @@ try:
 except BadInput as refused:
     ui.failed(refused.line())
     st.stop()
+startup.freeze()
 state.sidebar()
 with st.sidebar:
     if sel := state.selected():

@@ -50,19 +50,16 @@ class Selection:
     @property
     def run(self) -> str | None:
         """Id of the selected student's run; None where it is not stored (yet)."""
-        return self._of_run("run")
+        return self._stored[0]
 
     @property
     def teacher(self) -> str | None:
         """Id of its teacher."""
-        return self._of_run("teacher")
+        return self._stored[1]
 
-    def _of_run(self, column: str) -> str | None:
-        r = self.study.runs
-        here = r[
-            (r.dataset == self.dataset) & (r.method == self.method) & (r.budget == self.budget) & (r.seed == self.seed)
-        ]
-        return None if here.empty else str(here[column].iloc[0])
+    @property
+    def _stored(self) -> tuple[str | None, str | None]:
+        return self.study.ids.get((self.dataset, self.method, self.budget, self.seed), (None, None))
 
     def at(self, measure: str) -> str:
         """A measure's stored name under the selected approval."""

@@ -41,8 +41,9 @@ def body() -> None:
     with ui.fold("Curves, and who is only lenient", "pictures") as opened:
         if opened:
             _pictures(sel)
-    with st.expander(safe_text.TITLE):
-        _safe(sel)
+    with ui.fold(safe_text.TITLE, "safe") as opened:
+        if opened:  # its table needs a megabyte of script
+            _safe(sel)
 
 
 def _pictures(sel: state.Selection) -> None:

@@ -97,7 +97,7 @@ function build(root, data, tell) {
     slider.addEventListener("input", () => paint(root, data, parts))
     slider.addEventListener("change", () => {
         clearTimeout(timer)
-        timer = setTimeout(() => tell("budget", data.looks[slider.value].bits), 250)
+        timer = setTimeout(() => tell("budget", data.looks[slider.value].bits), 120)
     })
     return parts
 }

@@ -228,6 +228,33 @@ def _report(page: Any, expect: Any) -> None:
     assert "<script" not in text
 
 
+def test_a_table_of_ones_own_is_kept_and_chosen(open_tab: Callable[..., Any], server: Any, tmp_path: Path) -> None:
+    """A CSV as a spreadsheet writes it: the good outcome is asked for, advice in words stands before any study."""
+    from playwright.sync_api import expect
+
+    lines = (ROOT / "data" / "cards" / "example.csv").read_text().replace(",", ";").replace("0.", "0,")
+    (tmp_path / "loans.csv").write_text(lines)
+    page = open_tab()
+    expect.set_options(timeout=120_000)
+    page.goto(f"{server.url}/study")
+    settled(page)
+    page.get_by_text("Use a table of your own").click()
+    page.locator(".st-key-own-csv input[type=file]").set_input_files(tmp_path / "loans.csv")
+    for key, word in (("own-target", "approved"), ("own-favourable-approved", "yes")):
+        field = page.locator(f".st-key-{key} input")
+        expect(page.locator(".st-key-own-keep")).to_have_count(0)
+        field.click()
+        page.keyboard.type(word)
+        page.get_by_role("option", name=re.compile(word)).first.click()
+    keep = page.locator(".st-key-own-keep button")
+    expect(keep).to_be_visible()
+    expect(page.get_by_text("questions that only you can answer", exact=False)).to_be_visible()
+    page.keyboard.press("Escape")
+    keep.click()
+    expect(page.get_by_text("They would be told: ", exact=False)).to_be_visible()
+    expect(page.locator(".st-key-form-dataset input")).to_have_value(re.compile("loans: 400 rows, uploaded"))
+
+
 def test_a_printed_report_has_at_most_eight_pages(browser: Any, tmp_path: Path) -> None:
     with closing(Store.for_reading(ROOT / "data" / "gallery")) as store:
         study = next(s["id"] for s in store.studies() if s["name"].startswith("Adult"))

@@ -205,6 +205,23 @@ def test_a_draft_asks_about_outcome_and_moves_and_takes_protected_columns_as_fix
     assert all(line in found.card for line in (f"# {q}" for q in found.questions))
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["Sex", "ApplicantSex", "coApplicantRace", "client.age", "AGE", "customerAge", "age2", "HHAge", "Nationalité",
+     "country of birth", "geschlecht_kunde", "SeniorCitizen"],
+)  # fmt: skip
+def test_protected_columns_are_known_however_names_are_joined(name: str) -> None:
+    found = draft(text(rows() | {name: ["a", "b"] * (ROWS // 2)}).encode(), "loans.csv", "status", ["repaid"])
+    assert {f["name"]: f for f in tomllib.loads(found.card)["feature"]}[name]["protected"] is True
+    assert f"{name}: taken as protected by its name; is it?" in found.questions
+
+
+@pytest.mark.parametrize("name", ["Agent", "Average", "Package", "Terrace", "Stage", "Mortgage", "Trace"])
+def test_names_that_only_hold_such_letters_are_not_protected(name: str) -> None:
+    found = draft(text(rows() | {name: ["a", "b"] * (ROWS // 2)}).encode(), "loans.csv", "status", ["repaid"])
+    assert "protected" not in {f["name"]: f for f in tomllib.loads(found.card)["feature"]}[name]
+
+
 def test_a_draft_reads_as_it_stands_whatever_is_missing_rare_or_computed() -> None:
     random = np.random.default_rng(1)
     some = random.random(ROWS) < 0.2
