@@ -36,8 +36,8 @@ def at_once() -> None:
     streamlit binds its socket without naming TCP, and asyncio then leaves Nagle's algorithm on. What the listening
     socket is set to, its connections take over; it is bound before this package is imported, and nothing names it.
     """
-    for s in gc.get_objects():
-        if isinstance(s, socket.socket) and s.family in INTERNET and s.type == socket.SOCK_STREAM and s.fileno() >= 0:
+    for s in [s for s in gc.get_objects() if type(s) is socket.socket]:  # no isinstance: it asks proxies, which import
+        if s.family in INTERNET and s.type == socket.SOCK_STREAM and s.fileno() >= 0:
             s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 

@@ -63,6 +63,9 @@ def test_link_opens_the_view_it_names(on_store: Callable[[str], None], open_page
 def test_answer_says_how_few_bits_are_safe(on_store: Callable[[str], None], open_page: Open) -> None:
     on_store("own")
     at = open_page("answer")
+    assert not at.dataframe, "what is folded costs a visitor nothing"
+    at.session_state["safe"] = True  # the expander, opened
+    at.run()
     sel = at.session_state["_selection"]
     (table,) = (d.value for d in at.dataframe if "least bits" in d.value)
     answers = sel.study.safe(sel.dataset, 0.02, 0.95)
