@@ -85,5 +85,5 @@ def _worth(
     problem: Problem, first: Float[Tensor, "n m h"], run: Int[Tensor, "n"], before: Tensor, paid: Float[Tensor, "n m"]
 ) -> Float[Tensor, "n m"]:
     moves = first.shape[1]
-    after = problem.forward_from_first(first.flatten(0, 1), run.repeat_interleave(moves)).view(-1, moves)
+    after = problem.forward_from_first(first.flatten(0, 1), run.repeat_interleave(moves)).view(len(first), moves)
     return torch.where(paid > 0, (after - before[:, None]).double() / paid.clamp_min(1e-12), -torch.inf)

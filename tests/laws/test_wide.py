@@ -17,8 +17,10 @@ from cfq_core.base.seeds import numpy_stream, repeatable, torch_stream
 from cfq_core.nets.stack import Stack
 from cfq_core.recourse import search
 from cfq_core.recourse.best_known import BestKnown, Candidates, switched_twice
-from cfq_core.recourse.find import find_recourse, logits64
+from cfq_core.recourse.exact import Exact
+from cfq_core.recourse.find import Solver, find_recourse, logits64
 from cfq_core.recourse.narrowed import narrowed
+from cfq_core.recourse.pgd import Pgd
 from cfq_core.recourse.problem import Problem, RecourseQuery, build_problem
 from cfq_core.recourse.search import Search
 from cfq_core.study.tasks import large_revision
@@ -31,12 +33,12 @@ KAPPA = 0.2  # logits
 DEARER, DEAREST = 1.001, 1.02  # of all costs, and of one person's
 
 
-def schema(features: int) -> Schema:
-    """Half whole numbers, one in four of them one way only, and half categories of three levels."""
-    half = features // 2
-    numbers = [Feature(f"n{j}", "integer", low=0, high=60, move="up" if j % 4 == 0 else "any") for j in range(half)]
+def schema(features: int, numbers: float = 0.5) -> Schema:
+    """Whole numbers, half of all features, one in four of them one way only, and categories of three levels."""
+    half = int(features * numbers)
+    counts = [Feature(f"n{j}", "integer", low=0, high=60, move="up" if j % 4 == 0 else "any") for j in range(half)]
     switches = [Feature(f"c{j}", "category", levels=("a", "b", "c")) for j in range(features - half)]
-    return Schema(f"wide{features}", "made", (*numbers, *switches), "yes", "no")
+    return Schema(f"wide{features}", "made", (*counts, *switches), "yes", "no")
 
 
 def people(of: Schema, rows: int, seed: int) -> np.ndarray:
@@ -44,9 +46,11 @@ def people(of: Schema, rows: int, seed: int) -> np.ndarray:
     return np.stack([random.integers(0, len(f.levels) or 61, rows) for f in of.features], 1)
 
 
-def denied(features: int, count: int, seeds: tuple[int, ...] = (0, 1)) -> tuple[Stack, list[RecourseQuery]]:
+def denied(
+    features: int, count: int, seeds: tuple[int, ...] = (0, 1), numbers: float = 0.5
+) -> tuple[Stack, list[RecourseQuery]]:
     """Random nets that deny most people, and some of those."""
-    of = schema(features)
+    of = schema(features, numbers)
     training = people(of, 300, 99)
     encoding, actions = Encoding.fit(of, training), ActionSet.fit(of, training)
     model = Stack.initial(encoding.width, (8, 8), seeds)
@@ -79,6 +83,18 @@ def test_pairs_of_the_best_moves_cost_nobody_more_on_random_nets() -> None:
     found = every.has_recourse & (every.cost > 0)
     assert few.cost[found].sum() <= DEARER * every.cost[found].sum()
     assert (few.cost[found] <= DEAREST * every.cost[found]).all()
+
+
+@pytest.mark.parametrize("solver", [Search(), Search(wide=1), Pgd(), Exact(boxes=200)], ids=str)
+@pytest.mark.parametrize(("features", "numbers"), [(40, 1.0), (40, 0.0), (3, 1.0), (3, 0.0), (1, 1.0), (1, 0.0)])
+def test_tables_of_numbers_alone_and_of_categories_alone_are_searched(
+    solver: Solver, features: int, numbers: float
+) -> None:
+    with repeatable():
+        model, queries = denied(features, 2, numbers=numbers)
+        found = find_recourse(model, queries, solver, KAPPA)
+    assert found.has_recourse.any() or features == 1 or (isinstance(solver, Pgd) and numbers == 0)
+    assert np.isfinite(found.cost[found.has_recourse]).all()
 
 
 def test_with_every_move_kept_a_narrowed_problem_is_the_problem() -> None:
