@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from math import inf
 
 FEWEST, MOST = 3, 30  # levels: of two, an order says nothing; very many are no scale
 
@@ -22,6 +23,7 @@ SCALES = tuple(
         "unemployed unskilled semi_skilled skilled highly_skilled",
     )
 )
+NOTHING = {"none", "no", "nothing", "zero", "never"}  # beside numbers: below all of them
 BELOW = "<=|<|under|below|less than|fewer than|up to|at most"
 ABOVE = ">=|>|over|above|more than|at least"
 #: A word that begins with a number: what stands before it, the number, and the rest. Inside brackets, as statistics
@@ -50,12 +52,17 @@ def plain(word: str) -> str:
 
 def _by_number(words: Sequence[str]) -> list[str] | None:
     """Ordered by the number that each word begins with, where they speak of the same unit."""
-    found = [RANGE.fullmatch(w.strip().casefold()) for w in words]
-    if not all(found) or all(m is not None and not m["sign"] and not m["rest"].strip() for m in found):
+    found = [None if plain(w) in NOTHING else RANGE.fullmatch(w.strip().casefold()) for w in words]
+    numbers = [m for m in found if m is not None]
+    if len(numbers) < len(words) - 1 or all(not m["sign"] and not m["rest"].strip() for m in numbers):
         return None  # plain numbers are a number column, or codes
     places, units = [], set()
-    for m in found:
-        assert m is not None
+    for m, word in zip(found, words, strict=True):
+        if m is None:
+            if plain(word) not in NOTHING:
+                return None
+            places.append((-inf, 0))
+            continue
         low = float(re.sub(r"[,' ]", "", m["inside"] or m["low"]))
         sign, rest = m["sign"] or "", m["rest"]
         side = -1 if re.fullmatch(BELOW, sign) else 1 if sign or rest.strip().startswith("+") else 0

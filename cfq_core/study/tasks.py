@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,11 @@ from cfq_core.training.loop import LARGE
 
 #: Rows of all teachers in one task: many seeds of a small table train as one stack, a large table's one by one.
 MOST_ROWS = 40_000
-#: Seconds that a task should take at most: what finishes is stored at once, and a killed study goes on from there.
+#: Seconds that a task should take at most: what finishes is stored at once, and a killed study goes on from there. But
+#: the budgets of a seed stay together where they train: four runs of one stack take 1.8 times as long as one alone.
 LONGEST = 60.0
+#: Times a worker's share that the budgets of a seed may take before they are cut all the same, into dearer parts.
+TOGETHER = 1.5
 #: Parts for each worker in which what is only rounded is cut; what is trained loses by a smaller stack.
 ROUNDED_PARTS = 3
 
@@ -109,8 +113,8 @@ class AuditTask:
     @property
     def seconds(self) -> float:
         """About how long it takes on one core."""
-        pace = self.chunk.pace
-        return len(self.seeds) * len(self.budgets) * (pace.audit + pace.trained * self.trained)
+        pace, runs = self.chunk.pace, len(self.seeds) * len(self.budgets)
+        return runs * pace.audit + self.trained * estimate.stacked(pace.trained, runs)
 
     def halves(self) -> list[AuditTask]:
         """The same in two tasks, seeds apart first; itself where it is a single run."""
@@ -185,10 +189,8 @@ def audit_tasks(chunk: Chunk, missing: Iterable[tuple[str, int, float]], workers
     for method, seed, budget in missing:
         cells.setdefault(method, []).append((seed, budget))
     whole = [task for m in cells for task in _rectangles(chunk, m, cells[m])]
-    share = sum(t.seconds for t in whole) / workers if workers > 1 else LONGEST
-    parts = [
-        part for task in whole for part in _cut(task, min(LONGEST, share / (1 if task.trained else ROUNDED_PARTS)))
-    ]
+    share = sum(t.seconds for t in whole) / workers if workers > 1 else inf
+    parts = [part for task in whole for part in _cut(task, share / (1 if task.trained else ROUNDED_PARTS))]
     return sorted(parts, key=lambda t: -t.seconds) if workers > 1 else parts
 
 
@@ -203,6 +205,8 @@ def _rectangles(chunk: Chunk, method: str, cells: Sequence[tuple[int, float]]) -
     yield from (AuditTask(chunk, method, tuple(seeds), b) for b, seeds in alike.items())
 
 
-def _cut(task: AuditTask, longest: float) -> list[AuditTask]:
+def _cut(task: AuditTask, share: float) -> list[AuditTask]:
+    """Parts that last no longer than a worker's share, nor too long to lose; a seed's budgets train in one stack."""
+    longest = TOGETHER * share if task.trained and len(task.seeds) == 1 else min(LONGEST, share)
     parts = task.halves() if task.seconds > longest else [task]
-    return parts if len(parts) == 1 else [x for part in parts for x in _cut(part, longest)]
+    return parts if len(parts) == 1 else [x for part in parts for x in _cut(part, share)]

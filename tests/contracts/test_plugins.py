@@ -118,7 +118,9 @@ def test_traits_read_without_importing_are_those_of_the_record(name: str) -> Non
 def test_an_estimate_counts_what_is_trained_as_trained(name: str) -> None:
     pace = estimate.Pace(rows=100, teacher=1000.0, audit=100.0, trained=10.0)
     trained = plugins.load("methods", name).trained
-    assert estimate.seconds(pace, [name], budgets=3, seeds=2) == 2 * (1000 + 3 * (100 + 10 * trained))
+    assert estimate.seconds(pace, [name], budgets=3, seeds=2) == 2 * (
+        1000 + 3 * 100 + trained * estimate.stacked(10, 3)
+    )
 
 
 def test_an_estimate_of_all_methods_is_of_every_method() -> None:

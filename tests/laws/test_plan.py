@@ -18,6 +18,7 @@ from cfq_core.base.errors import BadInput, BadPlan, UnknownName
 from cfq_core.base.identity import described, identity
 from cfq_core.datasets import slices
 from cfq_core.quant.grid import WEIGHT_BITS
+from cfq_core.study import estimate
 from cfq_core.study.models import solver_of
 from cfq_core.study.plan import (
     MOST_LAYERS,
@@ -34,7 +35,7 @@ from cfq_core.study.revision import REVISION
 from cfq_core.study.solvers import MOST_STEPS
 from cfq_core.study.store import Store
 from cfq_core.study.summary import format_setting
-from cfq_core.study.tasks import audit_tasks, chunks, teacher_tasks
+from cfq_core.study.tasks import Chunk, audit_tasks, chunks, teacher_tasks
 
 MORE = int(os.environ.get("CFQ_FUZZ", "1"))  # times as many examples
 
@@ -368,6 +369,16 @@ def test_a_large_table_trains_a_seed_a_task_and_a_small_one_all_that_are_left(re
         (chunk,) = chunks(read_plan({"datasets": [name], "seeds": 3}, "here"))
         assert [t.seeds for t in teacher_tasks(chunk, chunk.seeds, False, False, 1)] == seeds
     assert [t.seeds for t in teacher_tasks(chunk, chunk.seeds, False, False, 2)] == [(0, 1), (2,)]
+
+
+def test_budgets_of_a_seed_train_in_one_stack_unless_a_worker_would_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = estimate.Pace(rows=300_000, teacher=60.0, audit=40.0, trained=70.0)
+    monkeypatch.setattr(Chunk, "pace", property(lambda _: slow))
+    plan = read_plan({"datasets": ["toy"], "methods": ["cfq"], "bits": [2, 3, 4, 8], "seeds": 2}, "here")
+    (chunk,) = chunks(plan)
+    missing = [("cfq", s, b) for s in (0, 1) for b in plan.bits]
+    for workers, together in ((1, 4), (2, 4), (4, 2)):
+        assert [len(t.budgets) for t in audit_tasks(chunk, missing, workers)] == [together] * (8 // together)
 
 
 @pytest.mark.parametrize("workers", [1, 2, 8])

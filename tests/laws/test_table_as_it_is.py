@@ -256,6 +256,7 @@ def test_a_draft_reads_as_it_stands_whatever_is_missing_rare_or_computed() -> No
         ["up to $1,000", "$1,000 - 5,000", "over $5,000"],
         ["(0, 10]", "(10, 100]", "(100, 1000]"],
         ["18 to 25", "26 to 35", "65 or more"],
+        ["none", "under 1000", "1000 to 5000", "over 5000"],
     ],
 )
 def test_levels_with_an_order_are_proposed_as_ordered_and_read_so(lowest_first: list[str]) -> None:
@@ -276,7 +277,7 @@ def test_levels_with_an_order_are_proposed_as_ordered_and_read_so(lowest_first: 
     "words",
     [
         ["A11", "A12", "A13"], ["red", "green", "blue"], ["1 white", "2 black", "3 asian"], ["3A", "3B", "4C"],
-        ["low", "high", "purple"], ["5 km", "5 km", "6 miles", "7 days"], ["yes", "no", "maybe"],
+        ["low", "high", "purple"], ["other", "1 car", "2 cars"], ["5 km", "6 miles", "7 days"], ["yes", "no", "maybe"],
     ],
 )  # fmt: skip
 def test_words_without_an_order_stay_a_category(words: list[str]) -> None:
