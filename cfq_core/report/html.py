@@ -116,8 +116,10 @@ def _facts(study: Stored, dataset: str) -> str:
     about = (
         f"{len(t)} full-precision teacher{'s' if len(t) != 1 else ''}: test accuracy {100 * t.accuracy.mean():.1f} %, "
         f"{100 * t.approval_rate.mean():.1f} % approved; of {t.people.sum():,.0f} denied test people "
-        f"{100 * t.frr.mean():.1f} % were told of an action, at a mean cost of {t.recourse_cost.mean():.2f} units."
+        f"{100 * t.frr.mean():.1f} % were told of an action"
     )
+    costs = t.recourse_cost.dropna()
+    about += f", at a mean cost of {costs.mean():.2f} units." if len(costs) else "."
     if schema is None:
         return f"<p>{_e(about)}</p><p class=note>Its card is not at hand here, so its features are not listed.</p>"
     note = f"<p class=caution>{_e(schema.note)}</p>" if schema.note else ""

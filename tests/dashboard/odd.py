@@ -27,7 +27,7 @@ def tables() -> dict[str, Made]:
     """By what is odd about them."""
     random = numpy_stream(0, "tests/odd")
     noise = random.normal(0, 3, ROWS)
-    one, two, *many = (random.integers(0, 80, ROWS) / 2 for _ in range(72))
+    one, two, *many = (random.integers(0, 80, ROWS) / 2 for _ in range(42))
     home, sex, car = (random.choice(w, ROWS).tolist() for w in (["own", "rent", "free"], ["f", "m"], ["yes", "no"]))
     owns = 10.0 * (np.array(home) == "own")
     protected = {"protected": True}

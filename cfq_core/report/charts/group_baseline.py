@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isnan
 from typing import Any
 
 import altair as alt
@@ -65,6 +66,10 @@ def chart(rows: pd.DataFrame, dataset: str, method: str, budget: float) -> Any:
     return alt.layer(between, dots).properties(height=FRAME + ROW * len(drawn))
 
 
+def _at(cost: float, words: str) -> str:
+    return " with nobody told of an action" if isnan(cost) else f"{words}{cost:.2f}"
+
+
 def alt_text(rows: pd.DataFrame, dataset: str, method: str, budget: float) -> str:
     """The teacher's own gaps."""
     parts = []
@@ -73,8 +78,8 @@ def alt_text(rows: pd.DataFrame, dataset: str, method: str, budget: float) -> st
             continue
         low, high = mine.loc[mine.fp32.idxmin()], mine.loc[mine.fp32.idxmax()]
         parts.append(
-            f"{column} “{low.level}” {100 * low.fp32:.0f} % at a mean cost of {low.cost:.2f}, "
-            f"“{high.level}” {100 * high.fp32:.0f} % at {high.cost:.2f}"
+            f"{column} “{low.level}” {100 * low.fp32:.0f} %{_at(low.cost, ' at a mean cost of ')}, "
+            f"“{high.level}” {100 * high.fp32:.0f} %{_at(high.cost, ' at ')}"
         )
     gaps = "; ".join(parts) or "no two groups are large enough"
     seeds = fmt.counted(int(rows.seeds.iloc[0]), "seed")
