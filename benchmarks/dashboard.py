@@ -315,9 +315,8 @@ def section() -> str:
     middle, worst = statistics.median(f["reruns"]), _percentile(f["reruns"])
     rerun = f"{1000 * middle:.0f} ms (95th percentile {1000 * worst:.0f}; server CPU {1000 * f['rerun_cpu']:.0f} ms)"
     together = _percentile(f["together"])
-    visited = f"{f['visit_p95']:.2f} s (median {f['visit_median']:.2f} s of {f['visits']}; server CPU "
-    visited += f"{1000 * f['visit_cpu']:.0f} ms each)"
-    rows = (
+    speed = f", where Python added ten million numbers in {f['loop']:.2f} s" if "loop" in f else ""
+    rows = [
         ("exec to first paint of Answer, cold server and browser", f"{COLD:g} s", cold, f["cold"] < COLD),
         ("first paint of Answer, warm server, new browser", f"{WARM:g} s", f"{f['warm']:.1f} s", f["warm"] < WARM),
         *(
@@ -326,14 +325,17 @@ def section() -> str:
         ),
         (f"rerun of Answer, median of {len(f['reruns'])}", f"{1000 * RERUN:g} ms", rerun, middle < RERUN),
         ("the slider of Answer, from key to frame, median", "100 ms", f"{f['moved']:.0f} ms", f["moved"] < 100),
-        (f"{f['sessions']} sessions for {MINUTES:g} minutes, each changing something every {THINKS:g} s, 95th "
-         "percentile of the server's answer", f"{TOGETHER:g} s", visited, f["visit_p95"] < TOGETHER),
         (f"{f['sessions']} browsers on the server's own cores, all changed at once, 95th percentile of a rerun",
          f"{TOGETHER:g} s", f"{together:.1f} s ({len(f['together'])} of them timed)", together < TOGETHER),
         ("their errors", "0", str(f["errors"]), f["errors"] == 0),
         ("their server's largest memory", f"{MEMORY / 1e6:,.0f} MB", f"{f['memory'] / 1e6:,.0f} MB",
          f["memory"] < MEMORY),
-    )  # fmt: skip
+    ]  # fmt: skip
+    if "visits" in f:
+        told = f"{f['visit_p95']:.2f} s (median {f['visit_median']:.2f} s of {f['visits']}; server CPU "
+        told += f"{1000 * f['visit_cpu']:.0f} ms each)"
+        what = f"{f['sessions']} sessions for {MINUTES:g} minutes, each changing something every {THINKS:g} s, 95th "
+        rows.append((f"{what}percentile of the server's answer", f"{TOGETHER:g} s", told, f["visit_p95"] < TOGETHER))
     lines = [f"| {w} | {a} | {m} | {'met' if ok else '**missed**'} |" for w, a, m, ok in rows]
     live = (
         f"The gap of a proof on People is first told after {f['gap_first']:.1f} s and then {f['gap_told']} times anew."
@@ -342,8 +344,8 @@ def section() -> str:
     )
     return "\n\n".join([
         "## The dashboard in a browser",
-        f"Debian's Chromium, the shipped gallery; load of the machine at the start {f['load']} on {f['cores']} cores, "
-        f"on which Python added ten million numbers in {f['loop']:.2f} s (a usual laptop: 0.3 to 0.5).",
+        f"Debian's Chromium, the shipped gallery; load of the machine at the start {f['load']} on {f['cores']} cores"
+        f"{speed}.",
         "| what | aim | measured | |\n|---|---|---|---|\n" + "\n".join(lines),
         live,
         "Made by `python -m benchmarks.dashboard`.",

@@ -133,7 +133,7 @@ def _with_shared_gaps(g: Guess, column: Column, all_: Sequence[Guess]) -> Guess:
         return g
     asked = f"{g.name}: {', '.join(map(quoted, sorted(shared)))} means missing in other columns, so here too; right?"
     keys = g.keys | {"missing": "level"}
-    if "levels" in keys:  # ordered: a place among them is filled in, as of a number
+    if keys["kind"] == "ordinal":  # a place among them is filled in, as of a number
         keys |= {"missing": "indicator", "levels": [w for w in keys["levels"] if w not in shared]}
     return replace(g, keys=keys, questions=(*g.questions, asked))
 

@@ -32,7 +32,7 @@ RANGE = re.compile(
     rf"(?P<sign>{BELOW}|{ABOVE})?\s*"
     r"(?:[\[(]\s*(?P<inside>-?\d+(?:\.\d+)?)|[$€£]?\s*(?P<low>-?\d+(?:[,' ]\d{3})*(?:\.\d+)?))(?P<rest>.*)"
 )
-JOINING = {"to", "or", "and", "more", "less", "plus", "over", "up", "than", "inf", "bis"}
+JOINING = {"to", "or", "and", "more", "less", "plus", "over", "up", "than", "inf", "bis", "under", "below", "above"}
 
 
 def in_order(words: Sequence[str]) -> list[str] | None:
