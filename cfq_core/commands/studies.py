@@ -52,7 +52,9 @@ COLUMNS = (
 LEGEND = (
     "mean ± sd over seeds. VD: share of promised actions that fail; matched: at the teacher's approval rate "
     "on validation people (shift matched: what is left on test people); a range in brackets: either side of a tie; "
-    "CRG: relative change of cost; by chance: the worst group's VD expected if groups did not differ."
+    "by chance: the worst group's VD expected if groups did not differ; CRG: relative change of the cost of recourse, "
+    "asked of the student itself (abs: without its sign); direction: cosine of the two models' actions; margin cond.: "
+    "share of promises that hold for sure, |q - f| < f where they end."
 )
 
 
