@@ -109,7 +109,7 @@ def section(path: Path = OUT) -> str:
         for variant in (v for v in of if v != "seeds"):
             for bits, row in of[variant].items():
                 cells = [f"{row[a]:.3f} / {row[f'{a} matched']:.3f}" for a in ASKED]
-                rows.append(f"| {variant} | {bits} | {100 * row['shift']:+.1f} | {' | '.join(cells)} |")
+                rows.append(f"| {variant} | {bits} | {100 * row['shift']:+z.1f} | {' | '.join(cells)} |")
         parts.append("\n".join(rows))
     return "\n\n".join(parts)
 

@@ -108,7 +108,7 @@ def _shift(dataset: str, budget: float, lines: Sequence[Line]) -> Aim:
     worst = max(shifts, key=lambda m: abs(shifts[m])) if shifts else ""
     beyond = sorted(m for m, v in shifts.items() if abs(v) > bar)
     numbers = (
-        f"{len(shifts) - len(beyond)} of {len(shifts)} methods; largest {100 * shifts[worst]:+.2f} points ({worst})"
+        f"{len(shifts) - len(beyond)} of {len(shifts)} methods; largest {100 * shifts[worst]:+z.2f} points ({worst})"
     )
     what = f"every method's approval_shift_matched on test rows within ±{100 * bar:g} points"
     return Aim(what, budget, not beyond, numbers if shifts else "not measured", ", ".join(beyond))

@@ -64,7 +64,7 @@ def _cell(line: Line | None, named: bool = False) -> str:
         return "-"
     shift = line.value("approval_shift") or 0.0
     name = f"{line.method}: " if named else ""
-    return f"{name}{100 * _vd(line):.1f}{interval(line, 'vd', 100, 1)}; {100 * shift:+.1f}"
+    return f"{name}{100 * _vd(line):.1f}{interval(line, 'vd', 100, 1)}; {100 * shift:+z.1f}"
 
 
 def _sentences(name: str, lines: Sequence[Line]) -> str:
@@ -88,4 +88,4 @@ def _sentences(name: str, lines: Sequence[Line]) -> str:
 
 
 def _points(line: Line, measure: str) -> str:
-    return f"{100 * (line.value(measure) or 0.0):+.1f}"
+    return f"{100 * (line.value(measure) or 0.0):+z.1f}"

@@ -121,7 +121,7 @@ def libraries_table(found: Record) -> str:
             "promises", f"mean cost, the {n} all serve", "times the least, own people", "median margin, logits",
             *(f"broken, {s} bits" for s in students)]  # fmt: skip
     moved = [[f[s] for f in found["students"].values()] for s in students]
-    shifts = [f"{100 * mean(f['shift'] for f in of):+.1f} / {100 * mean(f['shift_matched'] for f in of):+.1f}"
+    shifts = [f"{100 * mean(f['shift'] for f in of):+z.1f} / {100 * mean(f['shift_matched'] for f in of):+z.1f}"
               for of in moved]  # fmt: skip
     rows = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     rows.append(f"| *approval shift, points* | {' | '.join(['', *[''] * 8, *shifts])} |")

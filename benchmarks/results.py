@@ -154,7 +154,7 @@ def kappa_table(store: Store, study: str) -> str:
         at = {x.method: x for x in lines if (x.dataset, x.budget, x.setting["kappa"]) == (dataset, budget, kappa)}
         free = next(x for x in lines if x.dataset == dataset and x.setting["kappa"] == 0)
         cost, base = next(iter(at.values())).value("recourse_cost"), free.value("recourse_cost")
-        dearer = "-" if cost is None or not base else f"{100 * (cost / base - 1):+.1f} %"
+        dearer = "-" if cost is None or not base else f"{100 * (cost / base - 1):+z.1f} %"
         cells = [summary.format_mean(at[m].measure(name)) for name in ("vd", "vd_matched") for m in methods]
         cells += [summary.format_mean(at[m].measure("approval_shift_matched"), 100, 2) for m in methods]
         shown = summary.format_mean(next(iter(at.values())).measure("recourse_cost"), 1, 2)
@@ -172,7 +172,7 @@ def times_table(store: Store, row: Row) -> str:
         for r in overhead.rows(study, dataset, budget).itertuples():
             times = [f"{t:.{digits}f}" for t, digits in ((r.total, 3), (r.training_recourse, 3), (r.times_ptq, 1))]
             cells = [dataset, r.method, f"{budget:g}", *times, f"{r.times_qat:.2f}", f"{r.mean:.3f}"]
-            out.append(f"| {' | '.join([*cells, f'{100 * r.approval_shift:+.2f}'])} |")
+            out.append(f"| {' | '.join([*cells, f'{100 * r.approval_shift:+z.2f}'])} |")
     return "\n".join(out)
 
 

@@ -217,7 +217,7 @@ def _table(seeds: dict[str, Any], name: str, bits: float) -> str:
         "|" + "---|" * (3 + len(methods)),
     ]
     shifts = [[_values(seeds, SHIFT, 0.0, m, bits, at) for at in (5, 6)] for m in methods]
-    cells = [" / ".join(f"{100 * mean(v):+.1f}" if v else "-" for v in each) for each in shifts]
+    cells = [" / ".join(f"{100 * mean(v):+z.1f}" if v else "-" for v in each) for each in shifts]
     rows.append(f"| approval shift, points | | | {' | '.join(cells)} |")
     for source in (s for s in _keys(seeds, 0) if s != SHIFT):
         for kappa in KAPPAS:

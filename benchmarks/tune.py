@@ -272,7 +272,7 @@ def _rows(name: str, trials: list[dict[str, Any]]) -> list[str]:
         marks += ["as shipped"] if _shipped(name, TRIALS[name][i]) else []
         scores = " | ".join(f"{score(t['tables'][table]):.4f}" for table in ("adult", "compas", "german"))
         drop = np.mean(t["tables"]["adult"]["accuracy_drop"][BITS.index(4.0) :: len(BITS)])
-        rows.append(f"| {name} | {t['losses']} | {t['schedule']} | {scores} | {drop:+.4f} | {', '.join(marks)} |")
+        rows.append(f"| {name} | {t['losses']} | {t['schedule']} | {scores} | {drop:+z.4f} | {', '.join(marks)} |")
     return rows
 
 

@@ -52,7 +52,7 @@ def verdict(a: PairAudit) -> str:
         f"Of {vd.count} people whom {a.teacher.file} refuses and tells how to be approved, {100 * vd.value:.1f} in 100 "
         f"would be refused again by {a.student.file} (95 %, Wilson over these people of this one student: "
         f"{100 * vd.low:.1f} to {100 * vd.high:.1f}; promise margin {a.kappa:g} logits); approvals shift "
-        f"by {100 * shift.value:+.1f} points.{f' It {why}: part of this validity is leniency.' if why else ''}"
+        f"by {100 * shift.value:+z.1f} points.{f' It {why}: part of this validity is leniency.' if why else ''}"
         f"{unmatched and f' {unmatched}'} One teacher is one draw."
     )
 

@@ -39,7 +39,7 @@ def format_unmatched(shift: float | None) -> str:
         return ""
     return (
         f"No threshold comes within {100 * REACHED:g} points of the teacher's approval rate on validation people, "
-        f"because logits tie; the nearest is {100 * shift:+.1f} points off."
+        f"because logits tie; the nearest is {100 * shift:+z.1f} points off."
     )
 
 

@@ -258,7 +258,7 @@ def as_markdown(store: Store, study: str) -> str:
 
 def flags(line: Line) -> str:
     """Marks behind a method's name: lenient, and not matched with the nearest shift."""
-    unmatched = f"unmatched, nearest {100 * line.unmatched:+.1f} points" if line.unmatched is not None else ""
+    unmatched = f"unmatched, nearest {100 * line.unmatched:+z.1f} points" if line.unmatched is not None else ""
     return "".join(f" ({mark})" for mark in ("lenient" if line.lenient else "", unmatched) if mark)
 
 
@@ -283,7 +283,7 @@ def verdict(line: Line, setting: Mapping[str, Any]) -> str:
     return (
         f"{line.dataset}, {line.method} at {line.budget:g} bits: accuracy {_falls(drop)}; {100 * vd.mean:.1f} in 100 "
         f"promised actions fail ({format_interval(vd, line.own)}; promise {margin}); approvals shift "
-        f"by {100 * shift:+.1f} points.{caution}"
+        f"by {100 * shift:+z.1f} points.{caution}"
     )
 
 
@@ -324,8 +324,8 @@ def format_mean(measure: OverSeeds, scale: float = 1.0, digits: int = 3) -> str:
     if measure.mean is None or math.isnan(measure.mean):
         return "-"
     spread = f" ± {scale * measure.sd:.{digits}f}" if measure.sd is not None else ""
-    low, high = (f"{scale * side:.{digits}f}" for side in measure.tied or (0.0, 0.0))
-    return f"{scale * measure.mean:.{digits}f}{spread}{f' ({low} to {high})' if low != high else ''}"
+    low, high = (f"{scale * side:z.{digits}f}" for side in measure.tied or (0.0, 0.0))
+    return f"{scale * measure.mean:z.{digits}f}{spread}{f' ({low} to {high})' if low != high else ''}"
 
 
 # ---------------------------------------------------------------------- what probes read
