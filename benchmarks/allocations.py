@@ -172,7 +172,7 @@ def _negative(found: Found) -> str:
         for budget, at in budgets.items():
             centre, low, high = _difference(at, "recourse_sensitivity", "hessian_trace")
             better, worse, ties = better + (high < 0), worse + (low > 0), ties + (low <= 0 <= high)
-            parts.append(f"{name} {budget}: {centre:+z.3f} [{low:+z.3f}, {high:+z.3f}]")
+            parts.append(f"{name} {budget}: {centre:+z.3f} [{low:+.3f}, {high:+.3f}]")
     verdict = "a negative result" if better <= worse else "better more often than worse"
     return (
         f"**Recourse sensitivity against Hessian trace** ({verdict}): of {better + worse + ties} cells it breaks fewer "
@@ -190,7 +190,7 @@ def _near(name: str, budget: str, at: Mapping[str, Any]) -> Aim:
     bar = NEAR.get(name, NEAR_ELSEWHERE)
     centre, low, high = _difference(at, "measured", BEST)
     what = f"{name}: measured within {bar:g} of the best plan in hindsight (VD matched)"
-    numbers = f"{centre:+z.3f} [{low:+z.3f}, {high:+z.3f}]"
+    numbers = f"{centre:+z.3f} [{low:+.3f}, {high:+.3f}]"
     return Aim(what, float(budget), centre <= bar, numbers, "chosen on training people, who are others")
 
 
@@ -204,7 +204,7 @@ def _less(found: Found) -> list[Aim]:
             out.append(Aim(
                 f"{name}: measured at most {LESS:g} times Hessian trace's (VD matched)", float(budget),
                 one <= LESS * other,
-                f"{one:.3f} against {other:.3f}, difference [{low:+z.3f}, {high:+z.3f}]",
+                f"{one:.3f} against {other:.3f}, difference [{low:+.3f}, {high:+.3f}]",
                 "the interval of the difference holds 0" if low <= 0 <= high else "Hessian trace's is near the best",
                 tie=low <= 0 <= high,
             ))  # fmt: skip

@@ -65,7 +65,7 @@ class Streamed:
             return f"{self.file}: no rows"
         if self.rows < SMALLEST_GROUP:
             return f"{self.file}: {self.rows} rows; too few to judge"
-        shift = f"{100 * m['shift']:+z.2f} points ({100 * m['shift_low']:+z.2f} to {100 * m['shift_high']:+z.2f})"
+        shift = f"{100 * m['shift']:+z.2f} points ({100 * m['shift_low']:+.2f} to {100 * m['shift_high']:+.2f})"
         return (
             f"{self.file}: {self.rows:,} rows in {self.seconds:.1f} s; {m['gained'] + m['lost']:,} decisions flip "
             f"({100 * m['flip_rate']:.2f} %: {m['gained']:,} approved by the student alone, {m['lost']:,} by the "

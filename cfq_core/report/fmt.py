@@ -184,8 +184,8 @@ def compared(d: OverSeeds, one: str, other: str) -> str:
     """Whether the seeds show that one method breaks fewer or more promises than another."""
     if d.mean is None or d.low is None or d.high is None:
         return "One seed: which of the two breaks fewer is not shown."
-    how = f"{100 * d.mean:+z.1f} points (95 %, Student's t over {d.seeds} paired seeds, {100 * d.low:+z.1f} to "
-    how += f"{100 * d.high:+z.1f})"
+    how = f"{100 * d.mean:+z.1f} points (95 %, Student's t over {d.seeds} paired seeds, {100 * d.low:+.1f} to "
+    how += f"{100 * d.high:+.1f})"
     if d.low <= 0 <= d.high:
         return f"That {one} and {other} differ is not shown: {how}."
     return f"Seed by seed {one} breaks {'fewer' if d.mean < 0 else 'more'} than {other}: {how}."

@@ -94,7 +94,7 @@ def beside(study: Stored, dataset: str, budget: float, vd: str, one: str, other:
     if d.mean is None or d.low is None or d.high is None:
         return f"{named}: {means}, {shifts}. One paired seed: no claim."
     if d.low <= 0 <= d.high:
-        within = f"B less A {100 * d.mean:+z.1f}, 95 % {100 * d.low:+z.1f} to {100 * d.high:+z.1f}"
+        within = f"B less A {100 * d.mean:+z.1f}, 95 % {100 * d.low:+.1f} to {100 * d.high:+.1f}"
         sure = f"that they differ is not shown ({within})"
     else:
         ends = sorted((abs(100 * d.low), abs(100 * d.high)))
@@ -127,7 +127,7 @@ def groups(study: Stored, dataset: str, method: str, budget: float, measure: str
         )
     d, unit = hit.beyond, "" if measured.unit in ("%", "points") else f" {measured.unit}"
     sure = "this one model" if d.low is None or d.high is None else (
-        f"95 %, {measured.scale * d.low:+z.1f} to {measured.scale * d.high:+z.1f} over {d.seeds} seeds"
+        f"95 %, {measured.scale * d.low:+.1f} to {measured.scale * d.high:+.1f} over {d.seeds} seeds"
     )  # fmt: skip
     apart = f"{abs(measured.scale * (d.mean or 0.0)):.1f}{unit or ' points'}"
     return (
