@@ -37,7 +37,7 @@ def cells(rows: pd.DataFrame) -> Any:
     drawn = rows.assign(
         bits=rows.budget.map("{:g}".format),
         decision=rows.approves.map({True: YES, False: NO}),
-        text=[f"{'✓' if ok else '✗'} {z:+z.2f}" for ok, z in zip(rows.approves, rows.logit, strict=True)],
+        text=[f"{'✓' if ok else '✗'} {z:+.2f}" for ok, z in zip(rows.approves, rows.logit, strict=True)],
     )
     grid = alt.Chart(drawn).encode(
         x=alt.X(
