@@ -6,7 +6,6 @@ import cfq_core  # isort: skip  # noqa: F401  # before torch: it chooses the ker
 
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -138,17 +137,6 @@ class Cell:
 @cache
 def _audits(cell: Cell, method: str) -> list[Audited]:
     return pipeline.audit(cell.promises, {method: plugins.load("methods", method)}, cell.budgets, cell.setting)
-
-
-def as_usual(seconds: float) -> float:
-    """CPU seconds that this machine needs now for what a usual one does in so many: shared ones are thrice as slow.
-
-    A million additions in Python take a usual machine 0.04 s.
-    """
-    started, total = time.process_time(), 0
-    for i in range(10**6):
-        total += i
-    return seconds * max(1.0, (time.process_time() - started) / 0.04)
 
 
 @pytest.fixture
