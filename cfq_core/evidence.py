@@ -23,6 +23,7 @@ CONFIDENCE = 0.95
 NORMAL_QUANTILE = float(ndtri((1 + CONFIDENCE) / 2))
 LARGE = 1000  # rows from which a mean's normal interval equals its bootstrap to the bootstrap's own error
 RESAMPLES = 400  # of the bootstrap; its own error is then about a twentieth of the interval
+PEOPLE_AT_ONCE, RESAMPLES_AT_ONCE = 1024, 16  # whose draws are held in memory together
 
 #: Of a run, beside its metrics: how far from the teacher's approval rate its matched threshold stays on validation
 #: rows; where logits tie there, the threshold at the other end of the tie, and what is matched to that (`tied`).
@@ -292,8 +293,11 @@ def difference(one: Bool[np.ndarray, "n"], other: Bool[np.ndarray, "m"]) -> Meas
 
 @lru_cache(maxsize=16)  # one entry a power of two
 def _poisson(size: int) -> Float[np.ndarray, "b size"]:
-    draws = numpy_stream(0, "evidence/bootstrap").poisson(1.0, (size, RESAMPLES))
-    return np.ascontiguousarray(draws.T, dtype=np.float32)
+    random, out = numpy_stream(0, "evidence/bootstrap"), np.empty((RESAMPLES, size), np.float32)
+    for start in range(0, size, PEOPLE_AT_ONCE):
+        part = out[:, start : start + PEOPLE_AT_ONCE]
+        part[...] = random.poisson(1.0, part.shape[::-1]).T
+    return out
 
 
 def _bootstrap_weights(n: int) -> Float[np.ndarray, "b n"]:
@@ -319,10 +323,11 @@ def _sd(scored: PerRow, weights: Float[np.ndarray, "b n"]) -> Float[np.ndarray, 
 def _median(scored: PerRow, weights: Float[np.ndarray, "b n"]) -> Float[np.ndarray, "b"]:
     if len(weights) == 1:
         return np.array([np.median(scored.values)])
-    order = np.argsort(scored.values, kind="stable")
-    reached = np.cumsum(weights[:, order], axis=1)
-    middle = (reached >= reached[:, -1:] / 2).argmax(axis=1)
-    return scored.values[order][middle]
+    order, middle = np.argsort(scored.values, kind="stable"), []
+    for start in range(0, len(weights), RESAMPLES_AT_ONCE):
+        reached = np.cumsum(weights[start : start + RESAMPLES_AT_ONCE, order], axis=1)
+        middle.append((reached >= reached[:, -1:] / 2).argmax(axis=1))
+    return scored.values[order][np.concatenate(middle)]
 
 
 _RESAMPLED: dict[str, Callable[[PerRow, np.ndarray], np.ndarray]] = {"mean": _mean, "sd": _sd, "median": _median}

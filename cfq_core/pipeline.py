@@ -50,7 +50,7 @@ from cfq_core.tables.encode import Encoding
 from cfq_core.tables.fitted import fitted
 from cfq_core.tables.schema import Table
 from cfq_core.tables.split import Split, split
-from cfq_core.training.loop import Fold, TeacherTraining, train_teachers
+from cfq_core.training.loop import LARGE, Fold, TeacherTraining, train_teachers
 
 SEED = Numbers(0, 2**31 - 1, "the seed of split and training", whole=True)
 BUDGETS = Numbers(min(WEIGHT_BITS), max(WEIGHT_BITS), "average bits per weight", several=True)
@@ -229,16 +229,23 @@ def _recourse_for(model: Teacher, d: Design, setting: Setting) -> TeacherRecours
     query, approves = RecourseQuery(test[people], d.encoding, d.actions), [bool((logits > 0).any())]
     solved = None if setting.margin is None else _solved_margin(model, d, setting, setting.margin, approves)
     kappa = setting.kappa if solved is None else solved
-    recourse = find_recourse(model, [query], setting.solver, kappa, approves)
+    recourse = find_recourse(model, [query], solver_on(d, setting.solver), kappa, approves)
     seconds, bits = time.process_time() - started, setting.activation_bits
     return TeacherRecourse(d, model, logits, people, recourse, seconds, activation_bits=bits, kappa=solved)
+
+
+def solver_on(design: Design, solver: Solver) -> Solver:
+    """A solver as it works on a table of that many rows."""
+    quicker = getattr(solver, "of_many_rows", None)
+    return cast("Solver", quicker()) if quicker and len(design.split.train) > LARGE else solver
 
 
 def _solved_margin(model: Scorer, d: Design, setting: Setting, share: float, approves: Sequence[bool]) -> float:
     """The margin in logits that costs validation people this share more."""
     valid = d.table.values[d.split.valid]
     people = _sample(logits64(model, 0, d.encoding, valid) <= 0, MARGIN_PEOPLE, d.seed)
-    return margin_costing(share, model, RecourseQuery(valid[people], d.encoding, d.actions), setting.solver, approves)
+    query, solver = RecourseQuery(valid[people], d.encoding, d.actions), solver_on(d, setting.solver)
+    return margin_costing(share, model, query, solver, approves)
 
 
 @door(promises=Needs("TeacherRecourse", Sequence), setting=Needs("Setting"))
@@ -253,7 +260,7 @@ def _with_training_recourse(p: TeacherRecourse, setting: Setting) -> TeacherReco
     denied = logits64(p.teacher, 0, p.design.encoding, training) <= 0
     people = _sample(denied, setting.n_training_recourse, p.design.seed)
     query = RecourseQuery(training[people], p.design.encoding, p.design.actions)
-    recourse = find_recourse(p.teacher, [query], setting.solver, p.margin(setting))
+    recourse = find_recourse(p.teacher, [query], solver_on(p.design, setting.solver), p.margin(setting))
     seconds = time.process_time() - started
     return replace(p, training_recourse=recourse, training_recourse_seconds=seconds)
 
@@ -270,7 +277,8 @@ def _with_further_recourse(p: TeacherRecourse, setting: Setting) -> TeacherRecou
     started, found = time.process_time(), []
     for solver, kappa, one_in in FURTHER:
         few = RecourseQuery(p.training_recourse.before[::one_in], p.design.encoding, p.design.actions)
-        found.append(find_recourse(p.teacher, [few], solver, p.margin(setting) if kappa is None else kappa))
+        margin = p.margin(setting) if kappa is None else kappa
+        found.append(find_recourse(p.teacher, [few], solver_on(p.design, solver), margin))
     return replace(p, further_recourse=tuple(found), further_seconds=time.process_time() - started)
 
 
@@ -425,11 +433,11 @@ def _plain(value: float | int) -> Measure:
 
 def _fold(designs: Sequence[Design], part: str) -> Fold:
     rows = [getattr(d.split, part) for d in designs]
-    inputs = np.stack([d.inputs(r) for d, r in zip(designs, rows, strict=True)])
+    inputs = np.stack([d.inputs(r).astype(np.float32) for d, r in zip(designs, rows, strict=True)])
     outcome = np.stack([d.table.outcome[r] for d, r in zip(designs, rows, strict=True)])
     each = [w for d, r in zip(designs, rows, strict=True) if (w := _of_mean_one(d, r)) is not None]
     weight = torch.tensor(np.stack(each), dtype=torch.float32) if each else None
-    return Fold(torch.tensor(inputs, dtype=torch.float32), torch.tensor(outcome, dtype=torch.float32), weight)
+    return Fold(torch.from_numpy(inputs), torch.tensor(outcome, dtype=torch.float32), weight)
 
 
 def _of_mean_one(design: Design, rows: Int[np.ndarray, "n"]) -> Float[np.ndarray, "n"] | None:
@@ -541,11 +549,11 @@ def _own_recourse(
     The stricter threshold comes first: its answers hold at the other one, which starts from them.
     """
     strict, loose = (1, 0) if moved > 0 else (0, 1)
-    promised = p.recourse.after[asked]
+    promised, solver = p.recourse.after[asked], solver_on(p.design, setting.solver)
     query = RecourseQuery(p.recourse.before[asked], p.design.encoding, p.design.actions, promised)
 
     def found(run: int, query: RecourseQuery) -> Recourse:
-        return find_recourse(both.take([run]), [query], setting.solver, p.margin(setting), [approves[run]])
+        return find_recourse(both.take([run]), [query], solver, p.margin(setting), [approves[run]])
 
     first = found(strict, query)
     if moved == 0:

@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float, Int
 from cfq_core.artifacts.artifact import ArtifactInput, Computed, ProbeResult, ProbeResults
 from cfq_core.evidence import Measure, PartialEvidence, PerRow, summarise, weighted_share
 from cfq_core.metrics import PARTS as METRICS
-from cfq_core.pipeline import TeacherRecourse, matching_threshold
+from cfq_core.pipeline import TeacherRecourse, matching_threshold, solver_on
 from cfq_core.quant.calibrate import Calibration
 from cfq_core.quant.forecast import rounding_noise
 from cfq_core.quant.quantized import QuantStack
@@ -65,7 +65,7 @@ class DeploymentVariants:
         unseen = self.unseen.of(p.teacher, watched(p), p.activation_bits)
         moved = np.array([matching_threshold(p, unseen, v) for v in range(unseen.runs)])
         teacher, students = _shipped(p, unseen, self.unseen), [list[ProbeResult]() for _ in subject.students]
-        for told in self.answers(p, subject.setting.solver):
+        for told in self.answers(p, solver_on(p.design, subject.setting.solver)):
             teacher += _judged(p, told, unseen, moved)
             for student, readings in zip(subject.students, students, strict=True):
                 logits = logits64(student.model, 0, p.design.encoding, told.after[told.has_recourse])

@@ -24,7 +24,7 @@ from cfq_core.base.seeds import numpy_stream
 from cfq_core.evidence import SMALLEST_GROUP, Evidence, Measure, PartialEvidence, PerRow, summarise, weighted_share
 from cfq_core.metrics import PARTS as METRICS
 from cfq_core.nets.stack import Scorer
-from cfq_core.pipeline import Design, Setting, TeacherRecourse, recourse_for
+from cfq_core.pipeline import Design, Setting, TeacherRecourse, recourse_for, solver_on
 from cfq_core.recourse.find import find_recourse, logits64
 from cfq_core.recourse.problem import RecourseQuery
 from cfq_core.tables.schema import Feature
@@ -82,7 +82,7 @@ class Shift:
             asked = np.sort(random.permutation(len(p.person))[: self.n_reaudited])
             before, promised = p.recourse.before[asked], p.recourse.after[asked]
             ask = RecourseQuery(before, p.design.encoding, p.design.actions, promised)
-            own = find_recourse(student.model, [ask], setting.solver, p.margin(setting))
+            own = find_recourse(student.model, [ask], solver_on(p.design, setting.solver), p.margin(setting))
             found, again = own.has_recourse, own.cost
         return PartialEvidence(
             person=p.person[asked],

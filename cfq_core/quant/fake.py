@@ -36,7 +36,13 @@ class FakeQuantize(torch.autograd.Function):
         u, code, step, clip_only = ctx.saved_tensors
         low, high = ctx.range
         (g,) = gradients
-        inside = (u > low).logical_and_(u < high)
-        rounding = (code - u).mul_(1 - clip_only)
-        of_step = (g * torch.where(inside, rounding, code)).sum_to_size(step.shape)
-        return g * inside, of_step, None, None, None
+        whole = u if clip_only.ndim == 0 and not clip_only else u * (1 - clip_only) + code * clip_only
+        of_step = (g * (code - inside(whole, u, low, high))).sum_to_size(step.shape)
+        return inside(g, u, low, high), of_step, None, None, None
+
+
+def inside(x: Tensor, u: Tensor, low: Bound, high: Bound) -> Tensor:
+    """``x`` where ``low < u < high``, else 0. A chosen one of two values (`torch.where`) takes ten times as long."""
+    if isinstance(low, Tensor) or isinstance(high, Tensor):
+        return x * (u > low).logical_and_(u < high)
+    return torch.ops.aten.hardtanh_backward(x, u, low, high)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -203,27 +203,25 @@ def try_lines(problem: Problem, best: BestKnown, c: Candidates, grid: int, once:
         return
     block = max(1, EVALUATIONS // (2 * problem.numbers))
     for start in range(0, len(c.rows), block):
-        lines = _lines(problem, best, c.take(torch.arange(start, min(start + block, len(c.rows)))), once)
+        part = c.take(torch.arange(start, min(start + block, len(c.rows))))
+        lines = _lines(problem, best, part, once)
         while len(lines.rows):
-            lines = _narrow(problem, best, c, lines, grid)
+            lines = _narrow(problem, best, part.points, lines, grid)
 
 
 @dataclass(frozen=True)
 class _Lines:
     rows: Int[Tensor, "n"]  # instance
+    candidate: Int[Tensor, "n"]  # where it starts, but for its number
     number: Int[Tensor, "n"]
     sign: Float[Tensor, "n"]
     anchor: Float[Tensor, "n h"]  # first pre-activation without this number
-    points: Points
     rest_cost: Float[Tensor, "n"]  # cost of everything else
     low: Float[Tensor, "n"]  # steps from the person's own value: bracket of the first valid one
     high: Float[Tensor, "n"]
 
     def take(self, keep: Tensor) -> _Lines:
-        return _Lines(
-            self.rows[keep], self.number[keep], self.sign[keep], self.anchor.index_select(0, listed(keep)),
-            self.points.take(keep), self.rest_cost[keep], self.low[keep], self.high[keep],
-        )  # fmt: skip
+        return _Lines(*(getattr(self, f.name).index_select(0, listed(keep)) for f in fields(self)))
 
 
 def _lines(problem: Problem, best: BestKnown, c: Candidates, once: bool) -> _Lines:
@@ -244,7 +242,7 @@ def _lines(problem: Problem, best: BestKnown, c: Candidates, once: bool) -> _Lin
     anchor = c.first.index_select(0, candidate)
     anchor.addcmul_(seen[candidate, number][:, None], problem.number_column(run, number), value=-1)
     return _Lines(
-        rows, number, 1.0 - 2.0 * side, anchor, c.points.take(candidate), rest_cost[candidate, number],
+        rows, candidate, number, 1.0 - 2.0 * side, anchor, rest_cost[candidate, number],
         torch.ones(len(rows), dtype=torch.float64), steps[candidate, number, side],
     )  # fmt: skip
 
@@ -274,45 +272,48 @@ def affordable(problem: Problem, rows: Tensor, own: Tensor, budget: Float[Tensor
     return torch.stack([up, down], dim=2).nan_to_num(posinf=math.inf).add(ROUNDING).floor()
 
 
-def _narrow(problem: Problem, best: BestKnown, c: Candidates, lines: _Lines, grid: int) -> _Lines:
+def _narrow(problem: Problem, best: BestKnown, points: Points, lines: _Lines, grid: int) -> _Lines:
+    """Offer the first valid sample of each line; what is left of the brackets that may still hold a cheaper one."""
     parts = torch.arange(1, grid + 1, dtype=torch.float64) / grid
     samples = (lines.low[:, None] + (lines.high - lines.low)[:, None] * parts).round()
-    run, rows = problem.run[lines.rows], lines.rows
-    own = problem.own.numbers[rows, lines.number]
-    counts = own[:, None] + lines.sign[:, None] * samples
+    valid = _logits_along(problem, lines, samples) >= problem.target
+    hit = valid.any(1).nonzero()[:, 0]
+    lines, samples, valid = lines.take(hit), samples[hit], valid[hit]
+    at = valid.float().argmax(1)  # the first valid sample
+    high = samples.gather(1, at[:, None])[:, 0]
+    before = samples.gather(1, (at - 1).clamp_min(0)[:, None])[:, 0]
+    low = torch.minimum(torch.where(at > 0, before + 1, lines.low), high)
+    own = problem.own.numbers[lines.rows, lines.number]
+    _offer_lines(problem, best, points, lines, own + lines.sign * high)
+    floor = lines.rest_cost + _step_cost(problem, lines, own + lines.sign * low)
+    keep = ((low < high) & (floor < best.cost[lines.rows] - LEAST_GAIN)).nonzero()[:, 0]
+    return replace(lines.take(keep), low=low[keep], high=high[keep] - 1)
+
+
+def _logits_along(problem: Problem, lines: _Lines, samples: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
+    """Logits so many grid steps along each line."""
+    run = problem.run[lines.rows]
+    counts = problem.own.numbers[lines.rows, lines.number][:, None] + lines.sign[:, None] * samples
     encoded = _modelled_one(problem, counts, lines.number) * problem.slope[run, lines.number][:, None]
     encoded += problem.offset[run, lines.number][:, None]
     seen = problem.model.quantize_input(encoded.float(), run)
     weight = problem.number_column(run, lines.number)
     first = torch.addcmul(lines.anchor[:, None], seen[..., None], weight[:, None])
-    logits = problem.forward_from_first(first.flatten(0, 1), run.repeat_interleave(grid)).view(len(rows), grid)
-    valid = logits >= problem.target
-    hit = valid.any(1)
-    at = valid.float().argmax(1)  # the first valid sample
-    high = samples.gather(1, at[:, None])[:, 0]
-    before = samples.gather(1, (at - 1).clamp_min(0)[:, None])[:, 0]
-    low = torch.minimum(torch.where(at > 0, before + 1, lines.low), high)
-    _offer_lines(problem, best, lines, hit, own + lines.sign * high)
-    floor = lines.rest_cost + _step_cost(problem, lines, own + lines.sign * low)
-    keep = hit & (low < high) & (floor < best.cost[rows] - LEAST_GAIN)
-    narrowed = lines.take(keep)
-    return _Lines(
-        narrowed.rows, narrowed.number, narrowed.sign, narrowed.anchor, narrowed.points, narrowed.rest_cost,
-        low[keep], high[keep] - 1,
-    )  # fmt: skip
+    grid = samples.shape[1]
+    return problem.forward_from_first(first.flatten(0, 1), run.repeat_interleave(grid)).view(-1, grid)
 
 
-def _offer_lines(problem: Problem, best: BestKnown, lines: _Lines, hit: Tensor, counts: Float[Tensor, "n"]) -> None:
-    index = hit.nonzero()[:, 0]
-    cost = lines.rest_cost[index] + _step_cost(problem, lines, counts)[index]
+def _offer_lines(
+    problem: Problem, best: BestKnown, points: Points, lines: _Lines, counts: Float[Tensor, "n"]
+) -> None:
+    """Offer where each line reaches these counts of its number."""
 
-    def points(lane: Tensor) -> Points:
-        chosen = index[lane]
-        numbers = lines.points.numbers[chosen].clone()
-        numbers.scatter_(1, lines.number[chosen][:, None], counts[chosen][:, None])
-        return Points(numbers, lines.points.levels[chosen])
+    def reached(lane: Tensor) -> Points:
+        at = points.take(lines.candidate[lane])
+        at.numbers.scatter_(1, lines.number[lane][:, None], counts[lane][:, None])
+        return at
 
-    best.offer(lines.rows[index], cost, points)
+    best.offer(lines.rows, lines.rest_cost + _step_cost(problem, lines, counts), reached)
 
 
 def _step_cost(problem: Problem, lines: _Lines, counts: Float[Tensor, "n"]) -> Float[Tensor, "n"]:
@@ -323,4 +324,4 @@ def _step_cost(problem: Problem, lines: _Lines, counts: Float[Tensor, "n"]) -> F
 
 def _modelled_one(problem: Problem, counts: Float[Tensor, "n k"], number: Int[Tensor, "n"]) -> Float[Tensor, "n k"]:
     raw = counts * problem.step[number][:, None]
-    return torch.where(problem.log[number][:, None], torch.log1p(raw), raw)
+    return torch.where(problem.log[number][:, None], torch.log1p(raw), raw) if problem.has_log else raw

@@ -30,6 +30,10 @@ CLOSE = 1e-7
 #: People searched for at a time. Their answers do not depend on who else is in the block.
 INSTANCES = 1000
 
+#: Rows scored at a time in float64: more would hold nothing but memory.
+ROWS_AT_ONCE = 16_384
+KERNEL = 192  # of which a part is a multiple, so that no row's bits depend on the part it is in
+
 #: A favourable logit is strictly positive, so a promise with kappa = 0 still asks for this much.
 POSITIVE = 1e-9
 
@@ -133,8 +137,12 @@ def _known(queries: Sequence[RecourseQuery]) -> _Known:
 
 def logits64(model: Scorer, run: int, encoding: Encoding, values: Values) -> Float[np.ndarray, "n"]:
     """Logits of one run for people in exact integer form, in float64: what every decision rests on."""
-    inputs = torch.tensor(encoding.encode(values), dtype=torch.float64)
-    return score(model.take([run]).to(torch.float64), inputs[None])[0].numpy()
+    one = model.take([run]).to(torch.float64)
+    pieces = max(1, -(-len(values) // ROWS_AT_ONCE))
+    size = -(-len(values) // (pieces * KERNEL)) * KERNEL  # few rows take another kernel, which rounds otherwise
+    parts = (values[i : i + size] for i in range(0, max(1, len(values)), max(1, size)))
+    each = (torch.tensor(encoding.encode(part), dtype=torch.float64)[None] for part in parts)
+    return np.concatenate([score(one, inputs)[0].numpy() for inputs in each])
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -105,6 +106,11 @@ class Problem:
         """Switchable categories g."""
         return self.own.levels.shape[1]
 
+    @cached_property
+    def has_log(self) -> bool:
+        """Whether any number is modelled by its logarithm."""
+        return bool(self.log.any())
+
     def take(self, rows: Int[Tensor, "n"]) -> Problem:
         """The problem of some instances, given in increasing order."""
         return replace(
@@ -125,7 +131,7 @@ class Problem:
     def modelled(self, counts: Tensor, numbers: Tensor | slice = slice(None)) -> Tensor:
         """Modelled units of grid counts, log(1 + x) where the card says so; last axis: numbers."""
         raw = counts * self.step[numbers]
-        return torch.where(self.log[numbers], torch.log1p(raw), raw)
+        return torch.where(self.log[numbers], torch.log1p(raw), raw) if self.has_log else raw
 
     def cost(self, points: Points, rows: Int[Tensor, "b"]) -> Float[Tensor, "b"]:
         """Cost of moving the listed instances to these points, float64."""

@@ -19,7 +19,7 @@ there, nothing is left out.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import torch
@@ -63,6 +63,14 @@ class Search:
     wide: int = 64  # moves beyond which a table is wide: two a number, one a level; German has 59 with everything free
     best_moves: int = 24  # of a wide table's moves, tried in pairs beside those made already
     boxes: int = 400  # of branch and bound a person may take where constraints tie features together
+    grid_in_pairs: int = 3  # samples of a line behind two moves
+
+    def of_many_rows(self) -> Search:
+        """The same for a large table: a line behind two moves is refined only where its far end is valid.
+
+        Measured in benchmarks/README.md, "Many rows".
+        """
+        return replace(self, grid_in_pairs=1)
 
     def best(self, problem: Problem, feasible: Tensor) -> Points:
         """Cheapest valid points found; ``feasible``: instances not proved to have none."""
@@ -110,9 +118,9 @@ class Search:
 
     def _try_pairs(self, problem: Problem, best: BestKnown, bases: Candidates) -> None:
         step = stepped(problem, bases, _dearest(problem, best, bases), self.steps)
-        self._try(problem, best, self._and_switched(problem, best, step))
+        self._try(problem, best, self._and_switched(problem, best, step), self.grid_in_pairs)
         for pairs in switched_twice(problem, bases, lambda c: _dearest(problem, best, c), self._is_wide(problem)):
-            self._try(problem, best, pairs)
+            self._try(problem, best, pairs, self.grid_in_pairs)
 
     def _is_wide(self, problem: Problem) -> bool:
         return 2 * problem.numbers + len(problem.group) > self.wide
@@ -130,9 +138,9 @@ class Search:
         """Candidates, and each with one category switched."""
         return Candidates.join(problem, [bases, switched(problem, bases, _dearest(problem, best, bases))])
 
-    def _try(self, problem: Problem, best: BestKnown, tried: Candidates) -> None:
+    def _try(self, problem: Problem, best: BestKnown, tried: Candidates, grid: int | None = None) -> None:
         try_points(problem, best, tried)
-        try_lines(problem, best, worth_trying(problem, best, tried), self.grid, self._is_wide(problem))
+        try_lines(problem, best, worth_trying(problem, best, tried), grid or self.grid, self._is_wide(problem))
 
     def _bases_of_pairs(self, problem: Problem, best: BestKnown, rows: Int[Tensor, "n"]) -> Candidates:
         settled = (problem.settled & problem.holds)[rows]

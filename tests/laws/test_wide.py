@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,8 @@ from cfq_core.base import plugins
 from cfq_core.base.errors import DataUnavailable
 from cfq_core.base.seeds import numpy_stream, repeatable, torch_stream
 from cfq_core.nets.stack import Stack
-from cfq_core.recourse import search
+from cfq_core.pipeline import solver_on
+from cfq_core.recourse import find, search
 from cfq_core.recourse.best_known import BestKnown, Candidates, switched_twice
 from cfq_core.recourse.exact import Exact
 from cfq_core.recourse.find import Solver, find_recourse, logits64
@@ -83,6 +85,35 @@ def test_pairs_of_the_best_moves_cost_nobody_more_on_random_nets() -> None:
     found = every.has_recourse & (every.cost > 0)
     assert few.cost[found].sum() <= DEARER * every.cost[found].sum()
     assert (few.cost[found] <= DEAREST * every.cost[found]).all()
+
+
+@pytest.mark.parametrize("features", [6, 12, 20])
+def test_the_search_of_a_large_table_costs_nobody_more_on_random_nets(features: int) -> None:
+    with repeatable():
+        model, queries = denied(features, 12, (0, 1, 2))
+        usual, quick = (find_recourse(model, queries, how, KAPPA) for how in (Search(), Search().of_many_rows()))
+    assert (usual.has_recourse == quick.has_recourse).all()
+    found = usual.has_recourse & (usual.cost > 0)
+    assert found.sum() > 20 and quick.cost[found].sum() <= DEARER * usual.cost[found].sum()
+    assert (quick.cost[found] <= DEAREST * usual.cost[found]).all()
+
+
+@pytest.mark.parametrize("rows", [LARGE, LARGE + 1])
+def test_only_a_large_table_is_searched_as_one(rows: int) -> None:
+    design = SimpleNamespace(split=SimpleNamespace(train=np.arange(rows)))
+    other = Exact(boxes=200)
+    assert solver_on(design, other) is other  # type: ignore[arg-type]
+    assert solver_on(design, Search()) == (Search() if rows == LARGE else Search(grid_in_pairs=1))  # type: ignore[arg-type]
+
+
+def test_logits_of_many_rows_are_those_of_all_rows_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, (query, *_) = denied(12, 1)
+    for rows in (0, 1, find.KERNEL, 1000, 2001):
+        values = people(query.encoding.schema, rows, 5)
+        whole = logits64(model, 0, query.encoding, values)
+        monkeypatch.setattr(find, "ROWS_AT_ONCE", 500)
+        assert len(whole) == rows and np.allclose(logits64(model, 0, query.encoding, values), whole, rtol=0, atol=1e-12)
+        monkeypatch.undo()
 
 
 @pytest.mark.parametrize("solver", [Search(), Search(wide=1), Pgd(), Exact(boxes=200)], ids=str)
