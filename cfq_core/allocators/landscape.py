@@ -166,11 +166,16 @@ class _Walk:
         layer = len(given) - 1
         chosen, first = np.unique(self.plans[start:end, layer], return_index=True)
         models = self.models.take(chosen.tolist())
-        total = models.linear(layer, given[-1].expand(models.runs, -1, -1))
-        passed = behind(models.architecture, models, layer, total, [g[None] for g in given[1:]])
         if layer + 1 == self.plans.shape[1]:
-            return self.writer.write(start, passed.output[..., 0])
+            return self.writer.write(start, self._output(models, given)[..., 0])
         ends = [*(start + first[1:]).tolist(), end]
-        for output, begin, until in zip(passed.output, (start + first).tolist(), ends, strict=True):
-            self.descend([*given, output], begin, until)
+        for run, (begin, until) in enumerate(zip((start + first).tolist(), ends, strict=True)):
+            self.descend([*given, self._output(models.take([run]), given)[0]], begin, until)  # sums of codes are exact
         return None
+
+    @staticmethod
+    def _output(models: QuantStack, given: list[Float[Tensor, "t _"]]) -> Float[Tensor, "c t _"]:
+        """What these models make of the codes that their next layer receives."""
+        layer = len(given) - 1
+        total = models.linear(layer, given[-1].expand(models.runs, -1, -1))
+        return behind(models.architecture, models, layer, total, [g[None] for g in given[1:]]).output
