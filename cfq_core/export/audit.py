@@ -28,6 +28,7 @@ from cfq_core.models.imported import COMPUTED, imported
 from cfq_core.models.provenance import BadModel, encoding_of
 from cfq_core.models.read import ModelFile
 from cfq_core.models.reading import Reading, running_of, settle
+from cfq_core.models.rerun import Rerun
 from cfq_core.nets.stack import Scorer, Stack, score
 from cfq_core.pipeline import Compared, Design, Setting, TeacherRecourse, compared, prepare, recourse_for
 from cfq_core.quant.bits import average_bits
@@ -120,6 +121,7 @@ class PairAudit:
     seconds: float
     bits: float  # of a weight of the student, on average
     plan: tuple[int, ...] = ()  # of each of its layers, where the file says them
+    files: tuple[Rerun, ...] = ()  # teacher and student, to be asked again as they were read
 
     @property
     def kappa(self) -> float:
@@ -172,6 +174,7 @@ def audit_pair(table: Table, teacher: ModelFile, student: ModelFile, question: A
     return PairAudit(
         table.schema, done[0], done[1], question, setting, judged, judged == "test", len(test), denied, promise,
         sides[1].model, seen, tuple(notes), time.monotonic() - began, bits, plan,
+        tuple(Rerun.of(s.reading) for s in sides),
     )  # fmt: skip
 
 

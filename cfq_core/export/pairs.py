@@ -2,8 +2,9 @@
 
 What was taken for what, and how the files run, stands in the study's plan under ``pair``; what each person was told, in
 the run's artifact `TOLD`. In the background both files are read, in a process with limits, before anything is written,
-so a hostile or wrong one leaves nothing behind; they lie in a job's folder while it runs. No torch is imported here;
-the worker does.
+so a hostile or wrong one leaves nothing behind; they lie in a job's folder while it runs. A file that is a list of
+layers is kept as its weights, any other as it is, as the artifact `KEPT_FILE`. No torch is imported here; the worker
+does.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from cfq_core.base.logbook import sha256_of
 from cfq_core.datasets.upload import checked_upload
 from cfq_core.models.sandbox import sandboxed_parse
 from cfq_core.study import jobs
-from cfq_core.study.pair import METHOD, PAIR, TOLD, packed
+from cfq_core.study.pair import KEPT_FILE, METHOD, PAIR, TOLD, packed
 from cfq_core.study.revision import REVISION
 from cfq_core.study.store import FILE, Store
 
@@ -66,12 +67,14 @@ def submit(store: Path, given: Mapping[str, Any], teacher: Upload, student: Uplo
 
 
 def known(store: Path, given: Mapping[str, Any]) -> str | None:
-    """The id of the stored study that answers this already; a damaged one answers nothing."""
+    """The id of the stored study that answers this already; one that is damaged, or lacks a file, answers nothing."""
     if not (store / FILE).is_file():
         return None
     opened = Store.for_reading(store)
     try:
-        whole = opened.has_run(_id(given, "run")) and opened.has_teacher(_id(given, "teacher"))
+        run, owner = _id(given, "run"), _id(given, "teacher")
+        whole = opened.has_run(run) and opened.has_teacher(owner)
+        whole = whole and all(opened.arrays(o, "weights") or opened.has_artifact(o, KEPT_FILE) for o in (owner, run))
         return study_id(given) if whole and study_id(given) in {s["id"] for s in opened.studies()} else None
     finally:
         opened.close()
@@ -150,6 +153,9 @@ def keep(store: Store, given: Mapping[str, Any], a: PairAudit) -> str:
     measured = specs(plugins.load_all("metrics"))
     store.put_run(columns, seen.measures.overall, arrays_of(a.model), per_person(seen), measured)
     store.put_artifact(run, TOLD, packed(each))
+    for id, model, file in zip((owner, run), (p.teacher, a.model), a.files, strict=False):
+        if not arrays_of(model):
+            store.put_artifact(id, KEPT_FILE, file.arrays())
     pair = {k: told[k] for k in PAIR} | {"question": dict(given["question"])}
     store.put_study(study_id(given), plan.title, described(plan) | {"pair": pair}, versions(), [(run, owner)])
     return study_id(given)

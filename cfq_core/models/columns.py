@@ -8,16 +8,18 @@ found by its name, words for those that take words; own: as a file that `cfq exp
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from jaxtyping import Float
 
-from cfq_core.models.dense import Group
 from cfq_core.models.provenance import BadModel, encoding_of
-from cfq_core.models.read import ModelFile
 from cfq_core.tables.encode import Encoding, Values
 from cfq_core.tables.schema import Feature, Schema
+
+if TYPE_CHECKING:
+    from cfq_core.models.dense import Group
+    from cfq_core.models.read import ModelFile
 
 Layout = Literal["auto", "standardised", "raw", "levels", "named"]
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
@@ -61,6 +63,8 @@ class Columns:
     @property
     def groups(self) -> tuple[Group, ...]:
         """What each of the file's columns stands for."""
+        from cfq_core.models.dense import Group  # torch: a file that was read before is run without it
+
         features, out = self.encoding.schema.features, list[Group]()
         for block in self.blocks:
             f = features[block.feature]

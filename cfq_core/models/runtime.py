@@ -10,34 +10,28 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
 
 from cfq_core.base.processes import environment, module_command
 from cfq_core.models.provenance import BadModel
-from cfq_core.models.read import ModelFile
 from cfq_core.models.worker import DONE, ROWS, WAY, receive, send
+
+if TYPE_CHECKING:
+    from cfq_core.models.read import ModelFile
 
 STARTING = 60  # seconds
 BATCH = 65_536  # rows sent at a time
 
 
-class Running:
+class Computing:
     """One model in its own process; use it as a context manager. Raises `BadModel` where it fails or takes too long."""
 
-    def __init__(self, file: ModelFile, seconds: float, feeds: Sequence[Mapping[str, Any]] = ()) -> None:
-        """``seconds`` it may compute; ``feeds``: how rows become its inputs, as `columns.feeds` says."""
-        self.file, self.left = file, seconds
-        self.feeds = [dict(f) for f in feeds] or _one_after_another(file)
-        self.door: dict[str, Any] = {
-            "feeds": self.feeds,
-            "output": file.gives.name,
-            "batch": file.batch,
-            "alone": file.alone,
-        }
-        self.door |= {"labels": list(file.gives.labels)} if file.gives.words else {}
+    def __init__(self, name: str, content: bytes, door: Mapping[str, Any], seconds: float) -> None:
+        """``door``: what `worker.computing` is told of it; ``seconds`` it may compute."""
+        self.name, self.content, self.door, self.left = name, content, dict(door), seconds
         self.rows = 0  # computed so far
         self.unlimited: tuple[str, ...] = ()  # of its process, what this system cannot limit
         self.process = subprocess.Popen(
@@ -48,9 +42,9 @@ class Running:
             stderr=subprocess.DEVNULL,
         )
 
-    def __enter__(self) -> Running:
+    def __enter__(self) -> Computing:
         try:
-            told = self._exchange(json.dumps(self.door).encode(), min(STARTING, self.left), before=self.file.content)
+            told = self._exchange(json.dumps(self.door).encode(), min(STARTING, self.left), before=self.content)
             self.unlimited = tuple(json.loads(told))
         except BaseException:
             self.close()
@@ -83,7 +77,7 @@ class Running:
             self.left -= time.monotonic() - began
             self.rows += len(batch)
             if len(found) % len(batch):
-                raise BadModel(f"{self.file.name}: gave {len(found)} outputs for {len(batch)} people")
+                raise BadModel(f"{self.name}: gave {len(found)} outputs for {len(batch)} people")
             parts.append(found.reshape(len(batch), -1))
         return np.concatenate(parts) if parts else np.zeros((0, 1))
 
@@ -101,12 +95,32 @@ class Running:
             ended = (
                 "took longer than it may" if not late.is_alive() else "crashed the runtime, or needed too much memory"
             )
-            raise BadModel(f"{self.file.name}: {ended}; refused") from None
+            raise BadModel(f"{self.name}: {ended}; refused") from None
         finally:
             late.cancel()
         if kind != DONE:
-            raise BadModel(f"{self.file.name}: onnxruntime refuses it: {answer.decode(errors='replace')}")
+            raise BadModel(f"{self.name}: onnxruntime refuses it: {answer.decode(errors='replace')}")
         return answer
+
+
+class Running(Computing):
+    """A file that was read in this process, in one of its own."""
+
+    def __init__(self, file: ModelFile, seconds: float, feeds: Sequence[Mapping[str, Any]] = ()) -> None:
+        """``seconds`` it may compute; ``feeds``: how rows become its inputs, as `columns.feeds` says."""
+        self.file, self.feeds = file, [dict(f) for f in feeds] or _one_after_another(file)
+        door: dict[str, Any] = {
+            "feeds": self.feeds,
+            "output": file.gives.name,
+            "batch": file.batch,
+            "alone": file.alone,
+        }
+        door |= {"labels": list(file.gives.labels)} if file.gives.words else {}
+        super().__init__(file.name, file.content, door, seconds)
+
+    def __enter__(self) -> Running:
+        super().__enter__()
+        return self
 
 
 def _one_after_another(file: ModelFile) -> list[dict[str, Any]]:

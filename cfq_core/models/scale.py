@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from cfq_core.models.contract import HIGH, LOW, Contract
-from cfq_core.models.entries import Gives
 from cfq_core.models.provenance import BadModel
 from cfq_core.models.ranking import slope
-from cfq_core.nets.stack import Stack
+
+if TYPE_CHECKING:
+    from cfq_core.models.entries import Gives
+    from cfq_core.nets.stack import Stack
 
 LEAST_PROBABILITY = 1e-6  # a probability of 0 or 1 is a logit of -13.8 or 13.8: trees give such
 SUM = 1e-4  # how far the probabilities of all classes may be from 1, as float16 keeps them

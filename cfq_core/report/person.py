@@ -18,6 +18,7 @@ from cfq_core.actions.action_set import ActionSet
 from cfq_core.base.errors import CfqError
 from cfq_core.datasets import slices
 from cfq_core.datasets.fetch import FILES
+from cfq_core.report import by_file
 from cfq_core.report.frames import Stored
 from cfq_core.study.pair import pair_of
 from cfq_core.study.store import Row
@@ -34,6 +35,7 @@ SAME = 1e-4  # relative: a stored cost is single precision in a gallery
 LEAST = 1e-6  # relative: a cost this near to the proved least is the least
 #: Boxes of actions that branch and bound may take for one person of a report: a second or two.
 BOXES = 4_000
+CHECKED = 500  # of an audit's people, whom its files are asked about before anybody tries other values
 #: CPU seconds that somebody who looks at one person may give a proof; the first is the usual.
 SECONDS = (5.0, 20.0, 120.0)
 
@@ -172,18 +174,63 @@ def is_of_files(study: Stored) -> bool:
 
 
 def only_computed(study: Stored, *owners: str) -> str:
-    """Why some of these models decide nothing here: a file that is no list of layers; else empty."""
-    if not is_of_files(study) or all(study.arrays(o, "weights") for o in owners):
+    """Why nothing is proved of some of these models: a file that is no list of layers is only asked; else empty."""
+    if not is_of_files(study) or all(by_file.has_layers(study, o) for o in owners):
         return ""
     return (
-        "What a file that is no list of layers decides about other values, and the cheapest way on it with proof, are "
-        "not computed here: what was asked of it when it was audited is stored and shown."
+        "The cheapest way with proof, and the picture on the way to an action, need the layers of both files. One of "
+        "these is no list of layers, only computed by onnxruntime: what its audit found is stored and shown."
     )
 
 
+def not_kept(study: Stored, teacher: str) -> str:
+    """Why a teacher and its students cannot be asked about other values, and what to do; empty where they can."""
+    owners = _owners(study, teacher) if is_of_files(study) else ()
+    return next(filter(None, (by_file.not_kept(study, o) for o in owners)), "")
+
+
 def logits(study: Stored, teacher: str, values: Values) -> tuple[Float[np.ndarray, "n"], Float[np.ndarray, "m n"]]:
-    """Of the teacher and of each of its students, for people in exact integer form; needs the table."""
-    return logits_at(study, teacher, _known(study, teacher).encoding.encode(values))
+    """Of the teacher and of each of its students, for people in exact integer form; needs the table.
+
+    A file that is no list of layers is asked in a process that stays up; an answer is kept.
+    """
+    who, owners = _known(study, teacher), _owners(study, teacher)
+    if not only_computed(study, *owners):
+        return logits_at(study, teacher, who.encoding.encode(values))
+    first, *students = (_of_one(study, teacher, o, np.ascontiguousarray(values, np.int64).tobytes()) for o in owners)
+    return first, np.stack(students)
+
+
+def _owners(study: Stored, teacher: str) -> tuple[str, ...]:
+    return teacher, *study.runs[study.runs.teacher == teacher].run
+
+
+@lru_cache(maxsize=4096)
+def _of_one(study: Stored, teacher: str, owner: str, values: bytes) -> Float[np.ndarray, "n"]:
+    """Logits of one model of an audit of files, by its weights or by the file itself. The table is there: `logits`."""
+    who = _crowd(study, teacher)
+    each = np.frombuffer(values, np.int64).reshape(-1, len(who.encoding.schema.features))
+    if by_file.has_layers(study, owner):
+        from cfq_core.recourse.find import logits64
+        from cfq_core.study.models import model_of
+
+        return logits64(model_of(study.arrays(owner, "weights")), 0, who.encoding, each)
+    return by_file.logits(study, owner, who.encoding.schema, each)
+
+
+@lru_cache(maxsize=64)
+def decided_otherwise(study: Stored, teacher: str) -> str:
+    """How many of the audit's own people its files decide otherwise here than when they were audited; else empty."""
+    who, kept = _known(study, teacher), [study.arrays(o, "people") for o in _owners(study, teacher)]
+    due = [kept[0]["logits"], *(k["student"] for k in kept[1:])]
+    here = logits(study, teacher, who.values[:CHECKED])
+    differ = sum(((a > 0) != (b[:CHECKED] > 0)).sum() for a, b in zip((here[0], *here[1]), due, strict=True))
+    if not differ:
+        return ""
+    return (
+        f"onnxruntime makes {differ} of {len(due) * len(here[0]):,} of the audit's own decisions otherwise here than "
+        "then (another version, or processor). What if tells what is decided here."
+    )
 
 
 def logits_at(

@@ -13,6 +13,7 @@ from cfq_core.base.errors import BadInput, BadStore
 from cfq_core.study.arrays import Arrays
 
 METHOD = "file"  # the code of a student that was not made here
+KEPT_FILE = "file"  # artifact of a teacher or run that is no list of layers: see `models.rerun`
 TOLD = "told"  # artifact of its run: what each person was told, and in which ways to run the files it holds
 #: What of `cfq audit --json` stands in the plan; measures, groups and people are the run's.
 PAIR = ("verdict", "teacher", "student", "kappa", "rows", "denied", "people", "answers", "notes", "runtime", "as_run")

@@ -15,7 +15,8 @@ HOW = (
     "The first file promises, the second is deployed; both judge people of the table. How a file is read is said "
     "below, or found on people whose outcomes are known, and told; in doubt it is refused with what to say. "
     "Nothing in a file is unpickled or run in this server: a process with limits on memory, time and files "
-    "computes it. What is found is kept as a study: every page shows it."
+    "computes it. What is found is kept as a study: every page shows it. A file that is no list of layers "
+    "is kept with it, so that it can be asked about other values."
 )
 
 

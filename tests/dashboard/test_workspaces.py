@@ -17,9 +17,16 @@ from cfq_core.base import logbook
 from cfq_core.base.errors import BadInput
 from cfq_core.base.shipped import shipped
 from cfq_core.commands.server import Server, variables
+from cfq_core.datasets.card import read_card
+from cfq_core.export import pairs
+from cfq_core.export.audit import AuditOptions, audit_pair
+from cfq_core.models.read import parse_model
+from cfq_core.report import by_file
 from cfq_core.study import jobs
 from dashboard.lib import data, workspace
 from tests.dashboard.conftest import SCRIPT
+from tests.export.conftest import CARD
+from tests.report.test_by_file import SAID, files_of
 
 HEADER = "X-Forwarded-User"
 Visit = Callable[..., AppTest]
@@ -122,6 +129,22 @@ def test_a_link_shares_a_study_until_it_is_stopped(store: Path, own_study: Path,
     assert [e.value for e in visit("cid", shared=token).error] == ["This study is not shared with you."]
     assert [e["action"] for e in logbook.events(store)][-2:] == [logbook.SHARE, logbook.UNSHARE]
     assert token not in (store / logbook.FILE).read_text() and not logbook.problems(store)
+
+
+def test_an_audited_file_is_asked_by_its_owner_and_by_whom_the_study_is_shared_with(store: Path, visit: Visit) -> None:
+    """It lies in the study: nobody names a path, and who may not open the study has no file to ask."""
+    (name, said), table = next(iter(SAID.items())), read_card(CARD)
+    files = (parse_model(u.content, u.name) for u in files_of(name, table))
+    audit = audit_pair(table, *files, AuditOptions(people=20, n_reaudited=5, **said))
+    study = pairs.keep_of(home(store, "ann"), str(CARD), audit)
+    ann = visit("ann", page="person")
+    assert "FP32 **refuses** at logit" in shown(ann) and not ann.error
+    assert "No study yet" in shown(visit("ben", study=study, page="person")), "its id alone opens nothing"
+    visit("ann", at=ann).button(key="share").click().run()
+    token = next(c.value for c in ann.code if "shared=" in c.value).partition("shared=")[2]
+    ben = visit("ben", shared=token, page="person")
+    assert "FP32 **refuses** at logit" in shown(ben) and not ben.error and not home(store, "ben").exists()
+    by_file.close()
 
 
 @pytest.mark.parametrize("token", ["../../etc/passwd", "x" * 10_000, "<script>alert(1)</script>", "", "A" * 43, "\0"])

@@ -6,6 +6,8 @@ import numpy as np
 import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
+from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
+from sklearn.svm import SVC
 
 from cfq_core.models.provenance import Input, Provenance
 from cfq_core.nets.stack import Stack
@@ -79,3 +81,41 @@ def network(
         helper.make_node("Gemm", ["h1", "W2", "B2"], ["s2" if end else "y"]),
     ]
     return graph(nodes + ([helper.make_node(end, ["s2"], ["y"])] if end else []), constants, width, outputs)
+
+
+def trees(of: GradientBoostingClassifier | RandomForestClassifier, width: int) -> bytes:
+    """A fitted ensemble of scikit-learn as trees of ONNX: two classes as numbers, whatever their sum."""
+    each: dict[str, list[float | int | str]] = {k: [] for k in NODE}
+    ids, weights = list[tuple[int, int]](), list[float]()
+    members = np.ravel(of.estimators_)
+    for tree, member in enumerate(members):
+        t = member.tree_
+        for node in range(t.node_count):
+            leaf, value = t.children_left[node] < 0, t.value[node].ravel()
+            row = (tree, node, max(int(t.feature[node]), 0), float(np.float32(t.threshold[node])),
+                   "LEAF" if leaf else "BRANCH_LEQ", max(int(t.children_left[node]), 0),
+                   max(int(t.children_right[node]), 0))  # fmt: skip
+            for kind, cell in zip(NODE, row, strict=True):
+                each[kind].append(cell)
+            if leaf:
+                ids.append((tree, node))
+                weights.append(float(value[1] / value.sum() - 0.5 if len(value) > 1 else value[0]) / len(members))
+    each |= {"target_treeids": [t for t, _ in ids], "target_nodeids": [n for _, n in ids]}
+    node = helper.make_node("TreeEnsembleRegressor", ["x"], ["y"], domain="ai.onnx.ml", n_targets=1,
+                            target_ids=[0] * len(ids), target_weights=weights, **each)  # fmt: skip
+    return graph([node], {}, width)
+
+
+NODE = ("nodes_treeids", "nodes_nodeids", "nodes_featureids", "nodes_values", "nodes_modes", "nodes_truenodeids",
+        "nodes_falsenodeids")  # fmt: skip
+
+
+def support_vectors(of: SVC, gamma: float, width: int) -> bytes:
+    """A fitted machine with a Gaussian kernel: two classes, a number each."""
+    attributes = {
+        "kernel_type": "RBF", "kernel_params": [gamma, 0.0, 3.0], "coefficients": of.dual_coef_.ravel().tolist(),
+        "rho": of.intercept_.tolist(), "support_vectors": of.support_vectors_.ravel().tolist(),
+        "vectors_per_class": of.n_support_.tolist(), "classlabels_ints": [0, 1], "post_transform": "NONE",
+    }  # fmt: skip
+    node = helper.make_node("SVMClassifier", ["x"], ["label", "y"], domain="ai.onnx.ml", **attributes)
+    return graph([node], {}, width, 2)

@@ -14,7 +14,7 @@ from cfq_core.report.picture import Picture
 
 
 def rows(study: Stored, teacher: str, values: str, matched: bool = False) -> pd.DataFrame:
-    """One row a student, computed now from its stored integers; ``values``: `person.packed`. Needs the table."""
+    """One row a student, computed now; ``values``: `person.packed`. Needs the table."""
     of = _decided.of_runs(study, teacher)
     _, students = people.logits(study, teacher, people.unpacked(values))
     return _decided.decided(of, students[:, 0], matched)
@@ -37,5 +37,6 @@ PICTURE = Picture(
     rows,
     chart,
     alt_text,
-    "✓ approves, ✗ refuses. Number: the student's logit, from its stored integers in the engine's own arithmetic.",
+    "✓ approves, ✗ refuses. Number: the student's logit, from its stored integers in the engine's own arithmetic; of a "
+    "file that is no list of layers, as onnxruntime computes it.",
 )
