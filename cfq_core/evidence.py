@@ -13,7 +13,7 @@ from itertools import combinations
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 from scipy.special import ndtri  # not scipy.stats: two seconds at the start of every command
 
 from cfq_core.base.streams import numpy_stream
@@ -23,7 +23,8 @@ CONFIDENCE = 0.95
 NORMAL_QUANTILE = float(ndtri((1 + CONFIDENCE) / 2))
 LARGE = 1000  # rows from which a mean's normal interval equals its bootstrap to the bootstrap's own error
 RESAMPLES = 400  # of the bootstrap; its own error is then about a twentieth of the interval
-PEOPLE_AT_ONCE, RESAMPLES_AT_ONCE = 1024, 16  # whose draws are held in memory together
+MANY = 16_384  # people, beyond whom draws are held as bytes, and numbers made of so many resamples at a time:
+RESAMPLES_AT_ONCE = 64
 
 #: Of a run, beside its metrics: how far from the teacher's approval rate its matched threshold stays on validation
 #: rows; where logits tie there, the threshold at the other end of the tie, and what is matched to that (`tied`).
@@ -251,7 +252,7 @@ def summarise(scored: PerRow, summary: Summary) -> Measure:
     if summary == "mean" and scored.weight is None and n > LARGE:
         value, half = float(scored.values.mean()), NORMAL_QUANTILE * float(scored.values.std()) / math.sqrt(n)
         return Measure(value, value - half, value + half, n)
-    resampled = _RESAMPLED[summary](scored, _bootstrap_weights(n))
+    resampled = np.concatenate([_RESAMPLED[summary](scored, weights) for weights in _bootstrap_weights(n)])
     value = float(_RESAMPLED[summary](scored, np.ones((1, n), np.float32))[0])
     ranked = np.sort(resampled[np.isfinite(resampled)])
     low, high = (ranked[round((len(ranked) - 1) * q)] for q in ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2))
@@ -292,18 +293,20 @@ def difference(one: Bool[np.ndarray, "n"], other: Bool[np.ndarray, "m"]) -> Meas
 
 
 @lru_cache(maxsize=16)  # one entry a power of two
-def _poisson(size: int) -> Float[np.ndarray, "b size"]:
-    random, out = numpy_stream(0, "evidence/bootstrap"), np.empty((RESAMPLES, size), np.float32)
-    for start in range(0, size, PEOPLE_AT_ONCE):
-        part = out[:, start : start + PEOPLE_AT_ONCE]
+def _poisson(size: int) -> Float[np.ndarray, "b size"] | UInt8[np.ndarray, "b size"]:
+    random, out = numpy_stream(0, "evidence/bootstrap"), np.empty((RESAMPLES, size), np.uint8)
+    for start in range(0, size, MANY):
+        part = out[:, start : start + MANY]
         part[...] = random.poisson(1.0, part.shape[::-1]).T
-    return out
+    return out if size > MANY else out.astype(np.float32)
 
 
-def _bootstrap_weights(n: int) -> Float[np.ndarray, "b n"]:
-    """How often each of n people is drawn in each resample (Poisson bootstrap, Chamandy et al. 2012)."""
+def _bootstrap_weights(n: int) -> Iterator[Float[np.ndarray, "b n"]]:
+    """How often each of n people is drawn in each resample (Poisson bootstrap, Chamandy et al. 2012), in parts."""
     size = 1 << max(10, (n - 1).bit_length())
-    return _poisson(size)[:, :n]
+    drawn = _poisson(size)[:, :n]
+    for start in range(0, RESAMPLES, RESAMPLES_AT_ONCE if size > MANY else RESAMPLES):
+        yield drawn[start:][:RESAMPLES_AT_ONCE].astype(np.float32) if size > MANY else drawn
 
 
 def _mean(scored: PerRow, weights: Float[np.ndarray, "b n"]) -> Float[np.ndarray, "b"]:
@@ -323,11 +326,10 @@ def _sd(scored: PerRow, weights: Float[np.ndarray, "b n"]) -> Float[np.ndarray, 
 def _median(scored: PerRow, weights: Float[np.ndarray, "b n"]) -> Float[np.ndarray, "b"]:
     if len(weights) == 1:
         return np.array([np.median(scored.values)])
-    order, middle = np.argsort(scored.values, kind="stable"), []
-    for start in range(0, len(weights), RESAMPLES_AT_ONCE):
-        reached = np.cumsum(weights[start : start + RESAMPLES_AT_ONCE, order], axis=1)
-        middle.append((reached >= reached[:, -1:] / 2).argmax(axis=1))
-    return scored.values[order][np.concatenate(middle)]
+    order = np.argsort(scored.values, kind="stable")
+    reached = np.cumsum(weights[:, order], axis=1)
+    middle = (reached >= reached[:, -1:] / 2).argmax(axis=1)
+    return scored.values[order][middle]
 
 
 _RESAMPLED: dict[str, Callable[[PerRow, np.ndarray], np.ndarray]] = {"mean": _mean, "sd": _sd, "median": _median}
