@@ -303,9 +303,7 @@ def _logits_along(problem: Problem, lines: _Lines, samples: Float[Tensor, "n k"]
     return problem.forward_from_first(first.flatten(0, 1), run.repeat_interleave(grid)).view(-1, grid)
 
 
-def _offer_lines(
-    problem: Problem, best: BestKnown, points: Points, lines: _Lines, counts: Float[Tensor, "n"]
-) -> None:
+def _offer_lines(problem: Problem, best: BestKnown, points: Points, lines: _Lines, counts: Float[Tensor, "n"]) -> None:
     """Offer where each line reaches these counts of its number."""
 
     def reached(lane: Tensor) -> Points:
