@@ -87,9 +87,9 @@ def _cut_off(found: dict[str, Any]) -> str:
     if any("vnni" in e for e in has):
         return ""
     return (
-        f"They were run on a processor without VNNI ({', '.join(has)}), which cuts off pairs of 8-bit products: a file in "
-        "standard form with 8-bit layers decides otherwise there. `cfq export` sees that in the file, on any processor, "
-        "and leaves the exact form."
+        f"They were run on a processor without VNNI ({', '.join(has)}), which cuts off pairs of 8-bit products: a file "
+        "in standard form with 8-bit layers decides otherwise there. `cfq export` sees that in the file, on any "
+        "processor, and leaves the exact form."
     )
 
 
