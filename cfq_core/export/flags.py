@@ -19,12 +19,12 @@ from onnx import TensorProto, helper, numpy_helper
 
 from cfq_core.models import verify
 from cfq_core.models.entries import Gives
+from cfq_core.models.integer_nodes import CODES, exceeds_16_bits
 from cfq_core.models.provenance import BadModel
 from cfq_core.models.read import BATCH_STEPS, Array, ModelFile, attributes, constants
 from cfq_core.models.runtime import Running
 
-CODES = 255  # largest code of an unsigned activation; signed ones are shifted to unsigned on x86
-MOST_16, MOST_32 = 2**15 - 1, 2**31 - 1
+MOST_32 = 2**31 - 1
 MOST_TIES = 64  # nodes looked at
 NEAR = 2.0**-22  # relative: two units in the last place of float32, as far as a product with 1 / scale may be off
 RATIOS = "cfq_ratios"
@@ -45,11 +45,6 @@ def flags(file: ModelFile) -> tuple[str, ...]:
     return (*_saturating(products), *_overflowing(products), *_dynamic(file.proto.graph))
 
 
-def saturating(file: ModelFile) -> str | None:
-    """The line on pairs of products that a processor without VNNI cuts off; None where no pair can exceed 16 bits."""
-    return next(_saturating(_integer_layers(file)), None)
-
-
 def _integer_layers(file: ModelFile) -> list[_Product]:
     try:
         return [p for p in _products(file.proto.graph) if p.weight.ndim == 2 and p.weight.size]
@@ -60,9 +55,7 @@ def _integer_layers(file: ModelFile) -> list[_Product]:
 def _saturating(products: list[_Product]) -> Iterator[str]:
     found = []
     for p in products:
-        rows = p.weight[: len(p.weight) // 2 * 2].reshape(-1, 2, p.weight.shape[1])
-        high, low = CODES * rows.clip(0, None).sum(1), CODES * rows.clip(None, 0).sum(1)
-        if high.max(initial=0) > MOST_16 or low.min(initial=0) < -MOST_16 - 1:
+        if exceeds_16_bits(p.weight).any():
             found.append(p.name)
     if found:
         has = [e for e in verify.runtime()["extensions"] if "vnni" in e]

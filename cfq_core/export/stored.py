@@ -20,7 +20,6 @@ from jaxtyping import Float
 
 from cfq_core.base.errors import BadInput, BadStore
 from cfq_core.export import vectors
-from cfq_core.export.flags import saturating
 from cfq_core.export.parity import Parity, ParityFailure, parity
 from cfq_core.models import raw, verify
 from cfq_core.models.provenance import Provenance, Role, inputs_of
@@ -185,9 +184,6 @@ def _exported(run: StoredRun, role: Role, path: Path, form: Form | None, target:
         raise BadInput(f"{path}: a folder; name a file")
     if form is not None:
         return _written(run, role, path, form, target, "")
-    standard = parse_model(_file(run, role, "standard", target).SerializeToString(), path.name)
-    if cut_off := saturating(standard):  # also where this processor decides alike: another one would not
-        return _written(run, role, path, "exact", target, f"in the standard form, {cut_off}")
     try:
         return _written(run, role, path, "standard", target, "")
     except ParityFailure as problem:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from onnx import numpy_helper
+from onnx import TensorProto, numpy_helper
 from onnx.checker import ValidationError
 from onnx.shape_inference import InferenceError
 
 from cfq_core.models.read import Array, ModelFile
-from cfq_core.models.write import FORMS, student_model, teacher_model, written_for
+from cfq_core.models.write import FORMS, UNSIGNED, student_model, teacher_model, written_for
 from cfq_core.nets.layers import LOGIT, Architecture, Codes, read
 from cfq_core.nets.stack import Scorer, Stack
 from cfq_core.quant.grid import WEIGHT_BITS
@@ -33,6 +33,9 @@ def _written_here(file: ModelFile) -> Scorer | None:
         return None
     layers = read(provenance.layers)
     held = {c.name: numpy_helper.to_array(c).astype(np.float64) for c in file.proto.graph.initializer}
+    for c in file.proto.graph.initializer:
+        if c.name.startswith("W") and c.data_type == TensorProto.UINT8:
+            held[c.name] -= UNSIGNED
 
     def listed(kind: str) -> tuple[torch.Tensor, ...]:
         count = next(i for i in range(len(held) + 1) if f"{kind}{i}" not in held)

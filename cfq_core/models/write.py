@@ -7,6 +7,8 @@ Two forms of the same integers and steps:
   no result depends on the order of a sum.
 - ``standard`` is the pattern compilers look for (float32 scales inside the quantize/dequantize nodes). There a value
   on a rounding tie may get the neighbouring 8-bit code (benchmarks/parity.py counts how often that changes a decision).
+  Weights whose products with 8-bit codes exceed 16 bits in pairs lie in UINT8 around 128: an x86 processor without VNNI
+  adds signed ones in pairs and cuts the sum off.
 
 In both, a curved activation is the model's own table, read by `Gather`, so that no runtime computes it anew; the codes
 of sums are signed, on steps that leave no sum on a tie. There is no container of 3, 5 or 6 bits: those weights go
@@ -24,6 +26,7 @@ from torch import Tensor
 
 from cfq_core.models import raw
 from cfq_core.models.graph import Graph
+from cfq_core.models.integer_nodes import exceeds_16_bits
 from cfq_core.models.provenance import KEY, Provenance
 from cfq_core.models.raw import INPUT
 from cfq_core.models.target import FORMS, OPSET, OPSETS, Form, Target
@@ -36,6 +39,7 @@ __all__ = ["FORMS", "INPUT", "OUTPUT", "Form", "student_model", "teacher_model",
 
 TYPE = {2: TensorProto.INT2, 4: TensorProto.INT4, 8: TensorProto.INT8}
 OUTPUT = "logit"
+UNSIGNED = 128  # zero point of 8-bit weights that are held without a sign
 
 
 class _Graph(Graph):
@@ -222,7 +226,7 @@ class _Standard(_Student):
         graph, student = self.graph, self.student
         step = graph.constant(f"step{layer}", _array(student.input_steps[layer][0], np.float32))
         scale = graph.constant(f"scale{layer}", _array(student.weight_steps[layer], np.float32))
-        held = _weight(graph, student, layer, self.containers[layer])
+        held = _weight(graph, student, layer, self.containers[layer], self._moved(layer))
         whole = graph.constant(f"B{layer}", _array(student.biases[layer], np.int32))
         unit = student.weight_steps[layer][0].float() * student.input_steps[layer][0].float()
         scale_of_bias = graph.constant(f"scaleB{layer}", _array(unit, np.float32))
@@ -230,7 +234,8 @@ class _Standard(_Student):
         if layer == self.last:  # summed as whole numbers, so that a logit of exactly 0 is one in float32 too
             given = self.clipped(given, f"within_{layer}", codes, float(student.input_steps[layer][0]))
             names = [self.code(str(layer), signed, given, step, "unit")]
-            names += [graph.node("DequantizeLinear", [n, "unit"], f"{n}_whole") for n in (held, whole)]
+            for name, zero in ((held, self._zero(layer, ()) if self._moved(layer) else []), (whole, [])):
+                names.append(graph.node("DequantizeLinear", [name, "unit", *zero], f"{name}_whole"))
             return graph.node("Mul", [graph.node("Gemm", names, f"sum{layer}", transB=1), scale_of_bias], OUTPUT)
         weight = graph.node("DequantizeLinear", [held, scale, *self._zero_a_row(layer)], f"weight{layer}", axis=0)
         bias = graph.node("DequantizeLinear", [whole, scale_of_bias], f"bias{layer}", axis=0)
@@ -240,11 +245,17 @@ class _Standard(_Student):
 
     def _zero_a_row(self, layer: int) -> list[str]:
         """Zero points: onnxruntime 1.19 runs a fused layer only with one a row; with one, later ones refuse INT2."""
-        if (container := self.containers[layer]) == 2:
-            return []
-        held = helper.tensor_dtype_to_np_dtype(TYPE[container])
-        rows = len(self.student.biases[layer][0])
-        return [self.graph.constant(f"zeroW{layer}", np.zeros(rows, np.int8).astype(held))]
+        return [] if self.containers[layer] == 2 else self._zero(layer, (len(self.student.biases[layer][0]),))
+
+    def _zero(self, layer: int, shape: tuple[int, ...]) -> list[str]:
+        moved = self._moved(layer)
+        held = np.dtype(np.uint8) if moved else helper.tensor_dtype_to_np_dtype(TYPE[self.containers[layer]])
+        return [self.graph.constant(f"zeroW{layer}", np.full(shape, moved, np.uint8).astype(held))]
+
+    def _moved(self, layer: int) -> int:
+        """What is added to a layer's codes: signed ones would be cut off by processors that add products in pairs."""
+        weight = self.student.weights[layer][0].numpy()
+        return UNSIGNED if self.containers[layer] == 8 and exceeds_16_bits(weight.T).any() else 0
 
     def activate(self, layer: int, total: str) -> str:
         graph, of, each = self.graph, self.student.activations, self.layers[layer]
@@ -370,9 +381,12 @@ class _Teacher(Interpreter[str]):
         return graph.node("Mul", [twice, graph.number(f"{to}_half", 0.5)], to)
 
 
-def _weight(graph: _Graph, student: QuantStack, layer: int, container: int) -> str:
+def _weight(graph: _Graph, student: QuantStack, layer: int, container: int, moved: int = 0) -> str:
+    codes = student.weights[layer][0].numpy()
+    if moved:
+        return graph.constant(f"W{layer}", (codes + moved).astype(np.uint8))
     held = helper.tensor_dtype_to_np_dtype(TYPE[container])
-    return graph.constant(f"W{layer}", student.weights[layer][0].numpy().astype(np.int8).astype(held))
+    return graph.constant(f"W{layer}", codes.astype(np.int8).astype(held))
 
 
 def _array(value: Tensor, dtype: type) -> np.ndarray:

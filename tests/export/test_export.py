@@ -22,13 +22,18 @@ from cfq_core.base.identity import file_sha256
 from cfq_core.base.whole import SystemRefused
 from cfq_core.cli import cli
 from cfq_core.export import stored as exporting
+from cfq_core.export.flags import flags
 from cfq_core.export.parity import LEVELS, ParityFailure, computed, parity
 from cfq_core.export.stored import export_student, export_teacher, stored_run
+from cfq_core.models.integer_nodes import exceeds_16_bits
+from cfq_core.models.own_file import own_file
 from cfq_core.models.provenance import KEY, read_provenance
+from cfq_core.models.read import parse_model
 from cfq_core.models.target import Target, target_of
 from cfq_core.models.verify import VECTORS
 from cfq_core.models.write import FORMS, student_model, teacher_model
 from cfq_core.nets.stack import Stack, score
+from cfq_core.quant.quantized import QuantStack
 from cfq_core.study import tables
 from cfq_core.study.store import Store
 
@@ -100,6 +105,25 @@ def test_weights_lie_in_the_containers_their_bits_need() -> None:
             target.opset,
             {13: 7, 21: 10, 25: 13}[target.opset],
         )
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("plan", [(8, 8, 8), (4, 8, 2), (8,), (3, 8)])
+def test_weights_that_some_processors_would_cut_off_lie_without_a_sign(plan: tuple[int, ...], target: Target) -> None:
+    """So the standard form decides alike with VNNI and without, and is recognised as ours."""
+    student, points = made_student(plan), rows(2_000)
+    model = student_model(student, told(plan), "standard", target)
+    held = {c.name: c for c in model.graph.initializer}
+    for layer, weight in enumerate(student.weights):
+        moved = plan[layer] == 8 and exceeds_16_bits(weight[0].numpy().T).any()
+        assert (held[f"W{layer}"].data_type == TensorProto.UINT8) == moved
+        codes = numpy_helper.to_array(held[f"W{layer}"]).astype(int) - 128 * moved
+        np.testing.assert_array_equal(codes, weight[0].numpy())
+    file = parse_model(model.SerializeToString(), "s.onnx")
+    assert held[f"W{plan.index(8)}"].data_type == TensorProto.UINT8 and flags(file) == ()
+    assert parity(model, {"people": points}, {"people": _logits(student, points)}).differing == 0
+    read = own_file(file)
+    assert isinstance(read, QuantStack) and all(map(torch.equal, read.weights, student.weights))
 
 
 def test_a_scale_a_row_has_a_zero_point_a_row() -> None:
