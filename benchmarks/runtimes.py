@@ -133,8 +133,8 @@ def section(path: Path = OUT) -> str:
         "Students of Adult, COMPAS and German (uniform and mixed plans; ReLU, GELU with residuals, SiLU) and FP32",
         "teachers in every form, operator set and container, judged on test rows, recourse points and made people at",
         "every optimisation level, 70 of them also one and seven at a time. Cells: files that load / decisions that",
-        "differ of those checked, at the worst level. Made by `python -m benchmarks.runtimes`. "
-        + _unwritten(next(iter(found.values()))),
+        f"differ of those checked, at the worst level. {_unwritten(next(iter(found.values())))}"
+        "Made by `python -m benchmarks.runtimes`.",
         "",
         "| file | form | target | " + " | ".join(found) + " |",
         "|---" * (3 + len(found)) + "|",
@@ -164,7 +164,7 @@ def _summed(files: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _unwritten(files: list[dict[str, Any]]) -> str:
     count = sum(f["unwritten"] for f in files)
-    return f"{count} decide otherwise than the audited model: `cfq export` leaves no such file." if count else ""
+    return f"{count} decide otherwise than the audited model: `cfq export` leaves no such file. " if count else ""
 
 
 def _cell(files: list[dict[str, Any]]) -> str:
