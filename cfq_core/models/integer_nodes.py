@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Real
 from onnx import TensorProto
 from torch import Tensor
 
@@ -128,7 +128,7 @@ def _product(given: Whole, weight: Whole, bias: Any, transposed: bool) -> Whole:
     return Whole(out.value + codes, out.scale, True)
 
 
-def exceeds_16_bits(weight: Float[np.ndarray, "k h"]) -> Bool[np.ndarray, "j h"]:
+def exceeds_16_bits(weight: Real[np.ndarray, "k h"]) -> Bool[np.ndarray, "j h"]:
     """Which pairs of products of 8-bit codes with INT8 weights, one below the other, may leave 16 bits."""
     pairs = weight[: len(weight) // 2 * 2].reshape(-1, 2, weight.shape[1])
     return (CODES * pairs.clip(0, None).sum(1) > MOST_16) | (CODES * pairs.clip(None, 0).sum(1) < -MOST_16 - 1)
