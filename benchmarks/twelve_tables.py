@@ -146,7 +146,8 @@ def section(path: Path = OUT) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", help="tables to try; none: all")
+    names = [t.item for t in TABLES]
+    parser.add_argument("names", nargs="*", choices=[*names, []], metavar="NAME", help=f"of {names}; none: all")
     parser.add_argument("--packages", default="", help="folder that holds the package, where it is not installed")
     given = parser.parse_args()
     kept = json.loads(OUT.read_text()) if OUT.is_file() else {}
