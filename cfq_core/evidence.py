@@ -30,6 +30,9 @@ RESAMPLES_AT_ONCE = 64
 #: rows; where logits tie there, the threshold at the other end of the tie, and what is matched to that (`tied`).
 MATCHING_SHIFT, OTHER_THRESHOLD, TIED = "matching_shift", "other_threshold", "_tied"
 
+#: How often each of n people is drawn in each of b resamples, and how many all of them: [b, n] and [b].
+Resamples = tuple[np.ndarray, np.ndarray]
+
 #: "worst" and the two after it are of the largest share among groups: itself, what chance makes of it, and its p.
 Summary = Literal["share", "mean", "median", "sd", "worst", "worst_by_chance", "worst_p"]
 OF_WORST = ("worst", "worst_by_chance", "worst_p")
@@ -107,9 +110,8 @@ class PerRow:
     rows: Int[np.ndarray, "m"]
     weight: Float[np.ndarray, "m"] | None = None
 
-    def within(self, members: Bool[np.ndarray, "n"]) -> PerRow:
-        """Only the rows of one group."""
-        keep = members[self.rows]
+    def only(self, keep: Bool[np.ndarray, "m"]) -> PerRow:
+        """Some of these rows."""
         return PerRow(self.values[keep], self.rows[keep], None if self.weight is None else self.weight[keep])
 
 
@@ -157,6 +159,7 @@ def measure(metrics: dict[str, Metric], raw: Evidence, matched: Evidence) -> Mea
     cells = list(group_cells(raw.groups))
     overall: dict[str, Measure] = {}
     groups: dict[str, dict[str, dict[str, Measure]]] = {}
+    worst: dict[tuple[object, bool], tuple[Measure, ...]] = {}
     unknown = []
     for name, metric, evidence in _views(metrics, raw, matched):
         try:
@@ -165,12 +168,13 @@ def measure(metrics: dict[str, Metric], raw: Evidence, matched: Evidence) -> Mea
             unknown.append(name)
             continue
         if metric.summary in OF_WORST:
-            overall[name] = _worst(scored, [c for c in cells if c.single])[OF_WORST.index(metric.summary)]
+            key = metric.score, evidence is raw  # the three are of one score
+            worst[key] = worst.get(key) or _worst(scored, [c for c in cells if c.single])
+            overall[name] = worst[key][OF_WORST.index(metric.summary)]
             continue
         overall[name] = summarise(scored, metric.summary)
-        if metric.by_group:
-            for cell in cells:
-                found = _small_aware(scored.within(cell.members), metric.summary)
+        if metric.by_group and cells:
+            for cell, found in zip(cells, _of_groups(scored, metric.summary, cells), strict=True):
                 groups.setdefault(cell.column, {}).setdefault(cell.level, {})[name] = found
     return Measures(overall, groups, tuple(unknown))
 
@@ -213,10 +217,19 @@ def group_cells(groups: dict[str, list[str]]) -> Iterator[GroupCell]:
                 yield GroupCell(f"{a} x {b}", f"{one}, {two}", (left == one) & (right == two), single=False)
 
 
-def _small_aware(scored: PerRow, summary: Summary) -> Measure:
-    if len(scored.values) < SMALLEST_GROUP:
-        return Measure.missing(len(scored.values))
-    return summarise(scored, summary)
+def _of_groups(scored: PerRow, summary: Summary, cells: list[GroupCell]) -> Iterator[Measure]:
+    """Of each group; of one with too few, only how many they are."""
+    inside = np.stack([c.members for c in cells])[:, scored.rows]
+    sizes, ones = inside.sum(1), scored.values == 1
+    yes_or_no = summary == "share" and bool((ones | (scored.values == 0)).all())
+    successes = inside[:, ones].sum(1) if yes_or_no else sizes
+    for keep, n, k in zip(inside, sizes.tolist(), successes.tolist(), strict=True):
+        if n < SMALLEST_GROUP:
+            yield Measure.missing(n)
+        elif yes_or_no:  # as `summarise`, counted for all groups at once
+            yield Measure(k / n, *wilson(k, n), n)
+        else:
+            yield summarise(scored.only(keep), summary)
 
 
 def _worst(scored: PerRow, cells: list[GroupCell]) -> tuple[Measure, Measure, Measure]:
@@ -252,8 +265,22 @@ def summarise(scored: PerRow, summary: Summary) -> Measure:
     if summary == "mean" and scored.weight is None and n > LARGE:
         value, half = float(scored.values.mean()), NORMAL_QUANTILE * float(scored.values.std()) / math.sqrt(n)
         return Measure(value, value - half, value + half, n)
-    resampled = np.concatenate([_RESAMPLED[summary](scored, weights) for weights in _bootstrap_weights(n)])
-    value = float(_RESAMPLED[summary](scored, np.ones((1, n), np.float32))[0])
+    if n > LARGE:
+        return _bootstrapped(scored, summary)
+    weight = None if scored.weight is None else scored.weight.astype(float).tobytes()
+    return _kept(summary, scored.values.astype(float).tobytes(), weight)
+
+
+@lru_cache(maxsize=4096)  # students of one teacher have many values in common
+def _kept(summary: Summary, values: bytes, weight: bytes | None) -> Measure:
+    of = np.frombuffer(values)
+    return _bootstrapped(PerRow(of, np.arange(len(of)), None if weight is None else np.frombuffer(weight)), summary)
+
+
+def _bootstrapped(scored: PerRow, summary: Summary) -> Measure:
+    n = len(scored.values)
+    resampled = np.concatenate([_RESAMPLED[summary](scored, part) for part in _resamples(n)])
+    value = float(_RESAMPLED[summary](scored, (np.ones((1, n)), np.array([n])))[0])
     ranked = np.sort(resampled[np.isfinite(resampled)])
     low, high = (ranked[round((len(ranked) - 1) * q)] for q in ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2))
     return Measure(value, float(low), float(high), n)
@@ -301,35 +328,49 @@ def _poisson(size: int) -> Float[np.ndarray, "b size"] | UInt8[np.ndarray, "b si
     return out if size > MANY else out.astype(np.float32)
 
 
-def _bootstrap_weights(n: int) -> Iterator[Float[np.ndarray, "b n"]]:
-    """How often each of n people is drawn in each resample (Poisson bootstrap, Chamandy et al. 2012), in parts."""
-    size = 1 << max(10, (n - 1).bit_length())
-    drawn = _poisson(size)[:, :n]
-    for start in range(0, RESAMPLES, RESAMPLES_AT_ONCE if size > MANY else RESAMPLES):
-        yield drawn[start:][:RESAMPLES_AT_ONCE].astype(np.float32) if size > MANY else drawn
+@lru_cache(maxsize=4096)
+def _drawn(n: int) -> Float[np.ndarray, "b"]:
+    return _poisson(_size(n))[:, :n].sum(1)
 
 
-def _mean(scored: PerRow, weights: Float[np.ndarray, "b n"]) -> Float[np.ndarray, "b"]:
-    base = np.ones_like(scored.values) if scored.weight is None else scored.weight
-    sums = weights.astype(np.float64, copy=False) if len(weights) == 1 else weights
+def _size(n: int) -> int:
+    return 1 << max(10, (n - 1).bit_length())
+
+
+def _resamples(n: int) -> Iterator[Resamples]:
+    """How often each of n people is drawn, and all of them (Poisson bootstrap, Chamandy et al. 2012), in parts."""
+    times = _poisson(_size(n))[:, :n]
+    if _size(n) <= MANY:
+        yield times, _drawn(n)
+        return
+    for start in range(0, RESAMPLES, RESAMPLES_AT_ONCE):
+        part = times[start:][:RESAMPLES_AT_ONCE].astype(np.float32)
+        yield part, part.sum(1)
+
+
+def _mean(scored: PerRow, resamples: Resamples) -> Float[np.ndarray, "b"]:
+    times, drawn = resamples
+    if scored.weight is not None:
+        drawn = times @ scored.weight.astype(times.dtype)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return (sums @ scored.values.astype(sums.dtype)) / (sums @ base.astype(sums.dtype))
+        return (times @ scored.values.astype(times.dtype)) / drawn
 
 
-def _sd(scored: PerRow, weights: Float[np.ndarray, "b n"]) -> Float[np.ndarray, "b"]:
+def _sd(scored: PerRow, resamples: Resamples) -> Float[np.ndarray, "b"]:
     centred = scored.values - scored.values.mean()
-    first = _mean(PerRow(centred, scored.rows), weights)
-    second = _mean(PerRow(centred**2, scored.rows), weights)
+    first = _mean(PerRow(centred, scored.rows), resamples)
+    second = _mean(PerRow(centred**2, scored.rows), resamples)
     return np.sqrt(np.maximum(second - first**2, 0.0))
 
 
-def _median(scored: PerRow, weights: Float[np.ndarray, "b n"]) -> Float[np.ndarray, "b"]:
-    if len(weights) == 1:
+def _median(scored: PerRow, resamples: Resamples) -> Float[np.ndarray, "b"]:
+    times, _ = resamples
+    if len(times) == 1:
         return np.array([np.median(scored.values)])
     order = np.argsort(scored.values, kind="stable")
-    reached = np.cumsum(weights[:, order], axis=1)
+    reached = np.cumsum(times[:, order], axis=1)
     middle = (reached >= reached[:, -1:] / 2).argmax(axis=1)
     return scored.values[order][middle]
 
 
-_RESAMPLED: dict[str, Callable[[PerRow, np.ndarray], np.ndarray]] = {"mean": _mean, "sd": _sd, "median": _median}
+_RESAMPLED: dict[str, Callable[[PerRow, Resamples], np.ndarray]] = {"mean": _mean, "sd": _sd, "median": _median}
