@@ -187,7 +187,7 @@ def verify(file: Path, models: tuple[Path, ...], as_json: bool) -> None:
     "--stream",
     "large",
     type=click.Path(path_type=Path),
-    help="Count decisions, flips and groups on every row of this CSV or Parquet file too, in parts: any size.",
+    help="Of this CSV or Parquet file of any size: decisions, flips and groups of every row, recourse of --people.",
 )
 @click.option(
     "--workers", default=0, type=click.IntRange(0, 256), help="Processes that count --stream; 0 works in this one [0]."

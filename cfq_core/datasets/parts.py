@@ -44,6 +44,7 @@ class Part:
 
     values: Int[np.ndarray, "n f"]
     outcome: Bool[np.ndarray, "n"]
+    at: Int[np.ndarray, "n"]  # which of the part's rows they are
     rows: int  # of the file, with those that are left out
 
 
@@ -61,15 +62,17 @@ class Known:
         return [self.card.target, *(f.name for f in self.card.feature)]
 
 
-def parts_of(piece: Piece, known: Known) -> Iterator[Part]:
+def parts_of(piece: Piece, known: Known, only: Int[np.ndarray, "k"] | None = None) -> Iterator[Part]:
     """The rows of a file, or of a piece of it, a part at a time; raises `BadCard`.
 
-    Memory does not grow with the file: one part is held at a time.
+    Memory does not grow with the file: one part is held at a time. ``only``: numbers of the rows that are looked at,
+    rising, the file's first row being 0.
     """
     place = Place(piece.path.name)
     opened = open if piece.content is not None else opener(piece.path, place)
     parquet = piece.content is None and is_parquet(piece.path)
-    for columns in _parquet(piece, place, known) if parquet else _csv(piece, opened, place, known):
+    read = _parquet(piece, place, known, only) if parquet else _csv(piece, opened, place, known, only)
+    for columns in read:
         yield _part(columns, known)
 
 
@@ -93,7 +96,8 @@ def _part(columns: dict[str, Column], known: Known) -> Part:
     dropped = [missing_rows(columns[name], card.missing) for name, p in policy.items() if p == "drop"]
     kept = ~np.any([np.zeros(rows, bool), *dropped], axis=0)
     if not kept.any():
-        return Part(np.zeros((0, len(known.table.schema.features)), np.int64), np.zeros(0, bool), rows)
+        none = np.zeros(0, np.int64)
+        return Part(np.zeros((0, len(known.table.schema.features)), np.int64), none.astype(bool), none, rows)
     columns = {name: column.of_rows(kept) for name, column in columns.items()}
     target = columns[card.target]
     good, open_ = (
@@ -102,18 +106,27 @@ def _part(columns: dict[str, Column], known: Known) -> Part:
     )
     check_present([target.of_rows(~open_)], card.missing)
     check_present([c for name, c in columns.items() if policy.get(name) == "refuse"], card.missing)
-    return Part(known.table.values(columns)[~open_], good[~open_], rows)
+    return Part(known.table.values(columns)[~open_], good[~open_], np.flatnonzero(kept)[~open_], rows)
 
 
 # ---------------------------------------------------------------------- files
-def _csv(piece: Piece, opened: Any, place: Place, known: Known) -> Iterator[dict[str, Column]]:
+def _csv(
+    piece: Piece, opened: Any, place: Place, known: Known, only: Int[np.ndarray, "k"] | None
+) -> Iterator[dict[str, Column]]:
     dialect, at = dialect_of(known.card, place), FIRST_ROW + piece.rows
     with _opened(piece, opened, place, known) as (header, rows):
+        rows = rows if only is None else _chosen(rows, only)
         while some := list(islice(rows, known.size)):
             places = [place.at("column", n) for n in known.names]
             found = collected(some, header, places, known.names, at)
             at += len(some)
             yield {n: replace(c, dialect=dialect) for n, c in found.items()}
+
+
+def _chosen(rows: Iterator[list[str]], only: Int[np.ndarray, "k"]) -> Iterator[list[str]]:
+    """The rows of these numbers."""
+    for skipped in np.diff(only, prepend=-1).tolist():
+        yield from islice(rows, skipped - 1, skipped)
 
 
 @contextmanager
@@ -163,7 +176,9 @@ def _header(rows: Iterator[list[str]], place: Place, names: Sequence[str]) -> li
     return header
 
 
-def _parquet(piece: Piece, place: Place, known: Known) -> Iterator[dict[str, Column]]:
+def _parquet(
+    piece: Piece, place: Place, known: Known, only: Int[np.ndarray, "k"] | None
+) -> Iterator[dict[str, Column]]:
     try:
         from pyarrow import ArrowException
         from pyarrow.parquet import ParquetFile
@@ -177,8 +192,12 @@ def _parquet(piece: Piece, place: Place, known: Known) -> Iterator[dict[str, Col
             at = FIRST_ROW - 1 + piece.rows  # there is no header: rows are counted from 1
             groups = list(range(file.metadata.num_row_groups))[piece.start : piece.stop]
             for batch in file.iter_batches(known.size, groups, known.names):
-                yield {n: _words(batch.column(n), place.at("column", n), at) for n in known.names}
-                at += batch.num_rows
+                first, at = at, at + batch.num_rows
+                if only is not None:
+                    low, high = np.searchsorted(only, (first - FIRST_ROW + 1, at - FIRST_ROW + 1))
+                    batch = batch.take(only[low:high] - (first - FIRST_ROW + 1))
+                if batch.num_rows or only is None:
+                    yield {n: _words(batch.column(n), place.at("column", n), first) for n in known.names}
     except ArrowException as problem:
         raise place.bad(f"is no Parquet file that can be read ({str(problem)[:80]})") from None
 

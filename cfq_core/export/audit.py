@@ -30,9 +30,10 @@ from cfq_core.models.read import ModelFile
 from cfq_core.models.reading import Reading, running_of, settle
 from cfq_core.models.rerun import Rerun
 from cfq_core.nets.stack import Scorer, Stack, score
-from cfq_core.pipeline import Compared, Design, Setting, TeacherRecourse, compared, prepare, recourse_for
+from cfq_core.pipeline import Compared, Design, Setting, TeacherRecourse, compared, prepare, recourse_for, solver_on
 from cfq_core.quant.bits import average_bits
 from cfq_core.quant.quantized import QuantStack
+from cfq_core.recourse.find import Solver
 from cfq_core.recourse.relaxed import Relaxed
 from cfq_core.recourse.search import Search
 from cfq_core.tables.encode import Encoding, Values
@@ -44,6 +45,7 @@ Rows = Literal["test", "all"]
 
 #: The search without its gradient steps: all that a graph which is only computed can be asked.
 GRADIENT_FREE = Search(relaxed=Relaxed(steps=0))
+KAPPA = 0.2  # logits, where no file was audited with another margin
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,7 @@ def audit_pair(table: Table, teacher: ModelFile, student: ModelFile, question: A
     question = question or AuditOptions()
     began = time.monotonic()
     provenances = [f.provenance for f in (teacher, student)]
-    kappa = next((t.kappa for t in reversed(provenances) if t), 0.2) if question.kappa is None else question.kappa
+    kappa = _kappa((student, teacher), question)
     design, notes = _design(table, (teacher, student), question)
     test = design.table.values[design.split.test]
     judged: Rows = "all" if len(test) == len(design.table) else "test"
@@ -182,9 +184,16 @@ def audit_pair(table: Table, teacher: ModelFile, student: ModelFile, question: A
 class OpenedPair:
     """How an audit reads both files, and the table with what is learned of the rows that taught them."""
 
-    table: Table
+    design: Design
     teacher: Reading
     student: Reading
+    model: Scorer  # the teacher
+    kappa: float  # the promise's margin, in logits
+
+    @property
+    def solver(self) -> Solver:
+        """How the teacher is searched."""
+        return solver_on(self.design, GRADIENT_FREE if isinstance(self.model, BlackBox) else Search())
 
 
 def opened_pair(
@@ -192,8 +201,14 @@ def opened_pair(
 ) -> OpenedPair:
     """The pair for as long as ``running`` is open; raises `BadModel` in one line."""
     design, _ = _design(table, (teacher, student), question)
-    first = _opened(teacher, running, design, question).reading
-    return OpenedPair(design.table, first, _opened(student, running, design, question, first).reading)
+    first = _opened(teacher, running, design, question)
+    second = _opened(student, running, design, question, first.reading)
+    return OpenedPair(design, first.reading, second.reading, first.model, _kappa((student, teacher), question))
+
+
+def _kappa(files: Sequence[ModelFile], question: AuditOptions) -> float:
+    said = (f.provenance.kappa for f in files if f.provenance)
+    return next(said, KAPPA) if question.kappa is None else question.kappa
 
 
 # ---------------------------------------------------------------------- rows and encoding

@@ -14,8 +14,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Bool, UInt8
 
 from cfq_core.base import numerics
 from cfq_core.base.errors import BadCard, CfqError
@@ -23,18 +25,26 @@ from cfq_core.datasets.parts import Known, cut, parts_of
 from cfq_core.datasets.pieces import BYTES, Piece
 from cfq_core.evidence import group_cells
 from cfq_core.models.columns import Columns, feeds
+from cfq_core.models.ranking import Ranked
 from cfq_core.models.read import ModelFile
 from cfq_core.models.reading import Reading
 from cfq_core.models.runtime import Running
 from cfq_core.models.scale import Scale
 from cfq_core.study.executors import with_kernels
+from cfq_core.tables.encode import Values
 from cfq_core.tables.schema import Table
 
+if TYPE_CHECKING:
+    from cfq_core.export.asking import Asking  # torch: rows are counted without it
+
 EVERYBODY = ("everybody", "")
+#: Whole numbers by group column and level, in order of appearance.
 Counts = dict[tuple[str, str], np.ndarray]
+ASKED_AT_ONCE = 4096  # people
 AHEAD, AHEAD_SENT = 256, 16  # pieces that wait for a worker; and where their bytes are sent
 IDLE = 60  # seconds after which a worker ends the processes that compute the files
 RUNTIMES = ("onnxruntime", "numpy")
+UNRANKED = Ranked(float("nan"), np.zeros(0), np.zeros(0))  # of a file whose outcomes nobody looks at
 
 
 @dataclass(frozen=True)
@@ -54,6 +64,20 @@ class Way:
         """A process that computes it."""
         return Running(self.file, seconds, feeds(self.file, self.columns.encoding.schema))
 
+    def reading(self, running: Running) -> Reading:
+        """The file as it is read in a process."""
+        return Reading(self.file, self.columns, self.scale, running, UNRANKED)
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What there is in some rows of a file."""
+
+    rows: int  # with those that are left out
+    counts: Counts
+    refused: UInt8[np.ndarray, "m"]  # by the teacher: a bit a row
+    recourse: Counts  # of all who are refused, where everybody is asked
+
 
 @dataclass(frozen=True)
 class Question:
@@ -62,37 +86,51 @@ class Question:
     known: Known
     pair: tuple[Way, Way]  # teacher, student
     seconds: float  # that each file may be computed for, a part: how many there are nobody knows
+    asking: Asking | None = None  # how all whom the teacher refuses ask; None: nobody does
 
-    def counted(self, piece: Piece, running: tuple[Running, Running]) -> tuple[int, Counts]:
-        """How many rows of the file a piece has, and its counts; raises `BadCard`, `BadModel`."""
-        rows, counts = 0, Counts()
+    def counted(self, piece: Piece, running: tuple[Running, Running]) -> Counted:
+        """What a piece of the file holds; raises `BadCard`, `BadModel`."""
+        rows, counts, refused, recourse = 0, Counts(), list[np.ndarray](), Counts()
         for part in parts_of(piece, self.known):
+            bits = np.zeros(part.rows, bool)
+            if len(part.outcome):
+                teacher, student = (r.logits(part.values) > 0 for r in self.readings(running))
+                bits[part.at[~teacher]] = True
+                people = Table(self.known.table.schema, part.values, part.outcome)
+                each = (np.ones(len(teacher), bool), teacher, student, student & ~teacher, teacher & ~student)
+                add(counts, of_groups(people, *each, teacher == people.outcome, student == people.outcome))
+                if self.asking:
+                    add(recourse, self.recourse(part.values[~teacher], running))
             rows += part.rows
-            if not len(part.outcome):
-                continue
-            yes = []
-            for way, process in zip(self.pair, running, strict=True):
-                process.left = self.seconds
-                outputs = process.outputs(way.columns.make(part.values))
-                yes.append(way.scale.logits(outputs, way.file.name) > 0)
-            add(counts, _of_groups(Table(self.known.table.schema, part.values, part.outcome), *yes))
-        return rows, counts
+            refused.append(bits)
+        return Counted(rows, counts, np.packbits(np.concatenate([np.zeros(0, bool), *refused])), recourse)
+
+    def recourse(self, people: Values, running: tuple[Running, Running]) -> Counts:
+        """What is promised to people whom the teacher refuses, and what the student keeps; some are asked at a time."""
+        out = Counts()
+        assert self.asking is not None
+        for start in range(0, len(people), ASKED_AT_ONCE):
+            add(out, self.asking.counts(people[start:][:ASKED_AT_ONCE], *self.readings(running)))
+        return out
+
+    def readings(self, running: tuple[Running, Running]) -> list[Reading]:
+        """Teacher and student, each with all of its time."""
+        for process in running:
+            process.left = self.seconds
+        return [way.reading(process) for way, process in zip(self.pair, running, strict=True)]
 
 
-def _of_groups(people: Table, teacher: np.ndarray, student: np.ndarray) -> Counts:
-    """The whole numbers of some people, for everybody and every group and crossing in them."""
-    each = np.stack([
-        np.ones(len(teacher), bool), teacher, student, student & ~teacher, teacher & ~student,
-        teacher == people.outcome, student == people.outcome,
-    ]).astype(np.int64)  # fmt: skip
-    out = {EVERYBODY: each.sum(1)}
+def of_groups(people: Table, *each: Bool[np.ndarray, "n"]) -> Counts:
+    """How many people each of some facts holds of, for everybody and every group and crossing in them."""
+    facts = np.stack(each).astype(np.int64)
+    out = {EVERYBODY: facts.sum(1)}
     for cell in group_cells(people.groups()):
-        out[cell.column, cell.level] = each[:, cell.members].sum(1)
+        out[cell.column, cell.level] = facts[:, cell.members].sum(1)
     return out
 
 
 def add(counts: Counts, more: Counts) -> None:
-    """Add the counts of a part."""
+    """Add the counts of others."""
     for key, of in more.items():
         counts[key] = counts[key] + of if key in counts else of
 
@@ -100,26 +138,24 @@ def add(counts: Counts, more: Counts) -> None:
 def spread(
     question: Question, path: Path, running: tuple[Running, Running], executor: Executor,
     told: Callable[[str], None], size: int = BYTES,
-) -> Counts:  # fmt: skip
-    """A file's counts, each piece counted by an executor; ``running``: this process's own, for what cannot be cut."""
-    counts, rows = Counts(), 0
+) -> Iterator[Counted]:  # fmt: skip
+    """What a file holds in its order, each piece counted by an executor; ``running``: for what cannot be cut."""
+    rows = 0
     for piece, found in _in_order(question, cut(path, question.known, size), executor):
         if found is None:
             told(
                 f"{path.name}: from row {rows + 2:,} on one process reads it: it cannot be cut there (a line break in "
                 "a cell, an empty row, its encoding), or holds a mistake"
             )
-            rest = replace(piece, stop=None, content=None, rows=rows, mark="")
-            add(counts, question.counted(rest, running)[1])
-            break
-        rows += found[0]
-        add(counts, found[1])
-    return counts
+            yield question.counted(replace(piece, stop=None, content=None, rows=rows, mark=""), running)
+            return
+        rows += found.rows
+        yield found
 
 
 def _in_order(
     question: Question, pieces: Iterable[Piece], executor: Executor
-) -> Iterator[tuple[Piece, tuple[int, Counts] | None]]:
+) -> Iterator[tuple[Piece, Counted | None]]:
     """Each piece with its counts; None where it is to be read here, and what follows it."""
     coming, waiting, versions = iter(pieces), deque[tuple[Piece, Future | None]](), _versions()
     more = True
@@ -152,8 +188,8 @@ def _versions() -> str:
 
 
 # ---------------------------------------------------------------------- in a worker
-def count_piece(question: Question, piece: Piece, versions: str) -> tuple[int, Counts] | None:
-    """What a worker does: rows and counts of a piece, None where it is not whole rows or holds a mistake."""
+def count_piece(question: Question, piece: Piece, versions: str) -> Counted | None:
+    """What a worker does: a piece counted, None where it is not whole rows or holds a mistake."""
     if (own := _versions()) != versions:
         raise CfqError(f"a worker has {own}, this audit {versions}: they need the same")
     piece.check()

@@ -1,7 +1,8 @@
-"""Decisions of two files on a table of any size, read in parts: approvals, flips and groups counted on every row.
+"""Two files on a table of any size, read in parts: approvals, flips and groups counted on every row, and recourse.
 
 Counts are whole numbers and are added up, so that no answer depends on how large a part is. How each file is read is
-settled on the card's own table, as in an audit; recourse is asked there.
+settled on the card's own table, as in an audit. Recourse is asked by all whom the teacher refuses, or by a seeded
+sample of them: drawn by the number of their row while the file is read, and looked up by it afterwards.
 """
 
 from __future__ import annotations
@@ -17,19 +18,26 @@ from typing import Any
 
 import numpy as np
 
+from cfq_core.base.errors import CfqError
+from cfq_core.base.streams import numpy_stream
 from cfq_core.datasets.card import card_of, read_card
 from cfq_core.datasets.new_rows import KnownTable
-from cfq_core.datasets.parts import Known
+from cfq_core.datasets.parts import Known, parts_of
 from cfq_core.datasets.pieces import Piece
 from cfq_core.evidence import NORMAL_QUANTILE, SMALLEST_GROUP, wilson
-from cfq_core.export.audit import AuditOptions, opened_pair
-from cfq_core.export.spread import EVERYBODY, Counts, Question, Way, spread
+from cfq_core.export.asking import ASKED, Asking
+from cfq_core.export.audit import AuditOptions, OpenedPair, opened_pair
+from cfq_core.export.spread import EVERYBODY, Counts, Question, Way, add, spread
+from cfq_core.models.blackbox import BlackBox
 from cfq_core.models.read import ModelFile
+from cfq_core.tables.encode import Values
 from cfq_core.tables.schema import Schema, Table
 
 ROWS = 65_536  # a part, unless asked otherwise
 #: Whole numbers of one group: people, approved by each file, approved by the student alone, by the teacher alone, and
 #: how often each was right.
+SEED = 0  # of the sample of refused people
+BLOCK = 65_536  # rows whose places in the draw are made at once
 COUNTED = ("people", "teacher", "student", "gained", "lost", "teacher_right", "student_right")
 
 
@@ -38,7 +46,9 @@ class Streamed:
     """What two files decide about every row of a table."""
 
     file: str
-    counts: Counts = field(default_factory=dict)  # by group column and level, in order of appearance
+    counts: Counts = field(default_factory=dict)  # `COUNTED`
+    recourse: Counts = field(default_factory=dict)  # `ASKED`
+    kappa: float = 0.0  # of the promises, in logits
     seconds: float = 0.0
 
     @property
@@ -49,12 +59,14 @@ class Streamed:
     def as_json(self) -> dict[str, Any]:
         """The object that ``--json`` prints; groups of under 30 people are counted and not judged."""
         groups: dict[str, dict[str, Any]] = {}
-        for (column, level), of in sorted(self.counts.items()):
+        found = {key: measured(of) for key, of in self.counts.items()}
+        for key, of in self.recourse.items():
+            found[key] |= kept(of)
+        for (column, level), told in sorted(found.items()):
             if (column, level) != EVERYBODY:
-                groups.setdefault(column, {})[level] = measured(of)
-        whole = measured(self.counts[EVERYBODY]) if self.counts else {"people": 0}
-        return {"file": self.file, "rows": self.rows, "seconds": self.seconds} | {
-            "everybody": whole, "groups": groups,
+                groups.setdefault(column, {})[level] = told
+        return {"file": self.file, "rows": self.rows, "seconds": self.seconds, "kappa": self.kappa} | {
+            "everybody": found.get(EVERYBODY, {"people": 0}), "groups": groups,
         }  # fmt: skip
 
     @property
@@ -69,7 +81,18 @@ class Streamed:
         return (
             f"{self.file}: {self.rows:,} rows in {self.seconds:.1f} s; {m['gained'] + m['lost']:,} decisions flip "
             f"({100 * m['flip_rate']:.2f} %: {m['gained']:,} approved by the student alone, {m['lost']:,} by the "
-            f"teacher alone); approval shift {shift}"
+            f"teacher alone); approval shift {shift}{self._of_recourse(m)}"
+        )
+
+    def _of_recourse(self, m: dict[str, Any]) -> str:
+        refused = m["people"] - m["teacher"]
+        if not m.get("asked"):
+            return ""
+        who = f"all {refused:,}" if m["asked"] == refused else f"{m['asked']:,} of {refused:,}, drawn with seed {SEED},"
+        out = f"\nof those whom the teacher refuses {who} asked: {m['promised']:,} were promised approval "
+        out += f"(kappa = {self.kappa:g}), the student breaks {m['broken']:,}"
+        return out + (
+            f" ({100 * m['vd']:.1f} %, {100 * m['vd_low']:.1f} to {100 * m['vd_high']:.1f})" if "vd" in m else ""
         )
 
 
@@ -88,26 +111,76 @@ def measured(of: np.ndarray) -> dict[str, Any]:
     return out
 
 
+def kept(of: np.ndarray) -> dict[str, Any]:
+    """Counts of promises with shares and their 95 % intervals (Wilson); under 30 people they are counted alone."""
+    c = dict(zip(ASKED, of.tolist(), strict=True))
+    for name, part, whole in (("feasible", "promised", "asked"), ("vd", "broken", "promised")):
+        if c[whole] >= SMALLEST_GROUP:
+            low, high = wilson(c[part], c[whole])
+            c |= {name: c[part] / c[whole], f"{name}_low": low, f"{name}_high": high}
+    return c
+
+
+@dataclass
+class Draw:
+    """A simple random sample of numbered rows, drawn while they go by: those with the smallest random numbers."""
+
+    size: int
+    rows: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    places: np.ndarray = field(default_factory=lambda: np.zeros(0))
+
+    def add(self, rows: np.ndarray) -> None:
+        """Numbers of more rows; what is drawn of all of them does not depend on how they come."""
+        for block in np.unique(rows // BLOCK):
+            mine = rows[rows // BLOCK == block]
+            of_block = numpy_stream(SEED, f"stream/{block}").random(BLOCK)
+            self.rows = np.concatenate([self.rows, mine])
+            self.places = np.concatenate([self.places, of_block[mine % BLOCK]])
+            first = np.argsort(self.places, kind="stable")[: self.size]
+            self.rows, self.places = self.rows[first], self.places[first]
+
+
 def stream(
     path: Path, card: Path, teacher: ModelFile, student: ModelFile, question: AuditOptions, size: int = ROWS,
     executor: Executor | None = None, told: Callable[[str], None] = lambda _: None,
 ) -> Streamed:  # fmt: skip
-    """Count the decisions of two files on every row of a CSV or Parquet file, ``size`` rows at a time.
+    """What two files decide about every row of a CSV or Parquet file, ``size`` rows at a time, and what is promised.
 
-    ``executor``: pieces of the file are counted by its workers; what cannot be cut is counted here, and ``told``.
+    ``question.people``: how many of those whom the teacher refuses ask; None: all. ``executor``: pieces of the file are
+    counted by its workers; what cannot be cut is counted here, and ``told``.
     Raises `BadCard` for a row that is not as the card says, `BadModel` for a file that cannot be read.
     """
     table, about, began = read_card(card), card_of(card), time.monotonic()
     with ExitStack() as running:
         pair = opened_pair(table, teacher, student, question, running)
-        known = replace(KnownTable.of(pair.table), schema=with_bands(pair.table))
+        known = replace(KnownTable.of(pair.design.table), schema=with_bands(pair.design.table))
         ways, processes = (Way.of(pair.teacher), Way.of(pair.student)), (pair.teacher.running, pair.student.running)
-        ask = Question(Known(about, known, size), ways, question.seconds)
-        if executor is None:
-            counts = ask.counted(Piece(path), processes)[1]
-        else:
-            counts = spread(ask, path.absolute(), processes, executor, told)
-    return Streamed(path.name, counts, time.monotonic() - began)
+        asking, few = _asking(pair, known.schema), question.people
+        ask = Question(Known(about, known, size), ways, question.seconds, asking if few is None else None)
+        found = [ask.counted(Piece(path), processes)] if executor is None else spread(
+            ask, path.absolute(), processes, executor, told)  # fmt: skip
+        counts, recourse, draw, rows = Counts(), Counts(), Draw(few or 0), 0
+        for part in found:
+            add(counts, part.counts)
+            add(recourse, part.recourse)
+            draw.add(rows + np.flatnonzero(np.unpackbits(part.refused, count=part.rows)))
+            rows += part.rows
+        if len(draw.rows):
+            recourse = replace(ask, asking=asking).recourse(_looked_up(path, ask.known, np.sort(draw.rows)), processes)
+    return Streamed(path.name, counts, recourse, pair.kappa, time.monotonic() - began)
+
+
+def _asking(pair: OpenedPair, schema: Schema) -> Asking:
+    layers = None if isinstance(pair.model, BlackBox) else pair.model
+    return Asking(schema, layers, pair.design.encoding, pair.design.actions, pair.solver, pair.kappa)
+
+
+def _looked_up(path: Path, known: Known, rows: np.ndarray) -> Values:
+    """The people in some rows of a file that was read before."""
+    found = [part.values for part in parts_of(Piece(path), known, rows)]
+    if sum(map(len, found)) != len(rows):
+        raise CfqError(f"{path.name}: has changed since it was counted; start again")
+    return np.concatenate(found)
 
 
 def with_bands(table: Table) -> Schema:

@@ -108,6 +108,13 @@ def test_a_line_break_in_a_cell_is_found_and_counted_alike(
     assert json.dumps(found) == json.dumps(due | {"file": "plain.csv"}) and not told
 
 
+def test_everybody_is_asked_by_whoever_reads_them(apart: Said, pair: tuple[ModelFile, ModelFile]) -> None:
+    everybody = replace(OPTIONS, people=None)
+    one, other = (stream(CSV, CARD, *pair, everybody, executor=e).as_json() for e in (None, Inline()))
+    assert json.dumps(one | {"seconds": 0}) == json.dumps(other | {"seconds": 0})
+    assert one["everybody"]["asked"] == one["rows"] - one["everybody"]["teacher"] > 60
+
+
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("wrong", ["a,b", '"open', "", "\xff"])
 def test_a_mistake_is_told_as_by_one_process(
@@ -193,5 +200,5 @@ def test_a_cluster_counts_alike_and_a_killed_worker_loses_nothing(
             found = stream(large, CARD, *pair, OPTIONS, executor=executor)
     finally:
         spread._in_order = in_order
-    assert killed and found.rows == 360_000
+    assert killed and found.rows == 360_000 and found.as_json()["everybody"]["asked"] == 5
     assert found.as_json()["everybody"] == json.loads(printed[0])["everybody"]

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from scipy.stats import kstest
+from sklearn.ensemble import GradientBoostingClassifier
 
-from cfq_core.base.errors import BadCard
+from cfq_core.base.errors import BadCard, CfqError
 from cfq_core.cli import cli
 from cfq_core.datasets.card import card_of, read_card
 from cfq_core.datasets.new_rows import KnownTable
 from cfq_core.datasets.parts import Known, Part, parts_of
 from cfq_core.datasets.pieces import Piece
 from cfq_core.evidence import group_cells
-from cfq_core.export.audit import AuditOptions, audit_pair
-from cfq_core.export.stream import COUNTED, EVERYBODY, Streamed, measured, stream, with_bands
-from cfq_core.models.read import ModelFile
+from cfq_core.export import stream as streamed
+from cfq_core.export.audit import AuditOptions, PairAudit, audit_pair
+from cfq_core.export.spread import EVERYBODY
+from cfq_core.export.stream import COUNTED, Draw, Streamed, measured, stream, with_bands
+from cfq_core.models.read import ModelFile, parse_model
 
 from .conftest import CARD
+from .made import trees
 
 CSV = CARD.with_suffix(".csv")
 OPTIONS = AuditOptions(rows="all", people=5, n_reaudited=2)
@@ -53,6 +59,85 @@ def test_no_answer_depends_on_the_size_of_a_part(
     one, other = (stream(few, CARD, *pair, OPTIONS, n) for n in (size, 10**6))
     assert {k: v.tolist() for k, v in one.counts.items()} == {k: v.tolist() for k, v in other.counts.items()}
     assert one.rows == other.rows > 0
+
+
+@pytest.fixture(scope="module")
+def audited(pair: tuple[ModelFile, ModelFile]) -> PairAudit:
+    return audit_pair(read_card(CARD), *pair, replace(OPTIONS, people=None))
+
+
+@pytest.mark.parametrize("size", [97, 10**6])
+def test_all_who_are_refused_are_told_and_lose_what_an_audit_of_all_rows_says(
+    size: int, pair: tuple[ModelFile, ModelFile], audited: PairAudit
+) -> None:
+    found = stream(CSV, CARD, *pair, replace(OPTIONS, people=None), size)
+    e, refused = audited.seen.raw, audited.promise.person
+    each = [np.ones(len(refused), bool), e.has_recourse, e.has_recourse & (e.student_at <= 0)]
+    due = {(c.column, c.level): [int(x[c.members[refused]].sum()) for x in each] for c in group_cells(e.groups)}
+    assert {k: v.tolist() for k, v in found.recourse.items() if k != EVERYBODY} == {
+        k: v for k, v in due.items() if v[0]
+    }
+    asked, promised, broken = found.recourse[EVERYBODY].tolist()
+    assert [asked, promised, broken] == [int(x.sum()) for x in each] and promised > broken > 0
+    told = found.as_json()["everybody"]
+    assert told["vd"] == broken / promised and told["vd_low"] < told["vd"] < told["vd_high"]
+    assert f"{promised} were promised approval (kappa = 0.2), the student breaks {broken}" in found.words
+
+
+def test_a_sample_asks_the_rows_that_are_drawn(
+    pair: tuple[ModelFile, ModelFile], audited: PairAudit, tmp_path: Path
+) -> None:
+    drawn, refused = Draw(60), np.flatnonzero(audited.promise.logits <= 0)
+    drawn.add(refused)
+    e, rows = audited.seen.raw, np.isin(audited.promise.person, drawn.rows)
+    due = [60, int(e.has_recourse[rows].sum()), int((e.has_recourse & (e.student_at <= 0))[rows].sum())]
+    pd.read_csv(CSV).to_parquet(tmp_path / "t.parquet", row_group_size=70)
+    (tmp_path / "gz.csv").write_bytes(gzip.compress(CSV.read_bytes()))
+    for path, size in ((CSV, 97), (tmp_path / "t.parquet", 64), (tmp_path / "gz.csv", 10**6)):
+        found = stream(path, CARD, *pair, replace(OPTIONS, people=60), size)
+        assert found.recourse[EVERYBODY].tolist() == due, path
+        assert f"60 of {len(refused)}, drawn with seed 0, asked" in found.words
+    everybody = stream(CSV, CARD, *pair, replace(OPTIONS, people=10**6))
+    assert everybody.recourse[EVERYBODY][0] == len(refused)
+
+
+def test_a_draw_depends_on_the_rows_alone_and_is_even() -> None:
+    rows = np.flatnonzero(np.random.default_rng(0).random(300_000) < 0.7)
+    whole, parts = Draw(2000), Draw(2000)
+    whole.add(rows)
+    for some in np.array_split(rows, [1, 17, 90_000, 90_001, 150_000]):
+        parts.add(some)
+    assert set(whole.rows) == set(parts.rows) <= set(rows) and len(set(whole.rows)) == 2000
+    assert kstest(np.searchsorted(rows, whole.rows) / len(rows), "uniform").pvalue > 0.01
+
+
+def test_files_that_are_no_layers_are_asked_without_gradients(tmp_path: Path) -> None:
+    table, files = read_card(CARD), []
+    for name, depth in (("t.onnx", 4), ("s.onnx", 1)):
+        made = GradientBoostingClassifier(n_estimators=8, max_depth=depth, random_state=0)
+        made.fit(table.values.astype(np.float32), table.outcome)
+        files.append(parse_model(trees(made, len(table.schema.features)), name))
+    options = replace(OPTIONS, people=None, layout="levels", output="logit", kappa=0.0)
+    found = stream(CSV, CARD, files[0], files[1], options)
+    e, refused = (of := audit_pair(table, files[0], files[1], options)).seen.raw, of.promise.person
+    due = [len(refused), e.has_recourse.sum(), (e.has_recourse & (e.student_at <= 0)).sum()]
+    assert found.recourse[EVERYBODY].tolist() == due and due[2] > 0
+
+
+def test_a_file_that_changes_under_way_is_refused_in_one_line(
+    pair: tuple[ModelFile, ModelFile], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes(CSV.read_bytes())
+    asked = streamed._looked_up
+
+    def cut_before(path: Path, known: Known, rows: np.ndarray) -> np.ndarray:
+        path.write_text("".join(CSV.read_text().splitlines(True)[:5]))
+        return asked(path, known, rows)
+
+    monkeypatch.setattr(streamed, "_looked_up", cut_before)
+    with pytest.raises(CfqError, match="has changed since it was counted"):
+        stream(path, CARD, *pair, replace(OPTIONS, people=60))
 
 
 def parts(path: Path, size: int) -> list[Part]:
