@@ -5,6 +5,10 @@ INSTALLED := .venv/.installed
 ARGS ?=
 # Two processes: each runs one half of the tests in their order, then takes from the other's half.
 PYTEST := $(BIN)/pytest -n 2 --dist worksteal
+LOWEST := .venv/lowest/.installed
+LEANS := tests/api tests/cli tests/report tests/study/test_evidence.py tests/study/test_gallery.py tests/study/test_store.py \
+	$(addprefix tests/export/test_,export.py read.py spread.py) \
+	$(addprefix tests/dashboard/test_,pages.py own_table.py startup.py headers.py report.py workspaces.py)
 FUZZED := tests/export/test_fuzz.py tests/laws/test_card.py tests/laws/test_plan.py
 
 .PHONY: run test short gate long again fuzz shapes lint types layers lowest docs clean
@@ -26,7 +30,7 @@ long: $(INSTALLED) # a browser, kills, a cluster, all tables, slow oracles
 	$(PYTEST) -m gate
 
 again: $(INSTALLED) # beside `long`, whose browser leaves a core idle
-	@$(MAKE) --no-print-directory --keep-going fuzz shapes PYTEST="$(BIN)/pytest -p no:xdist"
+	@$(MAKE) --no-print-directory --keep-going fuzz shapes lowest PYTEST="$(BIN)/pytest -p no:xdist"
 
 fuzz: $(INSTALLED) # thrice the edits that `test` tries
 	CFQ_FUZZ=3 $(PYTEST) -m "not gate" -k "test_any_ or and_wrong" $(FUZZED)
@@ -34,10 +38,13 @@ fuzz: $(INSTALLED) # thrice the edits that `test` tries
 shapes: $(INSTALLED) # the engine's annotations checked while it runs, by tests that go through all of it
 	PYTHONPATH=tests $(PYTEST) -m "not gate" -p no:cacheprovider --jaxtyping-packages=cfq_core,shapes.check -k "not (same_material or other_teacher or other_budgets)" tests/contracts/test_allocators.py tests/contracts/test_metrics.py tests/contracts/test_methods.py tests/golden
 
-lowest: # the lowest versions that are allowed, in an environment of their own
-	$(PYTHON) -m venv .venv/lowest
-	.venv/lowest/bin/pip install --quiet --disable-pip-version-check --editable '.[dev]' --constraint docs/lowest.txt
-	.venv/lowest/bin/pytest -p no:cacheprovider -m "not gate" tests/cli tests/dashboard tests/study tests/export
+lowest: $(LOWEST) # what leans on libraries, with the lowest versions that are allowed
+	CFQ_DATA_DIR= $(dir $(LOWEST))bin/pytest -p no:cacheprovider -p no:xdist -m "not gate" $(LEANS)
+
+$(LOWEST): pyproject.toml docs/lowest.txt
+	$(PYTHON) -m venv $(dir $(LOWEST))
+	$(dir $(LOWEST))bin/pip install --quiet --disable-pip-version-check --editable '.[dev]' --constraint docs/lowest.txt
+	touch $(LOWEST)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

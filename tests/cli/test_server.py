@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -25,12 +26,18 @@ def test_lists_are_handed_over_as_streamlit_reads_them() -> None:
     assert all(strict(given[name]) for name, (_, strict) in GUARDS.items())
 
 
+#: Settings of what the lowest version that is allowed does not have.
+SINCE = {"STREAMLIT_SERVER_ENABLE_AGENT_API": (1, 67)}
+
+
 def test_names_are_streamlits_own() -> None:
     from streamlit import config
 
     known = {o.env_var for o in config.get_config_options().values()}
     given, _ = variables(Server(), {})
-    assert {n for n in given if n.startswith("STREAMLIT_")} <= known | set(os.environ)
+    installed = tuple(int(n) for n in version("streamlit").split(".")[:2])
+    later = {name for name, since in SINCE.items() if installed < since}
+    assert {n for n in given if n.startswith("STREAMLIT_")} - later <= known | set(os.environ)
 
 
 @pytest.mark.parametrize("name", GUARDS)
