@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +14,7 @@ from cfq_core.base.errors import BadInput, CfqError
 from cfq_core.commands.options import (
     contract_options,
     json_option,
+    needs,
     number,
     one_run,
     open_store,
@@ -90,7 +90,7 @@ def export(
 
     It carries 32 made-up people with the decisions that are due: cfq verify FILE runs them where it is deployed.
     """
-    _needs("onnx", "onnxruntime", extra="export")
+    needs("onnx", "onnxruntime", extra="export")
     from cfq_core.export.stored import export_student, export_teacher, stored_run
     from cfq_core.models.target import target_of
     from cfq_core.study.store import readable
@@ -128,7 +128,7 @@ def certify(
 
     Files that are not there are exported; files that are there must be this run's, with encoded inputs.
     """
-    _needs("onnx", "onnxruntime", extra="export")
+    needs("onnx", "onnxruntime", extra="export")
     from cfq_core.export.certify import certify as certified
     from cfq_core.export.stored import stored_run
     from cfq_core.study.store import readable
@@ -155,7 +155,7 @@ def verify(file: Path, models: tuple[Path, ...], as_json: bool) -> None:
 
     Of promises (cfq certify): cfq verify PROMISES.jsonl FILE.onnx [FILE.onnx] runs every cell of every box on them.
     """
-    _needs("onnxruntime", extra="export")
+    needs("onnxruntime", extra="export")
     if file.suffix == ".jsonl" and not models:
         raise BadInput(f"{file}: promises are checked against a model: cfq verify {file} FILE.onnx")
     program = VERIFY_PROMISES if models else VERIFY
@@ -217,7 +217,7 @@ def audit(
     **options: Any,
 ) -> None:
     """Audit any pair of ONNX files on a table: does the student keep what the teacher promises?"""
-    _needs("onnx", "onnxruntime", extra="export")
+    needs("onnx", "onnxruntime", extra="export")
     from cfq_core.base import cells, logbook
     from cfq_core.datasets.card import read_card
     from cfq_core.export import audit_text, pairs, people
@@ -304,7 +304,7 @@ def watch(
 
     RUN: a run's id, or a study's that holds one run. Over all looks together a false alarm has a chance of at most 5 %.
     """
-    _needs("onnx", "onnxruntime", extra="export")
+    needs("onnx", "onnxruntime", extra="export")
     from cfq_core.export.stored import stored_run
     from cfq_core.export.watch import watch as watched
     from cfq_core.study.store import readable
@@ -331,11 +331,6 @@ def _counted(large: Path | None, workers: int, scheduler: str | None, card: Path
     with workers_or_cluster(workers, scheduler) as executor:
         told = lambda line: click.echo(f"note: {line}", err=True)  # noqa: E731
         return stream(large, card, files[0], files[1], question, executor=executor, told=told)
-
-
-def _needs(*modules: str, extra: str) -> None:
-    if any(importlib.util.find_spec(m) is None for m in modules):
-        raise CfqError(f"the {extra} extra is not installed: pip install 'cfq[{extra}]'")
 
 
 def _log(store: Path, run: str, files: list[Path]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import click
 
-from cfq_core.base.errors import BadInput, BadPlan, UnknownName
+from cfq_core.base.errors import BadInput, BadPlan, CfqError, UnknownName
 from cfq_core.base.place import store_place
 
 store_option = click.option(
@@ -103,3 +104,9 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 def print_json(value: Any) -> None:
     """One line of JSON; a number that is nan is an error, for JSON has none."""
     click.echo(json.dumps(value, allow_nan=False))
+
+
+def needs(*modules: str, extra: str) -> None:
+    """Raise `CfqError` where a module of an extra is not installed."""
+    if any(importlib.util.find_spec(m) is None for m in modules):
+        raise CfqError(f"the {extra} extra is not installed: pip install 'cfq[{extra}]'")

@@ -14,12 +14,13 @@ import click
 from tqdm import tqdm
 
 from cfq_core.base import logbook, numerics, plugins
-from cfq_core.base.errors import BadPlan
+from cfq_core.base.errors import BadInput, BadPlan
 from cfq_core.base.identity import identity
 from cfq_core.commands.options import (
     CONTRACT,
     contract_options,
     json_option,
+    needs,
     number,
     open_store,
     print_json,
@@ -80,10 +81,16 @@ LEGEND = (
     "--approve", help="Share of training people whom trained teachers approve, such as 30%, instead of a cut."
 )
 @click.option("--name", default="", help="A name for the study.")
+@click.option(
+    "--stream",
+    "large",
+    type=click.Path(path_type=Path),
+    help="Of this CSV or Parquet file under the same card, any size: what each student decides of every row.",
+)
 @workers_option
 @store_option
 @json_option
-def run(workers: int | None, folder: Path | None, as_json: bool, **options: Any) -> None:
+def run(large: Path | None, workers: int | None, folder: Path | None, as_json: bool, **options: Any) -> None:
     """Train teachers, promise recourse, quantize, and see what survives."""
     given = {
         "datasets": [_findable(options["dataset"])],
@@ -107,7 +114,7 @@ def run(workers: int | None, folder: Path | None, as_json: bool, **options: Any)
         start_server()  # imports torch while this process does
     from cfq_core.study.plan import read_plan
 
-    _run(read_plan(given, "command line"), workers, folder, as_json)
+    _run(read_plan(given, "command line"), workers, folder, as_json, large=large)
 
 
 def _findable(dataset: str) -> str:
@@ -234,10 +241,15 @@ def _warn(datasets: Sequence[str]) -> None:
             click.echo(f"note: {Path(card).name}: every action keeps: {sentence}", err=True)
 
 
-def _run(plan: Any, workers: int | None, folder: Path | None, as_json: bool, scheduler: str | None = None) -> None:
+def _run(
+    plan: Any, workers: int | None, folder: Path | None, as_json: bool, scheduler: str | None = None,
+    large: Path | None = None,
+) -> None:  # fmt: skip
     from cfq_core.study.executors import dask_executor
     from cfq_core.study.runner import run_plan
 
+    if large:
+        _streamable(plan, large)
     _warn(plan.datasets)
     store = open_store(folder)
     _log(plan, store.folder)
@@ -258,7 +270,35 @@ def _run(plan: Any, workers: int | None, folder: Path | None, as_json: bool, sch
             bar.close()
     if problem := numerics.warning():
         click.echo(problem, err=True)
-    _show(store, found, as_json)
+    rows = _streamed(store, found, plan, large, workers or 0) if large else []
+    _show(store, found, as_json, {"stream": [told for told, _ in rows]} if large else {})
+    for _, words in () if as_json else rows:
+        click.echo(words)
+
+
+def _streamable(plan: Any, large: Path) -> None:
+    """Raise, before anything is made, where the students' files could not be given the rows of another."""
+    needs("onnx", "onnxruntime", extra="export")
+    if not plan.datasets[0].endswith(".toml"):
+        raise BadInput(f"--stream {large}: its rows are read by a card, and {plan.datasets[0]} is none: give its card")
+    if not large.is_file():
+        raise BadInput(f"--stream {large}: no such file")
+
+
+def _streamed(store: Any, study: str, plan: Any, large: Path, workers: int) -> list[tuple[dict[str, Any], str]]:
+    """What the files of each run decide of every row of a table, as values and in words."""
+    from cfq_core.export.stored import stored_run
+    from cfq_core.export.stream import stream_run
+    from cfq_core.study.executors import workers_or_cluster
+
+    out, told = [], lambda line: click.echo(f"note: {line}", err=True)
+    with workers_or_cluster(workers, None) as executor:
+        for row in store.runs(study):
+            found = stream_run(stored_run(store, row["id"]), Path(plan.datasets[0]), large, executor, told)
+            who = {k: row[k] for k in ("id", "method", "budget", "seed")}
+            said = f"{row['method']} at {row['budget']:g} bits, seed {row['seed']}: {found.words}"
+            out.append((who | found.as_json(), said))
+    return out
 
 
 def _log(plan: Any, store: Path) -> None:
@@ -267,13 +307,13 @@ def _log(plan: Any, store: Path) -> None:
     logbook.append(store, logbook.STUDY, ids=ids, files=logbook.sha256_of([*plan.datasets, *own]))
 
 
-def _show(store: Any, study: str, as_json: bool) -> None:
+def _show(store: Any, study: str, as_json: bool, further: dict[str, Any] | None = None) -> None:
     from cfq_core.report import pair
     from cfq_core.study import summary
     from cfq_core.study.measured import about_unknown, current_measures
 
     if as_json:
-        print_json(summary.as_json(store, study))
+        print_json(summary.as_json(store, study) | (further or {}))
         return
     row, teachers, lines = store.study(study), store.teachers(study), summary.lines(store, study)
     names = summary.varied(row["plan"])

@@ -8,6 +8,7 @@ sample of them: drawn by the number of their row while the file is read, and loo
 from __future__ import annotations
 
 import math
+import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -28,8 +29,9 @@ from cfq_core.evidence import NORMAL_QUANTILE, SMALLEST_GROUP, wilson
 from cfq_core.export.asking import ASKED, Asking
 from cfq_core.export.audit import AuditOptions, OpenedPair, opened_pair
 from cfq_core.export.spread import EVERYBODY, Counts, Question, Way, add, spread
+from cfq_core.export.stored import StoredRun, export_student, export_teacher
 from cfq_core.models.blackbox import BlackBox
-from cfq_core.models.read import ModelFile
+from cfq_core.models.read import ModelFile, read_model
 from cfq_core.tables.encode import Values
 from cfq_core.tables.schema import Schema, Table
 
@@ -168,6 +170,19 @@ def stream(
         if len(draw.rows):
             recourse = replace(ask, asking=asking).recourse(_looked_up(path, ask.known, np.sort(draw.rows)), processes)
     return Streamed(path.name, counts, recourse, pair.kappa, time.monotonic() - began)
+
+
+def stream_run(
+    run: StoredRun, card: Path, path: Path, executor: Executor | None = None,
+    told: Callable[[str], None] = lambda _: None,
+) -> Streamed:  # fmt: skip
+    """The same of a stored run, by the files that it is exported as; as many ask as were asked in its study."""
+    people = run.row["spec"]["teacher"]["setting"]["people"]
+    with tempfile.TemporaryDirectory() as folder:
+        for write, name in ((export_teacher, "teacher.onnx"), (export_student, "student.onnx")):
+            write(run, Path(folder) / name)
+        teacher, student = (read_model(Path(folder) / name) for name in ("teacher.onnx", "student.onnx"))
+        return stream(path, card, teacher, student, AuditOptions(people=people), executor=executor, told=told)
 
 
 def _asking(pair: OpenedPair, schema: Schema) -> Asking:

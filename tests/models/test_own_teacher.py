@@ -24,11 +24,13 @@ from cfq_core.base.errors import BadInput
 from cfq_core.cli import cli
 from cfq_core.datasets.card import parse_card
 from cfq_core.export.audit import AuditOptions, audit_pair
+from cfq_core.export.stored import stored_run
 from cfq_core.models.objects import teacher_from
 from cfq_core.models.read import read_model
 from cfq_core.nets.stack import score
 from cfq_core.study.plan import TeacherSpec, read_plan_file
 from cfq_core.study.revision import REVISION
+from cfq_core.study.store import Store
 from cfq_core.tables.schema import Table
 
 from . import loans
@@ -156,6 +158,42 @@ def test_a_run_of_an_own_teacher_is_exported_from_any_folder(tmp_path: Path) -> 
     out = folder / "student.onnx"
     said = CliRunner().invoke(cli, ["export", run, "--onnx", str(out), "--store", str(folder / "store")])
     assert said.exit_code == 0 and out.is_file(), said.output
+
+
+def test_every_student_of_an_own_teacher_decides_about_the_rows_of_a_large_table(tmp_path: Path) -> None:
+    folder = _folder(tmp_path, loans.linear(("Sigmoid", [])))
+    large = folder / "large.csv"
+    head, *rows = loans.csv().splitlines()
+    large.write_text("\n".join([head, *rows, *rows]))
+    found = json.loads(_run(folder, "--stream", str(large), "--json").stdout)
+    assert [s["id"] for s in found["stream"]] == [r["id"] for r in found["runs"]] and len(found["runs"]) == 2
+    true = 2 * (loans.table().outcome.size)
+    for s in found["stream"]:
+        assert s["rows"] == true and s["everybody"]["asked"] == 20 and s["kappa"] == 0.2
+    store = Store(folder / "store")
+    run = stored_run(store, found["stream"][0]["id"])
+    inputs = torch.tensor(run.design.encoding.encode(run.design.table.values))[None]
+    teacher, student = ((score(m.to(torch.float64), inputs)[0] > 0).numpy() for m in (run.teacher, run.student))
+    due = {
+        "teacher": 2 * teacher.sum(),
+        "gained": 2 * (student & ~teacher).sum(),
+        "lost": 2 * (teacher & ~student).sum(),
+    }
+    assert {k: found["stream"][0]["everybody"][k] for k in due} == due
+    said = _run(folder, "--stream", str(large)).output
+    assert "ptq at 3 bits, seed 1: large.csv:" in said and f"20 of {true - due['teacher']:,}, drawn with seed 0" in said
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [(["--stream", "none.csv"], "no such file"), (["--dataset", "toy", "--stream", "x.csv"], "is none")],
+)
+def test_what_cannot_be_streamed_is_one_line_before_anything_is_made(
+    given: list[str], why: str, tmp_path: Path
+) -> None:
+    folder = _folder(tmp_path, loans.linear(("Sigmoid", [])))
+    said = _run(folder, *given)
+    assert isinstance(said.exception, BadInput) and why in str(said.exception) and not (folder / "store").exists()
 
 
 def test_a_tree_is_refused_with_what_it_can_be(tmp_path: Path) -> None:
