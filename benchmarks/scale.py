@@ -1,6 +1,7 @@
 """How fast does `cfq audit --stream` count, and in how much memory? Writes benchmarks/numbers/scale.json.
 
 python -m benchmarks.scale --folder FOLDER [--rows 100000,1000000] [--parquet]    # Adult's rows, resampled with noise
+python -m benchmarks.scale --folder FOLDER --rows 10000,50000 --everybody   # all the refused ask for recourse, no sample
 python -m benchmarks.scale --folder FOLDER --rows 1000000 --dask    # by one worker of a Dask cluster, and by two
 
 Rows are drawn with replacement from Adult's, numbers moved by a few steps; each size is counted by a process of its
@@ -32,6 +33,7 @@ from cfq_core.datasets.card import card_of, read_card
 from cfq_core.datasets.new_rows import KnownTable
 from cfq_core.datasets.parts import Known, cut
 from cfq_core.datasets.pieces import BYTES
+from cfq_core.export.asking import ASKED
 from cfq_core.export.audit import AuditOptions
 from cfq_core.export.stored import export_student, export_teacher, stored_run
 from cfq_core.export.stream import ROWS, stream
@@ -51,6 +53,7 @@ SMALL = 100_000  # rows from which what is spent once is told apart from what ea
 TURNS = 3
 LOOPED = 5  # seconds
 MANY = 1_000_000_000  # rows that nobody counted here
+KINDS = {"csv": "CSV", "csv, all ask": "CSV, all whom the teacher refuses ask for recourse", "parquet": "Parquet"}
 KEPT = ("label", "unit", "move", "immutable", "protected", "easy", "low", "high", "log", "levels", "never", "bands")
 TARGET = "outcome"
 
@@ -61,18 +64,22 @@ def main() -> None:
     parser.add_argument("--rows", default="100000,1000000")
     parser.add_argument("--parquet", action="store_true")
     parser.add_argument("--dask", action="store_true")
+    parser.add_argument("--everybody", action="store_true")
     parser.add_argument("--measure", type=Path, help="One file, in this process.")
     given = parser.parse_args()
     if given.measure:
-        sys.stdout.write(json.dumps(_measured(given.folder, given.measure)) + "\n")
+        sys.stdout.write(json.dumps(_measured(given.folder, given.measure, given.everybody)) + "\n")
         return
     _prepare(given.folder)
     kind = "parquet" if given.parquet else "csv"
     if given.dask:
         _keep("dask", _by_workers(given.folder, int(given.rows.split(",")[-1]), kind))
         return
-    found = [_of_size(given.folder, int(n), kind) for n in given.rows.split(",")]
-    _keep(kind, {"sizes": found, "slope": _slope(found), "rows_a_part": ROWS, "cores": os.cpu_count()})
+    found = [_of_size(given.folder, int(n), kind, given.everybody) for n in given.rows.split(",")]
+    _keep(
+        f"{kind}, all ask" if given.everybody else kind,
+        {"sizes": found, "slope": _slope(found), "rows_a_part": ROWS, "cores": os.cpu_count()},
+    )
 
 
 def _keep(key: str, found: dict[str, Any]) -> None:
@@ -147,16 +154,18 @@ def _large(folder: Path, rows: int, kind: str) -> Path:
     return path
 
 
-def _of_size(folder: Path, rows: int, kind: str) -> dict[str, Any]:
+def _of_size(folder: Path, rows: int, kind: str, everybody: bool) -> dict[str, Any]:
     path = _large(folder, rows, kind)
     command = [sys.executable, "-m", "benchmarks.scale", "--folder", str(folder), "--measure", str(path)]
+    command += ["--everybody"] if everybody else []
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return json.loads(told) | {"megabytes": round(path.stat().st_size / 1e6, 1), "load": os.getloadavg()[0]}
 
 
-def _measured(folder: Path, path: Path) -> dict[str, Any]:
+def _measured(folder: Path, path: Path, everybody: bool) -> dict[str, Any]:
     """One file counted: seconds and processor seconds of this process and of those that compute, and peak memory."""
-    found = stream(path, folder / "adult.toml", *_files(folder), AuditOptions(rows="all", seconds=600))
+    options = AuditOptions(rows="all", seconds=600, people=None if everybody else AuditOptions().people)
+    found = stream(path, folder / "adult.toml", *_files(folder), options)
     of = {who: resource.getrusage(which) for who, which in (("reads", resource.RUSAGE_SELF), ("computes", resource.RUSAGE_CHILDREN))}  # fmt: skip  # noqa: E501
     whole = found.as_json()["everybody"]
     processor = sum(u.ru_utime + u.ru_stime for u in of.values())
@@ -164,7 +173,7 @@ def _measured(folder: Path, path: Path) -> dict[str, Any]:
         "rows": found.rows, "seconds": round(found.seconds, 1), "processor_seconds": round(processor, 1),
         "rows_a_second": round(found.rows / found.seconds), "rows_a_processor_second": round(found.rows / processor),
         **{f"peak_megabytes_{who}": round(u.ru_maxrss / 1024) for who, u in of.items()},
-        **{k: whole[k] for k in ("gained", "lost", "shift", "shift_low", "shift_high")},
+        **{k: whole[k] for k in ("gained", "lost", "shift", "shift_low", "shift_high", *ASKED)},
     }  # fmt: skip
 
 
@@ -285,7 +294,7 @@ def cluster_of(found: dict[str, Any], workers: int, rows: int) -> dict[str, floa
 def section(path: Path = OUT) -> str:
     """The tables for benchmarks/RESULTS.md, from the stored numbers; empty where nothing was measured."""
     found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    kinds = [k for k in ("csv", "parquet") if k in found]
+    kinds = [k for k in KINDS if k in found]
     parts = [_sizes(kind, found[kind]) for kind in kinds] + ([_cluster(found["dask"])] if "dask" in found else [])
     made = "Made by `python -m benchmarks.scale` on Adult's rows, drawn with replacement, numbers moved by a few steps."
     return "\n\n".join(["## At the scale of a bank", *parts, made]) if parts else ""
@@ -293,16 +302,18 @@ def section(path: Path = OUT) -> str:
 
 def _sizes(kind: str, found: dict[str, Any]) -> str:
     head = ["rows", "MB", "seconds", "CPU seconds", "rows a second", "rows a CPU second", "peak MB", "a file's process"]
+    asked = "asked" in found["sizes"][0]
+    head += ["asked for recourse", "promised", "of these broken"] if asked else []
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for r in found["sizes"]:
         cells = [f"{r['rows']:,}", f"{r['megabytes']:,.0f}", f"{r['seconds']:,.0f}", f"{r['processor_seconds']:,.0f}"]
         cells += [f"{r[f'rows_a_{unit}']:,}" for unit in ("second", "processor_second")]
         cells += [f"{r[f'peak_megabytes_{who}']:,}" for who in ("reads", "computes")]
+        cells += [f"{r[k]:,}" for k in ASKED] if asked else []
         lines.append(f"| {' | '.join(cells)} |")
     slope = "" if found["slope"] is None else f"; CPU seconds grow as rows to the power of {found['slope']:.2f}"
     loads = ", ".join(f"{r['load']:.0f}" for r in found["sizes"])
-    name = {"csv": "CSV", "parquet": "Parquet"}[kind]
-    about = f"`cfq audit --stream`, {name}, one process and one for each file, {found['cores']} cores"
+    about = f"`cfq audit --stream`, {KINDS[kind]}, one process and one for each file, {found['cores']} cores"
     return "\n".join([f"{about} (load {loads}){slope}.", "", *lines])
 
 
