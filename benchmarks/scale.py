@@ -1,7 +1,7 @@
 """How fast does `cfq audit --stream` count, and in how much memory? Writes benchmarks/numbers/scale.json.
 
 python -m benchmarks.scale --folder FOLDER [--rows 100000,1000000] [--parquet]    # Adult's rows, resampled with noise
-python -m benchmarks.scale --folder FOLDER --rows 10000,50000 --everybody   # all the refused ask for recourse, no sample
+python -m benchmarks.scale --folder FOLDER --rows 10000,50000 --everybody     # all the refused ask for recourse
 python -m benchmarks.scale --folder FOLDER --rows 1000000 --dask    # by one worker of a Dask cluster, and by two
 
 Rows are drawn with replacement from Adult's, numbers moved by a few steps; each size is counted by a process of its
