@@ -232,6 +232,7 @@ LIBRARIES: dict[str, tuple[str | None, ForestLibrary]] = {
     "blind search, kappa 0.2": (None, blind(0.2)),
     "treecf genetic": ("treecf", peer_treecf.treecf("genetic")),
     "treecf exact": ("treecf", peer_treecf.treecf("exact")),
+    "treecf exact, cold": ("treecf", peer_treecf.treecf("exact", warm_start=False)),
     "OCEAN CP": ("oceanpy", peer_ocean.ocean),
 }
 

@@ -51,6 +51,7 @@ class Answers:
 
     rows: list[np.ndarray | None]
     cpu: float
+    off_grid: list[float] | None = None  # the teacher's logit of each answer before it was put on the grid, where told
 
 
 Library = Callable[[Asked], Answers]

@@ -1,12 +1,12 @@
 """reachml on who has no action at all: its verdict beside the proof of our exact solver.
 
     python3 -m venv REACH; REACH/bin/pip install torch==2.13.0 scikit-learn scipy jaxtyping pooch safetensors click \\
-        reachml==0.2.0a1
+        reachml==0.2.0a1 cplex docplex     # its way to SCIP imports cplex; nothing is solved with it
     REACH/bin/python -m benchmarks.peer_reachml [--store data/gallery] [--people 100]
 
 Adult, teachers of the store's study, the first denied test people of each. reachml is told a person's whole box: it
-enumerates every point that the person may reach (with SCIP where a category is tied to its levels), and the teacher
-decides each of them. No point approved: the prediction is fixed. Our solver finds an action or proves that there is
+enumerates every point that the person may reach (the levels of a category with SCIP), and the teacher decides each of
+them. No point approved: the prediction is fixed. Our solver finds an action or proves that there is
 none. Adds to benchmarks/numbers/peers.json, a seed at a time: what is there is not made again.
 """
 
@@ -17,6 +17,7 @@ import math
 import time
 from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -97,43 +98,75 @@ def proved(p: TeacherRecourse, query: RecourseQuery) -> Verdicts:
 
 def enumerated(p: TeacherRecourse, query: RecourseQuery, table: Table) -> tuple[list[int], Verdicts]:
     """Points that each may reach by reachml, and whether the teacher approves one of them."""
-    from reachml.reachable_set import EnumeratedReachableSet  # not a dependency: it has an environment of its own
-
     started, sizes, verdicts = time.process_time(), list[int](), list[bool | None]()
     for own in query.values:
-        with quietly():
-            points = EnumeratedReachableSet(action_set(query, table, own), x=own.astype(float))
-            points.generate()
-        people = np.rint(points.X).astype(np.int64)
+        people = reachable(query, table, own)
         approved = bool((logits64(p.teacher, 0, query.encoding, people) > 0).any())
         sizes.append(len(people))
-        verdicts.append(approved if approved or points.complete else None)
+        verdicts.append(approved)
     return sizes, Verdicts(verdicts, time.process_time() - started)
 
 
-def action_set(query: RecourseQuery, table: Table, own: np.ndarray) -> Any:
-    """One person's box in reachml's words: whole numbers with ends, and levels by the matrix of who may go where."""
-    from reachml import ActionSet
-    from reachml.constraints import ReachabilityConstraint
+def reachable(query: RecourseQuery, table: Table, own: np.ndarray) -> np.ndarray:
+    """Everybody whom a person may become, by reachml; raises where it does not end."""
+    from reachml.reachable_set import EnumeratedReachableSet  # not a dependency: it has an environment of its own
 
-    actions, features = query.actions, table.schema.features
-    out = ActionSet(
-        pd.DataFrame(np.concatenate([table.values, own[None]]).astype(float), columns=[f.name for f in features])
-    )
-    for i, f in enumerate(features):
-        element = out[f.name]
-        element.actionable = i in actions.numbers
-        if element.actionable:
-            element.lb, element.ub = (float(end[0]) for end in actions.box(i, own[None]))
+    with quietly():
+        points = EnumeratedReachableSet(action_set(query, table, own), x=spread(table, own[None])[0], solver="scip")
+        points.generate()
+    assert points.complete, "reachml has not enumerated all"
+    return gathered(table, np.rint(points.X).astype(np.int64))
+
+
+def columns(table: Table) -> list[list[str]]:
+    """By feature: the columns that reachml is given; one a level of a category."""
+    return [[f"{f.name}_{level}" for level in f.levels] if f.is_category else [f.name] for f in table.schema.features]
+
+
+def spread(table: Table, values: np.ndarray) -> np.ndarray:
+    """People in those columns: counts, and a 1 in the column of their level."""
+    parts = [
+        np.eye(len(f.levels))[values[:, i]] if f.is_category else values[:, [i]].astype(float)
+        for i, f in enumerate(table.schema.features)
+    ]
+    return np.concatenate(parts, axis=1)
+
+
+def gathered(table: Table, points: np.ndarray) -> np.ndarray:
+    """People in exact integer form from those columns."""
+    out, start = [], 0
+    for names in columns(table):
+        part = points[:, start : start + len(names)]
+        out.append(part.argmax(1) if len(names) > 1 else part[:, 0])
+        start += len(names)
+    return np.stack(out, axis=1)
+
+
+def action_set(query: RecourseQuery, table: Table, own: np.ndarray) -> Any:
+    """One person's box in reachml's words: numbers with ends, and one of the levels that are open.
+
+    A constraint that names a single column is accepted and not enforced by reachml 0.2.0a1, so a category stands in
+    one column a level: there it is.
+    """
+    from reachml import ActionSet
+    from reachml.constraints import OneHotEncoding
+
+    actions, names = query.actions, columns(table)
+    ends = np.stack([table.values.min(0), table.values.max(0), own])  # all that it reads of rows
+    seen = pd.DataFrame(spread(table, ends), columns=list(chain(*names)))
+    out = ActionSet(seen)
+    for name in seen.columns:
+        out[name].actionable = False
+    for i in actions.numbers:
+        element = out[names[i][0]]
+        element.actionable = True
+        element.lb, element.ub = (float(end[0]) for end in actions.box(i, own[None]))
     for i in actions.switches:
-        f, open_ = features[i], actions.reachable(i, own[None])[0]
-        if open_.sum() == 1:
-            continue
-        out[f.name].actionable = True
-        out[f.name].lb, out[f.name].ub = 0.0, float(len(f.levels) - 1)
-        matrix = np.eye(len(f.levels))
-        matrix[own[i]] = open_
-        out.constraints.add(ReachabilityConstraint([f.name], np.arange(len(f.levels))[:, None], reachability=matrix))
+        open_ = [names[i][k] for k in np.flatnonzero(actions.reachable(i, own[None])[0])]
+        for name in open_ if len(open_) > 1 else []:
+            out[name].actionable = True
+        if len(open_) > 1:
+            out.constraints.add(OneHotEncoding(open_))
     return out
 
 

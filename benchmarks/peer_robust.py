@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any
 
@@ -71,6 +71,11 @@ class Folded:
         full[self.columns] = found
         return self.encoding.decode(full[None])[0].astype(float) if np.isfinite(full).all() else None
 
+    def logit(self, found: np.ndarray) -> float:
+        """The teacher's logit of an answer as it is."""
+        with torch.no_grad():
+            return round(float(torch.logit(self.network(torch.tensor(found, dtype=torch.float32)))), 6)
+
 
 def columns_of(asked: Asked, features: list[int]) -> np.ndarray:
     """Encoded columns of some features, in order."""
@@ -104,16 +109,18 @@ def rocelib(make: Make, **settings: Any) -> Library:
             under_its_old_name()
             from rocelib.models.imported_models.PytorchModel import PytorchModel  # has an environment of its own
             from rocelib.tasks.Task import Task
-        pool = training(asked)
+        pool, off_grid = training(asked), list[float]()
 
         def answer(i: int) -> np.ndarray | None:
             person = Folded(asked, pool, i)
             with quietly():
                 task = Task(PytorchModel.from_model(person.network), person.rows)
                 found = make(task).generate_for_instance(person.factual, **settings)
-            return person.row(np.asarray(found, float).reshape(-1)[: len(person.columns)])
+            point = np.asarray(found, float).reshape(-1)[: len(person.columns)]
+            off_grid.append(person.logit(point))
+            return person.row(point)
 
-        return one_by_one(asked, answer)
+        return replace(one_by_one(asked, answer), off_grid=off_grid)
 
     return ask
 

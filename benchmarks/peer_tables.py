@@ -137,9 +137,21 @@ def opening(found: Record) -> str:
         f"{POOL} training rows that the person may become and the teacher approves; it knows no bounds, no grid and no "
         "one-hot groups, so its gradient methods stop between levels, and of their answers the most likely level is "
         "taken. Its robust methods ask that a row stay approved whatever happens to each weight within delta, by "
-        "interval bounds and Gurobi's free licence: at its default of 0.005 hardly any row of these nets passes, so "
-        f"{NARROW} stands beside it."
+        "interval bounds and Gurobi's free licence: at its default of 0.005 few rows pass on nets of this size, so "
+        f"{NARROW} stands beside it.{off_grid(found)}"
     )
+
+
+def off_grid(found: Record) -> str:
+    """Whose answers the teacher approves as they are and, once they stand on the grid, hardly ever."""
+    told = []
+    for name in dict.fromkeys(r["library"] for r in found["libraries"] if "off_grid" in r):
+        mine = [r for r in found["libraries"] if r["library"] == name and "off_grid" in r]
+        before = sum(f > 0 for r in mine for f in r["off_grid"])
+        after = sum(sum(promises(r)) for r in mine)
+        if 2 * after < before:
+            told.append(f"{name} {before} and {after} of {sum(len(r['answered']) for r in mine)}")
+    return f" Approved between levels, and on the grid: {'; '.join(told)}." if told else ""
 
 
 def libraries_table(found: Record) -> str:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 ABOVE = 0.5 + 1e-9
 
 
-def treecf(backend: str) -> ForestLibrary:
-    """One of its searches with default settings, one person at a time."""
+def treecf(backend: str, **settings: Any) -> ForestLibrary:
+    """One of its searches, one person at a time."""
 
     def ask(asked: ForestAsked) -> tuple[Answers, list[bool]]:
         from treecf import Counterfactual, Explainer, Target  # not a dependency: it has an environment of its own
@@ -29,7 +29,7 @@ def treecf(backend: str) -> ForestLibrary:
             own = asked.encoding.encode(asked.people[i][None])[0]
             with quietly():
                 made = Explainer(ir, constraints=box(asked, i), **cost(asked), value_policy=grids(asked))
-                found = made.explain(own, target, backend=backend, seed=0)
+                found = made.explain(own, target, backend=backend, seed=0, **settings)
             if not isinstance(found, Counterfactual):
                 return None
             proved[i] = found.proof == "optimal"

@@ -171,7 +171,7 @@ def judged(asked: Asked, answers: Answers) -> Found:
         out["teacher"].append(_logit(asked, asked.teacher, counts))
         for name, model in asked.students.items():
             out["students"][name].append(_logit(asked, model, counts))
-    return out
+    return out if answers.off_grid is None else out | {"off_grid": answers.off_grid}
 
 
 def on_the_grid(asked: Asked, row: np.ndarray) -> np.ndarray | None:

@@ -129,7 +129,7 @@ def test_the_row_of_a_library_on_forests_is_what_its_record_says(tmp_path: Path)
     text = peer_forest_tables.section(path)
     row = next(line for line in text.split("\n") if line.startswith("| A |"))
     assert row == "| A | 2 | 1.000 | 2 of 3 | 1.000 | 1.000 | 2.50 | 1.250 | 1 of 2 | 1 | 0.500 / 1.000 |"
-    assert "no point within reach is cheaper: A 0 of 1" in text
+    assert "true of a promise: A 0 of 1." in text
 
 
 def test_verdicts_that_differ_are_counted(tmp_path: Path) -> None:

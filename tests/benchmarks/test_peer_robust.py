@@ -61,13 +61,21 @@ def test_a_persons_box_has_as_many_points_as_may_be_reached(asked: Asked) -> Non
     assert peer_reachml.size(asked.rules, own) == legal.sum()
 
 
+def test_people_in_the_columns_of_reachml_come_back(asked: Asked) -> None:
+    wide = peer_reachml.spread(asked.table, asked.people)
+    assert wide.shape[1] == sum(map(len, peer_reachml.columns(asked.table)))
+    assert (peer_reachml.gathered(asked.table, wide.astype(int)) == asked.people).all()
+
+
 def test_reachml_reaches_what_may_be_reached(asked: Asked) -> None:
-    sets = pytest.importorskip("reachml.reachable_set")
+    pytest.importorskip("reachml")
     for own in asked.people[:3]:
-        points = sets.EnumeratedReachableSet(
-            peer_reachml.action_set(asked.query, asked.table, own), x=own.astype(float)
-        )
-        points.generate()
-        found = np.rint(points.X).astype(int)
+        found = peer_reachml.reachable(asked.query, asked.table, own)
         assert asked.query.actions.legal(np.tile(own, (len(found), 1)), found).all()
-        assert len(found) == peer_reachml.size(asked.rules, own)
+        assert len(np.unique(found, axis=0)) == len(found) == peer_reachml.size(asked.rules, own)
+
+
+def test_answers_that_hold_only_between_levels_are_told() -> None:
+    r = {"library": "W", "seed": 1, "answered": [True] * 3, "legal": [True] * 3, "teacher": [-1.0, -1.0, 1.0]}
+    assert peer_tables.off_grid({"libraries": [r | {"off_grid": [0.1, 0.2, 0.3]}]}).endswith("W 3 and 1 of 3.")
+    assert not peer_tables.off_grid({"libraries": [r, r | {"off_grid": [0.1, -0.2, -0.3]}]})
