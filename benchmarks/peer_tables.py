@@ -124,21 +124,28 @@ def opening(found: Record) -> str:
         f"seeds, {asked} denied test people a seed of whom it is proved that they have an action. Answers are rounded "
         "to the card's grid and judged by rules written a second time. A promise is an answer that is legal and that "
         "the teacher approves; *broken*: share of promises a student refuses, as it is ± half of the 95 % interval "
-        "over seeds (t) / at its matched threshold. Libraries keep their defaults and **ask for no margin**, ours asks "
-        "for kappa = 0.2 logits by default; so ours stands here with 0 and with 0.2, and with 1 because others' dearer "
-        "advice goes further beyond the boundary. In our favour: the rules and the cost are ours, and exact at kappa 0 "
-        "chose who is asked. DiCE is told each person's box, CFNOW only which columns may change; CFNOW spends its "
+        "over seeds (t) / at its matched threshold. Libraries keep their defaults and, RoCELib's robust methods aside, "
+        "**ask for no margin**, ours asks for kappa = 0.2 logits by default; so ours stands here with 0 and with 0.2, "
+        "and with 1 because others' dearer advice goes further beyond the boundary. In our favour: the rules and the "
+        "cost are ours, and exact at kappa 0 chose who is asked. DiCE is told each person's box, CFNOW only which "
+        "columns may change; CFNOW spends its "
         f"whole time limit on every person (120 s by default) and was given {LIMIT} s, on shared cores. The slow "
         "libraries were asked about the first people of each seed only, as the column of promises says; *all serve*: "
         "all that promise something to half of those they were asked about.\n\n"
-        "RoCELib is the name under which RobustX stands on PyPI (the same authors and modules; no package is named "
-        "robustx). It is given the net in "
-        "the columns that a person may change, the others folded into its first bias, and as its data set "
-        f"{POOL} training rows that the person may become and the teacher approves; it knows no bounds, no grid and no "
-        "one-hot groups, so its gradient methods stop between levels, and of their answers the most likely level is "
-        "taken. Its robust methods ask that a row stay approved whatever happens to each weight within delta, by "
-        "interval bounds and Gurobi's free licence: at its default of 0.005 few rows pass on nets of this size, so "
-        f"{NARROW} stands beside it.{off_grid(found)}"
+        f"{rocelib_opening(found)}"
+    )
+
+
+def rocelib_opening(found: Record) -> str:
+    """What RoCELib is told, and what becomes of its answers on the grid."""
+    return (
+        "RoCELib is what PyPI has of RobustX, whose repository's history holds the same modules; no package is named "
+        "robustx. It is given the net in the columns that a person may change, the others folded into its first bias, "
+        f"and as its data set at most {POOL} training rows that the person may become and the teacher approves. It "
+        "knows no bounds, no grid and no one-hot groups, so its gradient methods stop between levels, and of their "
+        "answers the most likely level is taken. RNCE and TrexNN ask that a row stay approved whatever happens to "
+        "each weight within delta, by interval bounds and Gurobi's free licence: at the default of 0.005 few rows "
+        f"pass on nets of this size, so {NARROW} stands beside it.{off_grid(found)}"
     )
 
 

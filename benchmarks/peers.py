@@ -7,7 +7,7 @@
     PEERS/bin/pip install 'numpy<2.5' pandas scikit-learn scipy jsonschema lightgbm jaxtyping pooch safetensors tqdm \\
         click 'setuptools<81' dependencies==2.0.1 unfoldNd 'networkx<=3.6.1' openvino-telemetry 'pydot<=4.0.1' \\
         tabulate ninja psutil rich onnx onnxruntime opencv-python-headless scikit-image nltk counterplots \\
-        matplotlib seaborn gurobipy==13.0.3
+        gurobipy==13.0.3
     rm -r PEERS/lib/python3*/site-packages/tests  # CFNOW installs its own tests under the name of ours
     PEERS/bin/python -m benchmarks.peers [--store data/gallery] [--people 20] [--only NAME ...]
     PEERS/bin/python -m benchmarks.peers --registry      # asks pip for the peers that have no release for this Python
