@@ -149,11 +149,12 @@ def verdicts(found: Record) -> str:
     cpu = [sum(r[key] for r in records) / n for key in ("ours_cpu", "reachml_cpu")]
     return (
         "### Who has no action at all\n\n"
-        f"`python -m benchmarks.peer_reachml`: reachml {records[0]['version']} on {found['table']}, the teachers above "
-        f"and the first {len(records[0]['ours'])} denied test people of each of {len(records)} seeds, as they come. It "
-        f"is told each person's whole box and enumerates it ({min(sizes):,} to {max(sizes):,} points; as many as our "
-        f"rules allow for {same_box} of {n}); the teacher decides every point. Our exact solver, kappa 0, finds an "
-        "action or proves that there is none.\n\n"
+        f"`python -m benchmarks.peer_reachml`: reachml {records[0]['version']} on {found['table']}, the nets of the "
+        f"gallery and the first {len(records[0]['ours'])} denied test people of each of {len(records)} seeds, as they "
+        f"come. It is told each person's whole box and enumerates it ({min(sizes):,} to {max(sizes):,} points; as many "
+        f"as our rules allow for {same_box} of {n}); the teacher decides every point. Our exact solver, kappa 0, finds "
+        "an action or proves that there is none. reachml 0.2.0a1 accepts a constraint that names one column and does "
+        "not enforce it, so categories were told to it as one column a level.\n\n"
         "| people | both: an action | both: none | only ours finds one | only reachml finds one | no proof, ours | "
         "CPU s a person, ours | CPU s a person, reachml |\n|---|---|---|---|---|---|---|---|\n"
         f"| {n} | {yes} | {no} | {counts.get((True, False), 0)} | {counts.get((False, True), 0)} | "

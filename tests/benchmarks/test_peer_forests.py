@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import peer_forest_tables, peer_forests, peer_ocean, peer_treecf, results
+from benchmarks import peer_forest_tables, peer_forests, peer_ocean, peer_tables, peer_treecf, results
 from benchmarks.peer_forests import LEAST, LIBRARIES, ForestAsked, cheapest, judged, margin
 from benchmarks.peer_question import Answers
 from tests.benchmarks.peer_people import forest_question
@@ -149,3 +149,14 @@ def test_an_answer_off_the_rules_is_no_promise(asked: ForestAsked) -> None:
 
 def test_it_stands_among_the_results() -> None:
     assert "peer_forest_tables" in results.PROGRAMS
+
+
+def test_the_committed_numbers_have_every_seed_and_the_section_shows_them() -> None:
+    numbers = peer_tables.read()
+    names = {r["library"] for r in numbers["forests"]}
+    assert names == set(LIBRARIES)
+    for name in names:
+        assert {str(r["seed"]) for r in numbers["forests"] if r["library"] == name} == set(numbers["forest_students"])
+    section = peer_forest_tables.section()
+    assert all(f"| {name} |" in section for name in names)
+    assert f"| {sum(len(r['ours']) for r in numbers['verdicts'])} |" in section
