@@ -2,17 +2,12 @@
 
 A library answers with one row a person in whole or broken grid counts and level indices (-1: no such level), or with
 nothing; rounding and judging are done once, in `benchmarks.peers`. What a library can be told of a person's box it is
-told: DiCE which features may vary and how far, CFNOW only which may vary.
+told: DiCE which features may vary and how far, CFNOW only which may vary; RoCELib: see `peer_robust`.
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
 import time
-import warnings
-from collections.abc import Callable
-from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
 
@@ -20,68 +15,22 @@ import numpy as np
 import pandas as pd
 import torch
 
+from benchmarks import peer_robust
+from benchmarks.peer_question import Answers, Asked, Library, one_by_one, quietly
 from benchmarks.search_quality import Case
 from benchmarks.search_speed import Dice, dice_frame
 from cfq_core.base.seeds import repeatable
-from cfq_core.nets.stack import Stack, score
-from cfq_core.quant.quantized import QuantStack
+from cfq_core.nets.stack import score
 from cfq_core.recourse.exact import Exact
 from cfq_core.recourse.find import Solver, find_recourse
-from cfq_core.recourse.problem import RecourseQuery
 from cfq_core.recourse.search import Search
 from cfq_core.tables.encode import modelled
-from cfq_core.tables.schema import Schema, Table
-from tests.oracles.legality import Rules
+from cfq_core.tables.schema import Schema
 
 #: Seconds CFNOW may spend on improving one answer. It always spends all: by its default of 120, two hours a seed.
 LIMIT = 3
 #: How many people of each seed the slow ones are asked about: the first of those whom all others are asked about.
-FEWER = {"DiCE gradient": 10, "DiCE genetic": 5, "CFNOW greedy": 10, "CFNOW random": 10}
-
-
-@dataclass(frozen=True)
-class Asked:
-    """One teacher, the denied people who ask, the rules they live under, and the students that come after."""
-
-    table: Table
-    teacher: Stack
-    query: RecourseQuery
-    rules: Rules
-    students: dict[str, QuantStack]
-    seed: int
-
-    @property
-    def schema(self) -> Schema:
-        """What the columns mean."""
-        return self.table.schema
-
-    @property
-    def people(self) -> np.ndarray:
-        """Everybody in exact integer form."""
-        return self.query.values
-
-    def first(self, people: int) -> Asked:
-        """The same question of the first of them."""
-        return replace(self, query=self.query.take(slice(0, people)))
-
-
-@dataclass(frozen=True)
-class Answers:
-    """What a library told everybody, and the CPU seconds of all of them; its preparation is not counted."""
-
-    rows: list[np.ndarray | None]
-    cpu: float
-
-
-Library = Callable[[Asked], Answers]
-
-
-def one_by_one(asked: Asked, answer: Callable[[int], np.ndarray | None]) -> Answers:
-    """A library that is asked one person at a time."""
-    np.random.seed(0)
-    started = time.process_time()
-    rows = [answer(i) for i in range(len(asked.people))]
-    return Answers(rows, time.process_time() - started)
+FEWER = {"DiCE gradient": 10, "DiCE genetic": 5, "CFNOW greedy": 10, "CFNOW random": 10, **peer_robust.FEWER}
 
 
 def ours(solver: Solver, kappa: float) -> Library:
@@ -196,15 +145,6 @@ class Movable:
         return out
 
 
-@contextlib.contextmanager
-def quietly() -> Any:
-    """Without what libraries print and warn of."""
-    streams = contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO())
-    with streams[0], streams[1], warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
 #: Name in the table, the package it needs (None: ours), and how it is asked.
 LIBRARIES: dict[str, tuple[str | None, Library]] = {
     "search, kappa 0": (None, ours(Search(), 0.0)),
@@ -217,6 +157,7 @@ LIBRARIES: dict[str, tuple[str | None, Library]] = {
     "DiCE gradient": ("dice-ml", dice("gradient")),
     "CFNOW random": ("cfnow", cfnow("random")),
     "DiCE genetic": ("dice-ml", dice("genetic")),
+    **{name: ("rocelib", library) for name, library in peer_robust.METHODS.items()},
 }
 
 

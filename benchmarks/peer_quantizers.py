@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from benchmarks.peer_libraries import quietly
+from benchmarks.peer_question import quietly
 from cfq_core import pipeline
 from cfq_core.base import plugins
 from cfq_core.base.seeds import repeatable

@@ -3,10 +3,11 @@
     python3 -m venv PEERS                         # outside the checkout: these libraries would move torch and numpy
     PEERS/bin/pip install torch==2.13.0
     PEERS/bin/pip install --no-deps dice-ml==0.12 raiutils==0.4.2 brevitas==0.13.4 nncf==3.4.0 torchao==0.18.0 \\
-        cfnow==0.0.6
+        cfnow==0.0.6 rocelib==0.2.3
     PEERS/bin/pip install 'numpy<2.5' pandas scikit-learn scipy jsonschema lightgbm jaxtyping pooch safetensors tqdm \\
         click 'setuptools<81' dependencies==2.0.1 unfoldNd 'networkx<=3.6.1' openvino-telemetry 'pydot<=4.0.1' \\
-        tabulate ninja psutil rich onnx onnxruntime opencv-python-headless scikit-image nltk counterplots
+        tabulate ninja psutil rich onnx onnxruntime opencv-python-headless scikit-image nltk counterplots \\
+        gurobipy==13.0.3
     rm -r PEERS/lib/python3*/site-packages/tests  # CFNOW installs its own tests under the name of ours
     PEERS/bin/python -m benchmarks.peers [--store data/gallery] [--people 20] [--only NAME ...]
     PEERS/bin/python -m benchmarks.peers --registry      # asks pip for the peers that have no release for this Python
@@ -27,7 +28,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ import numpy as np
 import torch
 
 from benchmarks import peer_libraries, peer_quantizers, peer_tables
-from benchmarks.peer_libraries import Answers, Asked
+from benchmarks.peer_question import Answers, Asked
 from cfq_core import pipeline
 from cfq_core.base.seeds import repeatable
 from cfq_core.quant.quantized import QuantStack
@@ -52,9 +52,7 @@ TABLE = "adult"
 STUDENTS = (("ptq", 4.0), ("ptq", 3.0), ("cfq_anchored", 4.0), ("cfq_anchored", 3.0))
 #: Peers that pip is asked for by name, and why they would belong here.
 UNRELEASED = {
-    "robustx": "RobustX: recourse that holds under changes of the model",
     "recourse-bench": "recourse_bench: its methods on a quantized student as the future model",
-    "oceanpy": "oceanpy: exact recourse on forests",
 }
 FIRST = 4  # as many denied people are drawn for each that is asked: about three in four have an action
 
@@ -129,7 +127,10 @@ def compare_library(found: Found, asked: Asked, name: str, keep: Callable[[], No
     try:
         answers, made_by = peer_libraries.ask(name, asked)
     except Exception as error:  # a library that falls over is told, not hidden
-        found["not_run"][name] = {"version": _version(peer_libraries.LIBRARIES[name][0]), "why": why(error)}
+        found["not_run"][name] = {
+            "version": peer_tables.version_of(peer_libraries.LIBRARIES[name][0]),
+            "why": peer_tables.why(error),
+        }
     else:
         found["libraries"].append({"library": name, "version": made_by, "seed": asked.seed} | judged(asked, answers))
     keep()
@@ -170,7 +171,7 @@ def judged(asked: Asked, answers: Answers) -> Found:
         out["teacher"].append(_logit(asked, asked.teacher, counts))
         for name, model in asked.students.items():
             out["students"][name].append(_logit(asked, model, counts))
-    return out
+    return out if answers.off_grid is None else out | {"off_grid": answers.off_grid}
 
 
 def on_the_grid(asked: Asked, row: np.ndarray) -> np.ndarray | None:
@@ -216,7 +217,7 @@ def compare_quantizers(
             made = make()
         except Exception as error:  # told, not hidden
             package = peer_quantizers.QUANTIZERS[name][0] if name in peer_quantizers.QUANTIZERS else None
-            found["not_run"][shown] = {"version": _version(package), "why": why(error)}
+            found["not_run"][shown] = {"version": peer_tables.version_of(package), "why": peer_tables.why(error)}
         else:
             found["quantizers"].append({"quantizer": name, "bits": bits, "seed": seed} | made)
         keep()
@@ -224,18 +225,6 @@ def compare_quantizers(
 
 
 # ---------------------------------------------------------------------- what does not run
-
-
-def why(error: Exception) -> str:
-    """The first line of what went wrong."""
-    return f"{type(error).__name__}: {(str(error).strip() or 'no message').splitlines()[0]}"[:200]
-
-
-def _version(package: str | None) -> str:
-    try:
-        return "" if package is None else version(package)
-    except PackageNotFoundError:
-        return "not installed"
 
 
 def refused(package: str) -> Found:

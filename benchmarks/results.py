@@ -37,7 +37,7 @@ FURTHER = (
 PROGRAMS = (
     "allocations", "transfer", "ablation", "tune", "speeds", "search_speed", "second_search", "parity", "pair_audit",
     "exact", "certificates", "runtimes", "wide", "estimates", "corpus", "own_nets", "twelve_tables", "scale",
-    "peer_tables", "dashboard",
+    "peer_tables", "peer_forest_tables", "dashboard",
 )  # fmt: skip
 ONE_PAGE = "In one page"
 INTRODUCTION = """# Results

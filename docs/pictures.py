@@ -95,7 +95,7 @@ def peers(found: dict[str, Any]) -> Any:
     y = alt.Y("library:N", title=None, sort=None, axis=alt.Axis(labelLimit=260))
     under = (
         f"Adult, {len(found['students'])} seeds; n: promises. Dots: mean over seeds; bars: 95 % interval (t). "
-        "Ours asks for kappa logits of margin, the others for none."
+        "Margins: ours kappa logits, RNCE and TrexNN delta on weights, the others none."
     )
     panels = []
     for i, student in enumerate(dict.fromkeys(rows.student)):
@@ -120,7 +120,7 @@ def svg(chart: Any, ink: str) -> str:
                       "title": {"color": ink, "subtitleColor": ink}, "view": {"stroke": None},
                       "header": {"labelColor": ink, "titleColor": ink}, "text": {"color": ink}}  # fmt: skip
     text = vl_convert.vegalite_to_svg(told)
-    return re.sub(r"(\d+\.\d{2})\d+", r"\1", text)  # hundredths of a pixel are enough
+    return re.sub(r"(\d+\.\d{2})\d{2,}", r"\1", text)  # hundredths of a pixel are enough; a label's 0.001 stays
 
 
 if __name__ == "__main__":
