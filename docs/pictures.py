@@ -92,11 +92,11 @@ def _panel(rows: pd.DataFrame, axis: str, title: str, teacher: float | None) -> 
 def peers(found: dict[str, Any]) -> Any:
     """Whose advice survives: a line a recourse library, a panel a student; dots are means, bars intervals."""
     rows = pd.DataFrame(peer_tables.picture_rows(found, PEERS_ON))
-    y = alt.Y("library:N", title=None, sort=None, axis=alt.Axis(labelLimit=260))
-    under = (
-        f"Adult, {len(found['students'])} seeds; n: promises. Dots: mean over seeds; bars: 95 % interval (t). "
-        "Margins: ours kappa logits, RNCE and TrexNN delta on weights, the others none."
-    )
+    y = alt.Y("library:N", title=None, sort=None, axis=alt.Axis(labelLimit=260, minExtent=205))  # other fonts are wider
+    under = [
+        f"Adult, {len(found['students'])} seeds; n: promises. Dots: mean over seeds; bars: 95 % interval (t).",
+        "Margins: ours kappa logits, RNCE and TrexNN delta on weights, the others none.",
+    ]
     panels = []
     for i, student in enumerate(dict.fromkeys(rows.student)):
         here = alt.Chart(rows[rows.student == student]).encode(y=y if i == 0 else y.axis(None))
