@@ -71,7 +71,7 @@ class Way:
 
 @dataclass(frozen=True)
 class Counted:
-    """What there is in some rows of a file."""
+    """What there is in a part of a file."""
 
     rows: int  # with those that are left out
     counts: Counts
@@ -88,22 +88,19 @@ class Question:
     seconds: float  # that each file may be computed for, a part: how many there are nobody knows
     asking: Asking | None = None  # how all whom the teacher refuses ask; None: nobody does
 
-    def counted(self, piece: Piece, running: tuple[Running, Running]) -> Counted:
-        """What a piece of the file holds; raises `BadCard`, `BadModel`."""
-        rows, counts, refused, recourse = 0, Counts(), list[np.ndarray](), Counts()
+    def counted(self, piece: Piece, running: tuple[Running, Running]) -> Iterator[Counted]:
+        """What a piece of the file holds, a part at a time; raises `BadCard`, `BadModel`."""
         for part in parts_of(piece, self.known):
-            bits = np.zeros(part.rows, bool)
+            refused, counts, recourse = np.zeros(part.rows, bool), Counts(), Counts()
             if len(part.outcome):
                 teacher, student = (r.logits(part.values) > 0 for r in self.readings(running))
-                bits[part.at[~teacher]] = True
+                refused[part.at[~teacher]] = True
                 people = Table(self.known.table.schema, part.values, part.outcome)
                 each = (np.ones(len(teacher), bool), teacher, student, student & ~teacher, teacher & ~student)
-                add(counts, of_groups(people, *each, teacher == people.outcome, student == people.outcome))
+                counts = of_groups(people, *each, teacher == people.outcome, student == people.outcome)
                 if self.asking:
-                    add(recourse, self.recourse(part.values[~teacher], running))
-            rows += part.rows
-            refused.append(bits)
-        return Counted(rows, counts, np.packbits(np.concatenate([np.zeros(0, bool), *refused])), recourse)
+                    recourse = self.recourse(part.values[~teacher], running)
+            yield Counted(part.rows, counts, np.packbits(refused), recourse)
 
     def recourse(self, people: Values, running: tuple[Running, Running]) -> Counts:
         """What is promised to people whom the teacher refuses, and what the student keeps; some are asked at a time."""
@@ -147,15 +144,15 @@ def spread(
                 f"{path.name}: from row {rows + 2:,} on one process reads it: it cannot be cut there (a line break in "
                 "a cell, an empty row, its encoding), or holds a mistake"
             )
-            yield question.counted(replace(piece, stop=None, content=None, rows=rows, mark=""), running)
+            yield from question.counted(replace(piece, stop=None, content=None, rows=rows, mark=""), running)
             return
-        rows += found.rows
-        yield found
+        rows += sum(part.rows for part in found)
+        yield from found
 
 
 def _in_order(
     question: Question, pieces: Iterable[Piece], executor: Executor
-) -> Iterator[tuple[Piece, Counted | None]]:
+) -> Iterator[tuple[Piece, list[Counted] | None]]:
     """Each piece with its counts; None where it is to be read here, and what follows it."""
     coming, waiting, versions = iter(pieces), deque[tuple[Piece, Future | None]](), _versions()
     more = True
@@ -188,14 +185,14 @@ def _versions() -> str:
 
 
 # ---------------------------------------------------------------------- in a worker
-def count_piece(question: Question, piece: Piece, versions: str) -> Counted | None:
+def count_piece(question: Question, piece: Piece, versions: str) -> list[Counted] | None:
     """What a worker does: a piece counted, None where it is not whole rows or holds a mistake."""
     if (own := _versions()) != versions:
         raise CfqError(f"a worker has {own}, this audit {versions}: they need the same")
     piece.check()
     with _HELD.processes(question) as running:
         try:
-            return question.counted(piece, running)
+            return list(question.counted(piece, running))
         except BadCard:  # told by whoever knows how many rows are above
             return None
 

@@ -159,7 +159,7 @@ def stream(
         ways, processes = (Way.of(pair.teacher), Way.of(pair.student)), (pair.teacher.running, pair.student.running)
         asking, few = _asking(pair, known.schema), question.people
         ask = Question(Known(about, known, size), ways, question.seconds, asking if few is None else None)
-        found = [ask.counted(Piece(path), processes)] if executor is None else spread(
+        found = ask.counted(Piece(path), processes) if executor is None else spread(
             ask, path.absolute(), processes, executor, told)  # fmt: skip
         counts, recourse, draw, rows = Counts(), Counts(), Draw(few or 0), 0
         for part in found:
