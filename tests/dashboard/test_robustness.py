@@ -19,6 +19,8 @@ from cfq_core.base.shipped import shipped
 from cfq_core.pipeline import Setting, prepare
 from cfq_core.quant.variants import Variants
 from cfq_core.recourse.pgd import Pgd
+from cfq_core.recourse.relaxed import Relaxed
+from cfq_core.recourse.search import Search
 from cfq_core.report import facts, figures, fmt, picture, robust
 from cfq_core.report.frames import Stored
 from cfq_core.study import artifact_tasks, jobs
@@ -38,6 +40,7 @@ FIRST = Setting(
     n_reaudited=10,
     n_training_recourse=20,
     teacher_training=TeacherTraining(epochs=8),
+    solver=Search(relaxed=Relaxed(steps=8), restarts=2, rounds=1),  # how good it is does not matter here
 )
 #: The costly probes with fewer conditions.
 FEW = {
