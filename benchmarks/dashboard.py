@@ -22,6 +22,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -289,7 +290,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 context.close()
             errors, memory, all_at_once = many(browser, server, options.sessions)
             before = server.cpu()
-            wrong, visited = asyncio.run(visits(server.url, options.sessions, 60 * MINUTES))
+            with ThreadPoolExecutor(1) as apart:  # playwright keeps this thread's event loop
+                of_all = visits(server.url, options.sessions, 60 * MINUTES)
+                wrong, visited = apart.submit(asyncio.run, of_all).result()
             visit_cpu = (server.cpu() - before) / len(visited)
             errors, memory = errors + wrong, max(memory, server.memory())
         finally:
