@@ -363,9 +363,11 @@ def _about_teachers(dataset: str, measured: list[dict[str, Any]], setting: dict[
     from cfq_core.study import summary
 
     hidden, denied = summary.net_words(setting), sum(m["people"] for m in measured)
+    s = "" if len(measured) == 1 else "s"
+    what = f"split{s} of one teacher" if own else f"teacher{s}"
     nobody = "" if denied else "; nobody is denied, so no promise can break: choose another cut (threshold, approve)"
     return (
-        f"{dataset}: {len(measured)} FP32 {'splits of one teacher' if own else 'teachers'} {hidden}, test accuracy "
+        f"{dataset}: {len(measured)} FP32 {what} {hidden}, test accuracy "
         f"{average('accuracy', 3)}, approval {average('approval_rate', 1, 100)} %; recourse found for "
         f"{average('frr', 1, 100)} % of {denied} denied people, mean cost {average('recourse_cost', 2)} "
         f"({summary.margin_words(setting, [m.get('kappa') for m in measured])}, actions: {setting['regime']}){nobody}"

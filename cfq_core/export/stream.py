@@ -90,11 +90,11 @@ class Streamed:
         refused = m["people"] - m["teacher"]
         if not m.get("asked"):
             return ""
-        who = f"all {refused:,}" if m["asked"] == refused else f"{m['asked']:,} of {refused:,}, drawn with seed {SEED},"
-        out = f"\nof those whom the teacher refuses {who} asked: {m['promised']:,} were promised approval "
-        out += f"(kappa = {self.kappa:g}), the student breaks {m['broken']:,}"
-        return out + (
-            f" ({100 * m['vd']:.1f} %, {100 * m['vd_low']:.1f} to {100 * m['vd_high']:.1f})" if "vd" in m else ""
+        who = "all" if m["asked"] == refused else f"{m['asked']:,} (drawn with seed {SEED})"
+        share = f" ({100 * m['vd']:.1f} %, {100 * m['vd_low']:.1f} to {100 * m['vd_high']:.1f})" if "vd" in m else ""
+        return (
+            f"\n  of {refused:,} people whom the teacher refuses {who} asked: {m['promised']:,} were promised approval "
+            f"(kappa = {self.kappa:g} logits), of these promises the student breaks {m['broken']:,}{share}"
         )
 
 

@@ -81,7 +81,10 @@ def test_all_who_are_refused_are_told_and_lose_what_an_audit_of_all_rows_says(
     assert [asked, promised, broken] == [int(x.sum()) for x in each] and promised > broken > 0
     told = found.as_json()["everybody"]
     assert told["vd"] == broken / promised and told["vd_low"] < told["vd"] < told["vd_high"]
-    assert f"{promised} were promised approval (kappa = 0.2), the student breaks {broken}" in found.words
+    assert (
+        f"{promised} were promised approval (kappa = 0.2 logits), of these promises the student breaks {broken} ("
+        in found.words
+    )
 
 
 def test_a_sample_asks_the_rows_that_are_drawn(
@@ -96,7 +99,7 @@ def test_a_sample_asks_the_rows_that_are_drawn(
     for path, size in ((CSV, 97), (tmp_path / "t.parquet", 64), (tmp_path / "gz.csv", 10**6)):
         found = stream(path, CARD, *pair, replace(OPTIONS, people=60), size)
         assert found.recourse[EVERYBODY].tolist() == due, path
-        assert f"60 of {len(refused)}, drawn with seed 0, asked" in found.words
+        assert f"of {len(refused)} people whom the teacher refuses 60 (drawn with seed 0) asked" in found.words
     everybody = stream(CSV, CARD, *pair, replace(OPTIONS, people=10**6))
     assert everybody.recourse[EVERYBODY][0] == len(refused)
 
