@@ -19,8 +19,10 @@ import os
 import resource
 import subprocess
 import sys
+import threading
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -165,7 +167,8 @@ def _of_size(folder: Path, rows: int, kind: str, everybody: bool) -> dict[str, A
 def _measured(folder: Path, path: Path, everybody: bool) -> dict[str, Any]:
     """One file counted: seconds and processor seconds of this process and of those that compute, and peak memory."""
     options = AuditOptions(rows="all", seconds=600, people=None if everybody else AuditOptions().people)
-    found = stream(path, folder / "adult.toml", *_files(folder), options)
+    with _together() as peak:
+        found = stream(path, folder / "adult.toml", *_files(folder), options)
     of = {who: resource.getrusage(which) for who, which in (("reads", resource.RUSAGE_SELF), ("computes", resource.RUSAGE_CHILDREN))}  # fmt: skip  # noqa: E501
     whole = found.as_json()["everybody"]
     processor = sum(u.ru_utime + u.ru_stime for u in of.values())
@@ -173,8 +176,30 @@ def _measured(folder: Path, path: Path, everybody: bool) -> dict[str, Any]:
         "rows": found.rows, "seconds": round(found.seconds, 1), "processor_seconds": round(processor, 1),
         "rows_a_second": round(found.rows / found.seconds), "rows_a_processor_second": round(found.rows / processor),
         **{f"peak_megabytes_{who}": round(u.ru_maxrss / 1024) for who, u in of.items()},
+        "peak_megabytes_together": round(max(peak) / 1e6),
         **{k: whole[k] for k in ("gained", "lost", "shift", "shift_low", "shift_high", *ASKED)},
     }  # fmt: skip
+
+
+@contextmanager
+def _together() -> Iterator[list[int]]:
+    """Bytes of this process and of those it starts, looked at ten times a second; what they share counts once (PSS)."""
+    import psutil  # comes with distributed
+
+    me, seen, done = psutil.Process(), [0], threading.Event()
+
+    def look() -> None:
+        while not done.wait(0.1):
+            with suppress(psutil.Error):  # one of them has just ended
+                seen.append(sum(p.memory_full_info().pss for p in (me, *me.children(recursive=True))))
+
+    looking = threading.Thread(target=look, daemon=True)
+    looking.start()
+    try:
+        yield seen
+    finally:
+        done.set()
+        looking.join()
 
 
 def _by_workers(folder: Path, rows: int, kind: str) -> dict[str, Any]:
@@ -301,14 +326,25 @@ def section(path: Path = OUT) -> str:
 
 
 def _sizes(kind: str, found: dict[str, Any]) -> str:
-    head = ["rows", "MB", "seconds", "CPU seconds", "rows a second", "rows a CPU second", "peak MB", "a file's process"]
+    head = [
+        "rows",
+        "MB",
+        "seconds",
+        "CPU seconds",
+        "rows a second",
+        "rows a CPU second",
+        "peak MB",
+        "a file's process",
+        "all together",
+    ]
     asked = "asked" in found["sizes"][0]
     head += ["asked for recourse", "promised", "of these broken"] if asked else []
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for r in found["sizes"]:
         cells = [f"{r['rows']:,}", f"{r['megabytes']:,.0f}", f"{r['seconds']:,.0f}", f"{r['processor_seconds']:,.0f}"]
         cells += [f"{r[f'rows_a_{unit}']:,}" for unit in ("second", "processor_second")]
-        cells += [f"{r[f'peak_megabytes_{who}']:,}" for who in ("reads", "computes")]
+        peaks = [r.get(f"peak_megabytes_{who}") for who in ("reads", "computes", "together")]
+        cells += ["-" if megabytes is None else f"{megabytes:,}" for megabytes in peaks]
         cells += [f"{r[k]:,}" for k in ASKED] if asked else []
         lines.append(f"| {' | '.join(cells)} |")
     slope = "" if found["slope"] is None else f"; CPU seconds grow as rows to the power of {found['slope']:.2f}"

@@ -35,7 +35,7 @@ from cfq_core.models.read import ModelFile, read_model
 from cfq_core.tables.encode import Values
 from cfq_core.tables.schema import Schema, Table
 
-ROWS = 65_536  # a part, unless asked otherwise
+ROWS = 16_384  # a part, unless asked otherwise: four times as many are no faster and take a third more memory
 #: Whole numbers of one group: people, approved by each file, approved by the student alone, by the teacher alone, and
 #: how often each was right.
 SEED = 0  # of the sample of refused people

@@ -26,7 +26,7 @@ def test_the_section_tells_what_was_measured(tmp_path: Path) -> None:
     path = tmp_path / "scale.json"
     assert scale.section(path) == ""
     path.write_text(json.dumps({"csv": {"sizes": [SIZE], "slope": None, "cores": 2}}))
-    assert "| 1,000,000 | 97 | 93 | 18 | 10,771 | 54,685 | 697 | 562 |" in scale.section(path)
+    assert "| 1,000,000 | 97 | 93 | 18 | 10,771 | 54,685 | 697 | 562 | - |" in scale.section(path)
     assert "power" not in scale.section(path) and "worker" not in scale.section(path)
     two = RUN | {"seconds": 40.0, "processor_seconds_workers": 19.2}
     found = {"one": RUN, "two": two, "ratio": 1.25, "ratio_of_loops": 1.31, "cores": 2} | PARTS
