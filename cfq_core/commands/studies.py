@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -270,9 +270,9 @@ def _run(
             bar.close()
     if problem := numerics.warning():
         click.echo(problem, err=True)
-    rows = _streamed(store, found, plan, large, workers or 0) if large else []
-    _show(store, found, as_json, {"stream": [told for told, _ in rows]} if large else {})
-    for _, words in () if as_json else rows:
+    rows = _streamed(store, found, plan, large, workers or 0) if large else iter(())
+    _show(store, found, as_json, {"stream": [told for told, _ in rows]} if large and as_json else {})
+    for _, words in rows:
         click.echo(words)
 
 
@@ -285,20 +285,19 @@ def _streamable(plan: Any, large: Path) -> None:
         raise BadInput(f"--stream {large}: no such file")
 
 
-def _streamed(store: Any, study: str, plan: Any, large: Path, workers: int) -> list[tuple[dict[str, Any], str]]:
+def _streamed(store: Any, study: str, plan: Any, large: Path, workers: int) -> Iterator[tuple[dict[str, Any], str]]:
     """What the files of each run decide of every row of a table, as values and in words."""
     from cfq_core.export.stored import stored_run
     from cfq_core.export.stream import stream_run
     from cfq_core.study.executors import workers_or_cluster
 
-    out, told = [], lambda line: click.echo(f"note: {line}", err=True)
+    told = lambda line: click.echo(f"note: {line}", err=True)  # noqa: E731
     with workers_or_cluster(workers, None) as executor:
         for row in store.runs(study):
             found = stream_run(stored_run(store, row["id"]), Path(plan.datasets[0]), large, executor, told)
             who = {k: row[k] for k in ("id", "method", "budget", "seed")}
             said = f"{row['method']} at {row['budget']:g} bits, seed {row['seed']}: {found.words}"
-            out.append((who | found.as_json(), said))
-    return out
+            yield who | found.as_json(), said
 
 
 def _log(plan: Any, store: Path) -> None:
