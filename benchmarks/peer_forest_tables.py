@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from benchmarks.peer_tables import OUT, broken, promises, read
-from benchmarks.transfer import half_width
+from benchmarks.peer_tables import OUT, broken_cell, promises, read, share
 
 LEAST = "every point"  # the library that computes all that a person may reach
 NEAR = 1e-3  # costs are stored with four digits
@@ -84,12 +82,12 @@ def _line(found: Record, name: str, students: Sequence[str]) -> list[str]:
     asked, answered = (sum(len(r["answered"]) for r in mine), sum(sum(r["answered"]) for r in mine))
     paid = pairs(found, mine)
     cells = [name, mine[0]["version"], f"{sum(r['cpu'] for r in mine) / asked:.3f}", f"{answered} of {asked}",
-             _share(sum(sum(r["legal"]) for r in mine), answered),
-             _share(sum(f is not None and f > 0 for r in mine for f in r["teacher"]), answered)]  # fmt: skip
+             share(sum(sum(r["legal"]) for r in mine), answered),
+             share(sum(f is not None and f > 0 for r in mine for f in r["teacher"]), answered)]  # fmt: skip
     cells += [f"{mean(c for c, _ in paid):.2f}", f"{sum(c for c, _ in paid) / sum(least for _, least in paid):.3f}",
               f"{sum(c <= least + NEAR for c, least in paid)} of {len(paid)}"] if paid else ["-"] * 3  # fmt: skip
     claims = sum(sum(r["proved"]) for r in mine)
-    return [*cells, f"{claims}" if claims else "-", *(_broken(found, mine, s) for s in students)]
+    return [*cells, f"{claims}" if claims else "-", *(broken_cell(found["forest_students"], mine, s) for s in students)]
 
 
 def pairs(found: Record, mine: Sequence[Record]) -> list[tuple[float, float]]:
@@ -101,20 +99,6 @@ def pairs(found: Record, mine: Sequence[Record]) -> list[tuple[float, float]]:
         for told, cost, cheapest in zip(promises(r), r["cost"], least[r["seed"]], strict=True)
         if told
     ]
-
-
-def _share(part: int, whole: int) -> str:
-    return f"{part / whole:.3f}" if whole else "-"
-
-
-def _broken(found: Record, mine: Sequence[Record], student: str) -> str:
-    raw = [b for r in mine if (b := broken(r, student)) is not None]
-    cuts = [broken(r, student, found["forest_students"][str(r["seed"])][student]["cut"]) for r in mine]
-    matched = [b for b in cuts if b is not None]
-    if not raw:
-        return "-"
-    half = f" ± {half_width(raw):.3f}" if len(raw) > 1 and not math.isnan(half_width(raw)) else ""
-    return f"{mean(raw):.3f}{half} / {mean(matched):.3f}"
 
 
 def agreement(found: Record) -> str:

@@ -186,14 +186,15 @@ def _line(found: Record, name: str, everybody: dict[int, list[bool]], students: 
     approved = sum(f is not None and f > 0 for r in mine for f in r["teacher"])
     margins = [f for r in mine for f, p in zip(r["teacher"], promises(r), strict=True) if p]
     common = costs(mine, everybody) if name in useful(found["libraries"]) else []
-    cells = [name, mine[0]["version"], f"{sum(r['cpu'] for r in mine) / asked:.3f}", _share(answered, asked),
-             _share(legal, answered), _share(approved, answered), f"{told} of {asked}",
+    cells = [name, mine[0]["version"], f"{sum(r['cpu'] for r in mine) / asked:.3f}", share(answered, asked),
+             share(legal, answered), share(approved, answered), f"{told} of {asked}",
              f"{mean(common):.2f}" if common else "-", _dearer(found, mine),
              f"{median(margins):.2f}" if margins else "-"]  # fmt: skip
-    return [*cells, *(_broken(found, mine, s) for s in students)]
+    return [*cells, *(broken_cell(found["students"], mine, s) for s in students)]
 
 
-def _share(part: int, whole: int) -> str:
+def share(part: int, whole: int) -> str:
+    """A share to three digits."""
     return f"{part / whole:.3f}" if whole else "-"
 
 
@@ -207,9 +208,10 @@ def _dearer(found: Record, mine: Sequence[Record]) -> str:
     return f"{sum(paid) / sum(least):.2f}" if least and sum(least) else "-"
 
 
-def _broken(found: Record, mine: Sequence[Record], student: str) -> str:
+def broken_cell(students: Record, mine: Sequence[Record], student: str) -> str:
+    """Mean over seeds of the share broken, as it is with half its interval, and at each seed's matched threshold."""
     raw = [b for r in mine if (b := broken(r, student)) is not None]
-    cuts = [broken(r, student, found["students"][str(r["seed"])][student]["cut"]) for r in mine]
+    cuts = [broken(r, student, students[str(r["seed"])][student]["cut"]) for r in mine]
     matched = [b for b in cuts if b is not None]
     if not raw:
         return "-"

@@ -55,7 +55,9 @@ SMALL = 100_000  # rows from which what is spent once is told apart from what ea
 TURNS = 3
 LOOPED = 5  # seconds
 MANY = 1_000_000_000  # rows that nobody counted here
-KINDS = {"csv": "CSV", "csv, all ask": "CSV, all whom the teacher refuses ask for recourse", "parquet": "Parquet"}
+ALL_ASK = ", all ask"
+KINDS = {f"{kind}{who}": f"{name}{words}" for kind, name in (("csv", "CSV"), ("parquet", "Parquet"))
+         for who, words in (("", ""), (ALL_ASK, ", all whom the teacher refuses ask for recourse"))}  # fmt: skip
 KEPT = ("label", "unit", "move", "immutable", "protected", "easy", "low", "high", "log", "levels", "never", "bands")
 TARGET = "outcome"
 
@@ -78,10 +80,8 @@ def main() -> None:
         _keep("dask", _by_workers(given.folder, int(given.rows.split(",")[-1]), kind))
         return
     found = [_of_size(given.folder, int(n), kind, given.everybody) for n in given.rows.split(",")]
-    _keep(
-        f"{kind}, all ask" if given.everybody else kind,
-        {"sizes": found, "slope": _slope(found), "rows_a_part": ROWS, "cores": os.cpu_count()},
-    )
+    key = f"{kind}{ALL_ASK}" if given.everybody else kind
+    _keep(key, {"sizes": found, "slope": _slope(found), "rows_a_part": ROWS, "cores": os.cpu_count()})
 
 
 def _keep(key: str, found: dict[str, Any]) -> None:
@@ -326,17 +326,8 @@ def section(path: Path = OUT) -> str:
 
 
 def _sizes(kind: str, found: dict[str, Any]) -> str:
-    head = [
-        "rows",
-        "MB",
-        "seconds",
-        "CPU seconds",
-        "rows a second",
-        "rows a CPU second",
-        "peak MB",
-        "a file's process",
-        "all together",
-    ]
+    head = ["rows", "MB", "seconds", "CPU seconds", "rows a second", "rows a CPU second", "peak MB", "a file's process",
+            "all together"]  # fmt: skip
     asked = "asked" in found["sizes"][0]
     head += ["asked for recourse", "promised", "of these broken"] if asked else []
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
